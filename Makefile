@@ -1,0 +1,75 @@
+# Everything a person or a machine does here starts with make; each target sets up what it needs.
+#   make app     open the lab in the browser        make test    run every check and test, browser included
+#   make check   the quick part of the tests        make format  put the code into its one format
+# Needs Python 3.11 or newer. Choose one with: make app PYTHON=/path/to/python3.12
+
+PYTHON ?= python3
+VENV   ?= .venv
+PORT   ?= 8501
+WORKERS ?= 2
+
+PY  := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+LAB := $(VENV)/.lab-installed
+DEV := $(VENV)/.dev-installed
+
+# Small tensors gain nothing from threads and lose to their overhead; test workers share the cores instead.
+ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help app venv test check lint format chromium constraints clean
+
+help:
+	@sed -n '2,4p' Makefile | cut -c3-
+
+app: $(LAB)
+	$(PY) -m streamlit run streamlit_app.py --server.port $(PORT)
+
+venv: $(DEV)
+
+test: lint | chromium
+	$(ONE_THREAD) $(PY) -m pytest --numprocesses $(WORKERS)
+
+check: lint
+	$(ONE_THREAD) $(PY) -m pytest -m "not slow and not browser and not cuda" --numprocesses $(WORKERS)
+
+lint: $(DEV)
+	$(PY) -m ruff format --check
+	$(PY) -m ruff check
+	$(VENV)/bin/lint-imports
+	$(PY) -m pyright --pythonpath $(PY)
+
+format: $(DEV)
+	$(PY) -m ruff format
+	$(PY) -m ruff check --fix
+
+# The browser tests say for themselves what a missing browser means, so a failure here is no failure of the target.
+chromium:
+	@sh tests/install_chromium || true
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Consistency Lab needs Python 3.11 or newer; say which with: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@echo "Setting up $(VENV), once."
+	$(PYTHON) -m venv $(VENV)
+
+$(LAB): pyproject.toml constraints.txt | $(PY)
+	$(PIP) --editable .
+	@touch $@
+
+$(DEV): pyproject.toml constraints.txt | $(PY)
+	$(PIP) --editable '.[dev]'
+	@touch $@ $(LAB)
+
+# Takes the newest releases that pyproject.toml allows, and writes down what came. Local version tags (+cpu) are cut,
+# so that the same pins hold with and without a GPU.
+constraints:
+	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
+	build/constraints/bin/python -m pip install --quiet --editable '.[dev]' $(FIRST)
+	{ sed '/^[^#]/,$$d' constraints.txt; \
+	  build/constraints/bin/python -m pip freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//'; } > build/constraints.txt
+	mv build/constraints.txt constraints.txt
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

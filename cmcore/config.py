@@ -1,0 +1,79 @@
+"""Everything a person can choose, validated: from a form, a file, or a link.
+
+Configs are frozen pydantic models: bad values raise one clear sentence per field, unknown fields are refused, and any
+value survives JSON unchanged.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+__all__ = ["NetworkConfig", "SamplerConfig", "TargetConfig", "TrainingConfig"]
+
+Frequencies = Annotated[tuple[Annotated[float, Field(gt=0, le=64)], ...], Field(max_length=16)]
+
+
+class Config(BaseModel):
+    """Base of all configs: frozen, no unknown fields, no NaN or infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @property
+    def key(self) -> str:
+        """The canonical JSON of this config: equal configs have equal keys, and caches are keyed by it alone."""
+        return f"{type(self).__name__}:{self.model_dump_json()}"
+
+
+class NetworkConfig(Config):
+    """The network F: an MLP with SiLU activations on periodic features."""
+
+    width: int = Field(96, ge=4, le=1024, description="units in each hidden layer")
+    depth: int = Field(6, ge=1, le=16, description="number of hidden layers")
+    space_frequencies: Frequencies = (2.0,)
+    time_frequencies: Frequencies = (1.0, 2.0, 4.0)
+
+
+class TargetConfig(Config):
+    """A gallery target by name, with its parameters (numbers, strings, booleans)."""
+
+    name: str = Field("eight_gaussians", max_length=64)
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+class TrainingConfig(Config):
+    """How a flow map is learned. With the seed, it determines the trained weights on one machine."""
+
+    objective: str = Field("trajectory_regression", max_length=64)
+    objective_parameters: dict[str, Any] = Field(default_factory=dict)
+    network: NetworkConfig = NetworkConfig()
+    steps: int | None = Field(None, ge=1, le=10_000_000, description="optimiser steps; None with `seconds`")
+    seconds: float | None = Field(None, gt=0, le=86_400, description="budget; turned into steps during warm-up")
+    batch: int = Field(1024, ge=8, le=65_536, description="training pairs in a step")
+    horizon: float = Field(3.0, gt=0, le=20, description="T, where noise starts")
+    delta: float = Field(0.0, ge=0, lt=20, description="δ, the earliest time learned")
+    optimizer: Literal["muon", "adam"] = "muon"
+    learning_rate: float = Field(5e-3, gt=0, le=1, description="Adam's peak rate")
+    matrix_learning_rate: float = Field(5e-2, gt=0, le=1, description="Muon's peak rate, hidden matrices")
+    warmup: int = Field(200, ge=0, le=100_000)
+    average: float = Field(0.998, ge=0, lt=1, description="decay of the exponential moving average of the weights")
+    seed: int = Field(0, ge=0, le=2**63 - 1)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "TrainingConfig":
+        if self.steps is None and self.seconds is None:
+            object.__setattr__(self, "steps", 8_000)
+        if self.delta >= self.horizon:
+            raise ValueError(f"δ must lie below the horizon T; got δ = {self.delta:g}, T = {self.horizon:g}.")
+        return self
+
+
+class SamplerConfig(Config):
+    """How samples are drawn."""
+
+    sampler: str = Field("deterministic", max_length=64)
+    grid: str = Field("uniform_angle", max_length=64)
+    steps: int = Field(4, ge=1, le=4096, description="K, the number of jumps")
+    horizon: float = Field(3.0, gt=0, le=20)
+    delta: float = Field(0.0, ge=0, lt=20)
+    renoise: float = Field(0.5, ge=0, le=1, description="η_{k+1} as a share of t_{k+1}")

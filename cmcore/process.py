@@ -1,0 +1,95 @@
+r"""The Ornstein–Uhlenbeck process and its time coordinates.
+
+The forward process :math:`dX = -X\,dt + \sqrt 2\,dB` has :math:`X_t = \alpha_t X_0 + \sigma_t Z` with
+:math:`\alpha_t = e^{-t}` and :math:`\sigma_t = \sqrt{1 - e^{-2t}}`: data at t = 0, noise at large t. Four coordinates
+name the same instant:
+
+========================  =================================  ====================================
+coordinate                from t                             back to t
+========================  =================================  ====================================
+time t                    t                                  t
+angle θ (TrigFlow)        arccos e^{-t}                      −log cos θ
+log-SNR                   log(α²/σ²) = −log(e^{2t} − 1)      ½ log(1 + e^{−logSNR})
+noise level σ/α (EDM)     √(e^{2t} − 1) = tan θ              ½ log(1 + (σ/α)²)
+========================  =================================  ====================================
+
+Every function takes and returns tensors of any shape, and keeps dtype and device.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+__all__ = [
+    "Time",
+    "alpha",
+    "angle",
+    "column",
+    "forward_noise",
+    "log_snr",
+    "noise_level",
+    "sigma",
+    "time_from_angle",
+    "time_from_log_snr",
+    "time_from_noise_level",
+]
+
+Time = float | int | Float[Tensor, ""] | Float[Tensor, " n"]
+"""A time: one number for the whole batch, or one per sample."""
+
+
+def alpha(t: Tensor) -> Tensor:
+    """Signal coefficient α_t = e^{-t}."""
+    return torch.exp(-t)
+
+
+def sigma(t: Tensor) -> Tensor:
+    """Noise coefficient σ_t = √(1 − e^{-2t}), accurate for small t."""
+    return torch.sqrt(-torch.expm1(-2 * t))
+
+
+def angle(t: Tensor) -> Tensor:
+    """Angle θ = arccos e^{-t} in [0, π/2); cos θ = α_t and sin θ = σ_t."""
+    return torch.atan2(sigma(t), alpha(t))
+
+
+def time_from_angle(theta: Tensor) -> Tensor:
+    """t = −log cos θ, accurate for small θ (through cos θ = 1 − 2 sin²(θ/2))."""
+    return -torch.log1p(-2 * torch.sin(theta / 2) ** 2)
+
+
+def log_snr(t: Tensor) -> Tensor:
+    """log(α_t²/σ_t²), in nats; +∞ at t = 0."""
+    return -torch.log(torch.expm1(2 * t))
+
+
+def time_from_log_snr(value: Tensor) -> Tensor:
+    """t = ½ log(1 + e^{−logSNR})."""
+    return torch.nn.functional.softplus(-value) / 2
+
+
+def noise_level(t: Tensor) -> Tensor:
+    """σ_t/α_t = √(e^{2t} − 1) = tan θ, the noise level of variance-exploding models."""
+    return torch.sqrt(torch.expm1(2 * t))
+
+
+def time_from_noise_level(level: Tensor) -> Tensor:
+    """t = ½ log(1 + (σ/α)²)."""
+    return torch.log1p(level**2) / 2
+
+
+def column(t: Time, x: Float[Tensor, "n d"]) -> Tensor:
+    """The time(s) t in the dtype and on the device of x, shaped (1, 1) or (n, 1) to broadcast over coordinates."""
+    time = torch.as_tensor(t, dtype=x.dtype, device=x.device)
+    if time.ndim == 0:
+        return time.reshape(1, 1)
+    if time.shape != x.shape[:1]:
+        raise ValueError(f"t has {tuple(time.shape)} values for {x.shape[0]} points; give one time, or one per point.")
+    return time[:, None]
+
+
+def forward_noise(x: Float[Tensor, "n d"], t: Time, *, generator: torch.Generator) -> Float[Tensor, "n d"]:
+    """A draw of α_t x + σ_t z with fresh z ~ N(0, I): the forward process run for a time t from x."""
+    time = column(t, x)
+    z = torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
+    return alpha(time) * x + sigma(time) * z

@@ -1,0 +1,50 @@
+"""Named things a person can choose: targets, objectives, samplers, estimators.
+
+A folder of the package keeps one :class:`Registry`; each file in it registers what it defines. Pickers, the command
+line, links and the law tests list the registry, so that adding one thing is adding one file.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class UnknownName(ValueError):
+    """A name that no registry entry has; the message lists the nearest names and all of them."""
+
+
+class Registry(Mapping[str, T], Generic[T]):
+    """An ordered mapping from names to things, with errors that say what exists."""
+
+    def __init__(self, noun: str) -> None:
+        self.noun = noun
+        self._entries: dict[str, T] = {}
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Decorator that files a thing under `name`; a name taken twice is an error."""
+
+        def file(thing: T) -> T:
+            if name in self._entries:
+                raise ValueError(f"two {self.noun}s are named {name!r}")
+            self._entries[name] = thing
+            return thing
+
+        return file
+
+    def __getitem__(self, name: str) -> T:
+        if name not in self._entries:
+            near = get_close_matches(name, self._entries, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise UnknownName(f"There is no {self.noun} named {name!r}.{hint} Known: {', '.join(self._entries)}.")
+        return self._entries[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)

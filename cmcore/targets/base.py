@@ -1,0 +1,103 @@
+r"""What a target is: a law p₀ on R^d whose density and score are exact at every noise level.
+
+:math:`p_t` is the law of :math:`e^{-t} X_0 + \sqrt{1 - e^{-2t}}\, Z` (see :mod:`cmcore.process`). A target states
+whether p₀ has a density at all, and whether it is smooth (a Lipschitz score at t = 0).
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cmcore.process import Time, alpha, column, forward_noise, sigma
+
+__all__ = ["NoDensity", "Target"]
+
+
+class NoDensity(ValueError):
+    """Asked for the density or score of a law that has none at that time."""
+
+
+class Target(ABC):
+    """A law p₀ on R^d, exact at every noise level.
+
+    Attributes:
+        name: what people call it.
+        dim: d.
+        smooth: whether p₀ has a density with a Lipschitz score. Smooth targets may be sampled down to δ = 0.
+        has_density: whether p₀ has a density. Without one, `log_prob` and `score` need t > 0.
+
+    Device and dtype of every answer follow the input x; parameters are kept in float64.
+    """
+
+    name: str = "target"
+    dim: int
+    smooth: bool
+    has_density: bool
+
+    # ---- what a new target writes -------------------------------------------------------------------------------
+    @abstractmethod
+    def sample_data(self, n: int, *, generator: torch.Generator) -> Float[Tensor, "{n} d"]:
+        """n independent draws of X₀, float64, on the generator's device."""
+
+    @abstractmethod
+    def log_prob(self, x: Float[Tensor, "n d"], t: Time = 0.0) -> Float[Tensor, " n"]:
+        """log p_t(x) in nats. Raises :class:`NoDensity` at t = 0 where p₀ has no density."""
+
+    @abstractmethod
+    def score(self, x: Float[Tensor, "n d"], t: Time = 0.0) -> Float[Tensor, "n d"]:
+        """∇ₓ log p_t(x). Raises :class:`NoDensity` at t = 0 where p₀ has no density."""
+
+    @property
+    @abstractmethod
+    def mean(self) -> Float[Tensor, " d"]:
+        """E X₀, float64."""
+
+    @property
+    @abstractmethod
+    def covariance(self) -> Float[Tensor, "d d"]:
+        """Cov X₀, float64."""
+
+    # ---- what follows from it -----------------------------------------------------------------------------------
+    @property
+    def second_moment(self) -> float:
+        """M₂ = E|X₀|²."""
+        return float(self.mean.square().sum() + self.covariance.diagonal().sum())
+
+    def sample(
+        self, n: int, *, generator: torch.Generator, t: float = 0.0, dtype: torch.dtype = torch.float64
+    ) -> Float[Tensor, "{n} d"]:
+        """n independent draws of X_t ~ p_t, on the generator's device."""
+        data = self.sample_data(n, generator=generator)
+        return (forward_noise(data, t, generator=generator) if t > 0 else data).to(dtype)
+
+    def posterior_mean(self, x: Float[Tensor, "n d"], t: Time) -> Float[Tensor, "n d"]:
+        """E[X₀ | X_t = x] = (x + σ_t² ∇log p_t(x)) / α_t (Tweedie's formula)."""
+        time = column(t, x)
+        return (x + sigma(time) ** 2 * self.score(x, t)) / alpha(time)
+
+    def _require_density(self, t: Time) -> None:
+        if not self.has_density and bool((torch.as_tensor(t) <= 0).any()):
+            raise NoDensity(
+                f"{self.name} has no density at t = 0: its mass lies on points or curves. Ask at a time t > 0."
+            )
+
+    def __repr__(self) -> str:
+        kind = "smooth" if self.smooth else "not smooth" if self.has_density else "no density at t = 0"
+        return f"<{type(self).__name__} {self.name!r}, d = {self.dim}, {kind}>"
+
+
+def in_chunks(
+    function: Callable[[Tensor, Time], Tensor], x: Float[Tensor, "n d"], t: Time, chunk: int
+) -> Tensor:
+    """function(x, t) over pieces of at most `chunk` points, so that memory stays bounded; t is cut along with x."""
+    if x.shape[0] <= chunk:
+        return function(x, t)
+    per_point = isinstance(t, Tensor) and t.ndim == 1
+    pieces = [
+        function(x[i : i + chunk], t[i : i + chunk] if per_point else t)  # pyright: ignore[reportIndexIssue]
+        for i in range(0, x.shape[0], chunk)
+    ]
+    return torch.cat(pieces)

@@ -1,0 +1,51 @@
+"""What every test may rely on: one thread, repeatable examples, loud words where a GPU or a browser is missing."""
+
+import os
+import shutil
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch loads: test workers share the cores
+
+import pytest
+import torch
+from hypothesis import settings
+
+torch.set_num_threads(1)
+settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
+settings.load_profile("repeatable")
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+def find_browser() -> str | None:
+    """The Chromium of this machine, or None."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("cuda") and not torch.cuda.is_available():
+        pytest.skip("CUDA NOT TESTED: this machine has no CUDA device.")
+    if item.get_closest_marker("browser") and find_browser() is None:
+        reason = "BROWSER NOT TESTED: no Chromium on this machine; tests/install_chromium brings one."
+        if os.environ.get("CI"):
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
+def device(request: pytest.FixtureRequest) -> str:
+    """Each device a test must hold on."""
+    return request.param
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    """A fresh generator with a fixed seed, on the CPU."""
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture
+def chromium() -> str:
+    """Path of the browser; only for tests marked `browser`."""
+    path = find_browser()
+    assert path is not None, "mark the test with @pytest.mark.browser"
+    return path
