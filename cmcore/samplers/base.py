@@ -2,19 +2,17 @@ r"""What a sampler is, and what it returns."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cmcore.chain import Chain, JumpMap, land, make_chain
 from cmcore.grids import TimeGrid
-from cmcore.process import Time
 from cmcore.registry import Registry
 
-__all__ = ["SAMPLERS", "JumpMap", "Trajectory"]
-
-JumpMap = Callable[[Tensor, Time, Time], Tensor]
-"""Any map (x, t, s) → x_s: a learned :class:`~cmcore.model.FlowMap` or the exact flow."""
+__all__ = ["SAMPLERS", "JumpMap", "Sampler", "Trajectory"]
 
 
 @dataclass(frozen=True)
@@ -46,4 +44,63 @@ class Trajectory:
         return self.grid.delta
 
 
-SAMPLERS: Registry = Registry("sampler")
+@dataclass(frozen=True)
+class Sampler:
+    """A way to draw: which map makes a jump, and whether noise is added after it.
+
+    Attributes:
+        name: the registered name.
+        label: for people.
+        description: one sentence.
+        needs: what it draws from: a two-time "map", or a "score" (x, t) → ∇ log p_t(x).
+        noisy: whether it adds fresh noise after a jump.
+        jump: makes the map of one jump out of what is needed.
+        calls: evaluations of the network (or score) on a grid.
+    """
+
+    name: str
+    label: str
+    description: str
+    needs: Literal["map", "score"]
+    noisy: bool
+    jump: Callable[[Any], JumpMap]
+    calls: Callable[[TimeGrid], int]
+
+    def chain(self, grid: TimeGrid, *, renoise: float = 0.5, noiseless_end: bool = False) -> Chain:
+        """What this sampler does on a grid; renoise and noiseless_end matter to noisy samplers alone."""
+        name = "renoise" if self.noisy else "deterministic"
+        return make_chain(grid, sampler=name, renoise=renoise, noiseless_end=noiseless_end)
+
+    @torch.no_grad()
+    def draw(
+        self,
+        source: Any,
+        noise: Float[Tensor, "n d"],
+        grid: TimeGrid,
+        *,
+        generator: torch.Generator,
+        renoise: float = 0.5,
+        noiseless_end: bool = False,
+    ) -> Trajectory:
+        """Draw from the given starting noise, x_0 ~ N(0, I).
+
+        Args:
+            source: a map (x, t, s) → x_s or a score (x, t) → ∇ log p_t(x), as `needs` says.
+            generator: source of the fresh noise; untouched where none is added.
+            renoise: η_{k+1} as a share of t_{k+1}.
+            noiseless_end: see :func:`cmcore.chain.make_chain`.
+        """
+        f = self.jump(source)
+        states, landings = [noise], []
+        for jump in self.chain(grid, renoise=renoise, noiseless_end=noiseless_end).jumps:
+            landing = land(f, states[-1], jump)
+            landings.append(landing)
+            if jump.eta > 0:
+                fresh = torch.randn(landing.shape, generator=generator, dtype=torch.float64, device=generator.device)
+                landing = jump.scale * landing + jump.spread * fresh.to(landing)
+            states.append(landing)
+        return Trajectory(grid, torch.stack(states), torch.stack(landings), self.calls(grid), self.name)
+
+
+SAMPLERS: Registry[Sampler] = Registry("sampler")
+"""Every way to draw, by name."""

@@ -1,0 +1,105 @@
+"""How samples are drawn: few jumps of a flow map, with or without fresh noise, and the exact-score baselines."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cmcore.chain import JumpMap, like_map
+from cmcore.grids import TimeGrid, make_grid
+from cmcore.samplers.base import SAMPLERS, Sampler, Trajectory
+from cmcore.samplers.ddim import ddim
+from cmcore.samplers.heun import heun
+from cmcore.samplers.jumps import DETERMINISTIC, RENOISE
+from cmcore.streams import stream
+
+__all__ = [
+    "DETERMINISTIC",
+    "RENOISE",
+    "SAMPLERS",
+    "JumpMap",
+    "Sampler",
+    "Trajectory",
+    "ddim",
+    "heun",
+    "sample",
+    "starting_noise",
+]
+
+
+def starting_noise(
+    n: int, dim: int, *, seed: int, dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu"
+) -> Float[Tensor, "{n} {dim}"]:
+    """x_0 ~ N(0, I). The same seed gives the same noise whatever the steps, the sampler, the dtype and the device."""
+    generator = stream(seed, "starting noise")
+    return torch.randn(n, dim, generator=generator, dtype=torch.float64).to(device, dtype)
+
+
+def sample(
+    model: Any,
+    n: int,
+    steps: int,
+    *,
+    seed: int,
+    sampler: str = "deterministic",
+    grid: str | TimeGrid = "uniform_angle",
+    horizon: float | None = None,
+    delta: float | None = None,
+    renoise: float = 0.5,
+    noiseless_end: bool = False,
+    dim: int | None = None,
+) -> Trajectory:
+    """Draw n samples in a few steps.
+
+    Args:
+        model: a trained model, any map (x, t, s) → x_s, or, for the baselines, a target (its exact score is used).
+        n: how many.
+        steps: K, the number of jumps. Heun's method makes two calls in each.
+        seed: determines the starting noise and, in an independent stream, the fresh noise.
+        sampler: a name in `SAMPLERS`.
+        grid: a name in `GRIDS`, or the times themselves (then steps must agree).
+        horizon, delta: T and δ; by default the model's own, else 3 and 0.
+        renoise: η_{k+1} as a share of t_{k+1}, for samplers that add noise.
+        noiseless_end: let the last jump of such a sampler land at δ without noise.
+        dim: d, for a map that does not know it.
+
+    Returns:
+        The whole trajectory; `.points` are the samples, to be compared with p_δ, δ = `.delta`.
+    """
+    chosen = SAMPLERS[sampler]
+    if n < 1:
+        raise ValueError(f"Draw at least one sample; got n = {n}.")
+    source = _source(model, chosen)
+    dtype, device = like_map(getattr(model, "flow_map", model))
+    noise = starting_noise(n, _dim(model, dim), seed=seed, dtype=dtype, device=device)
+    times = _grid(model, grid, steps, horizon, delta)
+    fresh = stream(seed, "fresh noise", device="cpu")
+    return chosen.draw(source, noise, times, renoise=renoise, noiseless_end=noiseless_end, generator=fresh)
+
+
+def _source(model: Any, sampler: Sampler) -> Any:
+    if sampler.needs == "map":
+        return model
+    score = getattr(model, "score", model)
+    if not callable(score):
+        raise ValueError(f"{sampler.label} follows a score; give it a target, not a {type(model).__name__}.")
+    return score
+
+
+def _dim(model: Any, dim: int | None) -> int:
+    known = dim or getattr(model, "dim", None) or getattr(getattr(model, "flow_map", None), "dim", None)
+    if known is None:
+        raise ValueError("This map does not know its dimension; pass dim=.")
+    return known
+
+
+def _grid(model: Any, grid: str | TimeGrid, steps: int, horizon: float | None, delta: float | None) -> TimeGrid:
+    if isinstance(grid, TimeGrid):
+        if grid.steps != steps:
+            raise ValueError(f"The grid has {grid.steps} jumps and steps = {steps}; they must agree.")
+        return grid
+    config = getattr(model, "config", None)
+    horizon = horizon if horizon is not None else getattr(config, "horizon", 3.0)
+    delta = delta if delta is not None else getattr(config, "delta", 0.0)
+    return make_grid(grid, steps, horizon=horizon, delta=delta)
