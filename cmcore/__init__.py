@@ -1,0 +1,141 @@
+"""The engine of Consistency Lab: exact targets, learned flow maps, few-step samples, and KL against the truth.
+
+    import cmcore as cm
+
+    target = cm.make_target("eight_gaussians")
+    model = cm.train(target, objective="trajectory_regression", steps=8_000, seed=0)
+    draw = cm.sample(model, n=10_000, steps=4, sampler="deterministic", seed=1)
+    curve = cm.kl_versus_steps(model, target, steps=[1, 2, 4, 8, 16], seed=2)
+    print(curve.to_frame())
+
+Names are brought in when first used, so that `import cmcore` and `cmcore --help` do not wait for torch.
+"""
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cmcore.config import NetworkConfig, SamplerConfig, TargetConfig, TrainingConfig
+    from cmcore.divergences import Estimate, kl
+    from cmcore.experiments import Curve, kl_versus_steps
+    from cmcore.flow import ExactFlow, trajectory_pool
+    from cmcore.grids import TimeGrid, make_grid
+    from cmcore.model import FlowMap, TrainedModel
+    from cmcore.samplers import Trajectory, sample
+    from cmcore.store import load, save
+    from cmcore.targets import (
+        BoxMixture,
+        CircleMixture,
+        Empirical,
+        GaussianMixture,
+        Product,
+        Target,
+        make_target,
+        read_table,
+        real_table,
+    )
+    from cmcore.training import TrainingEvent, train, training
+
+__all__ = [
+    "BoxMixture",
+    "CircleMixture",
+    "Curve",
+    "Empirical",
+    "Estimate",
+    "ExactFlow",
+    "FlowMap",
+    "GaussianMixture",
+    "NetworkConfig",
+    "Product",
+    "SamplerConfig",
+    "Target",
+    "TargetConfig",
+    "TimeGrid",
+    "TrainedModel",
+    "TrainingConfig",
+    "TrainingEvent",
+    "Trajectory",
+    "estimators",
+    "kl",
+    "kl_versus_steps",
+    "load",
+    "make_grid",
+    "make_target",
+    "objectives",
+    "read_table",
+    "real_table",
+    "sample",
+    "samplers",
+    "save",
+    "targets",
+    "train",
+    "training",
+    "trajectory_pool",
+]
+
+_HOMES = {
+    "config": ("NetworkConfig", "SamplerConfig", "TargetConfig", "TrainingConfig"),
+    "divergences": ("Estimate", "kl"),
+    "experiments": ("Curve", "kl_versus_steps"),
+    "flow": ("ExactFlow", "trajectory_pool"),
+    "grids": ("TimeGrid", "make_grid"),
+    "model": ("FlowMap", "TrainedModel"),
+    "samplers": ("Trajectory", "sample"),
+    "store": ("load", "save"),
+    "targets": (
+        "BoxMixture",
+        "CircleMixture",
+        "Empirical",
+        "GaussianMixture",
+        "Product",
+        "Target",
+        "make_target",
+        "read_table",
+        "real_table",
+    ),
+    "training": ("TrainingEvent", "train", "training"),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def targets() -> tuple[str, ...]:
+    """Names of the gallery's targets, for :func:`make_target`."""
+    return tuple(import_module("cmcore.targets").GALLERY)
+
+
+def objectives() -> tuple[str, ...]:
+    """Names of the training objectives, for :func:`train`."""
+    return tuple(import_module("cmcore.objectives").OBJECTIVES)
+
+
+def samplers() -> tuple[str, ...]:
+    """Names of the samplers, for :func:`sample`."""
+    return tuple(import_module("cmcore.samplers").SAMPLERS)
+
+
+def estimators() -> tuple[str, ...]:
+    """Names of the divergence estimators."""
+    return tuple(import_module("cmcore.divergences").ESTIMATORS)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"cmcore.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+class _Package(ModuleType):
+    """Keeps `cm.targets()` and `cm.training(...)` what they are when modules of the same names are loaded."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (isinstance(value, ModuleType) and name in __all__):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

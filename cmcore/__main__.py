@@ -1,0 +1,5 @@
+"""`python -m cmcore` is the command `cmcore`."""
+
+from cmcore.cli import main
+
+main()
