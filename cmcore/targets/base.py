@@ -78,6 +78,14 @@ class Target(ABC):
         time = column(t, x)
         return (x + sigma(time) ** 2 * self.score(x, t)) / alpha(time)
 
+    def log_tails(self, x: Float[Tensor, " n"], t: Time) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+        """log F_t(x) and log(1 − F_t(x)), F_t the cdf of p_t; in nats, d = 1, each accurate where it is small."""
+        raise NotImplementedError(f"{self.name} offers no cdf.")
+
+    def _require_one_dimension(self) -> None:
+        if self.dim != 1:
+            raise ValueError(f"A cdf needs d = 1; {self.name} has d = {self.dim}.")
+
     def _require_density(self, t: Time) -> None:
         if not self.has_density and bool((torch.as_tensor(t) <= 0).any()):
             raise NoDensity(

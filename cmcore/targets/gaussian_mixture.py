@@ -99,6 +99,17 @@ class GaussianMixture(Target):
         log_joint = log_weights[:, None] - ((offset * pull).sum(1) + variance.log().sum(1)) / 2
         return log_joint - self.dim / 2 * math.log(2 * math.pi), pull
 
+    # ---- one dimension ------------------------------------------------------------------------------------------
+    def log_tails(self, x: Float[Tensor, " n"], t: Time) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+        self._require_one_dimension()
+        self._require_density(t)
+        log_weights, means, variances, _ = self._like(x)  # with d = 1 the axes are ±1 and change nothing
+        time = column(t, x[:, None]).T
+        a, s = alpha(time), sigma(time)
+        z = (x - a * means) / (a**2 * variances + s**2).sqrt()  # [K, n]
+        below, above = ((log_weights[:, None] + torch.special.log_ndtr(side)).logsumexp(0) for side in (z, -z))
+        return below, above
+
     # ---- sampling and moments -----------------------------------------------------------------------------------
     def sample_data(self, n: int, *, generator: torch.Generator) -> Float[Tensor, "{n} d"]:
         device = generator.device
