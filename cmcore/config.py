@@ -46,11 +46,11 @@ class TrainingConfig(Config):
     objective: str = Field("trajectory_regression", max_length=64)
     objective_parameters: dict[str, Any] = Field(default_factory=dict)
     network: NetworkConfig = NetworkConfig()
-    steps: int | None = Field(None, ge=1, le=10_000_000, description="optimiser steps; None with `seconds`")
+    steps: int | None = Field(None, ge=1, le=10_000_000, description="optimiser steps; takes precedence over seconds")
     seconds: float | None = Field(None, gt=0, le=86_400, description="budget; turned into steps during warm-up")
     batch: int = Field(1024, ge=8, le=65_536, description="training pairs in a step")
     horizon: float = Field(3.0, gt=0, le=20, description="T, where noise starts")
-    delta: float = Field(0.0, ge=0, lt=20, description="δ, the earliest time learned")
+    delta: float | None = Field(None, ge=0, lt=20, description="δ, the earliest time; None: 0 if the target is smooth")
     optimizer: Literal["muon", "adam"] = "muon"
     learning_rate: float = Field(5e-3, gt=0, le=1, description="Adam's peak rate")
     matrix_learning_rate: float = Field(5e-2, gt=0, le=1, description="Muon's peak rate, hidden matrices")
@@ -58,12 +58,13 @@ class TrainingConfig(Config):
     average: float = Field(0.998, ge=0, lt=1, description="decay of the exponential moving average of the weights")
     seed: int = Field(0, ge=0, le=2**63 - 1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int = Field(0, ge=0, le=256, description="CPU threads; 0: chosen by a probe of the training step")
 
     @model_validator(mode="after")
     def _consistent(self) -> "TrainingConfig":
         if self.steps is None and self.seconds is None:
-            object.__setattr__(self, "steps", 8_000)
-        if self.delta >= self.horizon:
+            raise ValueError("Give a budget: steps or seconds.")
+        if self.delta is not None and self.delta >= self.horizon:
             raise ValueError(f"δ must lie below the horizon T; got δ = {self.delta:g}, T = {self.horizon:g}.")
         return self
 

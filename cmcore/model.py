@@ -1,14 +1,19 @@
 r"""The learned two-time flow map f(x, t, s)."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from cmcore.config import NetworkConfig
+from cmcore.config import NetworkConfig, TrainingConfig
 from cmcore.networks import make_network
 from cmcore.process import Time, angle, column
+from cmcore.targets import Target
 
-__all__ = ["FlowMap"]
+__all__ = ["FlowMap", "Status", "TrainedModel"]
 
 
 class FlowMap(nn.Module):
@@ -51,3 +56,48 @@ class FlowMap(nn.Module):
         """The model's own PF-ODE velocity dx/dt = cot θ_t · F(x, t, t); needs t > 0."""
         theta = angle(column(t, x))
         return self.direction(x, theta, torch.zeros_like(theta)) / torch.tan(theta)
+
+
+Status = Literal["preparing", "training", "finished", "stopped", "diverged"]
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A flow map with its provenance: what it learned, how, and how far it got.
+
+    Attributes:
+        flow_map: f, with the exponential average of the weights; on the CPU.
+        target: the law it learned; None when a loaded run did not carry it.
+        config: how it was trained, with the number of steps and δ filled in.
+        steps: optimiser steps done; fewer than `config.steps` when stopped or diverged.
+        seconds: wall time of the training, pool included.
+        status: how it ended.
+        device: where it was trained, in words.
+        history: (step, loss, quality) of each report; quality is the root mean square error of one jump T → δ.
+        resume_state: what continuing the training needs beside the config; empty when it was left out.
+    """
+
+    flow_map: FlowMap
+    target: Target | None
+    config: TrainingConfig
+    steps: int
+    seconds: float
+    status: Status
+    device: str
+    history: tuple[tuple[int, float, float], ...] = ()
+    resume_state: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
+
+    @property
+    def dim(self) -> int:
+        """d."""
+        return self.flow_map.dim
+
+    @property
+    def horizon(self) -> float:
+        """T."""
+        return self.config.horizon
+
+    @property
+    def delta(self) -> float:
+        """δ, the earliest time the map was trained for."""
+        return self.config.delta or 0.0

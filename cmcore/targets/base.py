@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cmcore.config import TargetConfig
 from cmcore.process import Time, alpha, column, forward_noise, sigma
 
 __all__ = ["NoDensity", "Target"]
@@ -28,6 +29,7 @@ class Target(ABC):
         dim: d.
         smooth: whether p₀ has a density with a Lipschitz score. Smooth targets may be sampled down to δ = 0.
         has_density: whether p₀ has a density. Without one, `log_prob` and `score` need t > 0.
+        config: the gallery name and parameters this target was made from; None when it was made otherwise.
 
     Device and dtype of every answer follow the input x; parameters are kept in float64.
     """
@@ -36,6 +38,7 @@ class Target(ABC):
     dim: int
     smooth: bool
     has_density: bool
+    config: TargetConfig | None = None
 
     # ---- what a new target writes -------------------------------------------------------------------------------
     @abstractmethod

@@ -1,0 +1,146 @@
+r"""The machine: which device, and the start-up recipe that makes small networks fast on a CPU.
+
+Four measures, each measured by `benchmarks/training_speed.py`, each falling back silently where a platform lacks it:
+
+* matrix products through oneDNN (`set_float32_matmul_precision("medium")`), which on AVX-512 machines is about twice
+  as fast as the default and still float32. A probe checks speed and accuracy, because on some processors the same
+  setting truly computes in bfloat16: there it is left alone.
+* malloc keeps the buffers of a training step instead of handing them back to the system each time (glibc only).
+* flat buffers: all weights, gradients and averages are views of three vectors, so that the optimiser and the
+  exponential average are one call each.
+* as many threads as a probe of the real training step says are worth it: for these networks often one.
+
+`CMCORE_TUNING=off` in the environment switches the first two off; `CMCORE_TUNING=hosted` keeps malloc's default, since
+memory that is kept is memory that other sessions lack.
+"""
+
+import ctypes
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Tuning", "choose_device", "choose_threads", "describe_device", "flatten", "tune"]
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What the start-up recipe found worth doing on this machine."""
+
+    matmul: bool
+    malloc: bool
+
+
+@lru_cache(maxsize=1)
+def tune() -> Tuning:
+    """Apply the process-wide part of the recipe, once; later calls return what the first one did."""
+    mode = os.environ.get("CMCORE_TUNING", "on")
+    if mode == "off":
+        return Tuning(matmul=False, malloc=False)
+    return Tuning(matmul=_fast_matmul(), malloc=mode != "hosted" and _keep_memory())
+
+
+def _fast_matmul() -> bool:
+    """Take the oneDNN path if it is as accurate as float32 and not slower; say whether it was taken."""
+    generator = torch.Generator().manual_seed(0)
+    a, b = torch.randn(2, 512, 512, generator=generator)
+    exact = (a.double() @ b.double()).float()
+    before = torch.get_float32_matmul_precision()
+    plain = _fastest(lambda: a @ b)
+    torch.set_float32_matmul_precision("medium")
+    error = float((a @ b - exact).abs().max() / exact.abs().max())
+    taken = error < 1e-5 and _fastest(lambda: a @ b) < plain
+    if not taken:
+        torch.set_float32_matmul_precision(before)
+    return taken
+
+
+def _fastest(call: Callable[[], object], tries: int = 5) -> float:
+    """The least of a few wall times: what the call costs when nothing interferes."""
+    times = []
+    for _ in range(tries):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def _keep_memory() -> bool:
+    """glibc: serve large blocks from the heap and never trim it, so that a step's buffers are reused warm."""
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+        mmap_threshold, trim_threshold = -3, -1
+        return bool(libc.mallopt(mmap_threshold, 1 << 30)) and bool(libc.mallopt(trim_threshold, 2**31 - 1))
+    except (OSError, AttributeError):
+        return False
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device for `auto` (CUDA when there is one, else the CPU), `cpu` or `cuda`."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("There is no CUDA device here. Choose device auto or cpu.")
+    if name not in {"cpu", "cuda"}:
+        raise ValueError(f"Unknown device {name!r}. Choose auto, cpu or cuda.")
+    return torch.device(name)
+
+
+def describe_device(device: torch.device, threads: int = 0) -> str:
+    """The device in words, for the page and the command line."""
+    if device.type == "cuda":
+        return f"CUDA ({torch.cuda.get_device_name(device)})"
+    threads = threads or torch.get_num_threads()
+    return f"CPU, {threads} thread{'s' if threads > 1 else ''}"
+
+
+def choose_threads(step: Callable[[], object], most: int, *, gain: float = 1.2) -> int:
+    """The number of threads, 1 or `most`, at which `step` runs faster; more than one only for a clear gain.
+
+    A team of threads that has to wait for a core another program holds is many times slower than one thread, so the
+    slowest tries of the team are compared with the typical ones of the single thread.
+    """
+    if most <= 1:
+        return 1
+    torch.set_num_threads(1)
+    step()
+    single = _fastest(step, tries=8)
+    torch.set_num_threads(most)
+    step()
+    team = sorted(_timed(step) for _ in range(8))[-2]
+    chosen = most if team * gain < single else 1
+    torch.set_num_threads(chosen)
+    return chosen
+
+
+def _timed(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def flatten(parameters: Iterable[nn.Parameter]) -> tuple[Tensor, Tensor]:
+    """Move the parameters and their gradients into two vectors they are views of; returns (weights, gradients)."""
+    parameters = list(parameters)
+    weights = torch.cat([p.detach().reshape(-1) for p in parameters])
+    gradients = torch.zeros_like(weights)
+    view_as_slices(parameters, weights, gradients)
+    return weights, gradients
+
+
+def view_as_slices(parameters: list[nn.Parameter], weights: Tensor, gradients: Tensor | None = None) -> None:
+    """Make each parameter (and its gradient) a view of its slice of the vectors, in order."""
+    start = 0
+    for p in parameters:
+        end = start + p.numel()
+        p.data = weights[start:end].view_as(p)
+        if gradients is not None:
+            p.grad = gradients[start:end].view_as(p)
+        start = end
