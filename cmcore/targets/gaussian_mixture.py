@@ -133,6 +133,20 @@ class GaussianMixture(Target):
             within = torch.einsum("k,kij,kj,klj->il", self.weights, self.axes, self.variances, self.axes)
         return within + torch.einsum("k,ki,kj->ij", self.weights, centred, centred)
 
+    # ---- on disk ------------------------------------------------------------------------------------------------
+    def state(self) -> dict[str, Tensor]:
+        """The parameters as tensors, for :meth:`from_state`."""
+        state = {"weights": self.weights, "means": self.means, "variances": self.variances}
+        return state if self.axes is None else {**state, "axes": self.axes}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Tensor]) -> "GaussianMixture":
+        """The mixture that :meth:`state` describes, checked like any other."""
+        covariances = state["variances"]
+        if "axes" in state:
+            covariances = torch.einsum("kij,kj,klj->kil", state["axes"], state["variances"], state["axes"])
+        return GaussianMixture(state["weights"], state["means"], covariances)
+
     # ---- parameters where the input lives -----------------------------------------------------------------------
     @property
     def _chunk(self) -> int:
