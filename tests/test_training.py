@@ -1,0 +1,172 @@
+"""Training: reproducible, stoppable, resumable, and honest when it fails."""
+
+import itertools
+
+import pytest
+import torch
+
+import cmcore as cm
+from cmcore.config import NetworkConfig, TrainingConfig
+from cmcore.optimizer import FlatOptimizer, rate_factor
+from cmcore.streams import stream
+
+SMALL = {
+    "network": NetworkConfig(width=24, depth=2),
+    "objective_parameters": {"trajectories": 1000, "levels": 17},
+    "batch": 128,
+    "threads": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def target():
+    return cm.GaussianMixture([0.5, 0.5], [[-1.0, 0.0], [1.0, 0.5]], 0.09, name="pair")
+
+
+def config(**changes):
+    return TrainingConfig(**{"steps": 200, **SMALL, **changes})
+
+
+def weights(model):
+    return torch.cat([p.reshape(-1) for p in model.flow_map.parameters()])
+
+
+def last(events):
+    event = None
+    for event in events:
+        pass
+    return event
+
+
+def test_same_config_and_seed_same_weights(target):
+    torch.manual_seed(1)
+    one = last(cm.training(target, config())).model()
+    torch.manual_seed(2)
+    two = last(cm.training(target, config())).model()
+    other = last(cm.training(target, config(seed=1))).model()
+    assert torch.equal(weights(one), weights(two))
+    assert not torch.equal(weights(one), weights(other))
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adam"])
+@pytest.mark.parametrize("stop_at", [50, 150])
+def test_a_resumed_run_ends_where_an_unbroken_one_does(target, optimizer, stop_at):
+    whole = last(cm.training(target, config(optimizer=optimizer))).model()
+    first = next(e for e in cm.training(target, config(optimizer=optimizer)) if e.step == stop_at).model()
+    assert first.status == "stopped"
+    rest = last(cm.training(target, config(optimizer=optimizer), resume=first)).model()
+    assert rest.steps == whole.steps == 200
+    assert torch.equal(weights(rest), weights(whole))
+
+
+def test_training_learns(target):
+    model = cm.train(target, steps=800, **SMALL)
+    first, final = model.history[0][2], model.history[-1][2]
+    assert final < 0.25 * first
+    assert model.status == "finished"
+
+
+def test_events_are_frozen_and_count_up(target):
+    events = list(cm.training(target, config()))
+    assert events[0].status == "preparing"
+    assert events[-1].status == "finished"
+    assert [e.step for e in events[1:]] == [0, 50, 100, 150, 200]
+    assert all(b.seconds >= a.seconds for a, b in itertools.pairwise(events))
+    with pytest.raises(AttributeError):
+        events[0].loss = 1.0
+
+
+def test_a_budget_in_seconds_becomes_steps_and_the_steps_reproduce_it(target):
+    by_time = cm.train(target, seconds=1.5, **SMALL)
+    assert by_time.steps == by_time.config.steps
+    by_steps = cm.train(target, steps=by_time.steps, **SMALL)
+    assert torch.equal(weights(by_time), weights(by_steps))
+
+
+def test_a_diverging_run_is_reported_and_keeps_its_last_good_weights(target):
+    wild = config(learning_rate=1.0, matrix_learning_rate=1.0, warmup=0, average=0.0, steps=5000)
+    event = last(_poisoned(target, wild))
+    assert event.status == "diverged"
+    assert "diverged by step" in event.message
+    model = event.model()
+    assert model.steps < 5000
+    assert bool(torch.isfinite(weights(model)).all())
+
+
+def _poisoned(target, config):
+    """A run whose weights are spoilt on the way, as an overflow would."""
+    from cmcore import optimizer as module
+
+    original = module.FlatOptimizer.step
+
+    def step(self, step, steps):
+        if step == 120:
+            self.gradients.fill_(float("nan"))
+        original(self, step, steps)
+
+    module.FlatOptimizer.step = step
+    try:
+        yield from cm.training(target, config)
+    finally:
+        module.FlatOptimizer.step = original
+
+
+def test_not_smooth_targets_stop_early_by_default():
+    atoms = cm.GaussianMixture([0.5, 0.5], [[-1.0, 0.0], [1.0, 0.0]], 0.0, name="two atoms")
+    assert cm.train(atoms, steps=1, **SMALL).delta > 0
+    with pytest.raises(ValueError, match="Stop early"):
+        cm.train(atoms, steps=1, delta=0.0, **SMALL)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"delta": 5.0}, "below the horizon"),
+        ({"steps": 0}, "greater than or equal to 1"),
+        ({"objective": "no_such"}, "no objective named"),
+        ({"network": {"width": 1}}, "greater than or equal to 4"),
+        ({"surprise": 1}, "Extra inputs"),
+    ],
+)
+def test_bad_choices_say_what_is_wrong(target, changes, words):
+    with pytest.raises(ValueError, match=words):
+        last(cm.training(target, config(**changes)))
+
+
+def test_no_budget_is_refused():
+    with pytest.raises(ValueError, match="steps or seconds"):
+        TrainingConfig()
+
+
+@pytest.mark.parametrize("steps", [201, 1000, 100_000])
+def test_warm_up_does_not_depend_on_the_length_of_the_run(steps):
+    assert [rate_factor(i, steps, 200) for i in range(200)] == [(i + 1) / 200 for i in range(200)]
+    assert rate_factor(steps, steps, 200) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_flat_adam_is_adam():
+    """Flat buffers are a layout: the update equals torch's Adam on separate parameters."""
+    choice = config(optimizer="adam", average=0.0, warmup=0)
+    from cmcore.model import FlowMap
+
+    flat_map = FlowMap(2, choice.network, generator=stream(0, "w"))
+    plain_map = FlowMap(2, choice.network, generator=stream(0, "w"))
+    flat = FlatOptimizer(flat_map, choice)
+    plain = torch.optim.Adam(plain_map.parameters(), lr=choice.learning_rate, betas=(0.9, 0.99))
+    x = torch.randn(64, 2, generator=stream(0, "x"))
+    for i in range(5):
+        for f in (flat_map, plain_map):
+            f(x, 2.0, 0.5).square().mean().backward()
+        plain.param_groups[0]["lr"] = choice.learning_rate * rate_factor(i, 5, 0)
+        plain.step()
+        plain.zero_grad()
+        flat.step(i, 5)
+    for name, p in plain_map.named_parameters():
+        torch.testing.assert_close(flat.named(flat.weights)[name], p, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.cuda
+def test_on_cuda_training_learns(target):
+    model = cm.train(target, steps=400, device="cuda", **SMALL)
+    assert "CUDA" in model.device
+    assert model.history[-1][2] < 0.5 * model.history[0][2]
