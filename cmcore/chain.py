@@ -113,7 +113,7 @@ def make_chain(
 
 def jump_map_of(model: Any) -> JumpMap:
     """The map inside a trained model, or the map itself."""
-    f = getattr(model, "flow_map", model)
+    f: JumpMap = getattr(model, "flow_map", model)
     if not callable(f):
         raise ValueError(f"Expected a map (x, t, s) → x or a trained model; got {type(model).__name__}.")
     return f

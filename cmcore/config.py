@@ -27,8 +27,8 @@ class Config(BaseModel):
 class NetworkConfig(Config):
     """The network F: an MLP with SiLU activations on periodic features."""
 
-    width: int = Field(96, ge=4, le=1024, description="units in each hidden layer")
-    depth: int = Field(6, ge=1, le=16, description="number of hidden layers")
+    width: int = Field(default=96, ge=4, le=1024, description="units in each hidden layer")
+    depth: int = Field(default=6, ge=1, le=16, description="number of hidden layers")
     space_frequencies: Frequencies = (2.0,)
     time_frequencies: Frequencies = (1.0, 2.0, 4.0)
 

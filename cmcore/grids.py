@@ -99,8 +99,8 @@ def constant_step(steps: int, *, horizon: float, delta: float) -> TimeGrid:
 @GRIDS.register("karras")
 def karras(steps: int, *, horizon: float, delta: float, rho: float = 7.0) -> TimeGrid:
     """Equal steps in (σ/α)^{1/ρ}, ρ = 7 (Karras et al. 2022, arXiv:2206.00364)."""
-    ends = tuple(math.expm1(2 * t) ** (0.5 / rho) for t in (horizon, delta))
-    level = torch.linspace(*ends, steps + 1, dtype=torch.float64) ** rho
+    first, last = (math.expm1(2 * t) ** (0.5 / rho) for t in (horizon, delta))
+    level = torch.linspace(first, last, steps + 1, dtype=torch.float64) ** rho
     return _pinned(time_from_noise_level(level), horizon, delta, "karras")
 
 

@@ -18,6 +18,9 @@ class Features(nn.Module):
     the sharp boundaries between the basins of far-away modes.
     """
 
+    space: Tensor
+    time: Tensor
+
     def __init__(self, dim: int, config: NetworkConfig) -> None:
         super().__init__()
         self.register_buffer("space", torch.tensor(config.space_frequencies), persistent=False)
@@ -45,7 +48,7 @@ def make_network(dim: int, config: NetworkConfig, *, generator: torch.Generator)
 
 def _linear(fan_in: int, fan_out: int, generator: torch.Generator) -> nn.Linear:
     """A linear layer with U(−1/√fan_in, 1/√fan_in) weights and biases, torch's own default, from our generator."""
-    layer = nn.utils.skip_init(nn.Linear, fan_in, fan_out)
+    layer = nn.Linear(fan_in, fan_out, device="meta").to_empty(device="cpu")  # as skip_init does, its type known
     bound = fan_in**-0.5
     with torch.no_grad():
         for parameter in (layer.weight, layer.bias):

@@ -99,7 +99,6 @@ def _grid(model: Any, grid: str | TimeGrid, steps: int, horizon: float | None, d
         if grid.steps != steps:
             raise ValueError(f"The grid has {grid.steps} jumps and steps = {steps}; they must agree.")
         return grid
-    config = getattr(model, "config", None)
-    horizon = horizon if horizon is not None else getattr(config, "horizon", 3.0)
-    delta = delta if delta is not None else getattr(config, "delta", 0.0)
-    return make_grid(grid, steps, horizon=horizon, delta=delta)
+    start: float = getattr(model, "horizon", 3.0) if horizon is None else horizon
+    end: float = getattr(model, "delta", 0.0) if delta is None else delta
+    return make_grid(grid, steps, horizon=start, delta=end)
