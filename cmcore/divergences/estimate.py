@@ -4,10 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["Direction", "Estimate"]
+from cmcore.registry import Registry
+
+__all__ = ["DATA_MODEL", "ESTIMATORS", "MODEL_DATA", "Direction", "Estimate", "Estimator"]
 
 Direction = Literal["KL(model‖data)", "KL(data‖model)"]
 """KL(q‖p_δ) weighs errors where the model puts mass; KL(p_δ‖q) where the data does."""
+
+MODEL_DATA: Direction = "KL(model‖data)"
+DATA_MODEL: Direction = "KL(data‖model)"
 
 
 @dataclass(frozen=True)
@@ -40,3 +45,15 @@ class Estimate:
     note: str = ""
     unit: str = "nats"
     diagnostics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """How an estimate came about, for people."""
+
+    label: str
+    description: str
+
+
+ESTIMATORS: Registry[Estimator] = Registry("estimator")
+"""Every way an :class:`Estimate` is made, by the name it carries."""

@@ -1,0 +1,103 @@
+r"""The density of a deterministic chain of maps, by the change of variables.
+
+With x = f_K ∘ … ∘ f_1(z) and z ~ N(0, I), one preimage z of x contributes
+
+.. math:: \log N(z; 0, I) - \sum_k \log |\det J_k|
+
+to the density of x. Where the composed map is one-to-one, that is log q(x).
+"""
+
+import copy
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cmcore.chain import JumpMap
+from cmcore.grids import TimeGrid
+
+__all__ = ["Branch", "doubled", "log_standard_normal", "push_forward", "transport", "with_jacobian"]
+
+_CHUNK = 2048
+"""Points differentiated at once. Measured on a 6×96 network: slower by a fifth at 512 and at 4096."""
+
+
+@dataclass(frozen=True)
+class Branch:
+    """Points with the density that one known preimage each gives them.
+
+    Attributes:
+        points: x = f(z), [n, d], float64.
+        log_density: log N(z) − Σ log|det J|, [n], float64, nats.
+        orientation: the sign of det J of the composed map, [n].
+    """
+
+    points: Float[Tensor, "n d"]
+    log_density: Float[Tensor, " n"]
+    orientation: Float[Tensor, " n"]
+
+
+def log_standard_normal(z: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
+    """log N(z; 0, I), in nats."""
+    return -z.square().sum(1) / 2 - z.shape[1] / 2 * math.log(2 * math.pi)
+
+
+def push_forward(f: JumpMap, noise: Float[Tensor, "n d"], grid: TimeGrid) -> Branch:
+    """Push noise along the grid, with the log density of the branch it takes. f runs in the dtype of the noise."""
+    pieces = [_push_piece(f, piece, grid) for piece in noise.split(_CHUNK)]
+    return Branch(*(torch.cat(part) for part in zip(*pieces, strict=True)))
+
+
+def _push_piece(f: JumpMap, noise: Tensor, grid: TimeGrid) -> tuple[Tensor, Tensor, Tensor]:
+    x = noise
+    log_density = log_standard_normal(noise.double())
+    orientation = torch.ones_like(log_density)
+    for t, s in grid.jumps:
+        x, jacobian = with_jacobian(f, x, t, s)
+        sign, log_volume = _log_determinant(jacobian.double())
+        log_density = log_density - log_volume
+        orientation = orientation * sign
+    return x.double(), log_density, orientation
+
+
+def with_jacobian(f: JumpMap, x: Float[Tensor, "n d"], t: float, s: float) -> tuple[Tensor, Tensor]:
+    """y = f(x, t, s), [n, d], and dy/dx, [n, d, d].
+
+    Each point moves by itself, so the gradient of the i-th coordinate summed over points is row i of every point's
+    Jacobian: d backward passes. On a 6×96 network with d = 2 that costs 3.7 evaluations; vmap of jacrev costs 6.
+    """
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        y = f(x, t, s)
+        last = y.shape[1] - 1
+        rows = [torch.autograd.grad(y[:, i].sum(), x, retain_graph=i < last)[0] for i in range(last + 1)]
+    return y.detach(), torch.stack(rows, dim=1)
+
+
+def _log_determinant(jacobian: Tensor) -> tuple[Tensor, Tensor]:
+    """The sign and the logarithm of |det J|, [n] each; 1-D and 2-D by hand, which LAPACK is slow at."""
+    d = jacobian.shape[1]
+    if d > 2:
+        return tuple(torch.linalg.slogdet(jacobian))  # pyright: ignore[reportReturnType]
+    j = jacobian
+    determinant = j[:, 0, 0] if d == 1 else j[:, 0, 0] * j[:, 1, 1] - j[:, 0, 1] * j[:, 1, 0]
+    return determinant.sign(), determinant.abs().log()
+
+
+@torch.no_grad()
+def transport(f: JumpMap, noise: Float[Tensor, "n d"], grid: TimeGrid) -> Float[Tensor, "n d"]:
+    """Where the composed map sends the noise, without densities."""
+
+    def along(x: Tensor) -> Tensor:
+        for t, s in grid.jumps:
+            x = f(x, t, s)
+        return x
+
+    return torch.cat([along(piece) for piece in noise.split(2 * _CHUNK)])
+
+
+def doubled(f: JumpMap) -> JumpMap:
+    """The same map in float64: a copy of a network, or the map itself, which follows the dtype of its input."""
+    return copy.deepcopy(f).double() if isinstance(f, torch.nn.Module) else f
