@@ -6,7 +6,9 @@ The PF-ODE is :math:`dx/dt = b(x, t) = -x - \nabla\log p_t(x)`; its solution fro
 evenly paced: a blob of standard deviation ς turns over a range of θ of about ς.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -14,8 +16,10 @@ from torch import Tensor
 from torchdiffeq import odeint
 
 from cmcore.process import Time, alpha, angle, column, sigma, time_from_angle
-from cmcore.targets.base import Target
+from cmcore.targets.base import NoDensity, Target
+from cmcore.targets.box_mixture import BoxMixture
 from cmcore.targets.gaussian_mixture import GaussianMixture
+from cmcore.targets.product import Product
 
 __all__ = ["ExactFlow", "TrajectoryPool", "trajectory_pool", "velocity", "velocity_in_angle"]
 
@@ -35,36 +39,54 @@ def velocity_in_angle(target: Target, x: Float[Tensor, "n d"], theta: Time) -> F
 class ExactFlow:
     """The exact flow map Φ_{t→s} of a target, in either direction of time.
 
-    Gaussians have a closed form. Everything else is solved by an adaptive Runge–Kutta method of order 5
-    (Dormand–Prince, through torchdiffeq) in angle, with the error of every point below the tolerance at every step.
+    Four methods, the first that applies: a closed form for Gaussians; the quantile map F_s⁻¹∘F_t in one dimension;
+    coordinate by coordinate for products; otherwise an adaptive Runge–Kutta method of order 5 (Dormand–Prince, through
+    torchdiffeq) in angle, with the error of the worst point below the tolerance at every step.
 
     Args:
         target: the law p₀.
-        tolerance: local error of a solver step, absolute and relative, in float64. In lower precision the tolerance
-            is raised to what that precision resolves.
+        tolerance: local error of a solver step, absolute and relative. In low precision it is raised to what that
+            precision resolves.
+
+    Attributes:
+        method: which of the four.
     """
 
     def __init__(self, target: Target, *, tolerance: float = 1e-9) -> None:
         self.target = target
         self.tolerance = tolerance
-        self.method = "closed form (Gaussian)" if _is_gaussian(target) else "ODE solver"
+        self.method, self._jump = self._chosen(target.law)
 
     def __call__(self, x: Float[Tensor, "n d"], t: Time, s: Time) -> Float[Tensor, "n d"]:
-        """Φ_{t→s}(x). The closed form takes one time per point; the solver needs one t and one s for all of them."""
-        if self.method == "closed form (Gaussian)":
-            return _gaussian_flow(self.target, x, t, s)
-        t, s = _one_time(t), _one_time(s)
-        return x if t == s else self._solve(x, torch.tensor([t, s], dtype=torch.float64))[-1]
+        """Φ_{t→s}(x). All methods but the solver, which moves all points together, take one t and s per point too.
+
+        Raises:
+            NoDensity: the flow is asked for at time 0 where p₀ has no density (or, by the solver, no score).
+        """
+        return self._jump(x, t, s)
 
     def path(self, x: Float[Tensor, "n d"], times: Float[Tensor, " L"]) -> Float[Tensor, "L n d"]:
         """The states at the given monotone times, starting from x at times[0]."""
-        if self.method == "closed form (Gaussian)":
-            return torch.stack([_gaussian_flow(self.target, x, times[0], s) for s in times])
-        return self._solve(x, times)
+        if self.method == "ODE solver":
+            return self._solve(x, times)
+        return torch.stack([x, *(self._jump(x, times[0], s) for s in times[1:])])
+
+    def _chosen(self, law: Target) -> tuple[str, Callable[[Tensor, Time, Time], Tensor]]:
+        if isinstance(law, GaussianMixture) and len(law.weights) == 1:
+            return "closed form (Gaussian)", partial(_gaussian_flow, law)
+        if isinstance(law, GaussianMixture | BoxMixture) and law.dim == 1:
+            return "quantile map", partial(_quantile_map, law)
+        if isinstance(law, Product):
+            return "coordinate-wise", partial(_coordinate_wise_flow, law)
+        return "ODE solver", self._solve_once
+
+    def _solve_once(self, x: Tensor, t: Time, s: Time) -> Tensor:
+        t, s = _one_time(t), _one_time(s)
+        return x if t == s else self._solve(x, torch.tensor([t, s], dtype=torch.float64))[-1]
 
     def _solve(self, x: Tensor, times: Tensor) -> Tensor:
-        if bool((times <= 0).any()):
-            self.target._require_density(0.0)
+        if bool((times <= 0).any()) and not self.target.smooth:
+            raise NoDensity(f"{self.target.name} has no score at t = 0, so its flow ends before: ask for s > 0.")
         precision = max(self.tolerance, 20 * torch.finfo(x.dtype).eps)
         theta = angle(times.to(device=x.device, dtype=torch.float64)).to(x.dtype)
         return odeint(
@@ -77,6 +99,84 @@ class ExactFlow:
             # Landing on the asked times avoids the interpolant, which is of lower order than the solver.
             options={"norm": _largest, "step_t": theta[1:-1]} if len(theta) > 2 else {"norm": _largest},
         )
+
+
+def _gaussian_flow(law: GaussianMixture, x: Tensor, t: Time, s: Time) -> Tensor:
+    """Φ(x) = α_s m + U √(v_s / v_t) Uᵀ (x − α_t m) for N(m, U diag(λ) Uᵀ), v = α² λ + σ²."""
+    t, s = column(t, x), column(s, x)
+    mean, eigenvalues = law.means.to(x), law.variances.to(x)
+    v_t, v_s = (alpha(u) ** 2 * eigenvalues + sigma(u) ** 2 for u in (t, s))
+    if bool((v_t <= 0).any()):
+        raise NoDensity(f"{law.name} has no density at t = 0, so no flow starts there.")
+    offset = x - alpha(t) * mean
+    scale = (v_s / v_t).sqrt()
+    if law.axes is None:
+        return alpha(s) * mean + scale * offset
+    axes = law.axes[0].to(x)
+    return alpha(s) * mean + scale * (offset @ axes) @ axes.T
+
+
+def _coordinate_wise_flow(law: Product, x: Tensor, t: Time, s: Time) -> Tensor:
+    y = law.unrotate(x)
+    parts = []
+    for factor, columns in law.columns():
+        part, count = y[:, columns], columns.stop - columns.start
+        times = [u if u.ndim == 0 else u.repeat_interleave(count) for u in map(torch.as_tensor, (t, s))]
+        parts.append(ExactFlow(factor)(part.reshape(-1, 1), *times).reshape(part.shape))
+    return law.rotate(torch.cat(parts, dim=1))
+
+
+def _quantile_map(law: Target, x: Tensor, t: Time, s: Time) -> Tensor:
+    """F_s⁻¹(F_t(x)), through the smaller tail so that no digit is lost far out; computed in float64."""
+    t, s = (torch.as_tensor(u, dtype=torch.float64, device=x.device) for u in (t, s))
+    pieces = range(0, len(x), _CHUNK_ENTRIES)
+    if len(pieces) > 1:
+        cuts = [slice(i, i + _CHUNK_ENTRIES) for i in pieces]
+        return torch.cat([_quantile_map(law, x[c], *(u if u.ndim == 0 else u[c] for u in (t, s))) for c in cuts])
+    start = x[:, 0].double()
+    below, above = law.log_tails(start, t)
+    side = torch.where(below < above, 1.0, -1.0).to(start)  # −1: solve in the upper tail, which decreases
+    goal = torch.minimum(below, above)
+    mean, variance = float(law.mean[0]), float(law.covariance[0, 0])
+    spread = [(alpha(u) ** 2 * variance + sigma(u) ** 2).sqrt() for u in (t, s)]
+    guess = alpha(s) * mean + (start - alpha(t) * mean) * spread[1] / spread[0]
+    return _invert_tail(law, s, side, goal, guess, spread[1].expand_as(guess)).to(x)[:, None]
+
+
+def _invert_tail(law: Target, s: Tensor, side: Tensor, goal: Tensor, y: Tensor, width: Tensor) -> Tensor:
+    """The y at which the tail on `side` has log mass `goal` at time s: Newton steps kept inside a bracket."""
+
+    def excess(y: Tensor, i: Tensor) -> tuple[Tensor, Tensor]:
+        """How far the log tail lies above its goal, signed to increase with y; and the log tail."""
+        below, above = law.log_tails(y, s if s.ndim == 0 else s[i])
+        log_tail = torch.where(side[i] > 0, below, above)
+        return side[i] * (log_tail - goal[i]), log_tail
+
+    active = torch.arange(len(y), device=y.device)
+    low, high = y.clone(), y.clone()
+    for ends, sign in ((low, -1.0), (high, 1.0)):
+        reach, outside = width.clone(), active
+        while len(outside):
+            ends[outside] += sign * reach[outside]
+            reach[outside] *= 2
+            outside = outside[sign * excess(ends[outside], outside)[0] < 0]
+    y, last = y.clone(), high - low
+    for _ in range(_MOST_ITERATIONS):
+        if not len(active):
+            break
+        here = y[active]
+        gap, log_tail = excess(here, active)
+        low[active] = torch.where(gap < 0, here, low[active])
+        high[active] = torch.where(gap >= 0, here, high[active])
+        log_slope = law.log_prob(here[:, None], s if s.ndim == 0 else s[active]) - log_tail
+        step = -gap / log_slope.exp()
+        newton = here + step
+        # Bisect where Newton leaves the bracket, is not finite, or does not at least halve its last step.
+        safe = (newton >= low[active]) & (newton <= high[active]) & (step.abs() <= last[active] / 2)
+        y[active] = torch.where(safe, newton, (low[active] + high[active]) / 2)
+        last[active] = (y[active] - here).abs()
+        active = active[last[active] > _ROUNDING * (1 + here.abs())]
+    return y
 
 
 @dataclass(frozen=True)
@@ -94,6 +194,8 @@ class TrajectoryPool:
     error: float
 
 
+_MOST_ITERATIONS = 200
+_ROUNDING = 4e-16
 _CHUNK_ENTRIES = 1 << 15
 """Coordinates moved at once: small enough for the cache, large enough that the cost of a call does not show."""
 _SUBSET = 64
@@ -160,23 +262,6 @@ def _runge_kutta(target: Target, x: Tensor, angles: Tensor, substeps: int) -> Te
             x = x + h / 6 * (k1 + 2 * (k2 + k3) + k4)
         states.append(x)
     return torch.stack(states)
-
-
-def _is_gaussian(target: Target) -> bool:
-    return isinstance(target, GaussianMixture) and len(target.weights) == 1
-
-
-def _gaussian_flow(target: GaussianMixture, x: Tensor, t: Time, s: Time) -> Tensor:
-    """Φ(x) = α_s m + U √(v_s / v_t) Uᵀ (x − α_t m) for N(m, U diag(λ) Uᵀ), v = α² λ + σ²."""
-    t, s = column(t, x), column(s, x)
-    mean, eigenvalues = target.means.to(x), target.variances.to(x)
-    v_t, v_s = (alpha(u) ** 2 * eigenvalues + sigma(u) ** 2 for u in (t, s))
-    offset = x - alpha(t) * mean
-    scale = (v_s / v_t).sqrt()
-    if target.axes is None:
-        return alpha(s) * mean + scale * offset
-    axes = target.axes[0].to(x)
-    return alpha(s) * mean + scale * (offset @ axes) @ axes.T
 
 
 def _largest(error: Tensor) -> Tensor:

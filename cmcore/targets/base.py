@@ -63,6 +63,16 @@ class Target(ABC):
     def covariance(self) -> Float[Tensor, "d d"]:
         """Cov X₀, float64."""
 
+    # ---- what a target may add ----------------------------------------------------------------------------------
+    @property
+    def law(self) -> "Target":
+        """The law itself, where this target only carries something beside one (a table's columns, say)."""
+        return self
+
+    def log_tails(self, x: Float[Tensor, " n"], t: Time) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+        """log F_t(x) and log(1 − F_t(x)), F_t the cdf of p_t; in nats, d = 1, each accurate where it is small."""
+        raise NotImplementedError(f"{self.name} offers no cdf.")
+
     # ---- what follows from it -----------------------------------------------------------------------------------
     @property
     def second_moment(self) -> float:
@@ -81,10 +91,6 @@ class Target(ABC):
         time = column(t, x)
         return (x + sigma(time) ** 2 * self.score(x, t)) / alpha(time)
 
-    def log_tails(self, x: Float[Tensor, " n"], t: Time) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
-        """log F_t(x) and log(1 − F_t(x)), F_t the cdf of p_t; in nats, d = 1, each accurate where it is small."""
-        raise NotImplementedError(f"{self.name} offers no cdf.")
-
     def _require_one_dimension(self) -> None:
         if self.dim != 1:
             raise ValueError(f"A cdf needs d = 1; {self.name} has d = {self.dim}.")
@@ -100,9 +106,7 @@ class Target(ABC):
         return f"<{type(self).__name__} {self.name!r}, d = {self.dim}, {kind}>"
 
 
-def in_chunks(
-    function: Callable[[Tensor, Time], Tensor], x: Float[Tensor, "n d"], t: Time, chunk: int
-) -> Tensor:
+def in_chunks(function: Callable[[Tensor, Time], Tensor], x: Float[Tensor, "n d"], t: Time, chunk: int) -> Tensor:
     """function(x, t) over pieces of at most `chunk` points, so that memory stays bounded; t is cut along with x."""
     if x.shape[0] <= chunk:
         return function(x, t)

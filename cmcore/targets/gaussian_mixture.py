@@ -16,8 +16,8 @@ from cmcore.targets.base import Target, in_chunks
 
 __all__ = ["GaussianMixture"]
 
-_CHUNK_ENTRIES = 1 << 20
-"""Components × dimensions × points held at once: 8 MB in float64, which stays near the cache."""
+_CHUNK_ENTRIES = 1 << 18
+"""Components × dimensions × points held at once: 2 MB in float64, which stays near the cache."""
 
 
 class GaussianMixture(Target):
@@ -43,7 +43,7 @@ class GaussianMixture(Target):
         smallest = float(self.variances.min())
         self.has_density = smallest > 0
         self.smooth = smallest > 0
-        self._one_width = self.axes is None and float(self.variances.max()) == smallest
+        self._shared = bool((self.variances == self.variances[0]).all())
         self._copies: dict[tuple[torch.dtype, torch.device], tuple[Tensor, Tensor, Tensor, Tensor | None]] = {}
 
     # ---- density and score --------------------------------------------------------------------------------------
@@ -64,8 +64,8 @@ class GaussianMixture(Target):
         return self._whitened(x, t)[0].logsumexp(0)
 
     def _score(self, x: Tensor, t: Time) -> Tensor:
-        if self._one_width:
-            return self._score_one_width(x, t)
+        if self.axes is None and torch.as_tensor(t).ndim == 0:
+            return self._score_diagonal(x, t)
         log_joint, pull = self._whitened(x, t)
         share = log_joint.softmax(0)[:, None, :]  # [K, 1, n]
         axes = self._like(x)[3]
@@ -73,15 +73,24 @@ class GaussianMixture(Target):
             return -(share * pull).sum(0).T
         return -torch.einsum("kdn,ked->ne", share * pull, axes)
 
-    def _score_one_width(self, x: Tensor, t: Time) -> Tensor:
-        """(α E[μ_k | x] − x) / v, all components N(μ_k, cI): |x|² cancels in the shares and leaves a matrix product."""
+    def _score_diagonal(self, x: Tensor, t: Time) -> Tensor:
+        """Σ_k P(k | x) (α μ_k − x) / v_k for diagonal v_k and one t, as matrix products over components.
+
+        Where all components share v, |x|² cancels in the shares and is left out.
+        """
         log_weights, means, variances, _ = self._like(x)
-        time = column(t, x).T
+        time = column(t, x)
         a = alpha(time)
-        v = a**2 * variances[0, 0] + sigma(time) ** 2  # [1, 1] or [1, n]
-        tilt = log_weights[:, None] - a**2 / (2 * v) * means.square().sum(1, keepdim=True)
-        share = ((means @ x.T).mul_(a / v).add_(tilt)).softmax(0)  # [K, n]
-        return ((means.T @ share).mul_(a).sub_(x.T)).div_(v).T
+        v = a**2 * (variances[:1] if self._shared else variances) + sigma(time) ** 2  # [1 or K, d]
+        centre = a * means
+        slope = centre / v
+        offset = log_weights - (centre * slope).sum(1) / 2 - v.log().sum(1) / 2
+        log_joint = torch.addmm(offset[:, None], slope, x.T)  # [K, n]
+        if self._shared:
+            return ((centre.T @ log_joint.softmax(0)).sub_(x.T)).div_(v.T).T
+        precision = 1 / v
+        share = log_joint.addmm_(precision, x.T.square(), alpha=-0.5).softmax(0)
+        return torch.addcmul(slope.T @ share, precision.T @ share, x.T, value=-1).T
 
     def _whitened(self, x: Tensor, t: Time) -> tuple[Tensor, Tensor]:
         """log w_k N(x; k, t) as [K, n], and the pull v_k(t)^{-1} U_kᵀ(x − α μ_k) as [K, d, n].

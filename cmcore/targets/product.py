@@ -99,7 +99,9 @@ class Product(Target):
         return torch.cat([moment(factor).expand(count) for factor, count in self.factors])
 
 
-def per_coordinate(function: Callable[[Tensor, Time], Tensor], y: Float[Tensor, "n c"], t: Time) -> Float[Tensor, "n c"]:
+def per_coordinate(
+    function: Callable[[Tensor, Time], Tensor], y: Float[Tensor, "n c"], t: Time
+) -> Float[Tensor, "n c"]:
     """function, made for points [m, 1], at every entry of y; a t per point holds for all its coordinates."""
     t = torch.as_tensor(t)
     if t.ndim == 1:
@@ -117,7 +119,9 @@ def random_rotation(dim: int, *, generator: torch.Generator) -> Float[Tensor, "d
 def _checked_rotation(rotation: Tensor, dim: int) -> Tensor:
     rotation = torch.as_tensor(rotation, dtype=torch.float64).cpu()
     if rotation.shape != (dim, dim):
-        raise ValueError(f"The rotation of a product of {dim} coordinates is [{dim}, {dim}]; got {tuple(rotation.shape)}.")
+        raise ValueError(
+            f"The rotation of a product of {dim} coordinates is [{dim}, {dim}]; got {tuple(rotation.shape)}."
+        )
     if not torch.allclose(rotation @ rotation.T, torch.eye(dim, dtype=torch.float64), atol=1e-9):
         raise ValueError("The rotation must be orthogonal: Q Qᵀ = I.")
     return rotation
