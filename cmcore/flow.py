@@ -140,10 +140,10 @@ def _quantile_map(law: Target, x: Tensor, t: Time, s: Time) -> Tensor:
     mean, variance = float(law.mean[0]), float(law.covariance[0, 0])
     spread = [(alpha(u) ** 2 * variance + sigma(u) ** 2).sqrt() for u in (t, s)]
     guess = alpha(s) * mean + (start - alpha(t) * mean) * spread[1] / spread[0]
-    return _invert_tail(law, s, side, goal, guess, spread[1].expand_as(guess)).to(x)[:, None]
+    return _invert_tail(law, s, side, goal, guess=guess, width=spread[1].expand_as(guess)).to(x)[:, None]
 
 
-def _invert_tail(law: Target, s: Tensor, side: Tensor, goal: Tensor, y: Tensor, width: Tensor) -> Tensor:
+def _invert_tail(law: Target, s: Tensor, side: Tensor, goal: Tensor, *, guess: Tensor, width: Tensor) -> Tensor:
     """The y at which the tail on `side` has log mass `goal` at time s: Newton steps kept inside a bracket."""
 
     def excess(y: Tensor, i: Tensor) -> tuple[Tensor, Tensor]:
@@ -152,15 +152,15 @@ def _invert_tail(law: Target, s: Tensor, side: Tensor, goal: Tensor, y: Tensor, 
         log_tail = torch.where(side[i] > 0, below, above)
         return side[i] * (log_tail - goal[i]), log_tail
 
+    y, low, high = guess.clone(), guess.clone(), guess.clone()
     active = torch.arange(len(y), device=y.device)
-    low, high = y.clone(), y.clone()
     for ends, sign in ((low, -1.0), (high, 1.0)):
         reach, outside = width.clone(), active
         while len(outside):
             ends[outside] += sign * reach[outside]
             reach[outside] *= 2
             outside = outside[sign * excess(ends[outside], outside)[0] < 0]
-    y, last = y.clone(), high - low
+    last = high - low
     for _ in range(_MOST_ITERATIONS):
         if not len(active):
             break

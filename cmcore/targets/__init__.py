@@ -7,17 +7,23 @@ from cmcore.targets.empirical import Empirical
 from cmcore.targets.gallery import GALLERY, Toy, make_target
 from cmcore.targets.gaussian_mixture import GaussianMixture
 from cmcore.targets.product import Product, random_rotation
+from cmcore.targets.tables import REAL_TABLES, Memorisation, TableTarget, read_table, real_table
 
 __all__ = [
     "GALLERY",
+    "REAL_TABLES",
     "BoxMixture",
     "CircleMixture",
     "Empirical",
     "GaussianMixture",
+    "Memorisation",
     "NoDensity",
     "Product",
+    "TableTarget",
     "Target",
     "Toy",
     "make_target",
     "random_rotation",
+    "read_table",
+    "real_table",
 ]

@@ -26,6 +26,7 @@ class Target(ABC):
 
     Attributes:
         name: what people call it.
+        config: the gallery name and parameters that make it again; None for a target made by hand or from a file.
         dim: d.
         smooth: whether p₀ has a density with a Lipschitz score. Smooth targets may be sampled down to δ = 0.
         has_density: whether p₀ has a density. Without one, `log_prob` and `score` need t > 0.

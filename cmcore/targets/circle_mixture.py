@@ -2,7 +2,8 @@ r"""Mixtures of uniform circles in the plane, with or without thickness, exact a
 
 Blurred to variance v, the uniform law on the circle of radius R around c has the density
 
-.. math:: \frac{1}{2\pi v} \exp\Bigl(-\frac{\rho^2 + R^2}{2v}\Bigr) I_0\Bigl(\frac{\rho R}{v}\Bigr), \qquad \rho = |x - c|,
+.. math:: \frac{1}{2\pi v} \exp\Bigl(-\frac{\rho^2 + R^2}{2v}\Bigr) I_0\Bigl(\frac{\rho R}{v}\Bigr),
+          \qquad \rho = |x - c|,
 
 with I₀ the modified Bessel function, computed in its exponentially scaled form.
 """

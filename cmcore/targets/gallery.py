@@ -1,7 +1,7 @@
 """The named toys, each a few lines on the laws of this package.
 
-Two-dimensional toys fit in a disc of radius about 2.5, so that the horizon T = 3 suffices. Curves and sheets are mixtures
-of many small Gaussians along them, set closely enough that the beads do not show.
+Two-dimensional toys fit in a disc of radius about 2.5, so that the horizon T = 3 suffices. Curves and sheets are
+mixtures of many small Gaussians along them, set closely enough that the beads do not show.
 """
 
 import inspect
@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args, get_origin
 import torch
 from torch import Tensor
 
+from cmcore.config import TargetConfig
 from cmcore.registry import Registry
 from cmcore.targets.base import Target
 from cmcore.targets.box_mixture import BoxMixture
@@ -20,6 +21,8 @@ from cmcore.targets.circle_mixture import CircleMixture
 from cmcore.targets.empirical import Empirical
 from cmcore.targets.gaussian_mixture import GaussianMixture
 from cmcore.targets.product import Product, random_rotation
+from cmcore.targets.table_target import Density, TableTarget
+from cmcore.targets.tables import real_table
 
 __all__ = ["GALLERY", "Toy", "make_target"]
 
@@ -53,7 +56,7 @@ class Toy:
         kinds = {name: p.annotation for name, p in inspect.signature(self.build).parameters.items()}
         return {name: get_args(kind) for name, kind in kinds.items() if get_origin(kind) is Literal}
 
-    def __call__(self, **parameters: Any) -> Target:  # noqa: ANN401
+    def __call__(self, **parameters: Any) -> Target:
         """The target. Raises ValueError for a parameter that does not exist or does not fit."""
         unknown = [name for name in parameters if name not in self.parameters]
         if unknown:
@@ -70,10 +73,11 @@ GALLERY: Registry[Toy] = Registry("target")
 """The toys by name; each is called with its parameters."""
 
 
-def make_target(name: str, **parameters: Any) -> Target:  # noqa: ANN401
+def make_target(name: str, **parameters: Any) -> Target:
     """The gallery target `name` with its parameters. Raises ValueError for an unknown name or a bad parameter."""
     target = GALLERY[name](**parameters)
     target.name = name
+    target.config = TargetConfig(name=name, parameters=parameters)
     return target
 
 
@@ -91,7 +95,7 @@ def _toy(label: str, dims: Literal["2", "3", "any"] = "2", *, smooth: bool = Tru
 _MOST = {"dim": 1 << 20, "side": 32, "level": 7, "stage": 5, "components": 512, "arms": 16, "cells": 32}
 
 
-def _check(name: str, value: Any, default: Any) -> None:  # noqa: ANN401
+def _check(name: str, value: Any, default: Any) -> None:
     """The value has the kind of the default; lengths are positive; counts stay in what fits a screen and a memory."""
     if isinstance(default, bool | str):
         if type(value) is not type(default):
@@ -280,7 +284,7 @@ def random_mixture(dim: int = 2, components: int = 6, seed: int = 0) -> Gaussian
     if components * dim**2 > 1 << 22:
         raise ValueError("That mixture is too large: keep components × dim² below four million.")
     generator = torch.Generator().manual_seed(seed)
-    draw = dict(generator=generator, dtype=torch.float64)
+    draw = {"generator": generator, "dtype": torch.float64}
     means = torch.randn(components, dim, **draw)
     means *= 1.1 / means.square().mean().sqrt()
     axes = torch.linalg.qr(torch.randn(components, dim, dim, **draw)).Q
@@ -297,6 +301,25 @@ def cantor_dust(dim: int = 2, stage: int = 3, width: float = 3.6) -> Product:
         left = torch.cat([left, left + 2 / 3**i])
     lower, upper = (width * (edge - 0.5)[:, None] for edge in (left, left + 3.0**-stage))
     return Product([(BoxMixture(torch.ones(len(left)), lower, upper, name="Cantor intervals"), dim)])
+
+
+# ---- real tables ------------------------------------------------------------------------------------------------
+@_toy("Iris flowers", "any")
+def iris(dim: int = 2, density: Density = "gaussian_mixture") -> TableTarget:
+    """150 flowers, four measures each; principal components, smoothed."""
+    return real_table("iris", dim=dim, density=density)
+
+
+@_toy("Wines", "any")
+def wine(dim: int = 2, density: Density = "gaussian_mixture") -> TableTarget:
+    """178 wines, thirteen measures each; principal components, smoothed."""
+    return real_table("wine", dim=dim, density=density)
+
+
+@_toy("Handwritten digits", "any")
+def digits(dim: int = 2, density: Density = "gaussian_mixture") -> TableTarget:
+    """1,797 images of 8 × 8 pixels; principal components, smoothed."""
+    return real_table("digits", dim=dim, density=density)
 
 
 # ---- curves as strings of beads ---------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 r"""Gaussian mixtures: full, diagonal, isotropic or zero covariance (atoms), exact at every noise level.
 
-A mixture stays one under the process: :math:`N(\mu_k, S_k) \to N(\alpha_t \mu_k, \alpha_t^2 S_k + \sigma_t^2 I)`. In the
-eigenbasis :math:`S_k = U_k \operatorname{diag}(\lambda_k) U_k^\top` the covariance at any t is diagonal with entries
-:math:`v_k(t) = \alpha_t^2 \lambda_k + \sigma_t^2`, so a separate t per point costs nothing extra.
+A mixture stays one under the process: :math:`N(\mu_k, S_k) \to N(\alpha_t \mu_k, \alpha_t^2 S_k + \sigma_t^2 I)`.
+In the eigenbasis :math:`S_k = U_k \operatorname{diag}(\lambda_k) U_k^\top` the covariance at any t is diagonal with
+entries :math:`v_k(t) = \alpha_t^2 \lambda_k + \sigma_t^2`, so a separate t per point costs nothing extra.
 """
 
 import math
@@ -164,8 +164,8 @@ class GaussianMixture(Target):
     def _like(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         key = (x.dtype, x.device)
         if key not in self._copies:
-            parts = (self.weights.log(), self.means, self.variances, self.axes)
-            self._copies[key] = tuple(p if p is None else p.to(x) for p in parts)  # pyright: ignore
+            axes = None if self.axes is None else self.axes.to(x)
+            self._copies[key] = (self.weights.log().to(x), self.means.to(x), self.variances.to(x), axes)
         return self._copies[key]
 
 
