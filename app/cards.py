@@ -1,0 +1,101 @@
+"""Numbers in words and in small pieces of HTML: every number says how it knows."""
+
+import math
+from collections.abc import Sequence
+from html import escape
+
+from cmcore.divergences.estimate import ESTIMATORS, Direction, Estimate
+
+__all__ = ["bare_card", "card", "direction_title", "direction_words", "kl_card", "number", "percent", "short"]
+
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A number for reading: 0.0246, 12.3, 1.2·10⁻⁵."""
+    if not math.isfinite(value):
+        return "∞" if value > 0 else "−∞"
+    if value == 0:
+        return "0"
+    exponent = math.floor(math.log10(abs(value)))
+    if -4 <= exponent < 5:
+        return f"{value:.{max(0, digits - 1 - exponent)}f}".replace("-", "−")
+    mantissa = f"{value / 10**exponent:.{digits - 2}f}".replace("-", "−")
+    return f"{mantissa}·10{str(exponent).translate(_SUPERSCRIPT)}"
+
+
+def short(estimate: Estimate | None) -> str:
+    """The value alone, for a small multiple; empty where there is none to show."""
+    return "" if estimate is None or not estimate.trusted else number(estimate.value, 2)
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.2g} %" if share >= 1e-4 else "0 %" if share == 0 else "< 0.01 %"
+
+
+def direction_title(direction: Direction, delta: float) -> str:
+    """KL(model ∥ data), δ = 0: the title of every number."""
+    return f"{direction_words(direction)}, δ = {number(delta, 2)}"
+
+
+def direction_words(direction: Direction) -> str:
+    """KL(model ∥ data), spaced and with the bar that text fonts have."""
+    return direction.replace("‖", " ∥ ")
+
+
+def kl_card(estimate: Estimate, *, ddim_calls: str = "") -> str:
+    """The card of one estimate. An estimate that is not trusted shows why, and what to change, in place of a number."""
+    title = direction_title(estimate.direction, estimate.delta)
+    if not estimate.trusted:
+        note = estimate.note or "This estimate cannot be trusted."
+        return _card(title, f'<p class="card-note">{escape(note)}</p>', [("Estimator", _estimator(estimate))])
+    rows = [
+        ("Estimator", _estimator(estimate)),
+        ("Points · floor", f"{estimate.n:,} · {_floor(estimate.floor)}" if estimate.n else _floor(estimate.floor)),
+    ]
+    diagnostics = estimate.diagnostics
+    if "fold_share" in diagnostics:
+        rows.append(("Folds", percent(diagnostics["fold_share"])))
+    if "off_mode_mass" in diagnostics:
+        rows.append(("Mass off the modes", percent(diagnostics["off_mode_mass"])))
+    if ddim_calls:
+        rows.append(("DDIM needs, for the same KL", ddim_calls))
+    note = f'<p class="card-aside">{escape(estimate.note)}</p>' if estimate.note else ""
+    return _card(title, _figure(estimate), rows) + note
+
+
+def card(title: str, figure: str, rows: Sequence[tuple[str, str]], *, beside: str = "", aside: str = "") -> str:
+    """A card of any state: a figure with words beside it, rows under it, a sentence at the end. Empty parts are left out."""
+    value = (
+        f'<p class="card-value"><strong>{escape(figure)}</strong> <span>{escape(beside)}</span></p>' if figure else ""
+    )
+    return _card(title, value, rows) + (f'<p class="card-aside">{escape(aside)}</p>' if aside else "")
+
+
+def bare_card(title: str, words: str) -> str:
+    """The same shape before there is a number."""
+    body = f'<div class="card-value card-skeleton" aria-hidden="true"></div><p class="card-aside">{escape(words)}</p>'
+    return _card(title, body, [])
+
+
+def _figure(estimate: Estimate) -> str:
+    below, above = estimate.value - estimate.low, estimate.high - estimate.value
+    if max(below, above) <= 1.3 * max(min(below, above), 1e-12):
+        spread = f"± {number(max(below, above), 2)} {estimate.unit}"
+    else:
+        spread = f"{number(estimate.low, 2)} … {number(estimate.high, 2)} {estimate.unit}"
+    return f'<p class="card-value"><strong>{number(estimate.value)}</strong> <span>{spread}</span></p>'
+
+
+def _floor(floor: float) -> str:
+    return "no floor" if floor <= 0 else f"floor {number(floor, 2)}"
+
+
+def _estimator(estimate: Estimate) -> str:
+    known = ESTIMATORS.get(estimate.estimator)
+    return known.label if known else estimate.estimator.replace("_", " ")
+
+
+def _card(title: str, body: str, rows: Sequence[tuple[str, str]]) -> str:
+    cells = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in rows)
+    return f'<section class="card"><h2>{escape(title)}</h2>{body}<dl>{cells}</dl></section>'

@@ -1,0 +1,1 @@
+"""Canvas components (Streamlit components v2): a Python wrapper with its JavaScript and CSS side by side."""

@@ -1,0 +1,107 @@
+"""The stage: particles travel from noise to data in N jumps, on a canvas that plays without asking the server."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from app.components.buffer import pack, quantise
+
+__all__ = ["Scene", "particle_stage", "scene_message"]
+
+_HERE = Path(__file__).parent
+_read = lambda *parts: "\n".join(path.read_text(encoding="utf-8") for path in parts)  # noqa: E731
+
+_COMPONENT = st.components.v2.component(
+    "particle_stage",
+    html=_read(_HERE / "stage.html"),
+    css=_read(_HERE / "stage.css"),
+    js=_read(_HERE.parent / "shared.js", _HERE / "draw.js", _HERE / "stage.js"),
+)
+
+PLAY_SECONDS = 9.0
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One draw in N jumps, as the stage shows it.
+
+    Attributes:
+        times: t_0 > … > t_N, [N + 1].
+        progress: where the times sit on the axis: 0 at T, 1 at δ, linear in θ, [N + 1].
+        states: positions at the times, [N + 1, n, 2].
+        landings: where each jump landed before fresh noise, [N, n, 2]; None for deterministic jumps.
+        summary: the draw in one sentence, for those who do not see the picture.
+    """
+
+    times: tuple[float, ...]
+    progress: tuple[float, ...]
+    states: np.ndarray
+    landings: np.ndarray | None
+    summary: str
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything the stage draws, for every N, from the same noise.
+
+    Attributes:
+        key: names the content; the stage starts afresh when it changes.
+        extent: half the side of the square shown, in the target's units.
+        angles: θ at T and at δ.
+        draws: a Draw for each N.
+        exact: exact PF-ODE paths of the first particles, at equal steps of θ, [L, m, 2]; None where not compared.
+        density: opacity of the target's density on the square, uint8, [rows, columns], top row first; or None.
+        shown: how many of the first particles carry a visible path.
+    """
+
+    key: str
+    extent: float
+    angles: tuple[float, float]
+    draws: Mapping[int, Draw]
+    exact: np.ndarray | None = None
+    density: np.ndarray | None = None
+    shown: int = 16
+    multiples: Sequence[int] = field(default=(1, 2, 4, 8))
+
+
+def scene_message(scene: Scene, *, steps: int, labels: Mapping[int, str]) -> bytes:
+    """The binary message of a scene with N = steps chosen; `labels` stand beside the small multiples."""
+    arrays = {} if scene.density is None else {"density": scene.density}
+    for n, draw in scene.draws.items():
+        arrays[f"states_{n}"] = quantise(draw.states, scene.extent)
+        if draw.landings is not None:
+            arrays[f"landings_{n}"] = quantise(draw.landings, scene.extent)
+    if scene.exact is not None:
+        arrays["exact"] = quantise(scene.exact, scene.extent)
+    count = next(iter(scene.draws.values())).states.shape[1]
+    header: dict[str, Any] = {
+        "key": scene.key,
+        "extent": scene.extent,
+        "angles": scene.angles,
+        "steps": steps,
+        "multiples": list(scene.multiples),
+        "labels": {str(n): label for n, label in labels.items()},
+        "progress": {str(n): draw.progress for n, draw in scene.draws.items()},
+        "times": {str(n): draw.times for n, draw in scene.draws.items()},
+        "summaries": {str(n): draw.summary for n, draw in scene.draws.items()},
+        "followed": min(count, scene.shown if scene.exact is None else scene.exact.shape[1]),
+        "shown": min(count, scene.shown),
+        "compact": min(count, 600),
+        "seconds": PLAY_SECONDS,
+    }
+    return pack(header, arrays)
+
+
+def particle_stage(
+    scene: Scene, *, steps: int, labels: Mapping[int, str], key: str, on_steps: Callable[[], None]
+) -> None:
+    """Show the scene with N = steps. `on_steps` is called when N is chosen on the stage itself; the choice is then in the state under `key`, as "steps"."""
+    _COMPONENT(
+        key=key,
+        data=scene_message(scene, steps=steps, labels=labels),
+        on_steps_change=on_steps,
+    )

@@ -1,0 +1,292 @@
+// The stage: playing, scrubbing, choosing N and raising paths, all in the browser. Python sends one message with the
+// trajectories for every N, so that no click waits for the server; it hears only which N was chosen.
+
+const REST = 2000; // milliseconds at the end of a run before it starts again
+const LAYERS = {
+  density: { label: "Data", colour: "data", draw: '<circle cx="9" cy="5" r="5" opacity=".45"/>' },
+  exact: { label: "Exact path", colour: "exact", draw: '<path d="M0 8 Q9 -3 18 5"/>' },
+  jumps: { label: "Model jumps", colour: "model", draw: '<path d="M2 7 L16 3"/><circle cx="2" cy="7" r="2"/><circle cx="16" cy="3" r="2"/>' },
+  error: { label: "Error", colour: "error", draw: '<path d="M0 5 H18" stroke-dasharray="4 3"/>' },
+};
+const stages = new WeakMap();
+
+function createStage(root) {
+  const find = selector => root.querySelector(selector);
+  const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+  const stage = {
+    root, calm, section: find(".stage"), canvas: find(".view"), ground: find(".ground"), parts: {},
+    steps: null, sent: null, u: calm ? 1 : 0, playing: !calm, speed: 1, goal: null, restUntil: 0, last: 0, request: 0,
+    layers: { density: true, exact: true, jumps: true, error: true }, hover: null, pinned: new Set(), visible: true,
+    message: null, palette: null, image: null, heads: null, view: null, choose: () => {},
+  };
+  for (const name of ["legend", "readout", "done", "marks", "scrubber", "play", "step", "speed", "multiples", "summary"])
+    stage.parts[name] = find(`.${name}`);
+  stage.legend = buildLegend(stage);
+  wire(stage);
+  return stage;
+}
+
+function buildLegend(stage) {
+  return Object.entries(LAYERS).map(([name, layer]) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.innerHTML = `<svg viewBox="0 0 18 10" fill="none" stroke-width="2" aria-hidden="true">${layer.draw}</svg>`;
+    button.append(layer.label);
+    button.title = "Show or hide";
+    button.onclick = () => {
+      stage.layers[name] = !stage.layers[name];
+      button.setAttribute("aria-pressed", stage.layers[name]);
+      paintAll(stage);
+    };
+    stage.parts.legend.append(button);
+    return { name, button };
+  });
+}
+
+function wire(stage) {
+  const { canvas, parts } = stage;
+  parts.play.onclick = () => play(stage, !stage.playing);
+  parts.step.onclick = () => stepBy(stage, 1);
+  parts.speed.onclick = () => { stage.speed = { 0.5: 1, 1: 2, 2: 0.5 }[stage.speed]; paint(stage); };
+  parts.scrubber.oninput = event => { stage.playing = false; stage.goal = null; seek(stage, event.target.value / 1000); };
+  canvas.onpointermove = event => hover(stage, nearest(stage, event));
+  canvas.onpointerleave = () => hover(stage, null);
+  canvas.onclick = event => {
+    const i = nearest(stage, event);
+    if (i === null) stage.pinned.clear();
+    else if (!stage.pinned.delete(i)) stage.pinned.add(i);
+    paint(stage);
+  };
+  const keys = event => key(stage, event);
+  document.addEventListener("keydown", keys);
+  const sight = new IntersectionObserver(([entry]) => { stage.visible = entry.isIntersecting; wake(stage); });
+  sight.observe(canvas);
+  const size = new ResizeObserver(() => paintAll(stage));
+  size.observe(canvas);
+  stage.destroy = () => {
+    document.removeEventListener("keydown", keys);
+    sight.disconnect(); size.disconnect(); cancelAnimationFrame(stage.request);
+    stages.delete(stage.root);
+  };
+}
+
+// ---- motion ------------------------------------------------------------------------------------------------------
+function wake(stage) {
+  cancelAnimationFrame(stage.request);
+  stage.last = 0;
+  if (stage.visible && (stage.playing || stage.goal !== null)) stage.request = requestAnimationFrame(now => tick(stage, now));
+}
+
+function tick(stage, now) {
+  const elapsed = stage.last ? Math.min(100, now - stage.last) : 0;
+  stage.last = now;
+  const rate = elapsed / (1000 * stage.message.seconds) * stage.speed;
+  if (stage.goal !== null) {
+    const gap = stage.goal - stage.u, stride = Math.max(rate * 4, Math.abs(gap) * elapsed / 160);
+    if (Math.abs(gap) <= stride) { stage.u = stage.goal; stage.goal = null; } else stage.u += Math.sign(gap) * stride;
+  } else if (stage.u < 1) {
+    stage.u = Math.min(1, stage.u + rate);
+    if (stage.u === 1) stage.restUntil = now + REST;
+  } else if (now > stage.restUntil) stage.u = 0;
+  paint(stage);
+  if (stage.visible && (stage.playing || stage.goal !== null)) stage.request = requestAnimationFrame(next => tick(stage, next));
+}
+
+function play(stage, playing) {
+  stage.playing = playing;
+  stage.goal = null;
+  if (playing && stage.u >= 1) stage.u = 0;
+  paint(stage);
+  wake(stage);
+}
+
+function seek(stage, u) { stage.u = u; paint(stage); }
+
+function stepBy(stage, direction) {
+  const progress = stage.message.progress[stage.steps];
+  const from = stage.goal ?? stage.u;
+  stage.playing = false;
+  stage.goal = direction > 0
+    ? progress.find(p => p > from + 1e-6) ?? 0
+    : progress.findLast(p => p < from - 1e-6) ?? 1;
+  if (stage.calm || Math.abs(stage.goal - from) === 1) { stage.u = stage.goal; stage.goal = null; paint(stage); }
+  wake(stage);
+}
+
+function setSteps(stage, steps) {
+  if (steps === stage.steps || !(steps in stage.message.progress)) return;
+  stage.steps = stage.sent = steps;
+  stage.goal = null;
+  layOut(stage);
+  paint(stage);
+  stage.choose(steps);
+}
+
+function key(stage, event) {
+  const target = event.composedPath()[0];
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (target !== document.body && target !== stage.canvas) return; // someone is typing, or a control has the keys
+  const act = {
+    " ": () => play(stage, !stage.playing),
+    ArrowRight: () => stepBy(stage, 1),
+    ArrowLeft: () => stepBy(stage, -1),
+  }[event.key] ?? (/^[1-9]$/.test(event.key) && Number(event.key) in stage.message.progress
+    ? () => setSteps(stage, Number(event.key)) : null);
+  if (act) { event.preventDefault(); act(); }
+}
+
+// ---- pointer -----------------------------------------------------------------------------------------------------
+function nearest(stage, event) {
+  if (!stage.view) return null;
+  const box = stage.canvas.getBoundingClientRect();
+  const [x, y] = [event.clientX - box.left, event.clientY - box.top];
+  let best = null, distance = 18 ** 2;
+  const consider = (i, px, py) => {
+    const d = (stage.view.x(px) - x) ** 2 + (stage.view.y(py) - y) ** 2;
+    if (d < distance) { distance = d; best = i; }
+  };
+  for (let i = 0; i < stage.message.followed; i++) {
+    consider(i, stage.heads[2 * i], stage.heads[2 * i + 1]);
+    if (i < stage.message.shown) for (let k = 0; k <= stage.steps; k++) consider(i, ...statePoint(stage.message, stage.steps, k, i));
+  }
+  return best;
+}
+
+function hover(stage, i) {
+  if (i === stage.hover) return;
+  stage.hover = i;
+  stage.canvas.style.cursor = i === null ? "" : "pointer";
+  paint(stage);
+}
+
+// ---- painting ----------------------------------------------------------------------------------------------------
+function paint(stage) {
+  const { message, parts, palette, steps, u } = stage;
+  if (!message) return;
+  const selected = new Set(stage.pinned);
+  if (stage.hover !== null) selected.add(stage.hover);
+  const shown = [...new Set([...Array(message.shown).keys(), ...selected])].sort((a, b) => selected.has(a) - selected.has(b));
+  const began = performance.now();
+  stage.view = drawScene(stage.canvas, message, steps, u, palette, stage.heads, {
+    layers: stage.layers, selected: selected.size ? selected : null, shown,
+    ground: null, compact: false,
+  });
+  const { k } = locate(message.progress[steps], u);
+  write(parts.readout, reading(stage, k));
+  write(parts.play, stage.playing ? "Pause" : "Play");
+  write(parts.speed, `${stage.speed === 0.5 ? "½" : stage.speed}×`);
+  parts.scrubber.value = Math.round(1000 * u);
+  parts.done.style.transform = `scaleX(${u})`;
+  for (const [j, mark] of stage.dots.entries()) mark.classList.toggle("past", message.progress[steps][j] <= u + 1e-9);
+  const counter = (window.particleStage ??= { frames: 0 });
+  const cost = performance.now() - began;
+  Object.assign(counter, { frames: counter.frames + 1, cost, u, steps, playing: stage.playing, key: message.key });
+}
+
+// Touches the page only when the words change, which is far less often than every frame.
+function write(element, text) { if (element.textContent !== text) element.textContent = text; }
+
+function reading(stage, k) {
+  const { message, steps, u, hover } = stage;
+  if (hover !== null && message.arrays.exact) {
+    const a = statePoint(message, steps, steps, hover), b = exactPoint(message, message.arrays.exact.shape[0] - 1, hover);
+    return `this path ends ${Math.hypot(a[0] - b[0], a[1] - b[1]).toFixed(3)} from the exact one`;
+  }
+  return u >= 1 ? `t = ${timeLabel(message.times[steps].at(-1))} · arrived` : `t = ${timeLabel(timeAt(message, u))} · jump ${k + 1} of ${steps}`;
+}
+
+function timeAt(message, u) {
+  const [first, last] = message.angles;
+  return -Math.log(Math.cos(first + u * (last - first)));
+}
+
+const timeLabel = t => (t === 0 ? "0" : t >= 0.995 ? t.toFixed(1).replace(/\.0$/, "") : t >= 0.1 ? t.toFixed(2) : t.toFixed(3));
+
+// What changes with N or the message, but not with time: marks on the axis, small multiples, words.
+function layOut(stage) {
+  const { message, parts, steps } = stage;
+  const progress = message.progress[steps], times = message.times[steps];
+  parts.marks.replaceChildren(...progress.flatMap((p, j) => {
+    const mark = document.createElement("span");
+    mark.style.left = `${100 * p}%`;
+    const crowded = steps > 8 && j % 4 !== 0;
+    if (crowded) return [mark];
+    const label = document.createElement("small");
+    label.textContent = j === 0 ? `T = ${timeLabel(times[j])}` : j === steps ? `${timeLabel(times[j])}` : timeLabel(times[j]);
+    label.className = j === 0 ? "first" : j === steps ? "last" : "";
+    label.style.left = `${100 * p}%`;
+    return [mark, label];
+  }));
+  stage.dots = [...parts.marks.querySelectorAll("span")];
+  for (const { name, button } of stage.legend) button.setAttribute("aria-pressed", stage.layers[name]);
+  stage.canvas.setAttribute("aria-label", message.summaries[steps]);
+  parts.summary.textContent = message.summaries[steps];
+  const { multiples } = parts;
+  if (multiples.children.length !== message.multiples.length) {
+    multiples.replaceChildren(...message.multiples.map(n => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.append(document.createElement("b"), document.createElement("span"), document.createElement("canvas"));
+      button.querySelector("canvas").setAttribute("aria-hidden", "true");
+      return button;
+    }));
+  }
+  message.multiples.forEach((n, j) => {
+    const button = multiples.children[j];
+    button.onclick = () => setSteps(stage, n);
+    button.setAttribute("aria-pressed", n === steps);
+    button.querySelector("b").textContent = `N = ${n}`;
+    button.querySelector("span").textContent = message.labels[n] ?? "";
+  });
+}
+
+function paintAll(stage) {
+  if (!stage.message) return;
+  drawGround(stage.ground, stage.message, stage.layers.density ? stage.image : null);
+  paint(stage);
+  paintMultiples(stage);
+}
+
+function paintMultiples(stage) {
+  const { message, parts, palette } = stage;
+  const heads = new Float32Array(stage.heads.length);
+  const shown = [...Array(Math.min(5, message.shown)).keys()];
+  message.multiples.forEach((n, j) =>
+    drawScene(parts.multiples.children[j].querySelector("canvas"), message, n, 1, palette, heads, {
+      layers: stage.layers, selected: null, shown,
+      ground: stage.layers.density ? stage.image : null, compact: true,
+    }));
+}
+
+// ---- Streamlit ---------------------------------------------------------------------------------------------------
+export default function (component) {
+  const { data, parentElement, setStateValue } = component;
+  let stage = stages.get(parentElement);
+  if (!stage) stages.set(parentElement, (stage = createStage(parentElement)));
+  const palette = readPalette(stage.section);
+  const message = readMessage(data);
+  const fresh = message.key !== stage.message?.key;
+  stage.choose = steps => setStateValue("steps", steps);
+  Object.assign(stage, {
+    message, palette,
+    image: message.arrays.density ? densityImage(message.arrays.density, palette.data) : null,
+    heads: new Float32Array(2 * message.arrays[`states_${message.steps}`].shape[1]),
+  });
+  stage.section.classList.toggle("dark", palette.dark);
+  stage.section.style.setProperty("--model", palette.model);
+  for (const { name, button } of stage.legend) {
+    button.querySelector("svg").style.stroke = palette[LAYERS[name].colour];
+    button.querySelector("circle[opacity]")?.setAttribute("fill", palette.data);
+    button.hidden = (name === "exact" || name === "error") && !message.arrays.exact;
+  }
+  // An echo of an older choice must not undo a newer one made here meanwhile.
+  if (stage.sent === null || message.steps === stage.sent || fresh) {
+    stage.sent = null;
+    stage.steps = message.steps;
+  }
+  if (fresh) { stage.pinned.clear(); stage.hover = null; }
+  layOut(stage);
+  paintAll(stage);
+  wake(stage);
+  return stage.destroy;
+}

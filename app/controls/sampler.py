@@ -1,0 +1,67 @@
+"""The controls of a draw: how many jumps, which sampler, where it stops."""
+
+import streamlit as st
+
+from app import state
+from app.runs import Run
+from app.scene import STEPS
+from cmcore.config import SamplerConfig
+from cmcore.grids import GRIDS
+
+__all__ = ["sampler_controls"]
+
+SAMPLERS = {"deterministic": "Deterministic", "renoise": "Renoise"}
+DELTAS = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
+RENOISE_DELTA = 0.02
+"""The default δ of renoised draws, whose noise has nowhere to go at δ = 0."""
+
+
+def sampler_controls(run: Run) -> SamplerConfig:
+    """N, the sampler, and, folded away, the grid, δ, η and the seed of the noise."""
+    steps = st.select_slider("Network calls N", STEPS, key="steps", persist_state="session")
+    sampler = st.segmented_control(
+        "Sampler",
+        list(SAMPLERS),
+        format_func=SAMPLERS.__getitem__,
+        key="sampler",
+        required=True,
+        width="stretch",
+        persist_state="session",
+    )
+    with st.expander("Times and noise"):
+        grid = st.selectbox(
+            "Time grid",
+            [name for name in GRIDS if name != "shrinking_step" or run.model.delta > 0 or sampler == "renoise"],
+            format_func=lambda name: name.replace("_", " "),
+            key="grid",
+            persist_state="session",
+        )
+        delta = _delta(run, sampler)
+        renoise = 0.5
+        if sampler == "renoise":
+            renoise = st.slider(
+                "Renoise, η as a share of t", 0.05, 1.0, step=0.05, key="renoise", persist_state="session"
+            )
+        st.number_input("Seed of the noise", 0, 2**31 - 1, key="seed", persist_state="session")
+    return SamplerConfig(
+        sampler=sampler, grid=grid, steps=steps, horizon=run.model.horizon, delta=delta, renoise=renoise
+    )
+
+
+def default_delta(run: Run, sampler: str) -> float:
+    """Where a draw stops unless told otherwise."""
+    return run.model.delta if sampler == "deterministic" else max(run.model.delta, RENOISE_DELTA)
+
+
+def _delta(run: Run, sampler: str) -> float:
+    first = run.model.delta
+    least = max(first, DELTAS[1]) if sampler == "renoise" else first
+    options = sorted({least, *(delta for delta in DELTAS if delta > least)})
+    key = f"delta:{sampler}"
+    state.remember(key, default_delta(run, sampler), allowed=options)
+    asked = state.linked_delta()
+    if asked is not None:
+        state.choose(key, min(options, key=lambda option: abs(option - asked)))
+    return st.select_slider(
+        "Stop at δ", options, format_func=lambda delta: f"{delta:g}", key=key, persist_state="session"
+    )

@@ -1,0 +1,166 @@
+"""What to learn: a toy by its picture, or a table."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from html import escape
+
+import streamlit as st
+
+import cmcore as cm
+from app.cards import number
+from app.figures.theme import theme
+from app.thumbnails import thumbnail
+from cmcore.config import TargetConfig
+from cmcore.targets import GALLERY
+from cmcore.targets.tables import REAL_TABLES, real_table
+
+__all__ = ["Choice", "target_controls"]
+
+
+UPLOAD = "Upload a file"
+DENSITIES = {"kernel_density": "Kernels", "gaussian_mixture": "Gaussians"}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A chosen target.
+
+    Attributes:
+        key: names the content, for caches.
+        name: a short name for files and links.
+        label: for people.
+        target: the law.
+    """
+
+    key: str
+    name: str
+    label: str
+    target: cm.Target
+
+
+def target_controls() -> Choice | None:
+    """The chosen target, or None while there is none (the page has said why)."""
+    source = st.segmented_control(
+        "Learn from",
+        ["Gallery", "A table"],
+        key="source",
+        default="Gallery",
+        required=True,
+        width="stretch",
+        persist_state="session",
+    )
+    return _gallery() if source == "Gallery" else _table()
+
+
+def _gallery() -> Choice:
+    colour = theme(st.context.theme.type).data
+    with st.container(key="gallery_area"):
+        name = st.pills(
+            "Target",
+            list(GALLERY),
+            format_func=lambda name: f"![{GALLERY[name].label}]({_picture(name, colour)})",
+            key="toy",
+            default="moons" if "moons" in GALLERY else next(iter(GALLERY)),
+            required=True,
+            label_visibility="collapsed",
+            persist_state="session",
+        )
+    toy = GALLERY[name]
+    st.html(f'<p class="choice"><b>{toy.label}</b> {toy.description}.</p>')
+    parameters = {}
+    if toy.dims == "any":
+        parameters["dim"] = st.slider("Dimension d", 2, 16, 3, key=f"dim:{name}", persist_state="session")
+        st.caption("The pictures show the first two coordinates.")
+    elif toy.dims == "3":
+        st.caption("Three dimensions; the pictures show the first two.")
+    config = TargetConfig(name=name, parameters=parameters)
+    return Choice(config.key, name, toy.label, _target(config.key, config))
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _target(key: str, _config: TargetConfig) -> cm.Target:
+    return cm.make_target(_config.name, **_config.parameters)
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _picture(name: str, colour: str) -> str:
+    return thumbnail(cm.make_target(name), colour)
+
+
+def _table() -> Choice | None:
+    source = st.selectbox(
+        "Table",
+        [UPLOAD, *REAL_TABLES],
+        format_func=lambda name: name if name == UPLOAD else f"{name}, scikit-learn",
+        key="table",
+        persist_state="session",
+    )
+    density = st.segmented_control(
+        "Its law",
+        list(DENSITIES),
+        format_func=DENSITIES.__getitem__,
+        default="kernel_density",
+        required=True,
+        key="density",
+        width="stretch",
+        persist_state="session",
+    )
+    try:
+        return _uploaded(density) if source == UPLOAD else _shipped(source, density)
+    except ValueError as problem:
+        st.warning(str(problem))
+        return None
+
+
+def _shipped(name: str, density: str) -> Choice:
+    dim = st.slider("Principal components", 1, 4, 2, key="components", persist_state="session")
+    key = f"table:{name}:{dim}:{density}"
+    target = _fitted(key, lambda: real_table(name, dim=dim, density=density))
+    _say_what_is_true(target)
+    return Choice(key, name, name, target)
+
+
+def _uploaded(density: str) -> Choice | None:
+    """An uploaded file, with its columns chosen; None before there is a file."""
+    file = st.file_uploader("CSV or Parquet, up to 5 MB", ["csv", "tsv", "txt", "parquet"], key="file")
+    if file is None:
+        return None
+    content = file.getvalue()
+    drop = st.toggle("Leave out rows with missing values", key="drop_missing", persist_state="session")
+    stem = f"file:{hashlib.sha256(content).hexdigest()}:{density}:{drop}"
+    name = file.name.rsplit(".", 1)[0][:40]
+
+    def fit(columns: list[str] | None) -> cm.Target:
+        return cm.read_table(content, columns, density=density, drop_missing=drop, name=name)
+
+    every = _columns(stem, lambda: fit(None))
+    columns = st.multiselect("Columns", every, default=every[:2], key=f"columns:{stem}")
+    if not columns:
+        st.caption("Choose at least one column.")
+        return None
+    key = f"{stem}:{','.join(columns)}"
+    target = _fitted(key, lambda: fit(columns))
+    _say_what_is_true(target)
+    return Choice(key, name, file.name, target)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _columns(key: str, _fit: Callable[[], cm.Target]) -> list[str]:
+    return list(_fit().columns)
+
+
+@st.cache_resource(max_entries=16, show_spinner="Reading the table …")
+def _fitted(key: str, _fit: Callable[[], cm.Target]) -> cm.Target:
+    return _fit()
+
+
+def _say_what_is_true(target: cm.Target) -> None:
+    """A table is a finite sample; what is learned, and measured against, is its smoothed law."""
+    likelihood = number(target.held_out_log_likelihood())
+    facts = [
+        target.truth,
+        f"The {len(target.held_out)} rows kept out of it have a mean log-likelihood of {likelihood} nats.",
+        *target.notes,
+    ]
+    st.html(f'<p class="theory">{escape(" ".join(facts))}</p>')

@@ -1,0 +1,1 @@
+"""Values in, plotly figures out: pure functions, no Streamlit and no torch."""

@@ -1,0 +1,179 @@
+"""KL versus network calls, on logarithmic axes."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import plotly.graph_objects as go
+
+from app.figures.theme import Theme, fade
+
+__all__ = ["Line", "Point", "describe", "kl_curve"]
+
+SMALLEST = 1e-7
+"""Values at or below zero cannot stand on a logarithmic axis; they are drawn here, with their interval from here up."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One estimate on the chart: network calls, value and 95 % interval in nats, the estimator's floor, and n."""
+
+    calls: int
+    value: float
+    low: float
+    high: float
+    floor: float = 0.0
+    n: int = 0
+    estimator: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A named curve and what it is: the learned map, an exact-score baseline, or a bound."""
+
+    label: str
+    role: Literal["model", "baseline", "bound"]
+    points: tuple[Point, ...]
+    dash: str = "solid"
+
+
+def kl_curve(lines: Sequence[Line], *, calls: int, theme: Theme, height: int = 260) -> go.Figure:
+    """The chart, with the model's point at `calls` network calls marked.
+
+    Lines are told apart by colour, by dash, and by a name at their end; the band is the interval of this model, the
+    hatched zone what its estimator cannot tell from zero.
+    """
+    figure = go.Figure()
+    model = next((line for line in lines if line.role == "model"), None)
+    drawn = [point for line in lines for point in line.points]
+    if not drawn:
+        return _framed(figure, theme, height, (1, 16), (1e-4, 1.0))
+    low, high = _range(drawn)
+    span = (min(p.calls for p in drawn), max(p.calls for p in drawn))
+    floor = max((p.floor for p in model.points), default=0.0) if model else 0.0
+    if floor > low:
+        _floor(figure, span, low, floor, theme)
+    for line in sorted(lines, key=lambda line: line.role == "model"):
+        _draw(figure, line, theme)
+    if model:
+        _mark(figure, model, calls, theme)
+    _name_ends(figure, lines, (low, high), theme)
+    return _framed(figure, theme, height, span, (low, high))
+
+
+def describe(lines: Sequence[Line]) -> str:
+    """The chart in words."""
+    told = []
+    for line in lines:
+        if not line.points:
+            continue
+        first, last = line.points[0], line.points[-1]
+        told.append(
+            f"{line.label}: {first.value:.2g} nats at {first.calls}, {last.value:.2g} at {last.calls} network calls"
+        )
+    return "KL versus network calls, both axes logarithmic. " + "; ".join(told) + "." if told else "No measurement yet."
+
+
+def _colour(line: Line, theme: Theme) -> str:
+    return {"model": theme.model, "baseline": theme.baseline, "bound": theme.bound}[line.role]
+
+
+def _range(points: Sequence[Point]) -> tuple[float, float]:
+    """Whole decades around the values (the intervals may leave them)."""
+    values = [max(p.value, SMALLEST) for p in points]
+    return 10 ** math.floor(math.log10(min(values)) - 0.15), 10 ** math.ceil(math.log10(max(values)) + 0.05)
+
+
+def _draw(figure: go.Figure, line: Line, theme: Theme) -> None:
+    points = sorted(line.points, key=lambda p: p.calls)
+    colour = _colour(line, theme)
+    calls = [p.calls for p in points]
+    if line.role == "model":
+        figure.add_scatter(
+            x=[*calls, *calls[::-1]],
+            y=[max(p.high, SMALLEST) for p in points] + [max(p.low, SMALLEST) for p in points[::-1]],
+            fill="toself", fillcolor=fade(colour, 0.22), line={"width": 0}, hoverinfo="skip", name="interval", mode="lines",
+        )  # fmt: skip
+    figure.add_scatter(
+        x=calls,
+        y=[max(p.value, SMALLEST) for p in points],
+        name=line.label,
+        mode="lines+markers" if line.role == "model" else "lines",
+        line={"color": colour, "width": 2.4 if line.role == "model" else 1.6, "dash": line.dash},
+        marker={"size": 6, "color": theme.paper, "line": {"color": colour, "width": 1.8}},
+        customdata=[[(p.high - p.low) / 2, p.estimator, f"{p.n:,}"] for p in points],
+        hovertemplate="%{x} calls: %{y:.3g} ± %{customdata[0]:.2g} nats<br>%{customdata[1]}, n = %{customdata[2]}"
+        f"<extra>{line.label}</extra>",
+    )
+
+
+def _mark(figure: go.Figure, model: Line, calls: int, theme: Theme) -> None:
+    figure.add_vline(x=calls, line={"color": fade(theme.model, 0.45), "width": 1})
+    chosen = [p for p in model.points if p.calls == calls]
+    if chosen:
+        figure.add_scatter(
+            x=[calls], y=[max(chosen[0].value, SMALLEST)], name="chosen", mode="markers", hoverinfo="skip",
+            marker={"size": 11, "color": theme.model, "line": {"color": theme.paper, "width": 1.5}},
+        )  # fmt: skip
+
+
+def _floor(figure: go.Figure, span: tuple[int, int], low: float, floor: float, theme: Theme) -> None:
+    x = [span[0], span[1], span[1], span[0]]
+    figure.add_scatter(
+        x=x, y=[low, low, floor, floor], fill="toself", line={"width": 0}, hoverinfo="skip", name="floor",
+        fillpattern={"shape": "/", "size": 6, "fgcolor": fade(theme.baseline, 0.5), "bgcolor": "rgba(0,0,0,0)"},
+        fillcolor=fade(theme.baseline, 0.3), mode="lines",
+    )  # fmt: skip
+
+
+def _name_ends(figure: go.Figure, lines: Sequence[Line], limits: tuple[float, float], theme: Theme) -> None:
+    """A name at the right end of every line, pushed apart where two would overlap."""
+    decades = math.log10(limits[1] / limits[0])
+    gap = 0.085 * decades
+    ends = sorted(
+        ((math.log10(max(line.points[-1].value, SMALLEST)), line) for line in lines if line.points),
+        key=lambda end: end[0],
+    )
+    taken = -math.inf
+    for height, line in ends:
+        taken = max(height, taken + gap)
+        figure.add_annotation(
+            x=1.015, xref="paper", y=taken, yref="y", text=line.label, showarrow=False, xanchor="left",
+            font={"size": 11, "color": theme.ink if line.role == "model" else theme.muted},
+        )  # fmt: skip
+
+
+def _framed(
+    figure: go.Figure, theme: Theme, height: int, span: tuple[int, int], limits: tuple[float, float]
+) -> go.Figure:
+    ticks = [n for n in (1, 2, 4, 8, 16, 32, 64, 128, 256) if span[0] <= n <= span[1]]
+    first, last = (round(math.log10(limit)) for limit in limits)
+    decades = [10.0**k for k in range(first, last + 1, 1 + (last - first) // 6)]
+    pad = 0.04 * max(0.3, math.log10(span[1] / span[0]))
+    axis = {
+        "type": "log",
+        "color": theme.muted,
+        "gridcolor": theme.hairline,
+        "zeroline": False,
+        "fixedrange": True,
+        "tickfont": {"size": 11},
+    }
+    figure.update_layout(
+        height=height,
+        margin={"l": 46, "r": 74, "t": 8, "b": 40},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        showlegend=False,
+        font={"family": "Inter, 'Source Sans', sans-serif", "size": 11.5, "color": theme.ink},
+        hoverlabel={"bgcolor": theme.paper, "font": {"color": theme.ink}, "bordercolor": theme.hairline},
+    )
+    figure.update_xaxes(
+        **axis, title={"text": "network calls", "standoff": 8, "font": {"size": 12}}, tickvals=ticks, ticktext=[str(n) for n in ticks],
+        showgrid=False, range=[math.log10(span[0]) - pad, math.log10(span[1]) + pad],
+    )  # fmt: skip
+    figure.update_yaxes(
+        **axis, title={"text": "KL, nats", "standoff": 6, "font": {"size": 12}}, tickvals=decades, ticktext=[f"{d:g}" for d in decades],
+        range=[math.log10(limits[0]), math.log10(limits[1])],
+    )  # fmt: skip
+    return figure

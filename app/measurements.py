@@ -1,0 +1,180 @@
+"""KL of a run for every N: precomputed where the run ships with curves, measured in the background otherwise."""
+
+import csv
+import io
+import math
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from itertools import pairwise
+
+import streamlit as st
+
+import cmcore as cm
+from app import state
+from app.figures.kl_curve import Line, Point
+from app.jobs import Busy, JobView, Workers, freeze_imports
+from app.runs import Run
+from app.scene import STEPS
+from cmcore.config import SamplerConfig
+from cmcore.divergences.estimate import Direction, Estimate
+from cmcore.grids import make_grid
+from cmcore.samplers import SAMPLERS
+
+__all__ = ["DIRECTIONS", "Measured", "as_csv", "ddim_calls", "lines", "measured"]
+
+DIRECTIONS: tuple[Direction, ...] = ("KL(model‖data)", "KL(data‖model)")
+POINTS = 20_000
+"""Sample size of an estimate made while somebody waits."""
+SEED = 2
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is known so far of one run with one sampler in one direction.
+
+    Attributes:
+        estimates: by N.
+        baselines: exact-score samplers by label, estimates by network calls.
+        bound: Bound A by N, where it applies.
+        waiting: a sentence while something is still being measured; empty once all is there.
+        problem: a sentence when measuring failed.
+    """
+
+    estimates: Mapping[int, Estimate] = field(default_factory=dict)
+    baselines: Mapping[str, Mapping[int, Estimate]] = field(default_factory=dict)
+    bound: Mapping[int, float] = field(default_factory=dict)
+    waiting: str = ""
+    problem: str = ""
+
+
+def measured(run: Run, config: SamplerConfig, direction: Direction) -> Measured:
+    """What is known now; starts measuring in the background where nothing is."""
+    shipped = _precomputed(run, config, direction)
+    if shipped is not None:
+        return shipped
+    key = f"kl:{run.key}:{config.model_copy(update={'steps': 1}).key}:{direction}"
+    job = state.job(key)
+    if job is None:
+        first = config.steps
+        state.drop_jobs("kl:", still_going=True)
+        try:
+            job = measuring_workers().submit(lambda stop: _measure(run, config, direction, first, stop))
+        except Busy as busy:
+            return Measured(problem=str(busy))
+        state.keep_job(key, job)
+    return _told(measuring_workers().view(job))
+
+
+@st.cache_resource(show_spinner=False)
+def measuring_workers() -> Workers:
+    """One thread for everybody's estimates: they are short, and training has its own."""
+    freeze_imports()
+    return Workers("measuring", workers=1)
+
+
+def _told(view: JobView[Measured]) -> Measured:
+    known = view.latest or Measured()
+    if view.status == "failed":
+        return replace(known, problem=view.problem, waiting="")
+    if view.status == "queued":
+        return replace(known, waiting=f"Waiting for a worker, place {view.place} in the queue.")
+    if view.over:
+        return replace(known, waiting="")
+    return replace(known, waiting=known.waiting or "Measuring.")
+
+
+def _measure(
+    run: Run, config: SamplerConfig, direction: Direction, first: int, stop: threading.Event
+) -> Iterator[Measured]:
+    """Estimates for the N on screen first, then the other N, then the exact-score baselines."""
+    known = Measured(waiting=f"Measuring N = {first}.")
+    yield known
+    for n in (first, *(n for n in STEPS if n != first)):
+        if stop.is_set():
+            return
+        estimate = _estimate(run.model, run, config, direction, n)
+        known = replace(known, estimates={**known.estimates, n: estimate}, waiting="Measuring the other N.")
+        yield known
+    for name in ("ddim", "heun"):
+        method = SAMPLERS[name]
+        points: dict[int, Estimate] = {}
+        for n in (*STEPS, 32):
+            if stop.is_set():
+                return
+            grid = make_grid(config.grid, n, horizon=config.horizon, delta=config.delta)
+            points[method.calls(grid)] = _estimate(method.jump(run.target.score), run, config, direction, n, exact=True)
+            known = replace(
+                known, baselines={**known.baselines, method.label: dict(points)}, waiting="Measuring the baselines."
+            )
+            yield known
+    yield replace(known, waiting="")
+
+
+def _estimate(
+    source, run: Run, config: SamplerConfig, direction: Direction, n: int, *, exact: bool = False
+) -> Estimate:
+    grid = make_grid(config.grid, n, horizon=config.horizon, delta=config.delta)
+    sampler = "deterministic" if exact else config.sampler
+    return cm.kl(
+        source, run.target, grid, sampler=sampler, renoise=config.renoise, n=POINTS, seed=SEED, direction=direction
+    )
+
+
+def _precomputed(run: Run, config: SamplerConfig, direction: Direction) -> Measured | None:
+    return None
+
+
+# ---- for the figure ---------------------------------------------------------------------------------------------
+def lines(measured: Measured) -> list[Line]:
+    """The curves of the chart."""
+    drawn = []
+    model = tuple(_point(n, e) for n, e in sorted(measured.estimates.items()) if e.trusted)
+    if model:
+        drawn.append(Line("learned map", "model", model))
+    for (label, estimates), dash in zip(measured.baselines.items(), ("dot", "dash"), strict=False):
+        points = tuple(_point(calls, e) for calls, e in sorted(estimates.items()) if e.trusted and calls <= max(STEPS))
+        if points:
+            drawn.append(Line(label.split(",")[0], "baseline", points, dash))
+    if measured.bound:
+        bound = tuple(Point(n, value, value, value) for n, value in sorted(measured.bound.items()))
+        drawn.append(Line("Bound A", "bound", bound, "dashdot"))
+    return drawn
+
+
+def _point(calls: int, estimate: Estimate) -> Point:
+    return Point(calls, estimate.value, estimate.low, estimate.high, estimate.floor, estimate.n, estimate.estimator)
+
+
+def ddim_calls(measured: Measured, value: float) -> str:
+    """How many calls exact-score DDIM needs for the same KL, read off its curve; empty where the curve cannot say."""
+    curve = next((e for label, e in measured.baselines.items() if label.startswith("DDIM")), {})
+    return calls_for({calls: estimate.value for calls, estimate in curve.items() if estimate.trusted}, value)
+
+
+def calls_for(curve: Mapping[int, float], value: float) -> str:
+    """Where a falling curve reaches `value`, by straight lines on logarithmic axes: "≈ 25", "< 2", "> 32", or ""."""
+    points = sorted((calls, level) for calls, level in curve.items() if level > 0)
+    if not points or value <= 0:
+        return ""
+    if value >= points[0][1]:
+        return f"≤ {points[0][0]} calls"
+    for (left, above), (right, below) in pairwise(points):
+        if below <= value <= above and above > below:
+            share = math.log(above / value) / math.log(above / below)
+            return f"≈ {round(left * (right / left) ** share)} calls"
+    return f"> {points[-1][0]} calls"
+
+
+def as_csv(measured: Measured) -> str:
+    """Every estimate on the chart as a table, trusted or not."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(
+        ["curve", "network_calls", *(column.name for column in fields(Estimate) if column.name != "diagnostics")]
+    )
+    for label, estimates in {"learned map": measured.estimates, **measured.baselines}.items():
+        for calls, estimate in sorted(estimates.items()):
+            row = {column.name: getattr(estimate, column.name) for column in fields(Estimate)}
+            writer.writerow([label, calls, *(value for name, value in row.items() if name != "diagnostics")])
+    return out.getvalue()

@@ -1,0 +1,1 @@
+"""Pages: one file each, read as a description of the page."""

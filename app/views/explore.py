@@ -1,0 +1,122 @@
+"""Explore: one run, from noise to data in N jumps, and how far from the truth it ends."""
+
+import streamlit as st
+
+from app import state
+from app.cards import bare_card, direction_title, direction_words, kl_card, short
+from app.components.particle_stage import Scene, particle_stage
+from app.controls.runs import run_controls
+from app.controls.sampler import default_delta, sampler_controls
+from app.figures.kl_curve import describe, kl_curve
+from app.figures.theme import theme
+from app.measurements import DIRECTIONS, Measured, as_csv, ddim_calls, lines, measured
+from app.runs import Run
+from app.scene import make_scene
+from app.theory import sentence
+from cmcore.config import SamplerConfig
+from cmcore.divergences.estimate import Direction
+
+__all__ = ["explore"]
+
+
+def explore() -> None:
+    """The page."""
+    problems = state.open_link()
+    for problem in problems:
+        st.warning(problem)
+    if not state.runs():
+        st.info("There is no run to look at yet. Train one: it takes less than a minute.")
+        return
+    with st.container(key="workbench"):
+        with st.container(key="run_area"):
+            run = run_controls()
+        with st.container(key="sampler_area"):
+            config = sampler_controls(run)
+        measures = st.container(key="measures_area")
+        with measures:
+            direction = _direction(config.sampler)
+        with st.container(key="stage_area"):
+            _stage(run, config, direction)
+        with measures:
+            waiting = measured(run, config, direction).waiting != ""
+            st.fragment(_measures, run_every=0.8 if waiting else None)(run, config, direction)
+    state.write_link(delta=config.delta, default_delta=default_delta(run, config.sampler))
+
+
+def _direction(sampler: str) -> Direction:
+    """KL(q‖p) asks whether every sample is plausible, KL(p‖q) whether all of the data is reached."""
+    key = f"direction:{sampler}"
+    state.remember(key, DIRECTIONS[sampler == "renoise"])
+    return st.segmented_control(
+        "Divergence",
+        DIRECTIONS,
+        format_func=direction_words,
+        label_visibility="collapsed",
+        key=key,
+        required=True,
+        width="stretch",
+        persist_state="session",
+    )
+
+
+def _stage(run: Run, config: SamplerConfig, direction: Direction) -> None:
+    scene = _scene(run.key, config.model_copy(update={"steps": 1}).key, int(state.value("seed")), run, config)
+    known = measured(run, config, direction)
+    particle_stage(
+        scene,
+        steps=config.steps,
+        labels={n: short(known.estimates.get(n)) for n in scene.multiples},
+        key=state.STAGE,
+        on_steps=state.take_steps_from_stage,
+    )
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _scene(run_key: str, config_key: str, seed: int, _run: Run, _config: SamplerConfig) -> Scene:
+    """Cached by the run's and the config's own keys; the scene holds every N, so N is not one of them."""
+    return make_scene(_run.model, _run.target, key=f"{run_key}/{config_key}/{seed}", config=_config, seed=seed)
+
+
+def _measures(run: Run, config: SamplerConfig, direction: Direction) -> None:
+    """The measurements column; runs again on its own while something is being measured."""
+    known = measured(run, config, direction)
+    _card(known, config, direction)
+    _chart(known, config, direction, run)
+    st.html(f'<p class="theory">{sentence(run, config, direction, known)}</p>')
+    if not known.waiting and state.value("waiting"):
+        state.choose("waiting", False)
+        st.rerun()
+    state.choose("waiting", bool(known.waiting))
+
+
+def _card(known: Measured, config: SamplerConfig, direction: Direction) -> None:
+    estimate = known.estimates.get(config.steps)
+    if estimate is not None:
+        st.html(kl_card(estimate, ddim_calls=ddim_calls(known, estimate.value)))
+    else:
+        words = known.problem or known.waiting or "Not measured."
+        st.html(bare_card(direction_title(direction, config.delta), words))
+
+
+def _chart(known: Measured, config: SamplerConfig, direction: Direction, run: Run) -> None:
+    drawn = lines(known)
+    if not drawn:
+        return
+    st.html('<h2 class="eyebrow">KL versus network calls</h2>')
+    st.plotly_chart(
+        kl_curve(drawn, calls=config.steps, theme=theme(st.context.theme.type)),
+        theme=None,
+        key="kl_chart",
+        config={"displayModeBar": False},
+        alt=describe(drawn),
+    )
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        st.caption(known.waiting or "Band: 95 % interval of this model.")
+        st.download_button(
+            "CSV",
+            data=lambda: as_csv(known),
+            file_name=f"kl-{run.key}-{config.sampler}.csv",
+            mime="text/csv",
+            on_click="ignore",
+            type="tertiary",
+        )

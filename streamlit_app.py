@@ -1,0 +1,5 @@
+"""Consistency Lab: `streamlit run streamlit_app.py`."""
+
+from app.main import main
+
+main()
