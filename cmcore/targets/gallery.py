@@ -66,6 +66,7 @@ class Toy:
             if name in self.choices and value not in self.choices[name]:
                 raise ValueError(f"{name} must be one of {', '.join(self.choices[name])}; got {value!r}.")
             _check(name, value, self.parameters[name])
+            parameters[name] = type(self.parameters[name])(value)  # 3 is 3.0 where lengths are meant
         return self.build(**parameters)
 
 
