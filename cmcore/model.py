@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from cmcore.config import NetworkConfig, TrainingConfig
-from cmcore.networks import make_network
+from cmcore.networks import Features, Perceptron
 from cmcore.process import Time, angle, column
 from cmcore.targets import Target
 
@@ -35,7 +35,8 @@ class FlowMap(nn.Module):
         super().__init__()
         self.dim = dim
         self.config = config
-        self.network = make_network(dim, config, generator=generator)
+        self.features = Features(dim, config)
+        self.network = Perceptron([self.features.width, *[config.width] * config.depth, dim], generator=generator)
 
     def forward(self, x: Float[Tensor, "n d"], t: Time, s: Time) -> Float[Tensor, "n d"]:
         """Jump from time t to the earlier time s; each is one number or one per point."""
@@ -47,10 +48,16 @@ class FlowMap(nn.Module):
         gap = theta_t - theta_s
         return torch.cos(gap) * x - torch.sin(gap) * self.direction(x, theta_t, gap)
 
-    def direction(self, x: Float[Tensor, "n d"], theta: Tensor, gap: Tensor) -> Float[Tensor, "n d"]:
-        """The raw network F(x, θ_t, θ_t − θ_s); at gap 0 it is dx/dθ."""
+    def direction(
+        self, x: Float[Tensor, "n d"], theta: Tensor, gap: Tensor, *, for_weights: bool = False
+    ) -> Float[Tensor, "n d"]:
+        """The raw network F(x, θ_t, θ_t − θ_s); at gap 0 it is dx/dθ.
+
+        With `for_weights` only the weights get gradients, and only first ones: the fast path of a training step.
+        """
         n = x.shape[0]
-        return self.network[1:](self.network[0](x, theta.expand(n, 1), gap.expand(n, 1)))
+        features = self.features(x, theta.expand(n, 1), gap.expand(n, 1))
+        return self.network.for_weights(features) if for_weights else self.network(features)
 
     def velocity(self, x: Float[Tensor, "n d"], t: Time) -> Float[Tensor, "n d"]:
         """The model's own PF-ODE velocity dx/dt = cot θ_t · F(x, t, t); needs t > 0."""

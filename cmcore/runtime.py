@@ -10,22 +10,22 @@ Four measures, each measured by `benchmarks/training_speed.py`, each falling bac
   exponential average are one call each.
 * as many threads as a probe of the real training step says are worth it: for these networks often one.
 
-`CMCORE_TUNING=off` in the environment switches the first two off; `CMCORE_TUNING=hosted` keeps malloc's default, since
-memory that is kept is memory that other sessions lack.
+`CMCORE_TUNING` in the environment lists which of the first two to take, "matmul,malloc" unless told: a hosted lab says
+"matmul", since memory that is kept is memory that other sessions lack; an empty value takes neither.
 """
 
 import ctypes
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Tuning", "choose_device", "choose_threads", "describe_device", "flatten", "tune"]
+__all__ = ["Tuning", "choose_device", "choose_threads", "describe_device", "tune", "view_as_slices"]
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,8 @@ class Tuning:
 @lru_cache(maxsize=1)
 def tune() -> Tuning:
     """Apply the process-wide part of the recipe, once; later calls return what the first one did."""
-    mode = os.environ.get("CMCORE_TUNING", "on")
-    if mode == "off":
-        return Tuning(matmul=False, malloc=False)
-    return Tuning(matmul=_fast_matmul(), malloc=mode != "hosted" and _keep_memory())
+    wanted = os.environ.get("CMCORE_TUNING", "matmul,malloc").split(",")
+    return Tuning(matmul="matmul" in wanted and _fast_matmul(), malloc="malloc" in wanted and _keep_memory())
 
 
 def _fast_matmul() -> bool:
@@ -124,15 +122,6 @@ def _timed(call: Callable[[], object]) -> float:
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
-
-
-def flatten(parameters: Iterable[nn.Parameter]) -> tuple[Tensor, Tensor]:
-    """Move the parameters and their gradients into two vectors they are views of; returns (weights, gradients)."""
-    parameters = list(parameters)
-    weights = torch.cat([p.detach().reshape(-1) for p in parameters])
-    gradients = torch.zeros_like(weights)
-    view_as_slices(parameters, weights, gradients)
-    return weights, gradients
 
 
 def view_as_slices(parameters: list[nn.Parameter], weights: Tensor, gradients: Tensor | None = None) -> None:

@@ -20,10 +20,18 @@ __all__ = ["TrajectoryPairs", "TrajectoryRegression"]
 
 
 class TrajectoryPairs(NamedTuple):
-    """States x at angle θ_t and y at the smaller angle θ_s of the same trajectories, gap = θ_t − θ_s > 0."""
+    """Pairs of states of the same trajectories, at θ_t and at θ_s = θ_t − gap, gap > 0.
+
+    Attributes:
+        x: the states at θ_t.
+        wanted: F* = (cos Δ · x_t − x_s)/sin Δ, what the network must answer.
+        weight: (sin Δ)^w.
+        theta, gap: θ_t and Δ.
+    """
 
     x: Float[Tensor, "n d"]
-    y: Float[Tensor, "n d"]
+    wanted: Float[Tensor, "n d"]
+    weight: Float[Tensor, "n 1"]
     theta: Float[Tensor, "n 1"]
     gap: Float[Tensor, "n 1"]
 
@@ -44,11 +52,15 @@ class TrajectoryRegression(Objective[TrajectoryPairs]):
         trajectories: trajectories in the pool.
         levels: times stored along each, even in angle.
         weight_power: w.
+        to_data: share of the pairs that end at δ, beyond those that do by chance. Few-step samples live on them.
+        from_noise: share of the pairs that start at T, likewise.
     """
 
     trajectories: int = 40_000
     levels: int = 65
-    weight_power: float = 0.5
+    weight_power: float = 0.0
+    to_data: float = 0.1
+    from_noise: float = 0.1
 
     label: ClassVar[str] = "Trajectory regression"
     needs: ClassVar[Need] = "exact trajectories"
@@ -71,27 +83,39 @@ class TrajectoryRegression(Objective[TrajectoryPairs]):
     def batches(
         self, prepared: TrajectoryPool, count: int, size: int, *, generator: torch.Generator
     ) -> Iterator[TrajectoryPairs]:
-        levels, trajectories = prepared.states.shape[:2]
+        levels, trajectories, dim = prepared.states.shape
         device = prepared.states.device
-        which = torch.randint(trajectories, (count, size), generator=generator, device=generator.device).to(device)
-        early, late = _ordered_pairs(levels, (count, size), generator)
-        early, late = early.to(device), late.to(device)
-        theta = prepared.angles[early]
-        gap = theta - prepared.angles[late]
-        for k in range(count):
-            x, y = prepared.states[early[k], which[k]], prepared.states[late[k], which[k]]
-            yield TrajectoryPairs(x, y, theta[k, :, None], gap[k, :, None])
+        which = torch.randint(trajectories, (count * size,), generator=generator, device=generator.device)
+        early, late = self._pairs_of_levels(levels, count * size, generator)
+        # One flat gather for all the batches: two random reads a pair, and no small operations left to the steps.
+        rows = prepared.states.view(-1, dim)
+        x, y = (rows[(level * trajectories + which).to(device)] for level in (early, late))
+        theta = prepared.angles[early.to(device), None]
+        gap = theta - prepared.angles[late.to(device), None]
+        sine = gap.sin()
+        wanted = (gap.cos() * x - y) / sine
+        columns = (x, wanted, sine**self.weight_power, theta, gap)
+        yield from map(TrajectoryPairs._make, zip(*(column.split(size) for column in columns), strict=True))
 
     def loss(self, flow_map: FlowMap, batch: TrajectoryPairs) -> Float[Tensor, ""]:
-        sine = batch.gap.sin()
-        wanted = (batch.gap.cos() * batch.x - batch.y) / sine
-        miss = flow_map.direction(batch.x, batch.theta, batch.gap) - wanted
-        return (sine**self.weight_power * miss.square()).sum(1).mean()
+        miss = flow_map.direction(batch.x, batch.theta, batch.gap, for_weights=True) - batch.wanted
+        return (batch.weight * miss.square()).sum(1).mean()
+
+    def _pairs_of_levels(self, levels: int, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Indices (i, j), i < j, of levels; a smaller index is a larger time.
+
+        Uniform over all pairs, but for the shares in which j is the last level, or i the first.
+        """
+        i, j = _ordered_pairs(levels, n, generator)
+        chance = torch.rand(2, n, generator=generator, device=generator.device)
+        j = torch.where(chance[0] < self.to_data, levels - 1, j)
+        i = torch.where(chance[1] < self.from_noise, 0, i)
+        return i, j
 
 
-def _ordered_pairs(levels: int, shape: tuple[int, int], generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Indices (i, j), i < j, uniform over all pairs of levels; a smaller index is a larger time."""
-    i = torch.randint(levels, shape, generator=generator, device=generator.device)
-    j = torch.randint(levels - 1, shape, generator=generator, device=generator.device)
+def _ordered_pairs(levels: int, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Indices (i, j), i < j, uniform over all pairs of levels."""
+    i = torch.randint(levels, (n,), generator=generator, device=generator.device)
+    j = torch.randint(levels - 1, (n,), generator=generator, device=generator.device)
     j += j >= i
     return torch.minimum(i, j), torch.maximum(i, j)

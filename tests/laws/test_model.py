@@ -63,6 +63,20 @@ def test_every_weight_matters(config):
     assert all(p.grad is not None and bool(p.grad.any()) for p in f.parameters())
 
 
+def test_the_fast_path_is_the_same_function_with_the_same_gradients(config):
+    f = FlowMap(2, config, generator=stream(7, "weights")).double()
+    x = torch.randn(40, 2, generator=stream(7, "x"), dtype=torch.float64)
+    theta, gap = torch.rand(2, 40, 1, generator=stream(7, "angles"), dtype=torch.float64)
+    answers, gradients = [], []
+    for fast in (False, True):
+        answer = f.direction(x, theta, gap, for_weights=fast)
+        answers.append(answer.detach())
+        gradients.append(torch.autograd.grad(answer.sin().sum(), list(f.parameters())))
+    torch.testing.assert_close(answers[0], answers[1])
+    for plain, fast in zip(*gradients, strict=True):
+        torch.testing.assert_close(plain, fast)
+
+
 def test_trigonometric_form_is_ddim_of_the_implied_data_prediction(config):
     """cos Δ x − sin Δ F is the DDIM step from x with x̂₀ = cos θ x − sin θ F (TrigFlow)."""
     f = FlowMap(2, config, generator=stream(6, "weights")).double()

@@ -33,7 +33,7 @@ class ExactMap(FlowMap):
         self.flow = ExactFlow(GAUSSIAN)
         self.shift = nn.Parameter(torch.zeros(2))
 
-    def direction(self, x, theta, gap):
+    def direction(self, x, theta, gap, *, for_weights=False):
         x, theta, gap = x.double(), theta.double().expand(len(x), 1), gap.double().expand(len(x), 1)
         t, s = time_from_angle(theta)[:, 0], time_from_angle((theta - gap).clamp_min(0.0))[:, 0]
         return ((gap.cos() * x - self.flow(x, t, s)) / gap.sin()).float() + self.shift
@@ -68,9 +68,11 @@ def test_an_unknown_parameter_is_named(objective):
 
 
 def test_pairs_are_ordered_and_cover_all_levels():
-    objective = make_objective("trajectory_regression", trajectories=50, levels=5)
+    objective = make_objective("trajectory_regression", trajectories=50, levels=5, to_data=0.2, from_noise=0.2)
     pool = prepared(objective)
     (batch,) = objective.batches(pool, 1, 4000, generator=stream(0, "pairs"))
     assert bool((batch.gap > 0).all())
     pairs = {(round(float(a), 4), round(float(b), 4)) for a, b in zip(batch.theta, batch.gap, strict=True)}
     assert len(pairs) == 10  # 5 · 4 / 2
+    to_data = float((batch.gap == batch.theta - pool.angles[-1]).float().mean())
+    assert to_data == pytest.approx(0.2 + 0.8 * 0.4, abs=0.05)  # 4 of the 10 pairs end at the last level

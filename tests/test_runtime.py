@@ -1,0 +1,55 @@
+"""The start-up recipe: it changes speed, never results beyond float32, and asks the device question in one place."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from cmcore.runtime import choose_device, choose_threads, describe_device, tune
+
+
+def test_tuned_products_are_float32_products():
+    before = torch.get_float32_matmul_precision()
+    try:
+        tune.cache_clear()
+        tune()
+        generator = torch.Generator().manual_seed(0)
+        a, b = torch.randn(2, 300, 300, generator=generator)
+        exact = a.double() @ b.double()
+        assert float((a @ b - exact).abs().max() / exact.abs().max()) < 1e-5
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.parametrize(("wanted", "malloc"), [("", False), ("matmul", False)])
+def test_the_environment_decides_what_is_tuned(wanted, malloc):
+    code = "from cmcore.runtime import tune; t = tune(); print(int(t.matmul), int(t.malloc))"
+    environment = {"CMCORE_TUNING": wanted, "PATH": "", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    matmul_taken, malloc_taken = map(int, done.stdout.split())
+    assert bool(malloc_taken) == malloc
+    assert wanted == "matmul" or not matmul_taken
+
+
+def test_devices():
+    assert choose_device("cpu") == torch.device("cpu")
+    assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert describe_device(torch.device("cpu"), 1) == "CPU, 1 thread"
+    assert describe_device(torch.device("cpu"), 2) == "CPU, 2 threads"
+    with pytest.raises(ValueError, match="Unknown device"):
+        choose_device("tpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="no CUDA device"):
+            choose_device("cuda")
+
+
+def test_threads_that_do_not_help_are_not_taken():
+    threads = torch.get_num_threads()
+    try:
+        assert choose_threads(lambda: None, 1) == 1
+        # A step that costs the same however many threads there are never shows a clear gain.
+        assert choose_threads(lambda: sum(range(2000)), 2) == 1
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(threads)
