@@ -119,7 +119,7 @@ def jump_map_of(model: Any) -> JumpMap:
     return f
 
 
-def like_map(f: JumpMap) -> tuple[torch.dtype, torch.device]:
+def like_map(f: object) -> tuple[torch.dtype, torch.device]:
     """The dtype and device in which to evaluate f: those of its weights; float64 on the CPU for a map without any."""
     if isinstance(f, torch.nn.Module):
         for parameter in f.parameters():

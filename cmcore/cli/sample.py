@@ -1,0 +1,87 @@
+"""`cmcore sample`: draw from a run, in a few jumps."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import cmcore as cm
+from cmcore.cli.outcome import BadInput, write_json
+
+if TYPE_CHECKING:
+    from cmcore.model import TrainedModel
+    from cmcore.samplers import Trajectory
+
+__all__ = ["sample"]
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path, exists=True))
+@click.option("-n", "--number", type=int, default=1000, show_default=True, help="How many samples.")
+@click.option("--steps", type=int, default=4, show_default=True, help="N, the number of jumps.")
+@click.option("--sampler", default="deterministic", show_default=True, help="`cmcore samplers` lists them.")
+@click.option("--grid", default="uniform_angle", show_default=True, help="How the times are spaced.")
+@click.option("--renoise", type=float, default=0.5, show_default=True, help="η as a share of t, where noise is added.")
+@click.option("--delta", type=float, help="δ, where sampling stops; the run's own by default.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="A .csv or .parquet file; standard output by default.")
+@click.option("--json", "as_json", is_flag=True, help="Print the samples, or what was written, as JSON.")
+def sample(run: Path, number: int, sampler: str, out: Path | None, as_json: bool, **choices: Any) -> None:
+    """Draw from the run in folder RUN. A table's samples come back in its own columns and units."""
+    if out and out.suffix.lower() not in {".csv", ".parquet"}:
+        raise BadInput(f"Samples are written to .csv or .parquet; got {out.name!r}.")
+    model = cm.load(run)
+    draw = cm.sample(source_of(model, sampler), number, sampler=sampler, **choices)
+    columns, rows = _in_own_units(model, draw)
+    facts = {"n": number, "calls": draw.calls, "delta": draw.delta, "sampler": sampler, "columns": columns}
+    if out:
+        _write(out, columns, rows)
+        said = f"{number:,} samples at δ = {draw.delta:g} after {draw.calls} network calls, in {out}."
+        write_json(facts | {"out": str(out)}) if as_json else click.echo(said)
+    elif as_json:
+        write_json(facts | {"samples": rows})
+    else:
+        click.echo(_as_csv(columns, rows), nl=False)
+
+
+def source_of(model: "TrainedModel", sampler: str) -> Any:
+    """What a sampler draws from: the model's map or, for the baselines, the exact score of its target."""
+    from cmcore.samplers import SAMPLERS
+
+    if SAMPLERS[sampler].needs == "map":
+        return model
+    if model.target is None:
+        raise BadInput(f"{SAMPLERS[sampler].label} follows the target's exact score, and this run does not carry it.")
+    return model.target
+
+
+def _in_own_units(model: "TrainedModel", draw: "Trajectory") -> tuple[list[str], list[list[float]]]:
+    """Column names and rows; those of the table, if it was one."""
+    points = draw.points.double().cpu()
+    if isinstance(model.target, cm.TableTarget):
+        return list(model.target.columns), model.target.to_table(points).tolist()
+    return [f"x{i + 1}" for i in range(model.dim)], points.tolist()
+
+
+def _as_csv(columns: Sequence[str], rows: Sequence[Sequence[float]]) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([f"{value:.7g}" for value in row] for row in rows)
+    return text.getvalue()
+
+
+def _write(out: Path, columns: Sequence[str], rows: Sequence[Sequence[float]]) -> None:
+    from cmcore.store import write_atomically
+
+    if out.suffix.lower() == ".csv":
+        return write_atomically(out, _as_csv(columns, rows).encode())
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    content = pa.BufferOutputStream()
+    pq.write_table(pa.table(dict(zip(columns, map(list, zip(*rows, strict=True)), strict=True))), content)
+    return write_atomically(out, content.getvalue().to_pybytes())

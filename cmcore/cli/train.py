@@ -1,0 +1,167 @@
+"""`cmcore train`: learn a flow map, and keep it in a folder."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import cmcore as cm
+from cmcore.cli.outcome import INTERRUPTED, BadInput, Failed, ctrl_c, parse_parameters, write_json
+
+if TYPE_CHECKING:
+    from cmcore.model import TrainedModel
+    from cmcore.targets import Target
+    from cmcore.training import TrainingEvent
+
+__all__ = ["train"]
+
+TABLES = {".csv", ".tsv", ".parquet"}
+DEFAULT_STEPS = 8_000
+
+
+@click.command()
+@click.argument("target", required=False)
+@click.option("--columns", metavar="A,B,…", help="Columns of a table; all numeric ones by default.")
+@click.option("--density", help="How a table becomes a law: kernel_density or gaussian_mixture.")
+@click.option("-p", "--parameter", multiple=True, metavar="NAME=VALUE", help="A parameter of the target; repeatable.")
+@click.option("--objective", metavar="NAME", help="What is learned from; `cmcore objectives` lists them.")
+@click.option("-o", "--objective-parameter", multiple=True, metavar="NAME=VALUE", help="One of its parameters.")
+@click.option("--steps", type=int, help=f"Optimiser steps; {DEFAULT_STEPS:,} by default.")
+@click.option("--seconds", type=float, help="A budget of wall time instead of steps.")
+@click.option("--seed", type=int, help="With the settings, it determines the result; 0 by default.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="auto takes CUDA when there is one.")
+@click.option("--width", type=int, help="Units in each hidden layer.")
+@click.option("--depth", type=int, help="Number of hidden layers.")
+@click.option("--batch", type=int, help="Training pairs in a step.")
+@click.option("--learning-rate", type=float, help="Adam's peak rate.")
+@click.option("--horizon", type=float, help="T, where noise starts.")
+@click.option("--delta", type=float, help="δ, the earliest time; 0 for smooth targets by default.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run; runs/TARGET by default.")
+@click.option("--resume", type=click.Path(path_type=Path, exists=True), help="Continue the run in this folder.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def train(target: str | None, out: Path | None, resume: Path | None, as_json: bool, **options: Any) -> None:
+    """Learn a flow map of TARGET: a name from `cmcore targets`, or a CSV or Parquet file.
+
+    Ctrl-C stops at the next sound place and keeps the weights; --resume goes on from there.
+    """
+    earlier = cm.load(resume) if resume else None
+    law = _law(target, earlier, options)
+    if isinstance(law, cm.TableTarget):
+        click.echo(" ".join((law.truth, *law.notes)), err=True)
+    config = _config(earlier, options)
+    folder = out or resume or Path("runs") / _name(target)
+    if not resume and folder.exists() and any(folder.iterdir()):
+        raise BadInput(f"{folder} already holds something: choose another --out, or continue it with --resume.")
+    folder.mkdir(parents=True, exist_ok=True)  # a folder that cannot be made is better known before the training
+
+    with ctrl_c() as asked_to_stop, _progress() as show:
+        event = None
+        for event in cm.training(law, config, resume=earlier):
+            show(event)
+            if asked_to_stop.is_set() and event.status in {"preparing", "training"}:
+                break
+    assert event is not None
+    model = event.model()
+    cm.save(model, folder)
+
+    summary = _summary(model, event, folder)
+    if as_json:
+        write_json(summary)
+    else:
+        click.echo(_in_words(summary))
+    if event.status == "diverged":
+        raise Failed(event.message)
+    if asked_to_stop.is_set() and event.status != "finished":
+        click.echo(f"Interrupted. Go on with: cmcore train --resume {folder}", err=True)
+        click.get_current_context().exit(INTERRUPTED)
+
+
+def _law(name: str | None, earlier: "TrainedModel | None", options: dict[str, Any]) -> "Target":
+    """The target that was named, or the one that the earlier run learned."""
+    parameters = parse_parameters(options["parameter"])
+    if options["density"]:
+        parameters["density"] = options["density"]
+    if name is None:
+        if earlier is None:
+            raise click.UsageError("Name a target or a file, or continue a run with --resume.")
+        if earlier.target is None:
+            raise BadInput("This run does not carry its target: name it beside --resume.")
+        return earlier.target
+    if Path(name).suffix.lower() in TABLES:
+        columns = options["columns"].split(",") if options["columns"] else None
+        return cm.read_table(name, columns, **parameters)
+    if options["columns"]:
+        raise BadInput(f"--columns is for CSV and Parquet files, and {name!r} is none.")
+    return cm.make_target(name, **parameters)
+
+
+def _name(target: str | None) -> str:
+    return Path(target or "run").stem
+
+
+def _config(earlier: "TrainedModel | None", options: dict[str, Any]) -> "cm.TrainingConfig":
+    """What was asked for on top of the defaults, or of the earlier run's own settings."""
+    named = ("objective", "steps", "seconds", "seed", "device", "batch", "learning_rate", "horizon", "delta")
+    chosen = {key: options[key] for key in named if options[key] is not None}
+    parameters = parse_parameters(options["objective_parameter"])
+    network = {key: options[key] for key in ("width", "depth") if options[key] is not None}
+    if "steps" in chosen and "seconds" in chosen:
+        raise click.UsageError("Give --steps or --seconds, not both.")
+    if earlier is not None:
+        if set(chosen) - {"steps", "device"} or parameters or network:
+            raise click.UsageError("A run goes on with its own settings: beside --resume only --steps and --device.")
+        return cm.TrainingConfig(**{**earlier.config.model_dump(), **chosen})
+    if not {"steps", "seconds"} & set(chosen):
+        chosen["steps"] = DEFAULT_STEPS
+    return cm.TrainingConfig(**chosen, objective_parameters=parameters, network=cm.NetworkConfig(**network))
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[["TrainingEvent"], None]]:
+    """Shows events on standard error: the device once, and a bar when a person is watching."""
+    bar = click.progressbar(length=1000, file=sys.stderr, hidden=not sys.stderr.isatty(), show_eta=False)
+    told = False
+
+    def show(event: "TrainingEvent") -> None:
+        nonlocal told
+        if event.status == "preparing":
+            return
+        if not told:
+            click.echo(f"Training on {event.device}.", err=True)
+            told = True
+        share = event.step / event.steps if event.steps else 0.0
+        left = "" if event.seconds_left is None else f", {event.seconds_left:.0f} s left"
+        bar.label = f"step {event.step:,}, loss {event.loss:.3g}, jump error {event.quality:.3g}{left}"
+        bar.update(max(0, int(1000 * share) - bar.pos))
+
+    with bar:
+        yield show
+
+
+def _summary(model: "TrainedModel", event: "TrainingEvent", folder: Path) -> dict[str, Any]:
+    return {
+        "folder": str(folder),
+        "target": None if model.target is None else model.target.name,
+        "dim": model.dim,
+        "status": model.status,
+        "message": event.message,
+        "steps": model.steps,
+        "seconds": round(model.seconds, 3),
+        "loss": event.loss,
+        "jump_error": event.quality,
+        "delta": model.delta,
+        "horizon": model.horizon,
+        "device": model.device,
+        "config": model.config.model_dump(),
+    }
+
+
+def _in_words(summary: dict[str, Any]) -> str:
+    return (
+        f"{summary['target']}: {summary['steps']:,} steps in {summary['seconds']:.1f} s on {summary['device']}, "
+        f"{summary['status']}; loss {summary['loss']:.3g}, error of one jump T → δ {summary['jump_error']:.3g}.\n"
+        f"Kept in {summary['folder']}."
+    )

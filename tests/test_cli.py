@@ -1,0 +1,185 @@
+"""The command line: what a person types, and what comes back."""
+
+import json
+import os
+import signal
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner, Result
+
+import cmcore as cm
+from cmcore.cli import main
+from cmcore.objectives.trajectory_regression import TrajectoryRegression
+from cmcore.training import training
+
+QUICK = ["--steps=60", "-otrajectories=500", "-olevels=9", "--width=16", "--depth=2", "--device=cpu"]
+
+
+def lab(*words: object) -> Result:
+    """Run `cmcore WORDS` and return what it said."""
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a barely trained run on eight Gaussians."""
+    folder = tmp_path_factory.mktemp("runs") / "rings"
+    result = lab("train", "eight_gaussians", *QUICK, "--out", folder)
+    assert result.exit_code == 0, result.output
+    return folder
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """A small CSV file with two columns of numbers and one of words."""
+    generator = np.random.default_rng(0)
+    rows = zip(generator.normal(170, 10, 80), generator.normal(70, 8, 80), strict=True)
+    path = tmp_path / "people.csv"
+    path.write_text("name,height,weight\n" + "\n".join(f"p,{h:.1f},{w:.1f}" for h, w in rows))
+    return path
+
+
+# ---- train ------------------------------------------------------------------------------------------------------
+def test_training_says_where_it_ran_and_what_came_out(tmp_path: Path) -> None:
+    result = lab("train", "eight_gaussians", *QUICK, "--seed", 3, "--out", tmp_path / "run", "--json")
+    assert result.exit_code == 0, result.output
+    assert "Training on CPU" in result.stderr
+    summary = json.loads(result.stdout)
+    assert summary["status"] == "finished"
+    assert summary["steps"] == 60
+    assert summary["target"] == "eight_gaussians"
+    assert summary["config"]["seed"] == 3
+    assert summary["config"]["network"]["width"] == 16
+    assert cm.load(tmp_path / "run").steps == 60
+
+
+def test_the_same_seed_trains_the_same_map(run: Path, tmp_path: Path) -> None:
+    lab("train", "eight_gaussians", *QUICK, "--out", tmp_path / "again")
+    first, second = (cm.load(folder).flow_map.state_dict() for folder in (run, tmp_path / "again"))
+    assert all((first[name] == second[name]).all() for name in first)
+
+
+def test_parameters_reach_the_target(tmp_path: Path) -> None:
+    result = lab("train", "eight_gaussians", "-p", "radius=3", *QUICK, "--out", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    target = cm.load(tmp_path / "run").target
+    assert target is not None
+    assert target.second_moment == pytest.approx(9 + 2 * 0.15**2)
+
+
+def test_a_run_is_not_overwritten(run: Path) -> None:
+    result = lab("train", "eight_gaussians", *QUICK, "--out", run)
+    assert result.exit_code == 2
+    assert "--resume" in result.stderr
+
+
+def test_resuming_goes_on_to_more_steps(tmp_path: Path) -> None:
+    lab("train", "eight_gaussians", *QUICK, "--out", tmp_path)
+    result = lab("train", "--resume", tmp_path, "--steps", 100, "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["steps"] == 100
+    assert cm.load(tmp_path).steps == 100
+
+
+def test_ctrl_c_keeps_the_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments, **choices):
+        for event in training(*arguments, **choices):
+            if event.step >= 50:
+                os.kill(os.getpid(), signal.SIGINT)
+            yield event
+
+    monkeypatch.setattr(cm, "training", interrupted)
+    result = lab("train", "eight_gaussians", *QUICK, "--steps", 10_000, "--out", tmp_path / "run")
+    assert result.exit_code == 130
+    assert "--resume" in result.stderr
+    assert cm.load(tmp_path / "run").steps == 50
+
+
+def test_a_diverged_run_fails_and_keeps_its_last_good_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sound, losses = TrajectoryRegression.loss, count()
+    blown_up = lambda *arguments: sound(*arguments) * (float("inf") if next(losses) > 120 else 1.0)  # noqa: E731
+    monkeypatch.setattr(TrajectoryRegression, "loss", blown_up)
+    result = lab("train", "eight_gaussians", *QUICK, "--steps", 400, "--out", tmp_path / "run", "--json")
+    assert result.exit_code == 1
+    assert "diverged" in result.stderr
+    assert json.loads(result.stdout)["status"] == "diverged"
+    assert cm.load(tmp_path / "run").steps == 100
+
+
+def test_a_table_is_trained_on_and_sampled_in_its_own_units(table: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    result = lab("train", table, "--columns", "height,weight", *QUICK, "--out", run)
+    assert result.exit_code == 0, result.output
+    assert "not the population" in result.stderr
+
+    drawn = tmp_path / "points.csv"
+    assert lab("sample", run, "-n", 200, "--steps", 2, "--out", drawn).exit_code == 0
+    points = np.genfromtxt(drawn, delimiter=",", names=True)
+    assert points.dtype.names == ("height", "weight")
+    assert points["height"].mean() == pytest.approx(170, abs=10)
+    assert points["weight"].mean() == pytest.approx(70, abs=10)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["train"], "Name a target"),
+        (["train", "eight_gausians"], "Did you mean 'eight_gaussians'"),
+        (["train", "eight_gaussians", "--steps", "0"], "steps"),
+        (["train", "eight_gaussians", "--steps", "9", "--seconds", "9"], "not both"),
+        (["train", "eight_gaussians", "--columns", "a"], "files"),
+        (["train", "eight_gaussians", "--objective", "nothing"], "no objective named 'nothing'"),
+        (["train", "eight_gaussians", "-p", "radius"], "NAME=VALUE"),
+        (["train", "eight_gaussians", "-p", "radios=2"], "radios"),
+        (["train", "nowhere.csv"], "nowhere.csv"),
+        (["train", "eight_gaussians", "--device", "tpu"], "tpu"),
+        (["sample", "nowhere"], "nowhere"),
+        (["sample", "."], "no run"),
+        (["sample", ".", "--out", "points.png"], ".csv"),
+        (["dance"], "dance"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(words: list[str], said: str, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = lab(*words)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert "Traceback" not in result.output
+    assert not result.stdout
+
+
+# ---- sample -----------------------------------------------------------------------------------------------------
+def test_samples_of_a_seed_are_the_same_on_screen_in_csv_and_in_parquet(run: Path, tmp_path: Path) -> None:
+    words = ("sample", run, "-n", 20, "--steps", 3, "--seed", 5)
+    lab(*words, "--out", tmp_path / "a.csv")
+    lab(*words, "--out", tmp_path / "a.parquet")
+    shown = np.array(json.loads(lab(*words, "--json").stdout)["samples"])
+    printed = np.loadtxt(lab(*words).stdout.splitlines(), delimiter=",", skiprows=1)
+    parquet = pq.read_table(tmp_path / "a.parquet").to_pandas()
+    assert list(parquet.columns) == ["x1", "x2"]
+    np.testing.assert_array_equal(parquet.to_numpy(), shown)
+    np.testing.assert_allclose(printed, shown, rtol=1e-6)
+    assert (tmp_path / "a.csv").read_text() == lab(*words).stdout
+    draw = cm.sample(cm.load(run), 20, 3, seed=5)
+    np.testing.assert_array_equal(draw.points.numpy(), shown)
+
+
+@pytest.mark.parametrize(("sampler", "calls"), [("deterministic", 4), ("renoise", 4), ("ddim", 4), ("heun", 8)])
+def test_every_sampler_says_what_it_cost(run: Path, sampler: str, calls: int) -> None:
+    result = lab("sample", run, "-n", 5, "--steps", 4, "--sampler", sampler, "--delta", 0.02, "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["calls"] == calls
+
+
+# ---- what exists ------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("name", ["targets", "objectives", "samplers", "estimators"])
+def test_lists_name_everything_registered(name: str) -> None:
+    registered = set(getattr(cm, name)())
+    listed = json.loads(lab(name, "--json").stdout)
+    assert {entry["name"] for entry in listed} == registered
+    assert all(entry["description"] for entry in listed)
+    assert registered <= set(lab(name).stdout.split())
