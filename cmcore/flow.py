@@ -89,16 +89,18 @@ class ExactFlow:
             raise NoDensity(f"{self.target.name} has no score at t = 0, so its flow ends before: ask for s > 0.")
         precision = max(self.tolerance, 20 * torch.finfo(x.dtype).eps)
         theta = angle(times.to(device=x.device, dtype=torch.float64)).to(x.dtype)
-        return odeint(
+        states = odeint(
             lambda theta, x: velocity_in_angle(self.target, x, theta),
             x,
             theta,
             rtol=precision,
             atol=precision,
             method="dopri5",
-            # Landing on the asked times avoids the interpolant, which is of lower order than the solver.
-            options={"norm": _largest, "step_t": theta[1:-1]} if len(theta) > 2 else {"norm": _largest},
+            # Landing on the asked times avoids the interpolant, which is of lower order, and never leaves [0, π/2).
+            options={"norm": _largest, "step_t": theta[1:]},
         )
+        assert isinstance(states, Tensor)
+        return states
 
 
 def _gaussian_flow(law: GaussianMixture, x: Tensor, t: Time, s: Time) -> Tensor:
@@ -224,8 +226,8 @@ def trajectory_pool(
     if n < 1 or levels < 2:
         raise ValueError("A pool needs at least one trajectory and two levels.")
     noise = torch.randn(n, target.dim, generator=generator, dtype=dtype, device=generator.device).to(device)
-    ends = angle(torch.tensor([horizon, delta], dtype=torch.float64)).tolist()
-    angles = torch.linspace(*ends, levels, dtype=torch.float64, device=device)
+    first, last = angle(torch.tensor([horizon, delta], dtype=torch.float64)).tolist()
+    angles = torch.linspace(first, last, levels, dtype=torch.float64, device=device)
     times = time_from_angle(angles)
     times[0], times[-1] = horizon, delta
     flow = ExactFlow(target, tolerance=1e-6)

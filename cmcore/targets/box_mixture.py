@@ -192,8 +192,8 @@ def _wide(m: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
 def _thin(m: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
     """The same by quadrature of φ over [m − h, m + h], factored as φ(m) times something near 1."""
     terms = [(u, w / 2 * torch.exp(-h * u * (m + h * u / 2))) for u, w in _GAUSS_LEGENDRE]
-    total = sum(term for _, term in terms)
-    tilt = sum(u * term for u, term in terms)
+    total = torch.stack([term for _, term in terms]).sum(0)
+    tilt = torch.stack([u * term for u, term in terms]).sum(0)
     return total.log() - m**2 / 2 - math.log(_ROOT_TAU), -m - h * tilt / total
 
 

@@ -277,9 +277,8 @@ def _gaussian_mixture(points: Tensor, most: int, seed: int, name: str) -> Gaussi
         for k in range(1, min(most, enough) + 1)
     ]
     best = min(fits, key=lambda fit: fit.bic(rows))
-    return GaussianMixture(
-        best.weights_, best.means_, (best.covariances_ + best.covariances_.transpose(0, 2, 1)) / 2, name=name
-    )
+    covariances = np.asarray(best.covariances_)
+    return GaussianMixture(best.weights_, best.means_, (covariances + covariances.transpose(0, 2, 1)) / 2, name=name)
 
 
 def _to_nearest(points: Tensor, centres: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -177,7 +177,7 @@ def _chosen(frame: "pd.DataFrame", columns: Sequence[str] | None) -> tuple[list[
     if not frame.columns.is_unique:
         raise ValueError(f"Two columns are named {frame.columns[frame.columns.duplicated()][0]!r}; rename one.")
     if columns is None:
-        chosen = [c for c in frame.columns if _holds_numbers(frame[c])]
+        chosen = [c for c in frame.columns if _holds_numbers(frame.dtypes[c])]
         left_out = len(frame.columns) - len(chosen)
         notes = [f"Columns without numbers were left out: {left_out}."] if left_out else []
     else:
@@ -189,16 +189,16 @@ def _chosen(frame: "pd.DataFrame", columns: Sequence[str] | None) -> tuple[list[
     for column in chosen:
         if column not in frame.columns:
             raise ValueError(f"There is no column {column!r}; the table has {_listed(list(frame.columns))}.")
-        if not _holds_numbers(frame[column]):
+        if not _holds_numbers(frame.dtypes[column]):
             example = next(iter(frame[column].dropna().astype(str)), "nothing")[:40]
             raise ValueError(f"Column {column!r} does not hold numbers (it has {example!r}); choose numeric columns.")
     return chosen, notes
 
 
-def _holds_numbers(column: "pd.Series") -> bool:
+def _holds_numbers(kind: Any) -> bool:
+    """Whether this dtype of a column is one of real numbers."""
     from pandas.api.types import is_bool_dtype, is_complex_dtype, is_numeric_dtype
 
-    kind = column.dtype
     return is_numeric_dtype(kind) and not is_bool_dtype(kind) and not is_complex_dtype(kind)
 
 
