@@ -231,7 +231,7 @@ class _Run:
             return
         middle = self.marks[len(self.marks) // 2]
         pace = (self.step - middle[0]) / max(1e-9, time.perf_counter() - middle[1])
-        self.steps = self.step + max(0, int(0.97 * left * pace))
+        self.steps = self.step + max(1, int(0.97 * left * pace))
 
     @property
     def done(self) -> bool:

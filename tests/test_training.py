@@ -83,6 +83,12 @@ def test_a_budget_in_seconds_becomes_steps_and_the_steps_reproduce_it(target):
     assert torch.equal(weights(by_time), weights(by_steps))
 
 
+def test_a_budget_spent_before_the_first_step_is_no_divergence(target):
+    model = cm.train(target, seconds=1e-6, **SMALL)
+    assert model.status == "finished"
+    assert 1 <= model.steps <= 3
+
+
 def test_a_diverging_run_is_reported_and_keeps_its_last_good_weights(target):
     wild = config(learning_rate=1.0, matrix_learning_rate=1.0, warmup=0, average=0.0, steps=5000)
     event = last(_poisoned(target, wild))
