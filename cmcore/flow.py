@@ -19,7 +19,7 @@ from cmcore.process import Time, alpha, angle, column, sigma, time_from_angle
 from cmcore.targets.base import NoDensity, Target
 from cmcore.targets.box_mixture import BoxMixture
 from cmcore.targets.gaussian_mixture import GaussianMixture
-from cmcore.targets.product import Product
+from cmcore.targets.product import Product, repeated
 
 __all__ = ["ExactFlow", "TrajectoryPool", "trajectory_pool", "velocity", "velocity_in_angle"]
 
@@ -123,8 +123,8 @@ def _coordinate_wise_flow(law: Product, x: Tensor, t: Time, s: Time) -> Tensor:
     parts = []
     for factor, columns in law.columns():
         part, count = y[:, columns], columns.stop - columns.start
-        times = [u if u.ndim == 0 else u.repeat_interleave(count) for u in map(torch.as_tensor, (t, s))]
-        parts.append(ExactFlow(factor)(part.reshape(-1, 1), *times).reshape(part.shape))
+        jumped = ExactFlow(factor)(part.reshape(-1, 1), repeated(t, count), repeated(s, count))
+        parts.append(jumped.reshape(part.shape))
     return law.rotate(torch.cat(parts, dim=1))
 
 
@@ -272,7 +272,7 @@ def _largest(error: Tensor) -> Tensor:
 
 
 def _one_time(t: Time) -> float:
-    value = torch.as_tensor(t)
+    value = torch.as_tensor(t, dtype=torch.float64)
     if value.numel() > 1 and bool((value != value.flatten()[0]).any()):
         raise ValueError(
             "The ODE solver moves all points between the same two times; give one t and one s, "

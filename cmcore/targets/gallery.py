@@ -130,7 +130,7 @@ def gaussian_grid(side: int = 5, spacing: float = 0.8, sd: float = 0.08) -> Gaus
 @_toy("Two moons")
 def moons(sd: float = 0.1) -> GaussianMixture:
     """Two half circles, each reaching into the other."""
-    upper = 1.3 * _circle(_along(0, 0.5, 1.3 * math.pi, sd)) + torch.tensor([-0.65, -0.3])
+    upper = 1.3 * _circle(_along(0.0, 0.5, 1.3 * math.pi, sd)) + torch.tensor([-0.65, -0.3])
     return _beads(torch.cat([upper, -upper]), sd)
 
 
@@ -166,7 +166,7 @@ def swiss_roll(sd: float = 0.08) -> GaussianMixture:
 @_toy("Smiley")
 def smiley(sd: float = 0.08) -> GaussianMixture:
     """A face: an outline, two eyes and a mouth."""
-    outline = 2.0 * _circle(_along(0, 1, 4 * math.pi, sd)[:-1])
+    outline = 2.0 * _circle(_along(0.0, 1.0, 4 * math.pi, sd)[:-1])
     mouth = 1.15 * _circle(_along(0.56, 0.94, 0.38 * math.tau * 1.15, sd))
     eyes = torch.tensor([[-0.7, 0.65], [0.7, 0.65]], dtype=torch.float64)
     weights = torch.tensor([0.55 / len(outline), 0.25 / len(mouth), 0.1])

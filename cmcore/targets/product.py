@@ -103,10 +103,12 @@ def per_coordinate(
     function: Callable[[Tensor, Time], Tensor], y: Float[Tensor, "n c"], t: Time
 ) -> Float[Tensor, "n c"]:
     """function, made for points [m, 1], at every entry of y; a t per point holds for all its coordinates."""
-    t = torch.as_tensor(t)
-    if t.ndim == 1:
-        t = t.repeat_interleave(y.shape[1])
-    return function(y.reshape(-1, 1), t).reshape(y.shape)
+    return function(y.reshape(-1, 1), repeated(t, y.shape[1])).reshape(y.shape)
+
+
+def repeated(t: Time, count: int) -> float | int | Tensor:
+    """A time for every coordinate: one for all stays one, one per point is repeated `count` times."""
+    return t.repeat_interleave(count) if isinstance(t, Tensor) and t.ndim == 1 else t
 
 
 def random_rotation(dim: int, *, generator: torch.Generator) -> Float[Tensor, "d d"]:
