@@ -35,7 +35,7 @@ def percent(share: float) -> str:
 
 def direction_title(direction: Direction, delta: float) -> str:
     """KL(model ∥ data), δ = 0: the title of every number."""
-    return f"{direction_words(direction)}, δ = {number(delta, 2)}"
+    return f"{direction_words(direction)}, δ = {delta:g}"
 
 
 def direction_words(direction: Direction) -> str:
@@ -65,7 +65,7 @@ def kl_card(estimate: Estimate, *, ddim_calls: str = "") -> str:
 
 
 def card(title: str, figure: str, rows: Sequence[tuple[str, str]], *, beside: str = "", aside: str = "") -> str:
-    """A card of any state: a figure with words beside it, rows under it, a sentence at the end. Empty parts are left out."""
+    """A card of any state: a figure, words beside it, rows under it, a sentence; empty parts are left out."""
     value = (
         f'<p class="card-value"><strong>{escape(figure)}</strong> <span>{escape(beside)}</span></p>' if figure else ""
     )

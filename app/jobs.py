@@ -99,7 +99,7 @@ class Job(Generic[T]):
             self._end("stopped" if self._stop.is_set() else "finished")
         except ValueError as error:
             self._end("failed", str(error))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  a worker must outlive any job
             _log.exception("a background job failed")
             self._end("failed", f"Something unexpected happened ({type(error).__name__}); the server's log has more.")
 

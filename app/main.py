@@ -4,9 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from app import state
-from app.views.explore import explore
-from app.views.train import train
+from app.wordmark import wordmark
 
 STYLE = Path(__file__).with_name("style.css")
 
@@ -15,9 +13,26 @@ def main() -> None:
     """Configure the browser tab, offer the pages that exist, and show the chosen one."""
     st.set_page_config(page_title="Consistency Lab", layout="wide", initial_sidebar_state="collapsed")
     st.html(STYLE)
+    st.logo(wordmark(st.context.theme.type), size="medium")
     pages = {
-        "explore": st.Page(explore, title="Explore", default=True),
-        "train": st.Page(train, title="Train", url_path="train"),
+        "explore": st.Page(_explore, title="Explore", url_path="explore", default=True),
+        "train": st.Page(_train, title="Train", url_path="train"),
     }
+    chosen = st.navigation(list(pages.values()), position="top")
+    with st.skeleton(height=560):
+        # The first visit to a fresh server waits for torch here, with the frame of the page already on screen.
+        from app import state
     state.keep_pages(pages)
-    st.navigation(list(pages.values()), position="top").run()
+    chosen.run()
+
+
+def _explore() -> None:
+    from app.views.explore import explore
+
+    explore()
+
+
+def _train() -> None:
+    from app.views.train import train
+
+    train()

@@ -24,9 +24,11 @@ from cmcore.samplers import SAMPLERS
 __all__ = ["DIRECTIONS", "Measured", "as_csv", "ddim_calls", "lines", "measured"]
 
 DIRECTIONS: tuple[Direction, ...] = ("KL(model‖data)", "KL(data‖model)")
-POINTS = 20_000
-"""Sample size of an estimate made while somebody waits."""
+LANDINGS = 1 << 17
+"""Landings behind an estimate of a renoised draw: a quarter of the estimator's default, since somebody is waiting."""
 SEED = 2
+BASELINES = ("ddim", "heun")
+"""Samplers that take steps with the exact score: nothing learned."""
 
 
 @dataclass(frozen=True)
@@ -49,21 +51,22 @@ class Measured:
 
 
 def measured(run: Run, config: SamplerConfig, direction: Direction) -> Measured:
-    """What is known now; starts measuring in the background where nothing is."""
+    """What is known now; starts measuring in the background what is not."""
     shipped = _precomputed(run, config, direction)
     if shipped is not None:
         return shipped
     key = f"kl:{run.key}:{config.model_copy(update={'steps': 1}).key}:{direction}"
+    known = state.kept("measured").get(key, Measured())
     job = state.job(key)
     if job is None:
-        first = config.steps
-        state.drop_jobs("kl:", still_going=True)
+        state.drop_jobs("kl:", unfinished=True)
         try:
-            job = measuring_workers().submit(lambda stop: _measure(run, config, direction, first, stop))
+            job = measuring_workers().submit(lambda stop: _measure(run, config, direction, known, stop))
         except Busy as busy:
-            return Measured(problem=str(busy))
+            return replace(known, problem=str(busy))
         state.keep_job(key, job)
-    return _told(measuring_workers().view(job))
+    state.kept("measured")[key] = told = _told(measuring_workers().view(job), known)
+    return told
 
 
 @st.cache_resource(show_spinner=False)
@@ -73,8 +76,8 @@ def measuring_workers() -> Workers:
     return Workers("measuring", workers=1)
 
 
-def _told(view: JobView[Measured]) -> Measured:
-    known = view.latest or Measured()
+def _told(view: JobView[Measured], known: Measured) -> Measured:
+    known = view.latest or known
     if view.status == "failed":
         return replace(known, problem=view.problem, waiting="")
     if view.status == "queued":
@@ -85,29 +88,28 @@ def _told(view: JobView[Measured]) -> Measured:
 
 
 def _measure(
-    run: Run, config: SamplerConfig, direction: Direction, first: int, stop: threading.Event
+    run: Run, config: SamplerConfig, direction: Direction, known: Measured, stop: threading.Event
 ) -> Iterator[Measured]:
-    """Estimates for the N on screen first, then the other N, then the exact-score baselines."""
-    known = Measured(waiting=f"Measuring N = {first}.")
-    yield known
+    """Estimates for the N on screen first, then the other N, then the exact-score baselines, beyond what is known."""
+    first = config.steps
     for n in (first, *(n for n in STEPS if n != first)):
         if stop.is_set():
             return
-        estimate = _estimate(run.model, run, config, direction, n)
-        known = replace(known, estimates={**known.estimates, n: estimate}, waiting="Measuring the other N.")
-        yield known
-    for name in ("ddim", "heun"):
+        if n not in known.estimates:
+            yield replace(known, waiting=f"Measuring N = {n}.")
+            estimate = _estimate(run.model, run, config, direction, n)
+            known = replace(known, estimates={**known.estimates, n: estimate})
+    for name in BASELINES:
         method = SAMPLERS[name]
-        points: dict[int, Estimate] = {}
         for n in (*STEPS, 32):
+            grid = make_grid(config.grid, n, horizon=config.horizon, delta=config.delta)
+            calls, points = method.calls(grid), known.baselines.get(method.label, {})
             if stop.is_set():
                 return
-            grid = make_grid(config.grid, n, horizon=config.horizon, delta=config.delta)
-            points[method.calls(grid)] = _estimate(method.jump(run.target.score), run, config, direction, n, exact=True)
-            known = replace(
-                known, baselines={**known.baselines, method.label: dict(points)}, waiting="Measuring the baselines."
-            )
-            yield known
+            if calls not in points:
+                yield replace(known, waiting=f"Measuring {method.label}.")
+                estimate = _estimate(method.jump(run.target.score), run, config, direction, n, exact=True)
+                known = replace(known, baselines={**known.baselines, method.label: {**points, calls: estimate}})
     yield replace(known, waiting="")
 
 
@@ -116,9 +118,8 @@ def _estimate(
 ) -> Estimate:
     grid = make_grid(config.grid, n, horizon=config.horizon, delta=config.delta)
     sampler = "deterministic" if exact else config.sampler
-    return cm.kl(
-        source, run.target, grid, sampler=sampler, renoise=config.renoise, n=POINTS, seed=SEED, direction=direction
-    )
+    n = LANDINGS if sampler == "renoise" else None
+    return cm.kl(source, run.target, grid, sampler=sampler, renoise=config.renoise, n=n, seed=SEED, direction=direction)
 
 
 def _precomputed(run: Run, config: SamplerConfig, direction: Direction) -> Measured | None:

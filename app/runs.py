@@ -2,6 +2,7 @@
 
 import json
 import os
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,8 +10,9 @@ from pathlib import Path
 import streamlit as st
 
 import cmcore as cm
+from app import state
 
-__all__ = ["Run", "shipped_runs"]
+__all__ = ["Run", "add_run", "runs"]
 
 SHIPPED = Path(__file__).parents[1] / "assets" / "pretrained"
 
@@ -38,17 +40,26 @@ class Run:
         return self.model.target
 
 
-@st.cache_resource(show_spinner=False)
-def shipped_runs() -> Mapping[str, Run]:
-    """The runs in assets/pretrained (or the folder named by CONSISTENCY_LAB_RUNS), by key."""
-    folder = Path(os.environ.get("CONSISTENCY_LAB_RUNS", SHIPPED))
-    return {path.parent.name: _load(path.parent) for path in sorted(folder.glob("*/run.json"))}
+def runs() -> Mapping[str, Run]:
+    """Shipped runs by key, then this session's own, newest last."""
+    return {**_shipped(os.environ.get("CONSISTENCY_LAB_RUNS", str(SHIPPED))), **state.kept("runs")}
+
+
+def add_run(name: str, label: str, model: cm.TrainedModel) -> Run:
+    """Keep a run trained in this session. Its key is new to every session, since caches are shared by all of them."""
+    run = Run(f"{name}-{uuid.uuid4().hex[:8]}", label, model)
+    state.kept("runs")[run.key] = run
+    return run
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _shipped(folder: str) -> Mapping[str, Run]:
+    return {path.parent.name: _load(path.parent) for path in sorted(Path(folder).glob("*/run.json"))}
 
 
 def _load(folder: Path) -> Run:
-    curves_file = folder / "curves.json"
-    curves = {}
-    if curves_file.exists():
-        named = json.loads(curves_file.read_text(encoding="utf-8"))
-        curves = {name: cm.Curve.from_json(json.dumps(value)) for name, value in named.items()}
-    return Run(folder.name, folder.name.replace("_", " "), cm.load(folder), curves)
+    model = cm.load(folder)
+    file = folder / "curves.json"
+    named = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    curves = {name: cm.Curve.from_json(json.dumps(value)) for name, value in named.items()}
+    return Run(folder.name, folder.name.replace("_", " "), model, curves)

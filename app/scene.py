@@ -1,104 +1,136 @@
-"""What the stage shows of a run: draws for every N from the same noise, and the exact paths beside them."""
+"""What the stage shows of a run: draws for every N from the same noise, and the exact flow beside them."""
 
-import math
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
+from scipy.ndimage import gaussian_filter
 
 import cmcore as cm
 from app.components.particle_stage import Draw, Scene
 from cmcore.config import SamplerConfig
-from cmcore.process import angle, time_from_angle
-from cmcore.targets import Target
+from cmcore.process import angle
+from cmcore.samplers import SAMPLERS
+from cmcore.streams import stream
 
-__all__ = ["STEPS", "density_image", "extent_of", "make_scene", "plane"]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["STEPS", "density_image", "extent_of", "make_scene", "plane", "shown_samples"]
 
 STEPS = (1, 2, 4, 8, 16)
 PARTICLES = 2_000
 FOLLOWED = 160
 SHOWN = 14
-PATH_LEVELS = 49
-_PIXELS = 360
+PATH_LEVELS = 48
+LEG_LEVELS = 6
+DRAWN = 1e-4
+"""Local error of the exact paths, a hundredth of a pixel. Numbers are computed elsewhere, to far smaller tolerances."""
+PIXELS = 360
 BANDS = {0.95: 26, 0.8: 34, 0.5: 44}
 """The density is drawn as bands that hold these shares of the data; each adds its opacity, of 255, to those around."""
 
 
-def make_scene(model: object, target: Target, *, key: str, config: SamplerConfig, seed: int) -> Scene:
+def make_scene(model: object, target: cm.Target, *, key: str, config: SamplerConfig, seed: int) -> Scene:
     """The scene of `model` (a trained model or any jump map) against `target`, in the first two coordinates.
 
     Every draw starts from the same noise. Deterministic jumps are compared with the exact path from that noise; a
     renoised draw takes fresh noise on the way, so there each jump is compared with the exact jump from where it began.
     """
-    draws = {
-        n: cm.sample(model, PARTICLES, n, seed=seed, dim=target.dim, **config.model_dump(exclude={"steps"}))
-        for n in STEPS
-    }
-    ends = angle(torch.tensor([config.horizon, config.delta], dtype=torch.float64))
-    noise = draws[STEPS[0]].states[0, :FOLLOWED].double()
-    times = time_from_angle(torch.linspace(*ends.tolist(), PATH_LEVELS, dtype=torch.float64))
-    times[0], times[-1] = config.horizon, config.delta
-    exact = cm.ExactFlow(target, tolerance=1e-6).path(noise, times) if config.sampler == "deterministic" else None
+    choices = config.model_dump(exclude={"steps"})
+    draws = {n: cm.sample(model, PARTICLES, n, seed=seed, dim=target.dim, **choices) for n in STEPS}
+    flow = cm.ExactFlow(target, tolerance=DRAWN)
+    exact = None
+    if config.sampler == "deterministic":
+        noise = draws[STEPS[0]].states[0, :FOLLOWED].double()
+        exact = _exact_path(flow, noise, config.horizon, config.delta, PATH_LEVELS)
     return Scene(
         key=key,
         extent=extent_of(target),
-        angles=(float(ends[0]), float(ends[1])),
-        draws={n: _shown(draw, ends, exact, target) for n, draw in draws.items()},
+        angles=_angles(target, (config.horizon, config.delta)),
+        draws={n: _shown(draw, exact, flow, config) for n, draw in draws.items()},
         exact=None if exact is None else plane(exact),
         density=density_image(target, config.delta),
         shown=SHOWN,
     )
 
 
-def _shown(draw: cm.Trajectory, ends: Tensor, exact: Tensor | None, target: Target) -> Draw:
-    theta = angle(torch.tensor(draw.grid.times, dtype=torch.float64))
-    progress = ((theta - ends[0]) / (ends[1] - ends[0])).tolist()
-    noisy = not torch.equal(draw.landings, draw.states[1:])
-    steps = draw.grid.steps
-    jumps = "1 jump" if steps == 1 else f"{steps} jumps"
-    words = f"{draw.states.shape[1]:,} particles travel from noise to {label_of(target)} in {jumps}"
+def _shown(draw: cm.Trajectory, exact: "Tensor | None", flow: cm.ExactFlow, config: SamplerConfig) -> Draw:
+    first, *_, last = theta = _angles(flow.target, draw.grid.times)
+    legs = None if exact is not None else _legs(draw, flow, config)
+    jumps = "1 jump" if draw.grid.steps == 1 else f"{draw.grid.steps} jumps"
+    words = f"{draw.states.shape[1]:,} particles travel from noise to {label_of(flow.target)} in {jumps}"
     if exact is not None:
         gap = (draw.points[: exact.shape[1]].double() - exact[-1]).norm(dim=1)
         words += f"; from the same noise, half of them end within {float(gap.median()):.3f} of the exact flow's end"
-    elif noisy:
+    else:
         words += ", with fresh noise after each"
     return Draw(
         times=draw.grid.times,
-        progress=tuple(progress),
+        progress=tuple((first - now) / (first - last) for now in theta),
         states=plane(draw.states),
-        landings=plane(draw.landings) if noisy else None,
+        landings=None if legs is None else plane(draw.landings),
+        legs=legs,
         summary=words + ".",
     )
 
 
-def label_of(target: Target) -> str:
+def _legs(draw: cm.Trajectory, flow: cm.ExactFlow, config: SamplerConfig) -> np.ndarray:
+    """The exact flow of every jump, from where the model's chain stood when it jumped, [N, l, m, 2]."""
+    chain = SAMPLERS[config.sampler].chain(draw.grid, renoise=config.renoise)
+    starts = draw.states[:-1, :SHOWN].double()
+    pairs = zip(starts, chain.jumps, strict=True)
+    return np.stack([plane(_exact_path(flow, x, jump.t, jump.s, LEG_LEVELS)) for x, jump in pairs])
+
+
+def _exact_path(flow: cm.ExactFlow, x: "Tensor", start: float, end: float, levels: int) -> "Tensor":
+    """Φ along times evenly spaced in θ, both ends included, [levels + 1, n, d]."""
+    grid = cm.make_grid("uniform_angle", levels, horizon=start, delta=end)
+    return flow.path(x, x.new_tensor(grid.times))
+
+
+def _angles(target: cm.Target, times: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(angle(target.mean.new_tensor(times)).tolist())
+
+
+def label_of(target: cm.Target) -> str:
     """The target's name in words."""
     return target.name.replace("_", " ")
 
 
-def extent_of(target: Target) -> float:
+def extent_of(target: cm.Target) -> float:
     """Half the side of a square around the origin that holds the data and the bulk of the noise."""
-    data = target.sample(4_000, generator=torch.Generator().manual_seed(0))[:, :2].abs().amax(dim=1)
-    return 1.08 * max(2.7, float(data.quantile(0.999)))
+    reach = np.abs(shown_samples(target, 4_000)).max(axis=1)
+    return 1.08 * max(2.7, float(np.quantile(reach, 0.999)))
 
 
-def density_image(target: Target, delta: float) -> np.ndarray:
+def shown_samples(target: cm.Target, n: int) -> np.ndarray:
+    """n draws of the data for pictures, first two coordinates, [n, 2]."""
+    return plane(target.sample(n, generator=stream(0, "pictures")))
+
+
+def density_image(target: cm.Target, delta: float) -> np.ndarray:
     """Opacity of p_δ over the square of :func:`extent_of`, uint8, top row first.
 
-    A law without a density at δ is drawn with the blur of one pixel. In d ≠ 2 the first two coordinates are drawn from
+    A law without a density at δ is drawn with the blur of a pixel. In d ≠ 2 the first two coordinates are drawn from
     samples.
     """
     extent = extent_of(target)
-    pixel = 2 * extent / _PIXELS
-    axis = torch.linspace(-extent + pixel / 2, extent - pixel / 2, _PIXELS, dtype=torch.float64)
-    if target.dim == 2:
-        blur = max(delta, 0.5 * math.log1p(pixel**2))  # the time at which σ/α is one pixel
-        y, x = torch.meshgrid(axis.flip(0), axis, indexing="ij")
-        log_density = target.log_prob(torch.stack([x, y], dim=-1).reshape(-1, 2), blur)
-        density = (log_density - log_density.max()).exp().reshape(_PIXELS, _PIXELS).numpy()
-    else:
-        density = _histogram(target, extent)
-    return _bands(density)
+    return _bands(_density(target, delta, extent) if target.dim == 2 else _histogram(target, extent))
+
+
+def _density(target: cm.Target, delta: float, extent: float) -> np.ndarray:
+    pixel = 2 * extent / PIXELS
+    axis = np.arange(PIXELS) * pixel - extent + pixel / 2
+    x, y = np.meshgrid(axis, axis[::-1])
+    centres = target.mean.new_tensor(np.stack([x, y], axis=-1).reshape(-1, 2))
+    log_density = target.log_prob(centres, max(delta, pixel**2 / 2))  # near 0 the noise level at time t is √(2t)
+    return (log_density - log_density.max()).exp().reshape(PIXELS, PIXELS).numpy()
+
+
+def _histogram(target: cm.Target, extent: float) -> np.ndarray:
+    points = shown_samples(target, 100_000)
+    counts, *_ = np.histogram2d(points[:, 1], points[:, 0], bins=PIXELS, range=[[-extent, extent]] * 2)
+    return gaussian_filter(counts[::-1], sigma=4)
 
 
 def _bands(density: np.ndarray) -> np.ndarray:
@@ -111,20 +143,10 @@ def _bands(density: np.ndarray) -> np.ndarray:
     return opacity.astype(np.uint8)
 
 
-def _histogram(target: Target, extent: float) -> np.ndarray:
-    from scipy.ndimage import gaussian_filter
-
-    points = plane(target.sample(200_000, generator=torch.Generator().manual_seed(0))[None])[0]
-    counts, *_ = np.histogram2d(points[:, 1], points[:, 0], bins=_PIXELS, range=[[-extent, extent]] * 2)
-    smooth = gaussian_filter(counts[::-1], sigma=1.5)
-    return smooth / smooth.max()
-
-
-def plane(states: Tensor) -> np.ndarray:
-    """The first two coordinates; a line is spread out vertically so that its points can be told apart."""
-    if states.shape[-1] == 1:
-        spread = torch.linspace(-1, 1, states.shape[-2], dtype=states.dtype)[
-            torch.randperm(states.shape[-2], generator=torch.Generator().manual_seed(0))
-        ]
-        states = torch.cat([states, spread[:, None].expand_as(states)], dim=-1)
-    return states[..., :2].detach().cpu().numpy()
+def plane(states: "Tensor") -> np.ndarray:
+    """The first two coordinates; points on a line are spread out vertically so that they can be told apart."""
+    flat = states.detach().cpu().numpy()
+    if flat.shape[-1] == 1:
+        spread = np.random.default_rng(0).uniform(-1, 1, size=(flat.shape[-2], 1))
+        flat = np.concatenate([flat, np.broadcast_to(spread, flat.shape)], axis=-1)
+    return flat[..., :2]

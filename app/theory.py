@@ -1,6 +1,5 @@
 """One sentence of theory where it applies, with the quantity on screen put into it."""
 
-from app.cards import number
 from app.measurements import Measured
 from app.runs import Run
 from cmcore.config import SamplerConfig
@@ -14,5 +13,4 @@ CLAIM_ROUGH = "The paper’s abstract states a similar KL after O(d log(d/ε)) j
 
 def sentence(run: Run, config: SamplerConfig, direction: Direction, known: Measured) -> str:
     """What theory says about the number on screen. Bounds are derived in this project and say so."""
-    claim = CLAIM_SMOOTH if run.target.smooth else CLAIM_ROUGH
-    return claim
+    return CLAIM_SMOOTH if run.target.smooth else CLAIM_ROUGH

@@ -15,7 +15,7 @@ import numpy as np
 __all__ = ["POSITION_RANGE", "pack", "quantise", "unpack"]
 
 POSITION_RANGE = 12_000
-"""Positions are sent as 16-bit integers: the extent of the picture maps to ± this, finer than any pixel, with room for what lies outside."""
+"""Positions are sent as 16-bit integers. The picture's edge is at ± this: finer than a pixel, with room beyond."""
 
 _DTYPES = {"int16": "<i2", "uint8": "|u1", "float32": "<f4"}
 

@@ -4,26 +4,28 @@ import streamlit as st
 
 from app import state
 from app.figures.theme import theme
-from app.runs import Run
-from app.thumbnails import thumbnail
+from app.figures.thumbnail import thumbnail
+from app.runs import Run, runs
+from app.scene import shown_samples
 
 __all__ = ["run_controls"]
 
 
 def run_controls() -> Run:
     """A picture per run, and what is known of the chosen one."""
-    runs = state.runs()
+    known = runs()
+    state.remember("run", next(iter(known)), allowed=known)
     colour = theme(st.context.theme.type).data
-    pictures = {key: _picture(key, colour, run) for key, run in runs.items()}
+    pictures = {key: _picture(key, colour, run) for key, run in known.items()}
     key = st.pills(
         "Run",
-        list(runs),
-        format_func=lambda key: f"![{runs[key].label}]({pictures[key]})",
+        list(known),
+        format_func=lambda key: f"![{known[key].label}]({pictures[key]})",
         key="run",
         required=True,
         persist_state="session",
     )
-    run = runs[key]
+    run = known[key]
     config = run.model.config
     network = f"{config.network.depth} × {config.network.width}"
     st.html(
@@ -40,4 +42,4 @@ def run_controls() -> Run:
 
 @st.cache_data(max_entries=256, show_spinner=False)
 def _picture(key: str, colour: str, _run: Run) -> str:
-    return thumbnail(_run.target, colour)
+    return thumbnail(shown_samples(_run.target, 160), colour)

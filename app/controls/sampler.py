@@ -3,6 +3,7 @@
 import streamlit as st
 
 from app import state
+from app.link import linked_delta
 from app.runs import Run
 from app.scene import STEPS
 from cmcore.config import SamplerConfig
@@ -59,7 +60,7 @@ def _delta(run: Run, sampler: str) -> float:
     options = sorted({least, *(delta for delta in DELTAS if delta > least)})
     key = f"delta:{sampler}"
     state.remember(key, default_delta(run, sampler), allowed=options)
-    asked = state.linked_delta()
+    asked = linked_delta()
     if asked is not None:
         state.choose(key, min(options, key=lambda option: abs(option - asked)))
     return st.select_slider(

@@ -10,7 +10,8 @@ import streamlit as st
 import cmcore as cm
 from app.cards import number
 from app.figures.theme import theme
-from app.thumbnails import thumbnail
+from app.figures.thumbnail import thumbnail
+from app.scene import shown_samples
 from cmcore.config import TargetConfig
 from cmcore.targets import GALLERY
 from cmcore.targets.tables import REAL_TABLES, real_table
@@ -85,7 +86,7 @@ def _target(key: str, _config: TargetConfig) -> cm.Target:
 
 @st.cache_data(max_entries=256, show_spinner=False)
 def _picture(name: str, colour: str) -> str:
-    return thumbnail(cm.make_target(name), colour)
+    return thumbnail(shown_samples(cm.make_target(name), 160), colour)
 
 
 def _table() -> Choice | None:

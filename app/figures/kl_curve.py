@@ -93,7 +93,8 @@ def _draw(figure: go.Figure, line: Line, theme: Theme) -> None:
         figure.add_scatter(
             x=[*calls, *calls[::-1]],
             y=[max(p.high, SMALLEST) for p in points] + [max(p.low, SMALLEST) for p in points[::-1]],
-            fill="toself", fillcolor=fade(colour, 0.22), line={"width": 0}, hoverinfo="skip", name="interval", mode="lines",
+            fill="toself", fillcolor=fade(colour, 0.22), line={"width": 0}, mode="lines", hoverinfo="skip",
+            name="interval",
         )  # fmt: skip
     figure.add_scatter(
         x=calls,
@@ -168,12 +169,20 @@ def _framed(
         font={"family": "Inter, 'Source Sans', sans-serif", "size": 11.5, "color": theme.ink},
         hoverlabel={"bgcolor": theme.paper, "font": {"color": theme.ink}, "bordercolor": theme.hairline},
     )
+    small = {"size": 12}
     figure.update_xaxes(
-        **axis, title={"text": "network calls", "standoff": 8, "font": {"size": 12}}, tickvals=ticks, ticktext=[str(n) for n in ticks],
-        showgrid=False, range=[math.log10(span[0]) - pad, math.log10(span[1]) + pad],
-    )  # fmt: skip
+        **axis,
+        title={"text": "network calls", "standoff": 8, "font": small},
+        tickvals=ticks,
+        ticktext=[str(n) for n in ticks],
+        showgrid=False,
+        range=[math.log10(span[0]) - pad, math.log10(span[1]) + pad],
+    )
     figure.update_yaxes(
-        **axis, title={"text": "KL, nats", "standoff": 6, "font": {"size": 12}}, tickvals=decades, ticktext=[f"{d:g}" for d in decades],
+        **axis,
+        title={"text": "KL, nats", "standoff": 6, "font": small},
+        tickvals=decades,
+        ticktext=[f"{d:g}" for d in decades],
         range=[math.log10(limits[0]), math.log10(limits[1])],
-    )  # fmt: skip
+    )
     return figure

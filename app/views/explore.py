@@ -9,22 +9,25 @@ from app.controls.runs import run_controls
 from app.controls.sampler import default_delta, sampler_controls
 from app.figures.kl_curve import describe, kl_curve
 from app.figures.theme import theme
+from app.link import open_link, write_link
 from app.measurements import DIRECTIONS, Measured, as_csv, ddim_calls, lines, measured
-from app.runs import Run
-from app.scene import make_scene
+from app.runs import Run, runs
+from app.scene import STEPS, make_scene
 from app.theory import sentence
 from cmcore.config import SamplerConfig
 from cmcore.divergences.estimate import Direction
 
 __all__ = ["explore"]
 
+STAGE = "particles"
+"""Key of the stage."""
+
 
 def explore() -> None:
     """The page."""
-    problems = state.open_link()
-    for problem in problems:
+    for problem in open_link():
         st.warning(problem)
-    if not state.runs():
+    if not runs():
         st.info("There is no run to look at yet. Train one: it takes less than a minute.")
         return
     with st.container(key="workbench"):
@@ -40,7 +43,7 @@ def explore() -> None:
         with measures:
             waiting = measured(run, config, direction).waiting != ""
             st.fragment(_measures, run_every=0.8 if waiting else None)(run, config, direction)
-    state.write_link(delta=config.delta, default_delta=default_delta(run, config.sampler))
+    write_link(delta=config.delta, default_delta=default_delta(run, config.sampler))
 
 
 def _direction(sampler: str) -> Direction:
@@ -66,9 +69,16 @@ def _stage(run: Run, config: SamplerConfig, direction: Direction) -> None:
         scene,
         steps=config.steps,
         labels={n: short(known.estimates.get(n)) for n in scene.multiples},
-        key=state.STAGE,
-        on_steps=state.take_steps_from_stage,
+        key=STAGE,
+        on_steps=_take_steps,
     )
+
+
+def _take_steps() -> None:
+    """N was chosen on the stage itself: the slider follows."""
+    steps = state.value(STAGE, {}).get("steps")
+    if steps in STEPS:
+        state.choose("steps", steps)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

@@ -4,7 +4,6 @@ import math
 
 import pandas as pd
 import streamlit as st
-import torch
 
 import cmcore as cm
 from app import state
@@ -16,8 +15,8 @@ from app.figures.loss import loss_chart
 from app.figures.theme import theme
 from app.jobs import Busy, JobView
 from app.live import LIVE_JUMPS, Progress, train_live, training_workers
-from app.runs import Run
-from app.scene import density_image, extent_of, plane
+from app.runs import add_run
+from app.scene import density_image, extent_of, shown_samples
 from cmcore.config import TrainingConfig
 
 __all__ = ["train"]
@@ -97,9 +96,12 @@ def _cloud(choice: Choice, live: bool) -> None:
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _background(key: str, _target: cm.Target) -> dict[str, object]:
-    data = _target.sample(1_500, generator=torch.Generator().manual_seed(0))
     delta = 0.0 if _target.smooth else 0.01
-    return {"extent": extent_of(_target), "density": density_image(_target, delta), "data": plane(data)}
+    return {
+        "extent": extent_of(_target),
+        "density": density_image(_target, delta),
+        "data": shown_samples(_target, 1_500),
+    }
 
 
 # ---- what is known ----------------------------------------------------------------------------------------------
@@ -172,6 +174,6 @@ def _loss(progress: Progress) -> None:
 
 def _keep(choice: Choice, progress: Progress) -> None:
     """The finished run joins the runs of Explore, and is the one shown there next."""
-    key = state.new_key(choice.name)
-    state.add_run(Run(key, choice.label, progress.model))
-    state.choose("trained_key", key)
+    run = add_run(choice.name, choice.label, progress.model)
+    state.choose("trained_key", run.key)
+    state.choose("run", run.key)

@@ -34,6 +34,8 @@ class Draw:
         progress: where the times sit on the axis: 0 at T, 1 at δ, linear in θ, [N + 1].
         states: positions at the times, [N + 1, n, 2].
         landings: where each jump landed before fresh noise, [N, n, 2]; None for deterministic jumps.
+        legs: for renoised draws, the exact flow of each jump of the first particles from where the jump began, at a few
+            times, [N, l, m, 2]; None otherwise.
         summary: the draw in one sentence, for those who do not see the picture.
     """
 
@@ -41,6 +43,7 @@ class Draw:
     progress: tuple[float, ...]
     states: np.ndarray
     landings: np.ndarray | None
+    legs: np.ndarray | None
     summary: str
 
 
@@ -53,7 +56,7 @@ class Scene:
         extent: half the side of the square shown, in the target's units.
         angles: θ at T and at δ.
         draws: a Draw for each N.
-        exact: exact PF-ODE paths of the first particles, at equal steps of θ, [L, m, 2]; None where not compared.
+        exact: exact PF-ODE paths of the first particles, at equal steps of θ, [L, m, 2]; None for renoised draws.
         density: opacity of the target's density on the square, uint8, [rows, columns], top row first; or None.
         shown: how many of the first particles carry a visible path.
     """
@@ -75,6 +78,8 @@ def scene_message(scene: Scene, *, steps: int, labels: Mapping[int, str]) -> byt
         arrays[f"states_{n}"] = quantise(draw.states, scene.extent)
         if draw.landings is not None:
             arrays[f"landings_{n}"] = quantise(draw.landings, scene.extent)
+        if draw.legs is not None:
+            arrays[f"legs_{n}"] = quantise(draw.legs, scene.extent)
     if scene.exact is not None:
         arrays["exact"] = quantise(scene.exact, scene.extent)
     count = next(iter(scene.draws.values())).states.shape[1]
@@ -99,7 +104,7 @@ def scene_message(scene: Scene, *, steps: int, labels: Mapping[int, str]) -> byt
 def particle_stage(
     scene: Scene, *, steps: int, labels: Mapping[int, str], key: str, on_steps: Callable[[], None]
 ) -> None:
-    """Show the scene with N = steps. `on_steps` is called when N is chosen on the stage itself; the choice is then in the state under `key`, as "steps"."""
+    """Show the scene with N = steps. `on_steps` is called when N is chosen on the stage itself."""
     _COMPONENT(
         key=key,
         data=scene_message(scene, steps=steps, labels=labels),

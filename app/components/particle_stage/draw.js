@@ -41,11 +41,28 @@ function landingPoint(message, steps, k, i) {
   return [values[at], values[at + 1]];
 }
 
-function exactPoint(message, level, i) {
-  const { values, shape } = message.arrays.exact;
-  const at = 2 * (level * shape[1] + i);
-  return [values[at], values[at + 1]];
+// What the jumps of particle i are compared with: curves of the exact flow, each with the stretch of u it belongs to and
+// the point where the model arrived instead. Deterministic: one curve, all the way from the same noise. Renoised: one per
+// jump, from where that jump began, since fresh noise leaves the first curve behind.
+function comparisons(message, steps, i) {
+  const legs = message.arrays[`legs_${steps}`], progress = message.progress[steps];
+  if (legs) {
+    const [jumps, levels, followed] = legs.shape;
+    return Array.from({ length: jumps }, (_, k) => ({
+      from: progress[k], to: progress[k] + HOP * (progress[k + 1] - progress[k]),
+      arrived: landingPoint(message, steps, k, i),
+      points: Array.from({ length: levels }, (_, level) => pair(legs.values, (k * levels + level) * followed + i)),
+    }));
+  }
+  if (!message.arrays.exact) return [];
+  const { values, shape: [levels, followed] } = message.arrays.exact;
+  return [{
+    from: 0, to: 1, arrived: statePoint(message, steps, steps, i),
+    points: Array.from({ length: levels }, (_, level) => pair(values, level * followed + i)),
+  }];
 }
+
+const pair = (values, at) => [values[2 * at], values[2 * at + 1]];
 
 function line(context, view, points) {
   context.beginPath();
@@ -60,21 +77,20 @@ function ring(context, view, [x, y], radius, fill, stroke) {
   if (stroke) { context.strokeStyle = stroke; context.stroke(); }
 }
 
-// The exact path of particle i: the part already travelled opaque, the rest faint.
-function drawExact(context, view, message, i, u, strength, palette, size) {
-  const last = message.arrays.exact.shape[0] - 1;
-  const reached = Math.min(last, Math.floor(u * last));
-  const rest = Math.min(1, u * last - reached);
-  const points = Array.from({ length: last + 1 }, (_, level) => exactPoint(message, level, i));
-  const [a, b] = [points[reached], points[Math.min(last, reached + 1)]];
+// A curve of the exact flow: the part already travelled opaque, the rest faint.
+function drawExact(context, view, curve, u, strength, palette, size) {
+  const last = curve.points.length - 1;
+  const travelled = last * Math.min(1, Math.max(0, (u - curve.from) / (curve.to - curve.from)));
+  const reached = Math.min(last, Math.floor(travelled)), rest = travelled - reached;
+  const [a, b] = [curve.points[reached], curve.points[Math.min(last, reached + 1)]];
   const head = [a[0] + rest * (b[0] - a[0]), a[1] + rest * (b[1] - a[1])];
   context.strokeStyle = palette.exact;
   context.lineWidth = 1.8 * size;
   context.globalAlpha = 0.22 * strength;
-  line(context, view, [head, ...points.slice(reached + 1)]);
+  line(context, view, [head, ...curve.points.slice(reached + 1)]);
   context.globalAlpha = strength;
-  line(context, view, [...points.slice(0, reached + 1), head]);
-  if (u < 1 && size === 1) ring(context, view, head, 3, palette.exact);
+  line(context, view, [...curve.points.slice(0, reached + 1), head]);
+  if (travelled > 0 && travelled < last && size === 1) ring(context, view, head, 3, palette.exact);
 }
 
 // The jumps of particle i: straight segments between open dots at the grid times; fresh noise as a dotted hop.
@@ -103,16 +119,17 @@ function drawJumps(context, view, message, steps, i, u, head, strength, palette,
   }
 }
 
-// The error at the end: from where the jumps arrive to where the exact flow takes the same noise.
-function drawError(context, view, message, steps, i, u, strength, palette, size) {
-  context.globalAlpha = (u >= 1 ? 1 : 0.3) * strength;
+// The error: from where the model arrived to where the exact flow takes the same point.
+function drawError(context, view, curve, u, strength, palette, size) {
+  const over = u >= curve.to;
+  context.globalAlpha = (over ? 1 : 0.3) * strength;
   context.strokeStyle = palette.error;
   context.lineWidth = 1.8 * size;
   context.setLineDash([4 * size, 3 * size]);
-  const end = exactPoint(message, message.arrays.exact.shape[0] - 1, i);
-  line(context, view, [statePoint(message, steps, steps, i), end]);
+  const end = curve.points.at(-1);
+  line(context, view, [curve.arrived, end]);
   context.setLineDash([]);
-  if (u >= 1) ring(context, view, end, 2.4 * size, palette.exact);
+  if (over) ring(context, view, end, 2.4 * size, palette.exact);
 }
 
 // The data's density alone. The large stage keeps it on a canvas of its own below, which does not change with time.
@@ -134,13 +151,13 @@ function drawScene(canvas, message, steps, u, palette, heads, look) {
   positions(message, steps, u, heads);
   drawDots(context, heads, count, view, look.compact ? 1.2 : 2, palette.model, 0.5);
   context.lineJoin = context.lineCap = "round";
-  const compared = message.arrays.exact !== undefined;
   for (const i of look.shown) {
     const strength = !look.selected || look.selected.has(i) ? 1 : 0.15;
     const head = [heads[2 * i], heads[2 * i + 1]];
-    if (compared && look.layers.exact) drawExact(context, view, message, i, u, strength, palette, size);
+    const curves = i < message.followed ? comparisons(message, steps, i) : [];
+    if (look.layers.exact) for (const curve of curves) drawExact(context, view, curve, u, strength, palette, size);
     if (look.layers.jumps) drawJumps(context, view, message, steps, i, u, head, strength, palette, size);
-    if (compared && look.layers.error) drawError(context, view, message, steps, i, u, strength, palette, size);
+    if (look.layers.error) for (const curve of curves) drawError(context, view, curve, u, strength, palette, size);
     context.globalAlpha = strength;
     context.lineWidth = 2;
     if (!look.compact) ring(context, view, head, 4.6, palette.model, palette.panel);

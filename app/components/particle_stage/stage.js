@@ -188,9 +188,11 @@ function write(element, text) { if (element.textContent !== text) element.textCo
 
 function reading(stage, k) {
   const { message, steps, u, hover } = stage;
-  if (hover !== null && message.arrays.exact) {
-    const a = statePoint(message, steps, steps, hover), b = exactPoint(message, message.arrays.exact.shape[0] - 1, hover);
-    return `this path ends ${Math.hypot(a[0] - b[0], a[1] - b[1]).toFixed(3)} from the exact one`;
+  const curves = hover === null ? [] : comparisons(message, steps, hover);
+  if (curves.length) {
+    const { arrived: [x, y], points } = curves[Math.min(k, curves.length - 1)];
+    const error = Math.hypot(x - points.at(-1)[0], y - points.at(-1)[1]).toFixed(3);
+    return curves.length > 1 || steps === 1 ? `jump ${k + 1} lands ${error} from the exact one` : `this path ends ${error} from the exact one`;
   }
   return u >= 1 ? `t = ${timeLabel(message.times[steps].at(-1))} · arrived` : `t = ${timeLabel(timeAt(message, u))} · jump ${k + 1} of ${steps}`;
 }
@@ -277,7 +279,6 @@ export default function (component) {
   for (const { name, button } of stage.legend) {
     button.querySelector("svg").style.stroke = palette[LAYERS[name].colour];
     button.querySelector("circle[opacity]")?.setAttribute("fill", palette.data);
-    button.hidden = (name === "exact" || name === "error") && !message.arrays.exact;
   }
   // An echo of an older choice must not undo a newer one made here meanwhile.
   if (stage.sent === null || message.steps === stage.sent || fresh) {
