@@ -47,7 +47,8 @@ def _in_its_own_process(choices: argparse.Namespace, variant: str, tuning: str) 
     for option in ("width", "batch", "steps"):
         command += [f"--{option}", str(getattr(choices, option))]
     environment = {**os.environ, "CMCORE_TUNING": tuning, "OMP_NUM_THREADS": "1"}
-    return json.loads(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)  # noqa: S603
+    return json.loads(done.stdout)
 
 
 def _report(rates: dict[str, list[float]], choices: argparse.Namespace) -> None:
@@ -91,7 +92,7 @@ def steps_per_second(choices: argparse.Namespace) -> float:
     return statistics.median(paces[1:])
 
 
-def _lab(config, objective, pool):  # noqa: ANN001, ANN202
+def _lab(config, objective, pool):
     """The lab's own parts, put together as in cmcore.training."""
     from itertools import count
 
@@ -112,7 +113,7 @@ def _lab(config, objective, pool):  # noqa: ANN001, ANN202
     return step
 
 
-def _plain(config, objective, pool):  # noqa: ANN001, ANN202
+def _plain(config, objective, pool):
     """What one writes first: torch's own modules and defaults, a batch a step, an average parameter by parameter."""
     import torch
     from torch import nn

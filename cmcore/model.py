@@ -13,7 +13,7 @@ from cmcore.networks import Features, Perceptron
 from cmcore.process import Time, angle, column
 from cmcore.targets import Target
 
-__all__ = ["FlowMap", "Status", "TrainedModel"]
+__all__ = ["Ending", "FlowMap", "Status", "TrainedModel"]
 
 
 class FlowMap(nn.Module):
@@ -65,7 +65,8 @@ class FlowMap(nn.Module):
         return self.direction(x, theta, torch.zeros_like(theta)) / torch.tan(theta)
 
 
-Status = Literal["preparing", "training", "finished", "stopped", "diverged"]
+Ending = Literal["finished", "stopped", "diverged"]
+Status = Literal["preparing", "training"] | Ending
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class TrainedModel:
     config: TrainingConfig
     steps: int
     seconds: float
-    status: Status
+    status: Ending
     device: str
     history: tuple[tuple[int, float, float], ...] = ()
     resume_state: Mapping[str, Tensor] = field(default_factory=dict, repr=False)

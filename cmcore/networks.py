@@ -80,7 +80,7 @@ class _AsOneNode(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN001
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN001  # pyright: ignore[reportIncompatibleMethodOverride]
         saved, weights = ctx.saved_tensors[: -ctx.depth], ctx.saved_tensors[-ctx.depth :]
         gradients: list[Tensor] = []
         for k in reversed(range(ctx.depth)):

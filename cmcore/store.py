@@ -21,7 +21,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from cmcore.config import TargetConfig, TrainingConfig
-from cmcore.model import FlowMap, TrainedModel
+from cmcore.model import Ending, FlowMap, TrainedModel
 from cmcore.targets import GaussianMixture, Target, make_target
 from cmcore.targets.tables import TableTarget
 
@@ -48,7 +48,7 @@ class RunRecord(BaseModel):
     config: TrainingConfig
     steps: int = Field(ge=0)
     seconds: float = Field(ge=0)
-    status: Literal["finished", "stopped", "diverged"]
+    status: Ending
     device: str = Field(max_length=200)
     history: tuple[tuple[int, float, float], ...] = ()
     gallery: TargetConfig | None = None
@@ -73,7 +73,7 @@ def save(model: TrainedModel, folder: str | os.PathLike[str], *, resumable: bool
         config=model.config,
         steps=model.steps,
         seconds=model.seconds,
-        status=model.status if model.status in {"finished", "diverged"} else "stopped",
+        status=model.status,
         device=model.device,
         history=model.history,
         gallery=model.target.config if model.target is not None else None,
@@ -208,7 +208,9 @@ def _read_target(folder: Path, record: RunRecord) -> Target | None:
             return None
         else:
             tensors = _read_tensors(folder, record.target_file)
-            target = TableTarget.from_state(tensors, record.table) if record.table else GaussianMixture.from_state(tensors)
+            target = (
+                TableTarget.from_state(tensors, record.table) if record.table else GaussianMixture.from_state(tensors)
+            )
     except (TypeError, KeyError, ValueError) as error:
         if isinstance(error, BadRun):
             raise

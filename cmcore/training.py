@@ -19,11 +19,11 @@ from torch import Tensor
 
 from cmcore.config import TrainingConfig
 from cmcore.flow import ExactFlow
-from cmcore.model import FlowMap, Status, TrainedModel
+from cmcore.model import Ending, FlowMap, Status, TrainedModel
 from cmcore.objectives import Objective, Source, make_objective
 from cmcore.optimizer import FlatOptimizer, rate_factor
-from cmcore.streams import stream
 from cmcore.runtime import choose_device, choose_threads, describe_device, tune
+from cmcore.streams import stream
 from cmcore.targets import Target
 
 __all__ = ["TrainingEvent", "train", "training"]
@@ -104,15 +104,13 @@ def train(
     for event in training(target, config):
         if on_event is not None:
             on_event(event)
-    assert event is not None  # noqa: S101  a run yields at least its first and last event
+    assert event is not None
     if event.status == "diverged":
         warnings.warn(event.message, RuntimeWarning, stacklevel=2)
     return event.model()
 
 
-def training(
-    target: Target, config: TrainingConfig, *, resume: TrainedModel | None = None
-) -> Iterator[TrainingEvent]:
+def training(target: Target, config: TrainingConfig, *, resume: TrainedModel | None = None) -> Iterator[TrainingEvent]:
     """Train, yielding events; stop by no longer iterating. `resume` continues a stopped run exactly where it was."""
     config = _resolved(config, target)
     started = time.perf_counter()
@@ -167,7 +165,7 @@ class _Run:
     def _continue(self, resume: TrainedModel) -> None:
         if not resume.resume_state:
             raise ValueError("This run was saved without its training state, so it cannot be continued.")
-        self.optimizer.load({k: v.to(self.device) for k, v in resume.resume_state.items()})
+        self.optimizer.load(resume.resume_state)
         self.step, self.earlier_seconds = resume.steps, resume.seconds
         self.history = list(resume.history)
         self.steps = self.steps or resume.config.steps
@@ -285,7 +283,7 @@ class _Run:
             status=status,
             message=message,
             device=self.device_name,
-            model=lambda: self._model("stopped" if status in {"preparing", "training"} else status, seconds),
+            model=lambda: self._model("stopped" if status in ("preparing", "training") else status, seconds),
         )
 
     def _measure_quality(self) -> float:
@@ -305,7 +303,7 @@ class _Run:
         (first, then), (last, now) = self.marks[0], self.marks[-1]
         return (self.steps - self.step) * (now - then) / max(1, last - first)
 
-    def _model(self, status: Status, seconds: float) -> TrainedModel:
+    def _model(self, status: Ending, seconds: float) -> TrainedModel:
         flow_map = FlowMap(self.target.dim, self.config.network, generator=torch.Generator())
         flow_map.load_state_dict({k: v.cpu() for k, v in self.optimizer.named(self.optimizer.average).items()})
         flow_map.requires_grad_(requires_grad=False)

@@ -51,15 +51,17 @@ def test_what_is_saved_comes_back(model, folder):
 def test_a_run_can_go_on_after_a_round_trip(tmp_path):
     target = cm.make_target("eight_gaussians")
     config = cm.TrainingConfig(steps=100, **SMALL)
-    whole = [e for e in cm.training(target, config)][-1].model()
+    whole = list(cm.training(target, config))[-1].model()
     half = next(e for e in cm.training(target, config) if e.step == 50).model()
     back = cm.load(cm.save(half, tmp_path / "half"))
-    rest = [e for e in cm.training(target, config, resume=back)][-1].model()
+    rest = list(cm.training(target, config, resume=back))[-1].model()
     assert same_weights(rest, whole)
 
 
 def test_a_hand_made_mixture_comes_back(tmp_path):
-    target = cm.GaussianMixture([0.3, 0.7], [[0.0, 0.0], [1.0, 1.0]], [[[0.2, 0.1], [0.1, 0.3]], [[0.1, 0.0], [0.0, 0.1]]])
+    target = cm.GaussianMixture(
+        [0.3, 0.7], [[0.0, 0.0], [1.0, 1.0]], [[[0.2, 0.1], [0.1, 0.3]], [[0.1, 0.0], [0.0, 0.1]]]
+    )
     back = cm.load(cm.save(cm.train(target, steps=1, **SMALL), tmp_path)).target
     x = torch.randn(20, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     torch.testing.assert_close(back.log_prob(x, 0.1), target.log_prob(x, 0.1))

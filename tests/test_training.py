@@ -1,13 +1,14 @@
 """Training: reproducible, stoppable, resumable, and honest when it fails."""
 
 import itertools
+from collections import deque
 
 import pytest
 import torch
 
 import cmcore as cm
 from cmcore.config import NetworkConfig, TrainingConfig
-from cmcore.optimizer import FlatOptimizer, rate_factor
+from cmcore.optimizer import BatchedMuon, FlatOptimizer, rate_factor
 from cmcore.streams import stream
 
 SMALL = {
@@ -32,10 +33,7 @@ def weights(model):
 
 
 def last(events):
-    event = None
-    for event in events:
-        pass
-    return event
+    return deque(events, maxlen=1).pop()
 
 
 def test_same_config_and_seed_same_weights(target):
@@ -169,6 +167,27 @@ def test_flat_adam_is_adam():
         flat.step(i, 5)
     for name, p in plain_map.named_parameters():
         torch.testing.assert_close(flat.named(flat.weights)[name], p, rtol=1e-4, atol=1e-6)
+
+
+def test_batched_muon_is_torch_s_muon():
+    """All matrices at once take the same updates as torch's optimiser gives them one by one."""
+    generator = stream(0, "muon")
+    start, gradients = torch.randn(2, 3, 32, 32, generator=generator)
+    separate = [torch.nn.Parameter(w.clone()) for w in start]
+    reference = torch.optim.Muon(separate, lr=0.02, weight_decay=0.0)
+    together = start.clone()
+    batched = BatchedMuon(together, gradients)
+    batched.dtype = torch.bfloat16  # torch's own choice on every machine
+    for _ in range(4):
+        gradients.mul_(0.9).add_(torch.randn(gradients.shape, generator=generator), alpha=0.1)
+        for p, g in zip(separate, gradients, strict=True):
+            p.grad = g.clone()
+        reference.step()
+        batched.step(0.02)
+    moved = (together - start).norm()
+    assert float((torch.stack([p.detach() for p in separate]) - together).norm()) < 0.02 * float(moved)
+    batched.dtype = torch.float32
+    assert torch.linalg.svdvals(batched._orthogonalised(gradients)).sub(1).abs().max() < 0.6  # Newton–Schulz's own band
 
 
 @pytest.mark.cuda
