@@ -65,7 +65,7 @@ def log_snr(t: Tensor) -> Tensor:
 
 def time_from_log_snr(value: Tensor) -> Tensor:
     """t = ½ log(1 + e^{−logSNR})."""
-    return torch.nn.functional.softplus(-value) / 2
+    return torch.logaddexp(-value, torch.zeros_like(value)) / 2
 
 
 def noise_level(t: Tensor) -> Tensor:

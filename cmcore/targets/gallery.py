@@ -130,7 +130,7 @@ def gaussian_grid(side: int = 5, spacing: float = 0.8, sd: float = 0.08) -> Gaus
 @_toy("Two moons")
 def moons(sd: float = 0.1) -> GaussianMixture:
     """Two half circles, each reaching into the other."""
-    upper = 1.3 * _circle(_along(0.0, 0.5, 1.3 * math.pi, sd)) + torch.tensor([-0.65, -0.3])
+    upper = 1.3 * _circle(_along(0.0, 0.5, 1.3 * math.pi, sd)) + torch.tensor([-0.65, -0.3], dtype=torch.float64)
     return _beads(torch.cat([upper, -upper]), sd)
 
 
@@ -169,7 +169,7 @@ def smiley(sd: float = 0.08) -> GaussianMixture:
     outline = 2.0 * _circle(_along(0.0, 1.0, 4 * math.pi, sd)[:-1])
     mouth = 1.15 * _circle(_along(0.56, 0.94, 0.38 * math.tau * 1.15, sd))
     eyes = torch.tensor([[-0.7, 0.65], [0.7, 0.65]], dtype=torch.float64)
-    weights = torch.tensor([0.55 / len(outline), 0.25 / len(mouth), 0.1])
+    weights = torch.tensor([0.55 / len(outline), 0.25 / len(mouth), 0.1], dtype=torch.float64)
     counts = torch.tensor([len(outline), len(mouth), 2])
     widths = torch.tensor([sd, sd, 2 * sd], dtype=torch.float64)
     parts = torch.cat([outline, mouth, eyes])
@@ -229,7 +229,7 @@ def torus_knot(sd: float = 0.1) -> GaussianMixture:
 @_toy("S-curve", "3")
 def s_curve(sd: float = 0.12) -> GaussianMixture:
     """A sheet bent into the letter S."""
-    arc = 0.9 * _circle(_along(0.0, 0.75, 0.9 * 0.75 * math.tau, sd)) + torch.tensor([0.0, 0.9])
+    arc = 0.9 * _circle(_along(0.0, 0.75, 0.9 * 0.75 * math.tau, sd)) + torch.tensor([0.0, 0.9], dtype=torch.float64)
     return _sheet(torch.cat([arc, -arc[:-1]]), sd)
 
 
@@ -365,4 +365,6 @@ def _sheet(curve: Tensor, sd: float) -> GaussianMixture:
     y = torch.tensor([-0.8, 0.0, 0.8], dtype=torch.float64)
     x, z = (c.repeat_interleave(len(y)) for c in curve.T)
     means = torch.stack([x, y.repeat(len(curve)), z], dim=1)
-    return GaussianMixture(torch.ones(len(means)), means, torch.tensor([sd, 0.45, sd]).square().expand(len(means), 3))
+    return GaussianMixture(
+        torch.ones(len(means)), means, torch.tensor([sd, 0.45, sd], dtype=torch.float64).square().expand(len(means), 3)
+    )

@@ -50,6 +50,9 @@ class Memorisation:
     expected: float = 1.0
 
 
+_PARTS = ("train", "held_out", "centre", "directions", "projection")
+
+
 class TableTarget(Target):
     """A smoothed table: the law fitted to its rows, in standardised coordinates, with the way back to the columns.
 
@@ -58,6 +61,7 @@ class TableTarget(Target):
         columns: names of the table's columns.
         train, held_out: rows used for the fit and rows kept out of it, standardised, [n, d].
         centre, directions: table row = centre + point @ directions; [columns] and [d, columns].
+        projection: point = (table row − centre) @ projection; [columns, d].
         truth: one sentence that says what the truth is.
         notes: what was done on the way in: rows sampled, columns left out.
     """
@@ -72,6 +76,7 @@ class TableTarget(Target):
         held_out: Float[Tensor, "m d"],
         centre: Float[Tensor, " c"],
         directions: Float[Tensor, "d c"],
+        projection: Float[Tensor, "c d"],
         notes: Sequence[str] = (),
     ) -> None:
         self._law = law
@@ -79,7 +84,7 @@ class TableTarget(Target):
         self.dim, self.smooth, self.has_density = law.dim, law.smooth, law.has_density
         self.columns, self.notes = tuple(columns), tuple(notes)
         self.train, self.held_out = train, held_out
-        self.centre, self.directions = centre, directions
+        self.centre, self.directions, self.projection = centre, directions, projection
 
     @property
     def law(self) -> GaussianMixture:
@@ -101,7 +106,7 @@ class TableTarget(Target):
 
     def from_table(self, rows: Float[Tensor, "n c"]) -> Float[Tensor, "n d"]:
         """Table rows as points; with PCA, their projections."""
-        return (rows - self.centre.to(rows)) @ torch.linalg.pinv(self.directions).to(rows)
+        return (rows - self.centre.to(rows)) @ self.projection.to(rows)
 
     # ---- how good the truth is ----------------------------------------------------------------------------------
     def held_out_log_likelihood(self) -> float:
@@ -127,7 +132,7 @@ class TableTarget(Target):
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors and JSON from which :meth:`from_state` makes this target again."""
         tensors = {f"law.{name}": tensor for name, tensor in self._law.state().items()}
-        for name in ("train", "held_out", "centre", "directions"):
+        for name in _PARTS:
             tensors[name] = getattr(self, name)
         bandwidth = self._law.bandwidth if isinstance(self._law, Empirical) else None
         table = {"name": self.name, "columns": self.columns, "notes": self.notes, "bandwidth": bandwidth}
@@ -138,20 +143,17 @@ class TableTarget(Target):
         """The target that :meth:`state` describes. Raises ValueError when the parts do not fit each other."""
         law = {name.removeprefix("law."): tensor for name, tensor in tensors.items() if name.startswith("law.")}
         try:
-            parts = {name: tensors[name].double() for name in ("train", "held_out", "centre", "directions")}
+            parts = {name: tensors[name].double() for name in _PARTS}
             columns, notes = ([str(item) for item in table[key]] for key in ("columns", "notes"))
             name, bandwidth = str(table["name"]), table["bandwidth"]
             made = GaussianMixture.from_state(law) if bandwidth is None else Empirical(law["means"], float(bandwidth))
         except KeyError as error:
             raise ValueError(f"The saved table lacks {error}.") from None
         made.name = name
-        shapes = (
-            parts["train"].shape[1:],
-            parts["held_out"].shape[1:],
-            parts["centre"].shape,
-            parts["directions"].shape,
-        )
-        if shapes != ((made.dim,), (made.dim,), (len(columns),), (made.dim, len(columns))):
+        d, c = made.dim, len(columns)
+        wanted = {"centre": (c,), "directions": (d, c), "projection": (c, d)}
+        wanted |= {name: (len(parts[name]), d) for name in ("train", "held_out")}
+        if any(parts[name].shape != shape for name, shape in wanted.items()):
             raise ValueError("The parts of the saved table do not fit each other.")
         return cls(made, name=name, columns=columns, notes=notes, **parts)
 
@@ -184,7 +186,7 @@ def fit_table(
     name: str,
     columns: Sequence[str],
     notes: Sequence[str],
-    density: Density,
+    density: Density | str,
     dim: int | None,
     held_out: float,
     max_rows: int,
@@ -209,9 +211,8 @@ def fit_table(
     rows = values[order[:max_rows]]
     kept_out = min(max(1, round(held_out * len(rows))), len(rows) - 2)
     train, unseen = rows[kept_out:], rows[:kept_out]
-    centre, directions = _coordinates(train, columns, dim, one_unit=one_unit)
-    inverse = np.linalg.pinv(directions)
-    points, held = (torch.from_numpy((part - centre) @ inverse) for part in (train, unseen))
+    centre, directions, projection = _coordinates(train, columns, dim, one_unit=one_unit)
+    points, held = (torch.from_numpy((part - centre) @ projection) for part in (train, unseen))
     if density == "kernel_density":
         if len(points) > MOST_CENTRES:
             notes.append(f"The kernel density stands on {MOST_CENTRES} of the {len(points)} training rows.")
@@ -226,18 +227,19 @@ def fit_table(
         held_out=held,
         centre=torch.from_numpy(centre),
         directions=torch.from_numpy(directions),
+        projection=torch.from_numpy(projection),
         notes=notes,
     )
 
 
 def _coordinates(
     train: np.ndarray, columns: Sequence[str], dim: int | None, *, one_unit: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """Centre [c] and directions [d, c] with row = centre + point @ directions and unit variance of every coordinate."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Centre [c], directions [d, c] and projection [c, d] of coordinates with unit variance."""
     centre, scale = train.mean(axis=0), train.std(axis=0)
     if dim is None:
         _refuse_constants(columns, scale, centre)
-        return centre, np.diag(scale)
+        return centre, np.diag(scale), np.diag(1 / scale)
     if one_unit:
         scale = np.ones_like(scale)
     else:
@@ -250,7 +252,7 @@ def _coordinates(
     spread = singular[:dim] / math.sqrt(len(train))
     if spread[-1] <= 1e-10 * spread[0]:
         raise ValueError(f"The columns depend on each other: fewer than {dim} principal components vary. Lower dim.")
-    return centre, spread[:, None] * axes[:dim] * scale
+    return centre, spread[:, None] * axes[:dim] * scale, axes[:dim].T / scale[:, None] / spread
 
 
 def _kernel_density(points: Tensor, name: str) -> Empirical:

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +13,12 @@ from cmcore.targets.table_target import FEWEST_ROWS, Density, Memorisation, Tabl
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["REAL_TABLES", "Memorisation", "TableTarget", "read_table", "real_table"]
+__all__ = ["REAL_TABLES", "BadTable", "Memorisation", "TableTarget", "read_table", "real_table"]
+
+
+class BadTable(ValueError):
+    """A file or a request that makes no target; one sentence says why."""
+
 
 MOST_BYTES = 64 << 20
 MOST_CELLS = 20_000_000
@@ -22,10 +27,10 @@ MOST_COLUMNS = 64
 
 # ---- where tables come from -------------------------------------------------------------------------------------
 def read_table(
-    path_or_buffer: str | Path | bytes | BinaryIO,
+    path_or_buffer: str | Path | bytes | io.BufferedIOBase,
     columns: Sequence[str] | None = None,
     *,
-    density: Density = "kernel_density",
+    density: Density | str = "kernel_density",
     dim: int | None = None,
     held_out: float = 0.2,
     max_rows: int = 20_000,
@@ -78,7 +83,7 @@ def real_table(
     name: str,
     *,
     dim: int | None = 2,
-    density: Density = "kernel_density",
+    density: Density | str = "kernel_density",
     held_out: float = 0.2,
     max_components: int = 12,
     seed: int = 0,
@@ -104,7 +109,7 @@ def real_table(
 
 
 # ---- from a file to numbers -------------------------------------------------------------------------------------
-def _read_frame(source: str | Path | bytes | BinaryIO) -> tuple["pd.DataFrame", str]:
+def _read_frame(source: str | Path | bytes | io.BufferedIOBase) -> tuple["pd.DataFrame", str]:
     """The table in a file, and the file's name."""
     import pandas as pd
 
@@ -113,22 +118,23 @@ def _read_frame(source: str | Path | bytes | BinaryIO) -> tuple["pd.DataFrame", 
         path = Path(source)
         title = path.stem
         if not path.is_file():
-            raise ValueError(f"There is no file {str(source)!r}.")
+            raise BadTable(f"There is no file {str(source)!r}.")
         if path.stat().st_size > MOST_BYTES:
-            raise ValueError(f"{path.name} is larger than {MOST_BYTES >> 20} MB; keep the rows and columns you need.")
+            raise BadTable(f"{path.name} is larger than {MOST_BYTES >> 20} MB; keep the rows and columns you need.")
         content = path.read_bytes()
     else:
         content = source if isinstance(source, bytes) else source.read(MOST_BYTES + 1)
         if len(content) > MOST_BYTES:
-            raise ValueError(f"The table is larger than {MOST_BYTES >> 20} MB; keep the rows and columns you need.")
+            raise BadTable(f"The table is larger than {MOST_BYTES >> 20} MB; keep the rows and columns you need.")
     if not content.strip():
-        raise ValueError("The table is empty.")
+        raise BadTable("The table is empty.")
     try:
         frame = _parse_parquet(content) if content[:4] == b"PAR1" else _parse_csv(content)
-    except ValueError:
+    except BadTable:
         raise
     except Exception as error:
-        raise ValueError(f"The file could not be read as CSV or Parquet: {str(error).splitlines()[0][:200]}") from error
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise BadTable(f"The file could not be read as CSV or Parquet: {reason}") from error
     frame.columns = pd.Index([str(c).strip() for c in frame.columns])
     return frame, title
 
@@ -139,7 +145,7 @@ def _parse_csv(content: bytes) -> "pd.DataFrame":
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise ValueError("The file is neither Parquet nor UTF-8 text; save the table as CSV in UTF-8.") from None
+        raise BadTable("The file is neither Parquet nor UTF-8 text; save the table as CSV in UTF-8.") from None
     header = text.lstrip().split("\n", 1)[0]
     separator = max(",;\t", key=header.count)
     return pd.read_csv(io.StringIO(text), sep=separator, skipinitialspace=True, index_col=False)
@@ -150,7 +156,7 @@ def _parse_parquet(content: bytes) -> "pd.DataFrame":
 
     file = pyarrow.parquet.ParquetFile(io.BytesIO(content))
     if file.metadata.num_rows * max(1, file.metadata.num_columns) > MOST_CELLS:
-        raise ValueError(f"The table has more than {MOST_CELLS:,} cells; keep the rows and columns you need.")
+        raise BadTable(f"The table has more than {MOST_CELLS:,} cells; keep the rows and columns you need.")
     return file.read().to_pandas()
 
 
@@ -163,19 +169,19 @@ def _numeric(
     bad = ~np.isfinite(values)
     if bad.any() and not drop_missing:
         counts = [f"{column!r} ({count})" for column, count in zip(chosen, bad.sum(axis=0), strict=True) if count]
-        raise ValueError(f"Missing or infinite values in {_listed(counts)}; fill or remove them, or drop those rows.")
+        raise BadTable(f"Missing or infinite values in {_listed(counts)}; fill or remove them, or drop those rows.")
     if bad.any():
         values = values[~bad.any(axis=1)]
         notes.append(f"{int(bad.any(axis=1).sum())} rows with missing values were left out.")
     if len(values) < FEWEST_ROWS:
-        raise ValueError(f"A density needs at least {FEWEST_ROWS} complete rows; the table has {len(values)}.")
+        raise BadTable(f"A density needs at least {FEWEST_ROWS} complete rows; the table has {len(values)}.")
     return values, chosen, notes
 
 
 def _chosen(frame: "pd.DataFrame", columns: Sequence[str] | None) -> tuple[list[str], list[str]]:
     """The columns asked for, or all that hold numbers, and notes."""
     if not frame.columns.is_unique:
-        raise ValueError(f"Two columns are named {frame.columns[frame.columns.duplicated()][0]!r}; rename one.")
+        raise BadTable(f"Two columns are named {frame.columns[frame.columns.duplicated()][0]!r}; rename one.")
     if columns is None:
         chosen = [c for c in frame.columns if _holds_numbers(frame.dtypes[c])]
         left_out = len(frame.columns) - len(chosen)
@@ -183,15 +189,15 @@ def _chosen(frame: "pd.DataFrame", columns: Sequence[str] | None) -> tuple[list[
     else:
         chosen, notes = [columns] if isinstance(columns, str) else [str(c) for c in columns], []
     if not chosen:
-        raise ValueError("The table has no numeric column." if columns is None else "Choose at least one column.")
+        raise BadTable("The table has no numeric column." if columns is None else "Choose at least one column.")
     if len(chosen) > MOST_COLUMNS or len(set(chosen)) < len(chosen):
-        raise ValueError(f"Choose at most {MOST_COLUMNS} columns, each once.")
+        raise BadTable(f"Choose at most {MOST_COLUMNS} columns, each once.")
     for column in chosen:
         if column not in frame.columns:
-            raise ValueError(f"There is no column {column!r}; the table has {_listed(list(frame.columns))}.")
+            raise BadTable(f"There is no column {column!r}; the table has {_listed(list(frame.columns))}.")
         if not _holds_numbers(frame.dtypes[column]):
             example = next(iter(frame[column].dropna().astype(str)), "nothing")[:40]
-            raise ValueError(f"Column {column!r} does not hold numbers (it has {example!r}); choose numeric columns.")
+            raise BadTable(f"Column {column!r} does not hold numbers (it has {example!r}); choose numeric columns.")
     return chosen, notes
 
 

@@ -1,0 +1,77 @@
+"""Laws of every time grid."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from cmcore.grids import GRIDS, TimeGrid, custom, growing_horizon, make_grid, uniform_angle
+from cmcore.process import angle, noise_level
+
+
+@pytest.mark.parametrize("name", list(GRIDS))
+@given(steps=st.integers(1, 64), horizon=st.floats(0.05, 10), delta=st.floats(0, 5))
+def test_grids_run_from_horizon_to_delta(name, steps, horizon, delta):
+    assume(horizon > delta + 1e-3)
+    assume(name != "shrinking_step" or delta > 1e-6)
+    grid = make_grid(name, steps, horizon=horizon, delta=delta)
+    assert grid.steps == steps
+    assert grid.horizon == horizon
+    assert grid.delta == delta
+    assert [t for t, _ in grid.jumps] + [delta] == list(grid.times)
+    assert all(s < t for t, s in grid.jumps)
+
+
+def test_each_grid_is_even_in_its_own_coordinate():
+    even = {
+        "uniform_angle": angle,
+        "constant_step": lambda t: t,
+        "karras": lambda t: noise_level(t) ** (1 / 7),
+    }
+    for name, coordinate in even.items():
+        times = torch.tensor(make_grid(name, 9, horizon=3.0, delta=0.01).times, dtype=torch.float64)
+        gaps = coordinate(times).diff()
+        torch.testing.assert_close(gaps, gaps.mean().expand_as(gaps), rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize("delta", [1e-4, 0.02, 1.5])
+@pytest.mark.parametrize("steps", [1, 4, 40])
+def test_shrinking_steps_take_one_share_of_the_time_left(steps, delta):
+    grid = make_grid("shrinking_step", steps, horizon=3.0, delta=delta)
+    shares = [(t - s) / min(1.0, t) for t, s in grid.jumps]
+    assert max(shares) == pytest.approx(min(shares), rel=1e-6)
+
+
+def test_a_growing_horizon_keeps_its_step():
+    grid = growing_horizon(6, step=0.4, delta=0.1)
+    assert grid.horizon == pytest.approx(0.1 + 6 * 0.4)
+    assert all(t - s == pytest.approx(0.4) for t, s in grid.jumps)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: custom([1.0]),
+        lambda: custom([0.1, 1.0]),
+        lambda: custom([1.0, 1.0]),
+        lambda: custom([1.0, -0.1]),
+        lambda: custom([math.nan, 0.0]),
+        lambda: custom([math.inf, 0.0]),
+        lambda: make_grid("uniform_angle", 0, horizon=3.0, delta=0.0),
+        lambda: make_grid("uniform_angle", 2, horizon=1.0, delta=1.0),
+        lambda: make_grid("uniform_angle", 2, horizon=1.0, delta=-0.1),
+        lambda: make_grid("uniform_angel", 2, horizon=1.0, delta=0.0),
+        lambda: make_grid("shrinking_step", 2, horizon=1.0, delta=0.0),
+        lambda: growing_horizon(2, step=0.0, delta=0.0),
+    ],
+)
+def test_bad_grids_are_refused(make):
+    with pytest.raises(ValueError, match=r"\.$"):
+        make()
+
+
+def test_a_grid_is_a_value():
+    assert uniform_angle(3, horizon=3.0, delta=0.0) == uniform_angle(3, horizon=3.0, delta=0.0)
+    assert TimeGrid((1.0, 0.0)).steps == 1
