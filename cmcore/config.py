@@ -53,7 +53,7 @@ class TrainingConfig(Config):
     delta: float | None = Field(None, ge=0, lt=20, description="δ, the earliest time; None: 0 if the target is smooth")
     optimizer: Literal["muon", "adam"] = "muon"
     learning_rate: float = Field(5e-3, gt=0, le=1, description="Adam's peak rate")
-    matrix_learning_rate: float = Field(5e-2, gt=0, le=1, description="Muon's peak rate, hidden matrices")
+    matrix_learning_rate: float = Field(3e-2, gt=0, le=1, description="Muon's peak rate, hidden matrices")
     warmup: int = Field(200, ge=0, le=100_000)
     average: float = Field(0.998, ge=0, lt=1, description="decay of the exponential moving average of the weights")
     seed: int = Field(0, ge=0, le=2**63 - 1)

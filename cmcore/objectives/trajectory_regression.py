@@ -54,6 +54,7 @@ class TrajectoryRegression(Objective[TrajectoryPairs]):
         weight_power: w.
         to_data: share of the pairs that end at δ, beyond those that do by chance. Few-step samples live on them.
         from_noise: share of the pairs that start at T, likewise.
+        wide_share: share of the trajectories that start in the tails of the noise.
     """
 
     trajectories: int = 40_000
@@ -61,11 +62,14 @@ class TrajectoryRegression(Objective[TrajectoryPairs]):
     weight_power: float = 0.0
     to_data: float = 0.1
     from_noise: float = 0.1
+    wide_share: float = 0.1
 
     label: ClassVar[str] = "Trajectory regression"
     needs: ClassVar[Need] = "exact trajectories"
 
     def __post_init__(self) -> None:
+        if not all(0 <= share <= 1 for share in (self.to_data, self.from_noise, self.wide_share)):
+            raise ValueError("to_data, from_noise and wide_share are shares, between 0 and 1.")
         if not 2 <= self.levels <= 4096 or not 1 <= self.trajectories <= 10_000_000:
             raise ValueError("A pool has 2 to 4,096 levels and 1 to 10,000,000 trajectories.")
 
@@ -76,6 +80,7 @@ class TrajectoryRegression(Objective[TrajectoryPairs]):
             horizon=source.horizon,
             delta=source.delta,
             levels=self.levels,
+            wide_share=self.wide_share,
             generator=source.generator,
             device=source.device,
         )
