@@ -6,9 +6,9 @@ import torch
 from cmcore.flow import ExactFlow, trajectory_pool, velocity, velocity_in_angle
 from cmcore.process import angle, time_from_angle
 from cmcore.targets import GaussianMixture, NoDensity, Product, make_target, random_rotation
-from tests.laws.every_target import TARGETS, draw
+from tests.laws.every_target import HORIZON as T
+from tests.laws.every_target import TARGETS, draw, flow_end, flow_errors
 
-T = 3.0
 QUICK = ("eight_gaussians", "small blobs", "thin_ring", "overlapping boxes", "gaussian", "full and flat")
 
 
@@ -19,38 +19,8 @@ def target(request):
     return TARGETS[request.param]
 
 
-def end(target):
-    """The earliest time the laws are asked for: 0 for smooth targets."""
-    return 0.0 if target.smooth else 0.01
-
-
 def test_composition_inverse_and_push_forward(target):
-    """Φ_{u→s}∘Φ_{t→u} = Φ_{t→s}; Φ_{s→t} undoes it; log p_s(Φ(x)) + log|det ∇Φ(x)| = log p_t(x)."""
-    flow, s = ExactFlow(target), end(target)
-    x = draw(target, 24, t=T, seed=20)
-    y = flow(x, T, s)
-    assert float((flow(flow(x, T, 0.3), 0.3, s) - y).abs().max()) <= 1e-6
-    few, image, jacobian = with_jacobian(flow, x[:4], s)
-    back = torch.linalg.matrix_norm(torch.linalg.inv(jacobian), ord=2)
-    assert bool(((flow(image, s, T) - few).norm(dim=1) <= 1e-6 * (1 + back)).all())
-    volume = torch.linalg.slogdet(jacobian).logabsdet
-    torch.testing.assert_close(target.log_prob(image, s) + volume, target.log_prob(few, T), rtol=0, atol=1e-6)
-
-
-def with_jacobian(flow, x, s):
-    """x, Φ_{T→s}(x) and the Jacobian: through the solver by autograd, elsewhere by differences of order 4."""
-    if flow.method == "ODE solver":
-        x = x.clone().requires_grad_(True)
-        y = flow(x, T, s)
-        rows = [torch.autograd.grad(y[:, i].sum(), x, retain_graph=True)[0] for i in range(x.shape[1])]
-        return x.detach(), y.detach(), torch.stack(rows, dim=1)
-    h, axes = 1e-4, torch.eye(x.shape[1], dtype=x.dtype)
-    columns = [
-        (8 * (flow(x + h * e, T, s) - flow(x - h * e, T, s)) - (flow(x + 2 * h * e, T, s) - flow(x - 2 * h * e, T, s)))
-        / (12 * h)
-        for e in axes
-    ]
-    return x, flow(x, T, s), torch.stack(columns, dim=2)
+    assert all(error <= 1e-6 for error in flow_errors(target).values())
 
 
 def test_no_time_no_move(target):
@@ -148,7 +118,7 @@ def test_device_and_dtype_follow_the_input(device):
 @pytest.mark.parametrize("name", ["eight_gaussians", "gaussian", "checkerboard", "rotated product", "torus_knot"])
 def test_a_pool_holds_trajectories(name, device):
     target, generator = TARGETS[name], torch.Generator(device).manual_seed(0)
-    delta = end(target)
+    delta = flow_end(target)
     pool = trajectory_pool(target, 300, horizon=T, delta=delta, levels=17, generator=generator, device=device)
     assert pool.states.shape == (17, 300, target.dim)
     assert pool.states.dtype == torch.float32

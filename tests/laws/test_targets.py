@@ -5,7 +5,6 @@ import math
 import pytest
 import torch
 
-from cmcore.process import alpha, sigma
 from cmcore.targets import (
     GALLERY,
     BoxMixture,
@@ -17,7 +16,7 @@ from cmcore.targets import (
     make_target,
     random_rotation,
 )
-from tests.laws.every_target import TARGETS, draw, sds, times
+from tests.laws.every_target import TARGETS, draw, mass, score_error, times
 
 
 @pytest.fixture(params=TARGETS.values(), ids=list(TARGETS))
@@ -25,45 +24,22 @@ def target(request):
     return request.param
 
 
-def autograd_score(target, x, t):
-    x = x.clone().requires_grad_(True)
-    return torch.autograd.grad(target.log_prob(x, t).sum(), x)[0]
-
-
 def test_score_is_the_gradient_of_log_prob(target):
     for t in times(target):
-        near, far = draw(target, 200, t=t, seed=1), 5 * torch.randn(50, target.dim).double()
-        for x in (near, near + 0.3, far):
-            score, truth = target.score(x, t), autograd_score(target, x, t)
-            relative = (score - truth).norm(dim=1) / truth.norm(dim=1)
-            assert float(relative.max()) <= 1e-8, t
-
-
-def quadrature_mass(target, t):
-    """∫ p_t by the trapezoidal rule, whose error for blurred laws falls like exp(−2π² (sd / spacing)²)."""
-    time = torch.tensor(t, dtype=torch.float64)
-    blur = float(sigma(time))
-    low, high = (math.hypot(float(alpha(time)) * sd, blur) for sd in sds(target))
-    x = draw(target, 4000, t=t, seed=2)
-    start, end = x.amin(0) - 8 * high, x.amax(0) + 8 * high
-    counts = ((end - start) / (0.75 * low)).ceil().int().tolist()
-    axes = [torch.linspace(a, b, n + 1, dtype=torch.float64) for a, b, n in zip(start, end, counts, strict=True)]
-    points = torch.cartesian_prod(*axes).reshape(-1, target.dim)
-    cell = math.prod(float(axis[1] - axis[0]) for axis in axes)
-    return cell * sum(float(target.log_prob(part, t).exp().sum()) for part in points.split(1 << 17))
+        assert score_error(target, t) <= 1e-8, t
 
 
 def test_density_integrates_to_one(target):
     if target.dim == 3:
         pytest.skip("in space: the slow test below")
     for t in times(target):
-        assert quadrature_mass(target, t) == pytest.approx(1, abs=1e-6), t
+        assert mass(target, t) == pytest.approx(1, abs=1e-6), t
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, toy in GALLERY.items() if toy.dims == "3"])
 def test_density_integrates_to_one_in_space(name):
-    assert quadrature_mass(TARGETS[name], 0.1) == pytest.approx(1, abs=1e-6)
+    assert mass(TARGETS[name], 0.1) == pytest.approx(1, abs=1e-6)
 
 
 def test_samples_have_the_stated_moments(target):
