@@ -49,7 +49,8 @@ class TrajectoryRegression(Objective[TrajectoryPairs]):
     measured on eight Gaussians.
 
     Args:
-        trajectories: trajectories in the pool.
+        trajectories: trajectories in the pool; None: 40,000, and down to 4,000 for laws of many components, whose scores
+            cost as many times more.
         levels: times stored along each, even in angle.
         weight_power: w.
         to_data: share of the pairs that end at δ, beyond those that do by chance. Few-step samples live on them.
@@ -57,7 +58,7 @@ class TrajectoryRegression(Objective[TrajectoryPairs]):
         wide_share: share of the trajectories that start in the tails of the noise.
     """
 
-    trajectories: int = 40_000
+    trajectories: int | None = None
     levels: int = 65
     weight_power: float = 0.0
     to_data: float = 0.1
@@ -70,13 +71,13 @@ class TrajectoryRegression(Objective[TrajectoryPairs]):
     def __post_init__(self) -> None:
         if not all(0 <= share <= 1 for share in (self.to_data, self.from_noise, self.wide_share)):
             raise ValueError("to_data, from_noise and wide_share are shares, between 0 and 1.")
-        if not 2 <= self.levels <= 4096 or not 1 <= self.trajectories <= 10_000_000:
+        if not 2 <= self.levels <= 4096 or not 1 <= (self.trajectories or 1) <= 10_000_000:
             raise ValueError("A pool has 2 to 4,096 levels and 1 to 10,000,000 trajectories.")
 
     def prepare(self, source: Source) -> TrajectoryPool:
         return trajectory_pool(
             source.target,
-            self.trajectories,
+            self.trajectories or max(4_000, 40_000 * 32 // max(32, source.target.components)),
             horizon=source.horizon,
             delta=source.delta,
             levels=self.levels,

@@ -80,6 +80,11 @@ class Target(ABC):
         """M₂ = E|X₀|²."""
         return float(self.mean.square().sum() + self.covariance.diagonal().sum())
 
+    @property
+    def components(self) -> int:
+        """Terms summed in one evaluation of the density: what a score costs, in units of a Gaussian's."""
+        return 1
+
     def sample(
         self, n: int, *, generator: torch.Generator, t: float = 0.0, dtype: torch.dtype = torch.float64
     ) -> Float[Tensor, "{n} d"]:

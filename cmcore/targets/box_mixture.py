@@ -113,6 +113,10 @@ class BoxMixture(Target):
         return lower[which] + (upper - lower)[which] * place
 
     @property
+    def components(self) -> int:
+        return len(self.weights)
+
+    @property
     def mean(self) -> Float[Tensor, " d"]:
         return self.weights @ (self.lower + self.upper) / 2
 

@@ -86,6 +86,10 @@ class CircleMixture(Target):
         return centres[which] + ring + variances[which, None].sqrt() * noise
 
     @property
+    def components(self) -> int:
+        return len(self.weights)
+
+    @property
     def mean(self) -> Float[Tensor, " d"]:
         return self.weights @ self.centres
 

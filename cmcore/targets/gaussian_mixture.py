@@ -131,6 +131,10 @@ class GaussianMixture(Target):
         return means[which] + noise
 
     @property
+    def components(self) -> int:
+        return len(self.weights)
+
+    @property
     def mean(self) -> Float[Tensor, " d"]:
         return self.weights @ self.means
 

@@ -171,6 +171,10 @@ class TableTarget(Target):
         return self._law.sample_data(n, generator=generator)
 
     @property
+    def components(self) -> int:
+        return self.law.components
+
+    @property
     def mean(self) -> Float[Tensor, " d"]:
         return self._law.mean
 
