@@ -88,7 +88,7 @@ def _figure(estimate: Estimate) -> str:
 
 
 def _floor(floor: float) -> str:
-    return "no floor" if floor <= 0 else f"floor {number(floor, 2)}"
+    return "no floor" if floor <= 0 else number(floor, 2)
 
 
 def _estimator(estimate: Estimate) -> str:

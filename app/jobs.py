@@ -8,10 +8,10 @@ that nobody trains for nobody; a page that comes back in time notices nothing.
 import gc
 import logging
 import os
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
@@ -114,6 +114,9 @@ class Job(Generic[T]):
 class Workers:
     """A few threads and a short queue in front of them.
 
+    The threads are daemons: an executor's would be waited for when the server is told to end, and a training run would
+    hold it for minutes.
+
     Args:
         name: of the threads.
         workers: how many jobs run at once.
@@ -121,27 +124,33 @@ class Workers:
     """
 
     def __init__(self, name: str, *, workers: int, waiting: int = 16) -> None:
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix=name)
+        self._tasks: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._waiting = waiting
-        self._queue: list[Job] = []
+        self._line: list[Job] = []
         self._lock = threading.Lock()
+        for i in range(workers):
+            threading.Thread(target=self._serve, name=f"{name}-{i}", daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            self._tasks.get().run()
 
     def submit(self, work: Callable[[threading.Event], Iterator[T]], *, lease: float = LEASE_SECONDS) -> Job[T]:
         """Queue a piece of work."""
         job = Job(work, lease=lease)
         with self._lock:
-            self._queue = [waiting for waiting in self._queue if waiting.status == "queued"]
-            if len(self._queue) >= self._waiting:
+            self._line = [waiting for waiting in self._line if waiting.status == "queued"]
+            if len(self._line) >= self._waiting:
                 raise Busy("The lab is busy: its queue is full. Try again in a minute.")
-            self._queue.append(job)
-        self._pool.submit(job.run)
+            self._line.append(job)
+        self._tasks.put(job)
         return job
 
     def view(self, job: Job[T]) -> JobView[T]:
         """The job as it stands, with its place in the queue."""
         with self._lock:
-            self._queue = [waiting for waiting in self._queue if waiting.status == "queued"]
-            place = self._queue.index(job) + 1 if job in self._queue else 0
+            self._line = [waiting for waiting in self._line if waiting.status == "queued"]
+            place = self._line.index(job) + 1 if job in self._line else 0
         return job.view(place=place)
 
 

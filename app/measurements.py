@@ -18,7 +18,7 @@ from app.runs import Run
 from app.scene import STEPS
 from cmcore.config import SamplerConfig
 from cmcore.divergences.estimate import Direction, Estimate
-from cmcore.grids import make_grid
+from cmcore.experiments import kl_points
 from cmcore.samplers import SAMPLERS
 
 __all__ = ["DIRECTIONS", "Measured", "as_csv", "ddim_calls", "lines", "measured"]
@@ -29,6 +29,7 @@ LANDINGS = 1 << 17
 SEED = 2
 BASELINES = ("ddim", "heun")
 """Samplers that take steps with the exact score: nothing learned."""
+BASELINE_CALLS = (*STEPS, 32)
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Measured:
 
     Attributes:
         estimates: by N.
-        baselines: exact-score samplers by label, estimates by network calls.
+        baselines: exact-score samplers by name, estimates by calls of the score.
         bound: Bound A by N, where it applies.
         waiting: a sentence while something is still being measured; empty once all is there.
         problem: a sentence when measuring failed.
@@ -91,39 +92,50 @@ def _measure(
     run: Run, config: SamplerConfig, direction: Direction, known: Measured, stop: threading.Event
 ) -> Iterator[Measured]:
     """Estimates for the N on screen first, then the other N, then the exact-score baselines, beyond what is known."""
-    first = config.steps
-    for n in (first, *(n for n in STEPS if n != first)):
+    shared = {"grid": config.grid, "horizon": config.horizon, "delta": config.delta, "direction": direction}
+    landings = LANDINGS if config.sampler == "renoise" else None
+    for n in (config.steps, *(n for n in STEPS if n != config.steps)):
         if stop.is_set():
             return
         if n not in known.estimates:
             yield replace(known, waiting=f"Measuring N = {n}.")
-            estimate = _estimate(run.model, run, config, direction, n)
-            known = replace(known, estimates={**known.estimates, n: estimate})
+            choices = {**shared, "sampler": config.sampler, "renoise": config.renoise, "n": landings}
+            for point in kl_points(run.model, run.target, [n], seed=SEED, **choices):
+                known = replace(known, estimates={**known.estimates, n: point.estimate})
     for name in BASELINES:
-        method = SAMPLERS[name]
-        for n in (*STEPS, 32):
-            grid = make_grid(config.grid, n, horizon=config.horizon, delta=config.delta)
-            calls, points = method.calls(grid), known.baselines.get(method.label, {})
+        for calls in BASELINE_CALLS:
             if stop.is_set():
                 return
-            if calls not in points:
-                yield replace(known, waiting=f"Measuring {method.label}.")
-                estimate = _estimate(method.jump(run.target.score), run, config, direction, n, exact=True)
-                known = replace(known, baselines={**known.baselines, method.label: {**points, calls: estimate}})
+            if calls not in known.baselines.get(name, {}):
+                yield replace(known, waiting=f"Measuring {SAMPLERS[name].label}.")
+                for point in kl_points(run.target, run.target, [calls], seed=SEED, sampler=name, **shared):
+                    known = _with_baseline(known, name, {point.calls: point.estimate})
     yield replace(known, waiting="")
 
 
-def _estimate(
-    source, run: Run, config: SamplerConfig, direction: Direction, n: int, *, exact: bool = False
-) -> Estimate:
-    grid = make_grid(config.grid, n, horizon=config.horizon, delta=config.delta)
-    sampler = "deterministic" if exact else config.sampler
-    n = LANDINGS if sampler == "renoise" else None
-    return cm.kl(source, run.target, grid, sampler=sampler, renoise=config.renoise, n=n, seed=SEED, direction=direction)
+def _with_baseline(known: Measured, name: str, points: Mapping[int, Estimate]) -> Measured:
+    return replace(known, baselines={**known.baselines, name: {**known.baselines.get(name, {}), **points}})
 
 
 def _precomputed(run: Run, config: SamplerConfig, direction: Direction) -> Measured | None:
-    return None
+    """What the run ships with for this sampler, δ and direction; None where that is not every N."""
+    fitting = [curve for curve in run.curves.values() if _fits(curve, config, direction)]
+    known = Measured()
+    for curve in fitting:
+        points = dict(zip(curve.calls, curve.estimates, strict=True))
+        if curve.sampler == config.sampler:
+            known = replace(known, estimates={**known.estimates, **points})
+        elif curve.sampler in BASELINES:
+            known = _with_baseline(known, curve.sampler, points)
+    return known if set(STEPS) <= set(known.estimates) else None
+
+
+def _fits(curve: cm.Curve, config: SamplerConfig, direction: Direction) -> bool:
+    wanted = {"grid": config.grid, "horizon": config.horizon, "delta": config.delta}
+    if curve.sampler == "renoise":
+        wanted["renoise"] = config.renoise
+    asked = all(estimate.direction == direction for estimate in curve.estimates)
+    return asked and all(curve.config.get(name) == value for name, value in wanted.items())
 
 
 # ---- for the figure ---------------------------------------------------------------------------------------------
@@ -133,10 +145,10 @@ def lines(measured: Measured) -> list[Line]:
     model = tuple(_point(n, e) for n, e in sorted(measured.estimates.items()) if e.trusted)
     if model:
         drawn.append(Line("learned map", "model", model))
-    for (label, estimates), dash in zip(measured.baselines.items(), ("dot", "dash"), strict=False):
+    for (name, estimates), dash in zip(measured.baselines.items(), ("dot", "dash"), strict=False):
         points = tuple(_point(calls, e) for calls, e in sorted(estimates.items()) if e.trusted and calls <= max(STEPS))
         if points:
-            drawn.append(Line(label.split(",")[0], "baseline", points, dash))
+            drawn.append(Line(SAMPLERS[name].label.split(",")[0], "baseline", points, dash))
     if measured.bound:
         bound = tuple(Point(n, value, value, value) for n, value in sorted(measured.bound.items()))
         drawn.append(Line("Bound A", "bound", bound, "dashdot"))
@@ -149,7 +161,7 @@ def _point(calls: int, estimate: Estimate) -> Point:
 
 def ddim_calls(measured: Measured, value: float) -> str:
     """How many calls exact-score DDIM needs for the same KL, read off its curve; empty where the curve cannot say."""
-    curve = next((e for label, e in measured.baselines.items() if label.startswith("DDIM")), {})
+    curve = measured.baselines.get("ddim", {})
     return calls_for({calls: estimate.value for calls, estimate in curve.items() if estimate.trusted}, value)
 
 

@@ -1,0 +1,51 @@
+"""Numbers in words, and the card of an estimate."""
+
+import math
+
+import pytest
+
+from app.cards import kl_card, number, percent, short
+from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA, Estimate
+
+ESTIMATE = Estimate(
+    0.0246, 0.0204, 0.0288, MODEL_DATA, 0.0, "change_of_variables", 20_000, 1e-5,
+    diagnostics={"fold_share": 0.0002, "off_mode_mass": 0.003},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (0.0246, "0.0246"), (12.34, "12.3"), (0, "0"), (1.234e-7, "1.2·10⁻⁷"), (-0.5, "−0.500"), (math.inf, "∞"),
+        (123_456, "1.2·10⁵"),
+    ],
+)  # fmt: skip
+def test_numbers(value, words):
+    assert number(value) == words
+
+
+def test_shares():
+    assert [percent(s) for s in (0.003, 0.0, 1e-6)] == ["0.3 %", "0 %", "< 0.01 %"]
+
+
+def test_the_card_says_how_it_knows():
+    card = kl_card(ESTIMATE, ddim_calls="≈ 25 calls")
+    for part in ("KL(model ∥ data), δ = 0", "0.0246", "± 0.0042 nats", "change of variables", "20,000 · 1·10⁻⁵"):
+        assert part in card
+    for part in ("Folds", "0.02 %", "Mass off the modes", "0.3 %", "≈ 25 calls"):
+        assert part in card
+
+
+def test_an_untrusted_estimate_shows_its_note_and_no_number():
+    estimate = Estimate(
+        0.5, 0.1, 0.9, DATA_MODEL, 0.02, "change_of_variables", 100, 0.1, trusted=False, note="Use more <points>."
+    )
+    card = kl_card(estimate)
+    assert "Use more &lt;points&gt;." in card
+    assert "0.500" not in card
+    assert short(estimate) == ""
+
+
+def test_a_lopsided_interval_is_shown_as_one():
+    estimate = Estimate(0.1, 0.09, 0.2, MODEL_DATA, 0.0, "change_of_variables", 100, 0.0)
+    assert "0.090 … 0.20 nats" in kl_card(estimate)

@@ -1,0 +1,132 @@
+"""Figures hold the values they are given, on axes that say what they are."""
+
+import json
+import math
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.figures.kl_curve import SMALLEST, Line, Point, describe, kl_curve
+from app.figures.loss import loss_chart
+from app.figures.theme import DARK, LIGHT, mix, theme
+from app.figures.thumbnail import thumbnail
+
+MODEL = Line(
+    "learned map", "model", tuple(Point(n, 0.1 / n, 0.08 / n, 0.12 / n, 2e-3, 20_000) for n in (1, 2, 4, 8, 16))
+)
+DDIM = Line("DDIM", "baseline", tuple(Point(n, 50 / n**2, 49 / n**2, 51 / n**2) for n in (1, 2, 4, 8, 16)), "dot")
+BOUND = Line("Bound A", "bound", tuple(Point(n, 0.5 / n, 0.5 / n, 0.5 / n) for n in (1, 2, 4, 8, 16)), "dashdot")
+
+
+def traces(figure):
+    return {trace.name: trace for trace in figure.data}
+
+
+def test_values_stand_where_they_were_measured():
+    drawn = traces(kl_curve([MODEL, DDIM, BOUND], calls=4, theme=LIGHT))
+    for line in (MODEL, DDIM, BOUND):
+        assert list(drawn[line.label].x) == [p.calls for p in line.points]
+        np.testing.assert_allclose(drawn[line.label].y, [p.value for p in line.points])
+
+
+def test_axes_are_logarithmic_and_named():
+    layout = kl_curve([MODEL], calls=4, theme=LIGHT).layout
+    assert (layout.xaxis.type, layout.yaxis.type) == ("log", "log")
+    assert (layout.xaxis.title.text, layout.yaxis.title.text) == ("network calls", "KL, nats")
+
+
+def test_the_chosen_n_is_marked():
+    figure = kl_curve([MODEL, DDIM], calls=8, theme=LIGHT)
+    assert (traces(figure)["chosen"].x, traces(figure)["chosen"].y) == ((8,), (0.1 / 8,))
+    assert figure.layout.shapes[0].x0 == 8
+
+
+def test_band_and_floor():
+    drawn = traces(kl_curve([MODEL], calls=4, theme=LIGHT))
+    assert max(drawn["interval"].y) == pytest.approx(0.12)
+    assert max(drawn["floor"].y) == 2e-3
+    assert drawn["floor"].fillpattern.shape == "/"
+
+
+def test_every_line_is_named_at_its_end_and_names_keep_apart():
+    twins = [Line(name, "baseline", (Point(1, 1.0, 1.0, 1.0), Point(16, 0.1, 0.1, 0.1))) for name in ("a", "b", "c")]
+    labels = kl_curve([*twins, MODEL], calls=4, theme=LIGHT).layout.annotations
+    assert {label.text for label in labels} == {"a", "b", "c", "learned map"}
+    heights = sorted(label.y for label in labels)
+    assert min(np.diff(heights)) > 0.05
+
+
+def test_lines_differ_by_colour_and_by_dash():
+    drawn = traces(kl_curve([MODEL, DDIM, BOUND], calls=4, theme=DARK))
+    assert [drawn[k].line.color for k in ("learned map", "DDIM", "Bound A")] == [DARK.model, DARK.baseline, DARK.bound]
+    assert len({drawn[k].line.dash for k in ("learned map", "DDIM", "Bound A")}) == 3
+
+
+def test_a_value_below_zero_does_not_break_the_axis():
+    line = Line("learned map", "model", (Point(1, -1e-4, -2e-4, 1e-4), Point(2, 1e-3, 5e-4, 2e-3)))
+    figure = kl_curve([line], calls=1, theme=LIGHT)
+    assert min(traces(figure)["learned map"].y) == SMALLEST
+    assert all(math.isfinite(limit) for limit in figure.layout.yaxis.range)
+
+
+def test_an_empty_chart_is_still_a_chart():
+    assert kl_curve([], calls=4, theme=LIGHT).layout.xaxis.title.text == "network calls"
+    assert describe([]) == "No measurement yet."
+
+
+def test_the_chart_in_words():
+    assert "learned map: 0.1 nats at 1, 0.0063 at 16 network calls" in describe([MODEL, DDIM])
+
+
+def test_loss_chart_names_its_axes():
+    encoding = loss_chart(LIGHT)["encoding"]
+    assert (encoding["x"]["title"], encoding["y"]["title"]) == ("optimiser steps", "loss")
+    assert encoding["y"]["scale"]["type"] == "log"
+    json.dumps(loss_chart(DARK))
+
+
+def test_colours_are_those_of_the_configuration():
+    config = tomllib.loads((Path(__file__).parents[2] / ".streamlit" / "config.toml").read_text(encoding="utf-8"))[
+        "theme"
+    ]
+    for colours, given in ((LIGHT, config["light"]), (DARK, config["dark"])):
+        c = colours
+        assert given["chartCategoricalColors"] == [c.data, c.model, c.exact, c.error, c.baseline, c.bound]
+        assert (given["textColor"], given["backgroundColor"], given["borderColor"]) == (c.ink, c.paper, c.hairline)
+
+
+def contrast(first: str, second: str) -> float:
+    def luminance(colour):
+        channels = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    a, b = sorted((luminance(first), luminance(second)), reverse=True)
+    return (a + 0.05) / (b + 0.05)
+
+
+@pytest.mark.parametrize("name", ["light", "dark"])
+def test_words_can_be_read(name):
+    colours = theme(name)
+    assert contrast(colours.ink, colours.paper) > 7
+    assert contrast(colours.muted, colours.paper) > 4.5
+
+
+def test_mixing():
+    assert mix("#000000", "#FFFFFF", 0.0) == "#FFFFFF"
+    assert mix("#102030", "#FFFFFF", 1.0) == "#102030"
+
+
+def test_thumbnail_fills_its_square():
+    import base64
+    import re
+
+    points = np.random.default_rng(0).normal(5.0, 3.0, size=(50, 2))
+    svg = base64.b64decode(thumbnail(points, "#0072B2").split(",", 1)[1]).decode()
+    centres = np.array([[float(v) for v in pair] for pair in re.findall(r'cx="([-\d.]+)" cy="([-\d.]+)"', svg)])
+    assert centres.shape == (50, 2)
+    assert centres.min() >= 0
+    assert centres.max() <= 56
+    assert np.ptp(centres, axis=0).max() > 40

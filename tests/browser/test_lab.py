@@ -1,0 +1,159 @@
+"""What a person sees, in a real browser. Asserts on words and on the stage's own counters, not on pixels."""
+
+import re
+
+import numpy as np
+import pytest
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+VALUE = ".card-value strong"
+
+
+def stage(page):
+    return page.evaluate("({...window.particleStage})")
+
+
+def wait_for_stage(page, condition="true"):
+    page.wait_for_function(f"window.particleStage?.frames > 3 && ({condition})")
+
+
+def test_the_first_page_moves_by_itself(open_page):
+    page = open_page()
+    wait_for_stage(page)
+    before = stage(page)
+    page.wait_for_timeout(1000)
+    after = stage(page)
+    assert after["playing"]
+    assert after["frames"] > before["frames"] + 5
+    assert after["u"] != before["u"]
+    assert "particles travel from noise to" in page.locator("canvas.view").get_attribute("aria-label")
+
+
+def test_n_changes_the_picture_and_the_card(open_page):
+    page = open_page()
+    wait_for_stage(page)
+    page.locator(VALUE).wait_for()
+    first = page.locator(VALUE).inner_text()
+    words = page.locator("canvas.view").get_attribute("aria-label")
+    assert "in 4 jumps" in words
+
+    page.get_by_role("slider", name="Network calls N").press("ArrowRight")
+    wait_for_stage(page, "window.particleStage.steps === 8")
+    assert "in 8 jumps" in page.locator("canvas.view").get_attribute("aria-label")
+    page.wait_for_function(f"document.querySelector('{VALUE}')?.innerText !== '{first}'")
+    assert "n=8" in page.url
+
+    page.get_by_role("button", name=re.compile("^N = 1")).click()
+    wait_for_stage(page, "window.particleStage.steps === 1")
+    page.wait_for_function("location.search.includes('n=1')")
+
+
+def test_the_stage_obeys_the_keyboard_and_the_time_axis(open_page):
+    page = open_page()
+    wait_for_stage(page)
+    page.locator("canvas.view").focus()
+    page.keyboard.press("Space")
+    page.wait_for_function("!window.particleStage.playing")
+    page.get_by_role("slider", name="Time, from noise to data").fill("0")
+    page.wait_for_function("window.particleStage.u === 0")
+    page.locator("canvas.view").focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("Math.abs(window.particleStage.u - 0.25) < 1e-6")
+    page.keyboard.press("2")
+    page.wait_for_function("window.particleStage.steps === 2")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("Math.abs(window.particleStage.u - 0.5) < 1e-6")
+
+
+def test_layers_can_be_hidden(open_page):
+    page = open_page()
+    wait_for_stage(page)
+    error = page.get_by_role("button", name="Error", exact=True)
+    assert error.get_attribute("aria-pressed") == "true"
+    error.click()
+    assert error.get_attribute("aria-pressed") == "false"
+
+
+def test_reduced_motion_does_not_play(open_page):
+    page = open_page(reduced_motion="reduce")
+    page.wait_for_function("window.particleStage")
+    state = stage(page)
+    assert not state["playing"]
+    assert state["u"] == 1
+    page.get_by_role("slider", name="Time, from noise to data").fill("500")
+    page.wait_for_function("window.particleStage.u === 0.5")
+
+
+def test_a_link_opens_the_view_it_names(open_page):
+    page = open_page("/?n=2&sampler=renoise")
+    wait_for_stage(page, "window.particleStage.steps === 2")
+    page.get_by_role("heading", name="KL(data ∥ model), δ = 0.02").wait_for()
+
+
+def test_a_bad_link_is_a_sentence(open_page):
+    page = open_page("/?n=seven")
+    page.get_by_text("could not be followed").wait_for()
+    wait_for_stage(page, "window.particleStage.steps === 4")
+
+
+@pytest.mark.parametrize("width", [390, 1024, 1440])
+def test_nothing_sticks_out_sideways(open_page, width):
+    page = open_page(viewport={"width": width, "height": 844})
+    wait_for_stage(page)
+    page.locator(".card").first.wait_for()
+    spill = page.evaluate(
+        "(() => { const main = document.querySelector('[data-testid=stMain]');"
+        " return main.scrollWidth - main.clientWidth; })()"
+    )
+    assert spill <= 0
+
+
+def test_a_short_training_finishes_and_its_result_is_shown(open_page):
+    page = open_page()
+    wait_for_stage(page)
+    page.get_by_role("link", name="Train").click()
+    page.get_by_role("slider", name="Budget").press("Home")
+    page.get_by_role("button", name="Start training").click()
+    page.wait_for_function("window.sampleCloud?.samples > 0")
+    page.get_by_role("heading", name="Finished").wait_for()
+    page.get_by_role("button", name="Open in Explore").click()
+    page.wait_for_function("window.particleStage?.key.startsWith('moons-')")
+    wait_for_stage(page, "window.particleStage.playing")
+    assert "two moons" in page.locator(".facts").inner_text().lower()
+
+
+def test_a_table_can_be_uploaded(open_page, tmp_path):
+    rows = np.random.default_rng(0).normal(size=(60, 2))
+    file = tmp_path / "measured.csv"
+    file.write_text("left,right\n" + "\n".join(f"{a:.5f},{b:.5f}" for a, b in rows))
+    page = open_page()
+    page.get_by_role("link", name="Train").click()
+    page.get_by_text("A table", exact=True).click()
+    page.locator("input[type=file]").set_input_files(str(file))
+    page.get_by_text("not the population").wait_for()
+    page.wait_for_function("window.sampleCloud?.key.startsWith('file:')")
+    assert page.get_by_role("button", name="Start training").is_enabled()
+
+
+def test_a_bad_table_is_a_sentence(open_page, tmp_path):
+    file = tmp_path / "words.csv"
+    file.write_text("name\n" + "somebody\n" * 30)
+    page = open_page()
+    page.get_by_role("link", name="Train").click()
+    page.get_by_text("A table", exact=True).click()
+    page.locator("input[type=file]").set_input_files(str(file))
+    page.get_by_text("no numeric column").wait_for()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_accessibility(open_page, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    page = open_page(color_scheme=scheme)
+    wait_for_stage(page)
+    page.locator(".card").first.wait_for()
+    page.wait_for_timeout(500)
+    result = axe.Axe().run(page)
+    grave = [v for v in result.response["violations"] if v["impact"] in ("serious", "critical")]
+    ours = [(v["id"], node["html"][:160]) for v in grave for node in v["nodes"]]
+    assert ours == []
