@@ -61,8 +61,8 @@ class TrajectoryRegression(Objective[TrajectoryPairs]):
     trajectories: int | None = None
     levels: int = 65
     weight_power: float = 0.0
-    to_data: float = 0.1
-    from_noise: float = 0.1
+    to_data: float = 0.3
+    from_noise: float = 0.2
     wide_share: float = 0.1
 
     label: ClassVar[str] = "Trajectory regression"
