@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 import cmcore as cm
 from cmcore.cli import main
+from cmcore.experiments import Curve
 from cmcore.objectives.trajectory_regression import TrajectoryRegression
 from cmcore.training import training
 
@@ -139,6 +140,9 @@ def test_a_table_is_trained_on_and_sampled_in_its_own_units(table: Path, tmp_pat
         (["train", "eight_gaussians", "--device", "tpu"], "tpu"),
         (["sample", "nowhere"], "nowhere"),
         (["sample", "."], "no run"),
+        (["kl", "."], "no run"),
+        (["kl", ".", "--steps", "1,two"], "1,2,4"),
+        (["kl", ".", "--steps", "0"], "at least one"),
         (["sample", ".", "--out", "points.png"], ".csv"),
         (["dance"], "dance"),
     ],
@@ -173,6 +177,39 @@ def test_every_sampler_says_what_it_cost(run: Path, sampler: str, calls: int) ->
     result = lab("sample", run, "-n", 5, "--steps", 4, "--sampler", sampler, "--delta", 0.02, "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["calls"] == calls
+
+
+# ---- kl ---------------------------------------------------------------------------------------------------------
+def test_kl_is_that_of_the_library(run: Path) -> None:
+    result = lab("kl", run, "--steps", "1,4", "-n", 2048, "--seed", 7, "--baselines", "--json")
+    assert result.exit_code == 0, result.output
+    curves = {name: Curve.from_json(json.dumps(curve)) for name, curve in json.loads(result.stdout).items()}
+    assert set(curves) == {"deterministic", "ddim", "heun"}
+    model = cm.load(run)
+    assert curves["deterministic"] == cm.kl_versus_steps(model, model.target, [1, 4], n=2048, seed=7)
+    exact = cm.kl_versus_steps(
+        model.target, model.target, [1, 4], n=2048, seed=7, sampler="ddim", horizon=3.0, delta=0.0
+    )
+    assert curves["ddim"] == exact
+
+
+def test_kl_prints_a_row_for_every_n_and_no_number_it_does_not_trust(run: Path) -> None:
+    words = ("kl", run, "--steps", "2,4", "-n", 2048)
+    estimates = json.loads(lab(*words, "--json").stdout)["deterministic"]["estimates"]
+    title, _, *rows = lab(*words).stdout.splitlines()
+    assert title == "deterministic: KL(model‖data) at δ = 0, in nats"
+    for row, n, estimate in zip(rows, (2, 4), estimates, strict=False):
+        steps, value = row.split()[:2]
+        assert int(steps) == n
+        assert value == (f"{estimate['value']:.4g}" if estimate["trusted"] else "—")
+
+
+@pytest.mark.parametrize("direction", ["model-data", "data-model"])
+def test_the_direction_asked_for_is_the_one_estimated(run: Path, direction: str) -> None:
+    words = ("--sampler", "renoise", "--delta", 0.1, "--steps", 2, "-n", 4096, "--direction", direction, "--json")
+    (estimate,) = json.loads(lab("kl", run, *words).stdout)["renoise"]["estimates"]
+    assert estimate["direction"] == f"KL({direction.replace('-', '‖')})"
+    assert estimate["delta"] == 0.1
 
 
 # ---- what exists ------------------------------------------------------------------------------------------------

@@ -1,13 +1,100 @@
-"""`cmcore kl`: how far a run's samples are from the exact truth."""
+"""`cmcore kl`: how far a run's samples are from the exact truth, for every number of jumps."""
 
+import json
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+
+import cmcore as cm
+from cmcore.cli.outcome import BadInput, table, write_json
+from cmcore.cli.sample import source_of
+
+if TYPE_CHECKING:
+    from cmcore.divergences import Direction, Estimate
+    from cmcore.experiments import Curve
 
 __all__ = ["kl"]
 
 
+class Counts(click.ParamType):
+    """Whole numbers separated by commas: 1,2,4."""
+
+    name = "N,N,…"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[int]:
+        if isinstance(value, list):
+            return value
+        try:
+            counts = [int(part) for part in value.split(",")]
+        except ValueError:
+            self.fail(f"{value!r} is not a list of whole numbers such as 1,2,4.", param, ctx)
+        if min(counts) < 1:
+            self.fail("a sampler makes at least one jump.", param, ctx)
+        return counts
+
+
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path, exists=True))
-def kl(run: Path) -> None:
-    """KL."""
+@click.option("--steps", type=Counts(), default="1,2,4,8,16", show_default=True, help="The numbers of network calls N.")
+@click.option("--sampler", default="deterministic", show_default=True, help="deterministic or renoise.")
+@click.option("--grid", default="uniform_angle", show_default=True, help="How the times are spaced.")
+@click.option("--renoise", type=float, default=0.5, show_default=True, help="η as a share of t, where noise is added.")
+@click.option("--delta", type=float, help="δ, where sampling stops; the run's own by default.")
+@click.option("--direction", type=click.Choice(["model-data", "data-model"]), help="The sampler's own by default.")
+@click.option("-n", "--number", "n", type=int, help="Samples behind each estimate.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--baselines", is_flag=True, help="Beside it exact-score DDIM and Heun, which learn nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print the curves as JSON.")
+def kl(run: Path, sampler: str, baselines: bool, as_json: bool, **choices: Any) -> None:
+    """Estimate KL between the samples of the run in folder RUN and its target, in nats.
+
+    Both are taken at δ: q is the law of the samples, p_δ that of the data with noise up to time δ. model-data is
+    KL(q‖p_δ), data-model is KL(p_δ‖q).
+    """
+    model = cm.load(run)
+    if model.target is None:
+        raise BadInput(f"The run in {run} does not carry its target, so there is no truth to compare with.")
+    choices["direction"] = choices["direction"] and _direction(choices["direction"])
+    choices["delta"] = model.delta if choices["delta"] is None else choices["delta"]
+    curves = {}
+    with click.progressbar(
+        _samplers(sampler, baselines), file=sys.stderr, hidden=not sys.stderr.isatty(), label="Measuring"
+    ) as bar:
+        for name in bar:
+            source = source_of(model, name)
+            curves[name] = cm.kl_versus_steps(source, model.target, sampler=name, horizon=model.horizon, **choices)
+    if as_json:
+        write_json({name: json.loads(curve.to_json()) for name, curve in curves.items()})
+    else:
+        click.echo("\n\n".join(_in_words(name, curve) for name, curve in curves.items()))
+
+
+def _samplers(sampler: str, baselines: bool) -> list[str]:
+    from cmcore.samplers import SAMPLERS
+
+    return [sampler, *(name for name, other in SAMPLERS.items() if baselines and other.needs == "score")]
+
+
+def _direction(name: str) -> "Direction":
+    from cmcore.divergences import DATA_MODEL, MODEL_DATA
+
+    return MODEL_DATA if name == "model-data" else DATA_MODEL
+
+
+def _in_words(sampler: str, curve: "Curve") -> str:
+    """A title that says which KL, a row for every N, and what the estimates have to say."""
+    first = curve.estimates[0]
+    head = ("N", "KL", "95 % interval", "floor", "n", "estimator")
+    rows = [(f"{steps:g}", *_row(estimate)) for steps, estimate in zip(curve.values, curve.estimates, strict=True)]
+    notes = [f"N = {n:g}: {e.note}" for n, e in zip(curve.values, curve.estimates, strict=True) if e.note]
+    title = f"{sampler}: {first.direction} at δ = {first.delta:g}, in {first.unit}"
+    return "\n".join((title, table(head, rows, left=0), *notes))
+
+
+def _row(estimate: "Estimate") -> tuple[str, ...]:
+    """One estimate; a value that is not to be trusted is not shown as a number, its interval is."""
+    value = f"{estimate.value:.4g}" if estimate.trusted else "—"
+    interval = f"[{estimate.low:.4g}, {estimate.high:.4g}]"
+    return value, interval, f"{estimate.floor:.1g}", f"{estimate.n:,}", estimate.estimator

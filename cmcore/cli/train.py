@@ -128,6 +128,7 @@ def _progress() -> Iterator[Callable[["TrainingEvent"], None]]:
     def show(event: "TrainingEvent") -> None:
         nonlocal told
         if event.status == "preparing":
+            click.echo(f"Preparing: {event.message}.", err=True)
             return
         if not told:
             click.echo(f"Training on {event.device}.", err=True)
