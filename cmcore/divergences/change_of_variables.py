@@ -4,26 +4,86 @@ The density of x = f(z) comes from the change of variables (:mod:`cmcore.diverge
 :math:`KL(q\|p_\delta) = E_q[\log q - \log p_\delta]` is a mean over noise (:mod:`cmcore.divergences.log_ratio`).
 
 Where the map folds (several z with one image; det J < 0 somewhere) the branch a point came by is only a part of its
-density. The mean over branches is then KL(q‖p) − H(branch | x), a lower bound that can even be negative.
+density. The mean over branches is then KL(q‖p) − H(branch | x), a lower bound that can even be negative. In the plane
+all preimages are found and summed; elsewhere the result is the bracket [k1, k1 + E log(number of preimages)].
 """
 
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from cmcore.chain import JumpMap, like_map
-from cmcore.divergences.estimate import ESTIMATORS, MODEL_DATA, Direction, Estimate, Estimator
-from cmcore.divergences.log_ratio import LogRatioKL, kl_from_log_ratio
-from cmcore.divergences.noise import noise_in_rows
+from cmcore.divergences.estimate import DATA_MODEL, ESTIMATORS, MODEL_DATA, Direction, Estimate, Estimator
+from cmcore.divergences.log_ratio import LogRatioKL, kl_from_log_ratio, mean_and_error, quantile
+from cmcore.divergences.noise import weighted_noise
 from cmcore.divergences.off_mode import density_level, off_mode_mass
-from cmcore.divergences.push_forward import Branch, push_forward
+from cmcore.divergences.preimages import Candidates, Density, NoiseCloud, PlaneMesh, full_density
+from cmcore.divergences.push_forward import Branch, doubled, push_forward, transport
 from cmcore.grids import TimeGrid
+from cmcore.streams import stream
 from cmcore.targets.base import Target
 
-__all__ = ["kl_change_of_variables"]
+__all__ = ["SAMPLES", "kl_change_of_variables"]
 
 ESTIMATORS.register("change_of_variables")(
     Estimator("change of variables", "The model's exact density at its own samples, from the Jacobians of the jumps.")
 )
+ESTIMATORS.register("preimages")(
+    Estimator("all preimages", "The map folds, so the density at a point is summed over every noise that leads there.")
+)
+ESTIMATORS.register("bracket")(
+    Estimator("bracket", "The map folds: the truth lies between one branch's density and all branches counted in full.")
+)
+ESTIMATORS.register("inversion")(
+    Estimator("inversion", "The model's exact density at exact samples of the data, by solving for the noise.")
+)
+
+SAMPLES = 20_000
+"""The default number of samples."""
+
+_INVERTED = 4096
+"""Data points inverted for KL(data‖model): each costs a Newton solve through all jumps, in float64."""
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """Weighted noise pushed forward, compared with the truth."""
+
+    f: JumpMap
+    target: Target
+    grid: TimeGrid
+    noise: Float[Tensor, "n d"]
+    weight: Float[Tensor, "rows m"]
+    branch: Branch
+    log_p: Float[Tensor, " n"]
+
+    @property
+    def fold_share(self) -> float:
+        """Weighted share of points where the map turns space over against the majority; 0 for a one-to-one map."""
+        flat = self.weight.flatten()
+        negative = float((flat * (self.branch.orientation < 0)).sum() / flat.sum())
+        return min(negative, 1 - negative)
+
+    def kl(self, log_q: Tensor, *, control_variate: bool = True) -> LogRatioKL:
+        return kl_from_log_ratio(self.rows(self.log_p - log_q), self.weight, control_variate=control_variate)
+
+    def rows(self, values: Tensor) -> Float[Tensor, "rows m"]:
+        return values.reshape(self.weight.shape)
+
+    def diagnostics(self, kl: LogRatioKL) -> dict[str, float]:
+        delta = self.grid.delta
+        return {
+            "k1": kl.k1,
+            "mean_ratio": kl.mean_ratio,
+            "mean_ratio_error": kl.mean_ratio_error,
+            "fold_share": self.fold_share,
+            "off_mode_mass": off_mode_mass(self.target, self.log_p, self.weight.flatten(), delta=delta),
+            "off_mode_floor": density_level(self.target, delta)[1],
+        }
 
 
 def kl_change_of_variables(
@@ -32,56 +92,147 @@ def kl_change_of_variables(
     grid: TimeGrid,
     *,
     seed: int,
-    n: int = 20_000,
+    n: int = SAMPLES,
     direction: Direction = MODEL_DATA,
 ) -> Estimate:
-    """KL(q‖p_δ) of a deterministic sampler, in nats.
+    """KL between the law q of a deterministic sampler and p_δ, in nats, in either direction.
 
     Args:
         f: the map of the jumps.
         target: the truth; its log_prob must be exact at δ.
         grid: the times.
         seed: of the noise.
-        n: points; in the plane rounded down to 16 × a power of two.
+        n: samples; in the plane rounded down to 16 × a power of two.
         direction: which KL.
     """
+    draw = _drawn(f, target, grid, n, seed)
+    folds = draw.fold_share > 0
+    if direction == DATA_MODEL:
+        kl = draw.kl(draw.branch.log_density, control_variate=not folds)
+        return _inverted(draw, seed, kl) if folds or kl.form == "k1" else _by_ratio(draw, kl)
+    if not folds:
+        return _plain(draw, draw.branch.log_density, "change_of_variables")
+    return _plain(draw, _unfolded(draw), "preimages") if target.dim == 2 else _bracket(draw)
+
+
+def _drawn(f: JumpMap, target: Target, grid: TimeGrid, n: int, seed: int) -> _Draw:
     dtype, device = like_map(f)
-    noise = noise_in_rows(n, target.dim, seed=seed)
-    rows = noise.shape[:2]
-    branch = push_forward(f, noise.flatten(0, 1).to(device, dtype), grid)
+    noise, weight = weighted_noise(n, target.dim, seed=seed)
+    noise = noise.flatten(0, 1).to(dtype)  # the noise that the map is given, to its last digit
+    branch = push_forward(f, noise.to(device), grid)
     branch = Branch(branch.points.cpu(), branch.log_density.cpu(), branch.orientation.cpu())
-    log_p = target.log_prob(branch.points, grid.delta)
-    folds = fold_share(branch.orientation)
-    kl = kl_from_log_ratio((log_p - branch.log_density).reshape(rows), control_variate=folds == 0)
-    diagnostics = {
-        "k1": kl.k1,
-        "mean_ratio": kl.mean_ratio,
-        "mean_ratio_error": kl.mean_ratio_error,
-        "fold_share": folds,
-        "off_mode_mass": off_mode_mass(target, branch.points, grid.delta),
-        "off_mode_floor": density_level(target, grid.delta)[1],
-    }
+    return _Draw(f, target, grid, noise.double(), weight, branch, target.log_prob(branch.points, grid.delta))
+
+
+# ---- KL(model‖data) -------------------------------------------------------------------------------------------------
+def _plain(draw: _Draw, log_q: Tensor, estimator: str) -> Estimate:
+    """The mean of log q − log p, given the full log q."""
+    kl = draw.kl(log_q)
+    one_branch = draw.kl(draw.branch.log_density, control_variate=False)
+    diagnostics = draw.diagnostics(kl) | {"k1": one_branch.k1}
+    return _estimate(draw, MODEL_DATA, estimator, kl.value, kl.half_width, _floor(draw, kl), diagnostics)
+
+
+def _unfolded(draw: _Draw) -> Float[Tensor, " n"]:
+    """log q at the draw's own points, summed over all preimages, in the plane."""
+    candidates = PlaneMesh(draw.f, draw.grid).candidates(draw.branch.points)
+    own = draw.branch.log_density
+    # A turned branch, or one that is not the main one, has company that must be found.
+    doubtful = candidates.several | (draw.branch.orientation < 0) | (own < candidates.leading - 3)
+    log_q = torch.logaddexp(own, candidates.minor)
+    index = doubtful.nonzero()[:, 0]
+    log_q[index] = _with_company(draw, candidates, index).log_density
+    return log_q
+
+
+def _bracket(draw: _Draw) -> Estimate:
+    """[k1, k1 + E log(number of preimages)]; the value counts the preimages found by their densities."""
+    cloud = NoiseCloud(draw.noise, draw.branch.points)
+    turned = draw.branch.orientation < 0
+    index = turned[cloud.nearest(draw.branch.points)].any(1).nonzero()[:, 0]
+    found = _with_company(draw, cloud.candidates(draw.branch.points), index)
+    own = draw.branch.log_density
+    summed, counted = own.clone(), own.clone()
+    summed[index] = found.log_density
+    counted[index] += found.count.clamp_min(1).double().log()
+    k1, value, top = (draw.kl(log_q, control_variate=False) for log_q in (own, summed, counted))
+    note = "The map folds: the interval brackets the truth between one branch and all branches counted in full."
+    estimate = _estimate(
+        draw, MODEL_DATA, "bracket", value.value, value.half_width, value.half_width, draw.diagnostics(k1), note
+    )
+    return replace(estimate, low=k1.value - k1.half_width, high=top.value + top.half_width)
+
+
+def _with_company(draw: _Draw, candidates: Candidates, index: Int[Tensor, " m"]) -> Density:
+    """The full density at some of the draw's points, whose own noise is one of the preimages."""
+    f = doubled(draw.f)
+    noise = draw.noise[index]
+    return full_density(f, draw.grid, transport(f, noise, draw.grid), candidates.of(index, noise))
+
+
+# ---- KL(data‖model) -------------------------------------------------------------------------------------------------
+def _by_ratio(draw: _Draw, kl: LogRatioKL) -> Estimate:
+    """E_q[r log r − r + 1] with r = p/q: no inversion, but only where the mean of r shows that q covers p."""
+    log_ratio = draw.rows(draw.log_p - draw.branch.log_density)
+    ratio = log_ratio.exp()
+    # r log r → 0 as r → 0, where log r itself may be −∞.
+    product = torch.where(ratio > 0, ratio * log_ratio, 0.0)
+    value, error = mean_and_error(draw.weight * (product - ratio + 1), draw.weight - 1)
+    half = quantile(len(draw.weight)) * error
+    return _estimate(draw, DATA_MODEL, "change_of_variables", value, half, _floor(draw, kl), draw.diagnostics(kl))
+
+
+def _inverted(draw: _Draw, seed: int, reverse: LogRatioKL) -> Estimate:
+    """The mean of log p − log q at exact samples of p_δ, whose preimages are solved for."""
+    n = min(len(draw.log_p), _INVERTED)
+    data = draw.target.sample(n, t=draw.grid.delta, generator=stream(seed, "inverted data"))
+    cloud = NoiseCloud(draw.noise, draw.branch.points)
+    source = PlaneMesh(draw.f, draw.grid) if draw.target.dim == 2 else cloud
+    f = doubled(draw.f)
+    log_q = full_density(f, draw.grid, data, source.candidates(data)).log_density
+    missed = (~torch.isfinite(log_q)).nonzero()[:, 0]
+    log_q[missed] = full_density(f, draw.grid, data[missed], cloud.candidates(data[missed])).log_density
+    covered = torch.isfinite(log_q)
+    uncovered = 1 - float(covered.double().mean())
+    log_ratio = (log_q - draw.target.log_prob(data, draw.grid.delta))[covered, None]
+    value, error = mean_and_error(-log_ratio) if len(log_ratio) else (math.inf, math.inf)
+    half = quantile(n) * error
+    note = f"No noise leads to {uncovered:.2%} of the data: KL(data‖model) is infinite or far larger." * (uncovered > 0)
+    diagnostics = draw.diagnostics(reverse) | {"uncovered_share": uncovered}
+    estimate = _estimate(draw, DATA_MODEL, "inversion", value, half, half, diagnostics, note)
+    estimate = replace(estimate, n=n, trusted=uncovered == 0)
+    return estimate if uncovered == 0 else replace(estimate, high=math.inf)
+
+
+# ---- what every estimate says ---------------------------------------------------------------------------------------
+def _floor(draw: _Draw, kl: LogRatioKL) -> float:
+    """What an exact map would show: the interval of k1, or under CV the rounding of the map's own arithmetic."""
+    dtype, _ = like_map(draw.f)
+    return kl.half_width if kl.form == "k1" else 10 * torch.finfo(dtype).eps
+
+
+def _estimate(  # noqa: PLR0917
+    draw: _Draw,
+    direction: Direction,
+    estimator: str,
+    value: float,
+    half: float,
+    floor: float,
+    diagnostics: Mapping[str, float],
+    note: str = "",
+) -> Estimate:
+    """An estimate with a symmetric interval, or a plain word where it is infinite."""
+    finite = math.isfinite(value) and math.isfinite(half)
     return Estimate(
-        value=kl.value,
-        low=kl.low,
-        high=kl.high,
+        value=value,
+        low=value - half if finite else value,
+        high=value + half if finite else math.inf,
         direction=direction,
-        delta=grid.delta,
-        estimator="change_of_variables",
-        n=log_p.numel(),
-        floor=_floor(kl, dtype),
-        trusted=folds == 0,
-        note="" if folds == 0 else "The map folds: this is a lower bound.",
+        delta=draw.grid.delta,
+        estimator=estimator,
+        n=draw.log_p.numel(),
+        floor=floor,
+        trusted=finite,
+        note=note or ("" if finite else "Some samples lie where the data has no density: the KL is infinite."),
         diagnostics=diagnostics,
     )
-
-
-def fold_share(orientation: Tensor) -> float:
-    """Share of points where the map turns space over against the majority; 0 for a one-to-one map."""
-    negative = float((orientation < 0).double().mean())
-    return min(negative, 1 - negative)
-
-
-def _floor(kl: LogRatioKL, dtype: torch.dtype) -> float:
-    """What an exact map would show: the interval of k1, or for CV the rounding of the map's own arithmetic."""
-    return kl.high - kl.value if kl.form == "k1" else 10 * torch.finfo(dtype).eps

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from cmcore.chain import Chain, JumpMap, land, like_map
 from cmcore.divergences.estimate import DATA_MODEL, ESTIMATORS, MODEL_DATA, Direction, Estimate, Estimator
+from cmcore.divergences.off_mode import density_level, off_mode_mass
 from cmcore.streams import stream
 from cmcore.targets.base import Target
 
@@ -107,7 +108,13 @@ def kl_convolution_grid(
         floor=half,
         trusted=not note,
         note=note,
-        diagnostics={"plain": kl.plain, "outside_share": law.outside, "uncovered_share": kl.uncovered},
+        diagnostics={
+            "plain": kl.plain,
+            "outside_share": law.outside,
+            "uncovered_share": kl.uncovered,
+            "off_mode_mass": off_mode_mass(target, kl.log_p, kl.full, delta=chain.delta),
+            "off_mode_floor": density_level(target, chain.delta)[1],
+        },
     )
 
 

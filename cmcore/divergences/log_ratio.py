@@ -13,12 +13,13 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from jaxtyping import Float
 from scipy.stats import norm
 from scipy.stats import t as student_t
 from torch import Tensor
 
-__all__ = ["LogRatioKL", "kl_from_log_ratio", "mean_and_error"]
+__all__ = ["LogRatioKL", "kl_from_log_ratio", "mean_and_error", "quantile"]
 
 _LARGEST_FOR_CV = 0.1
 """Above this KL the ratio's tail makes the control variate unreliable (measured: coverage falls below 90 %)."""
@@ -29,8 +30,8 @@ class LogRatioKL:
     """A KL estimated from log ratios.
 
     Attributes:
-        value, low, high: nats; low and high bound a 95 % interval.
-        error: standard error of the value.
+        value: nats.
+        half_width: half of a 95 % interval.
         form: "k1" or "CV", the form used.
         k1: the plain mean of −log r.
         mean_ratio: the mean of r; 1 where q covers p and the densities are right.
@@ -38,43 +39,54 @@ class LogRatioKL:
     """
 
     value: float
-    low: float
-    high: float
-    error: float
+    half_width: float
     form: Literal["k1", "CV"]
     k1: float
     mean_ratio: float
     mean_ratio_error: float
 
 
-def kl_from_log_ratio(log_ratio: Float[Tensor, "blocks m"], *, control_variate: bool) -> LogRatioKL:
-    """KL(q‖p) from log r = log p − log q at samples of q, in float64.
+def kl_from_log_ratio(
+    log_ratio: Float[Tensor, "rows m"], weight: Float[Tensor, "rows m"], *, control_variate: bool
+) -> LogRatioKL:
+    """KL(q‖p) from log r = log p − log q at weighted samples of q, in float64.
 
     Args:
-        log_ratio: independent samples as [n, 1]; randomised quasi-random points as one row per randomisation, since
-            only the means of the rows are independent.
+        log_ratio: log r, as rows of which only the weighted means are independent.
+        weight: importance weights of mean 1.
         control_variate: False forbids CV, where E r = 1 is known not to hold.
     """
-    log_ratio = log_ratio.double()
-    k1, k1_error, quantile = mean_and_error(-log_ratio)
-    ratio = log_ratio.exp()
-    mean_ratio, ratio_error, _ = mean_and_error(ratio)
-    allowed = control_variate and 3 * ratio_error > abs(mean_ratio - 1) and k1 <= _LARGEST_FOR_CV
-    if not allowed or not math.isfinite(k1):
-        half = quantile * k1_error
-        return LogRatioKL(k1, k1 - half, k1 + half, k1_error, "k1", k1, mean_ratio, ratio_error)
-    centred = ratio - ratio.mean()
-    b = float((-log_ratio * centred).mean() / centred.square().mean().clamp_min(1e-300))
-    value, error, _ = mean_and_error(-log_ratio - b * (ratio - 1))
-    half = quantile * error
-    return LogRatioKL(value, value - half, value + half, error, "CV", k1, mean_ratio, ratio_error)
+    loss = -weight * log_ratio
+    excess = weight * (log_ratio.exp() - 1)
+    mean_excess, excess_error = mean_and_error(excess)
+    k1, k1_error = mean_and_error(loss, weight - 1)
+    allowed = control_variate and abs(mean_excess) < 3 * excess_error and k1 <= _LARGEST_FOR_CV
+    value, error = mean_and_error(loss, excess) if allowed and math.isfinite(k1) else (k1, k1_error)
+    return LogRatioKL(
+        value=value,
+        half_width=quantile(len(loss)) * error,
+        form="CV" if allowed else "k1",
+        k1=k1,
+        mean_ratio=1 + mean_excess,
+        mean_ratio_error=excess_error,
+    )
 
 
-def mean_and_error(values: Float[Tensor, "blocks m"]) -> tuple[float, float, float]:
-    """The mean, its standard error from the rows' means, and the 97.5 % quantile that goes with so many rows."""
-    rows = values.double().mean(1)
-    mean, count = float(rows.mean()), rows.numel()
-    if count < 2 or not math.isfinite(mean):
-        return mean, math.inf, float(norm.ppf(0.975))
-    quantile = float(norm.ppf(0.975) if count > 200 else student_t.ppf(0.975, count - 1))
-    return mean, float(rows.std()) / math.sqrt(count), quantile
+def mean_and_error(
+    values: Float[Tensor, "rows m"], control: Float[Tensor, "rows m"] | None = None
+) -> tuple[float, float]:
+    """The mean and its standard error from the spread of the rows, after a control variate of known mean 0."""
+    if not bool(torch.isfinite(values).all()):
+        return float(values.mean()), math.inf
+    if control is not None and bool(torch.isfinite(control).all()):
+        centred = control - control.mean()
+        spread = float(centred.square().sum())
+        b = float((values * centred).sum()) / spread if spread > 0 else 0.0
+        values = values - b * control
+    rows = values.mean(1)
+    return float(rows.mean()), float(rows.std()) / math.sqrt(len(rows)) if len(rows) > 1 else math.inf
+
+
+def quantile(rows: int) -> float:
+    """The 97.5 % quantile of the mean of so many independent rows, in standard errors."""
+    return float(norm.ppf(0.975) if rows > 200 else student_t.ppf(0.975, rows - 1))

@@ -31,8 +31,17 @@ def density_level(target: Target, delta: float) -> tuple[float, float]:
     return float(level), float((log_p[1::2] < level).double().mean())
 
 
-def off_mode_mass(target: Target, points: Float[Tensor, "n d"], delta: float) -> float:
-    """Share of the points outside the highest-density region of p_δ that holds 1 − e^{-8} of it."""
+def off_mode_mass(
+    target: Target, log_p: Float[Tensor, "*n"], weight: Float[Tensor, "*n"] | None = None, *, delta: float
+) -> float:
+    """Share of the model outside the highest-density region of p_δ that holds 1 − e^{-8} of it.
+
+    Args:
+        target: the truth.
+        log_p: log p_δ at samples of the model.
+        weight: importance weights of mean 1, or the model's mass in each cell of a grid; None for plain samples.
+        delta: δ.
+    """
     level, _ = density_level(target, delta)
-    log_p = target.log_prob(points.double(), delta)
-    return float((~(log_p >= level)).double().mean())
+    off = (~(log_p >= level)).double()
+    return float(off.mean() if weight is None else (off * weight).sum() / weight.sum())

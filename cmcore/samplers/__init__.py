@@ -22,8 +22,10 @@ __all__ = [
     "Sampler",
     "Trajectory",
     "ddim",
+    "grid_for",
     "heun",
     "sample",
+    "source_for",
     "starting_noise",
 ]
 
@@ -70,18 +72,20 @@ def sample(
     chosen = SAMPLERS[sampler]
     if n < 1:
         raise ValueError(f"Draw at least one sample; got n = {n}.")
-    source = _source(model, chosen)
+    source = source_for(model, chosen)
     dtype, device = like_map(getattr(model, "flow_map", model))
     noise = starting_noise(n, _dim(model, dim), seed=seed, dtype=dtype, device=device)
-    times = _grid(model, grid, steps, horizon, delta)
+    times = grid_for(model, grid, steps, horizon, delta)
     fresh = stream(seed, "fresh noise", device="cpu")
     return chosen.draw(source, noise, times, renoise=renoise, noiseless_end=noiseless_end, generator=fresh)
 
 
-def _source(model: Any, sampler: Sampler) -> Any:
+def source_for(model: Any, sampler: Sampler) -> Any:
+    """What a sampler draws from: the model itself, or for a baseline the score of a target."""
     if sampler.needs == "map":
         return model
-    score = getattr(model, "score", model)
+    target = getattr(model, "target", None)  # a trained model may carry the target it was trained on
+    score = getattr(model if target is None else target, "score", model)
     if not callable(score):
         raise ValueError(f"{sampler.label} follows a score; give it a target, not a {type(model).__name__}.")
     return score
@@ -94,7 +98,10 @@ def _dim(model: Any, dim: int | None) -> int:
     return known
 
 
-def _grid(model: Any, grid: str | TimeGrid, steps: int, horizon: float | None, delta: float | None) -> TimeGrid:
+def grid_for(
+    model: Any, grid: str | TimeGrid, steps: int, horizon: float | None = None, delta: float | None = None
+) -> TimeGrid:
+    """The asked grid; T and δ are by default those the model was trained for, else 3 and 0."""
     if isinstance(grid, TimeGrid):
         if grid.steps != steps:
             raise ValueError(f"The grid has {grid.steps} jumps and steps = {steps}; they must agree.")

@@ -56,6 +56,7 @@ class Sampler:
         noisy: whether it adds fresh noise after a jump.
         jump: makes the map of one jump out of what is needed.
         calls: evaluations of the network (or score) on a grid.
+        calls_per_jump: evaluations in one jump.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Sampler:
     noisy: bool
     jump: Callable[[Any], JumpMap]
     calls: Callable[[TimeGrid], int]
+    calls_per_jump: int = 1
 
     def chain(self, grid: TimeGrid, *, renoise: float = 0.5, noiseless_end: bool = False) -> Chain:
         """What this sampler does on a grid; renoise and noiseless_end matter to noisy samplers alone."""

@@ -48,5 +48,6 @@ HEUN = Sampler(
     noisy=False,
     jump=heun,
     calls=_calls,
+    calls_per_jump=2,
 )
 SAMPLERS.register("heun")(HEUN)

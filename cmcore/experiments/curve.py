@@ -1,0 +1,120 @@
+"""A curve: estimates along an axis, with everything needed to make it again."""
+
+import json
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from cmcore.divergences.estimate import Estimate
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Curve", "median_over_seeds"]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Estimates along an axis.
+
+    Attributes:
+        axis: what varies, e.g. "steps": the number of network calls asked for.
+        values: where, along the axis.
+        estimates: one for each value, all of one direction.
+        calls: network (or score) calls that each sample really took.
+        sampler: the registered name.
+        config: every other choice that made the curve: grid, horizon, delta, renoise, n, the target's name.
+        seed: of all noise.
+        band: lowest and highest value over training seeds, for a curve of medians; else empty. The intervals of the
+            estimates speak of one model, the band of how models differ.
+    """
+
+    axis: str
+    values: tuple[float, ...]
+    estimates: tuple[Estimate, ...]
+    calls: tuple[int, ...]
+    sampler: str
+    config: Mapping[str, Any]
+    seed: int
+    band: tuple[tuple[float, float], ...] = field(default=())
+
+    def to_frame(self) -> "pd.DataFrame":
+        """A table with a row for each value; diagnostics are columns of their own."""
+        import pandas as pd
+
+        rows = []
+        for i, (at, calls, estimate) in enumerate(zip(self.values, self.calls, self.estimates, strict=True)):
+            row = {self.axis: int(at) if at == int(at) else at, "calls": calls, **asdict(estimate)}
+            row |= row.pop("diagnostics")
+            if self.band:
+                row |= {"band_low": self.band[i][0], "band_high": self.band[i][1]}
+            rows.append(row)
+        first = [self.axis, "calls", "value", "low", "high", "direction", "estimator", "floor", "delta", "n"]
+        frame = pd.DataFrame(rows)
+        return frame[[*first, *(name for name in frame if name not in first)]]
+
+    def to_json(self) -> str:
+        """The curve as strict JSON; infinities become the strings "inf" and "-inf"."""
+        return json.dumps(_finite(asdict(self)), ensure_ascii=False, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Curve":
+        """The curve that `to_json` wrote; anything else raises ValueError."""
+        try:
+            raw = json.loads(text)
+            estimates = tuple(_estimate(one) for one in raw.pop("estimates"))
+            band = tuple((float(low), float(high)) for low, high in raw.pop("band"))
+            values, calls = tuple(raw.pop("values")), tuple(raw.pop("calls"))
+            return cls(values=values, estimates=estimates, calls=calls, band=band, **raw)
+        except (KeyError, TypeError, AttributeError) as broken:
+            raise ValueError(f"This is not a curve saved by this project: {broken}.") from None
+
+
+_NUMBERS = ("value", "low", "high", "floor", "delta")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: _finite(one) for key, one in value.items()}
+    return [_finite(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _estimate(raw: dict[str, Any]) -> Estimate:
+    diagnostics = {key: float(one) for key, one in raw.pop("diagnostics").items()}
+    return Estimate(**raw | {key: float(raw[key]) for key in _NUMBERS}, diagnostics=diagnostics)
+
+
+def median_over_seeds(curves: Sequence[Curve]) -> Curve:
+    """The median over models trained with different seeds, with the lowest and highest as a band.
+
+    Value, low, high and floor of each estimate are medians; it is trusted when all its parts are.
+    """
+    first = curves[0]
+    if any(curve.values != first.values or curve.sampler != first.sampler for curve in curves):
+        raise ValueError("Only curves with the same axis values and sampler have a median.")
+    columns = list(zip(*(curve.estimates for curve in curves), strict=True))
+    estimates = tuple(_median(column) for column in columns)
+    band = tuple((min(e.value for e in column), max(e.value for e in column)) for column in columns)
+    return replace(first, estimates=estimates, band=band)
+
+
+def _median(estimates: Sequence[Estimate]) -> Estimate:
+    middle = {
+        name: statistics.median(getattr(e, name) for e in estimates) for name in ("value", "low", "high", "floor")
+    }
+    doubtful = [e for e in estimates if not e.trusted]
+    return replace(
+        estimates[0],
+        **middle,
+        trusted=not doubtful,
+        note=doubtful[0].note if doubtful else f"Median over {len(estimates)} training seeds.",
+        diagnostics={
+            name: statistics.median(e.diagnostics[name] for e in estimates)
+            for name in estimates[0].diagnostics
+            if all(name in e.diagnostics for e in estimates)
+        },
+    )
