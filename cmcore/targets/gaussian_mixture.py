@@ -43,7 +43,7 @@ class GaussianMixture(Target):
         smallest = float(self.variances.min())
         self.has_density = smallest > 0
         self.smooth = smallest > 0
-        self._shared = bool((self.variances == self.variances[0]).all())
+        self._shared = self.axes is None and bool((self.variances == self.variances[0]).all())
         self._copies: dict[tuple[torch.dtype, torch.device], tuple[Tensor, Tensor, Tensor, Tensor | None]] = {}
 
     # ---- density and score --------------------------------------------------------------------------------------
@@ -64,8 +64,8 @@ class GaussianMixture(Target):
         return self._whitened(x, t)[0].logsumexp(0)
 
     def _score(self, x: Tensor, t: Time) -> Tensor:
-        if self.axes is None and torch.as_tensor(t).ndim == 0:
-            return self._score_diagonal(x, t)
+        if torch.as_tensor(t).ndim == 0:
+            return self._score_at_one_time(x, t)
         log_joint, pull = self._whitened(x, t)
         share = log_joint.softmax(0)[:, None, :]  # [K, 1, n]
         axes = self._like(x)[3]
@@ -73,24 +73,35 @@ class GaussianMixture(Target):
             return -(share * pull).sum(0).T
         return -torch.einsum("kdn,ked->ne", share * pull, axes)
 
-    def _score_diagonal(self, x: Tensor, t: Time) -> Tensor:
-        """Σ_k P(k | x) (α μ_k − x) / v_k for diagonal v_k and one t, as matrix products over components.
+    def _score_at_one_time(self, x: Tensor, t: Time) -> Tensor:
+        """Σ_k P(k | x) Λ_k (α μ_k − x), Λ_k the precision of component k, as matrix products over components.
 
-        Where all components share v, |x|² cancels in the shares and is left out.
+        The shares are linear in x and its squares (full covariances: its products x_i x_j) before the softmax. Where
+        all components share one diagonal Λ, the squares cancel and are left out.
         """
-        log_weights, means, variances, _ = self._like(x)
-        time = column(t, x)
-        a = alpha(time)
-        v = a**2 * (variances[:1] if self._shared else variances) + sigma(time) ** 2  # [1 or K, d]
+        log_weights, means, variances, axes = self._like(x)
+        a, s = alpha(column(t, x)), sigma(column(t, x))
+        points, d = x.T, self.dim
         centre = a * means
-        slope = centre / v
-        offset = log_weights - (centre * slope).sum(1) / 2 - v.log().sum(1) / 2
-        log_joint = torch.addmm(offset[:, None], slope, x.T)  # [K, n]
         if self._shared:
-            return ((centre.T @ log_joint.softmax(0)).sub_(x.T)).div_(v.T).T
-        precision = 1 / v
-        share = log_joint.addmm_(precision, x.T.square(), alpha=-0.5).softmax(0)
-        return torch.addcmul(slope.T @ share, precision.T @ share, x.T, value=-1).T
+            v = a**2 * variances[:1] + s**2
+            slope = centre / v
+            share = torch.addmm((log_weights - (centre * slope).sum(1) / 2)[:, None], slope, points).softmax(0)
+            return ((centre.T @ share).sub_(points)).div_(v.T).T
+        precision = 1 / (a**2 * variances + s**2)  # [K, d]
+        log_scale = log_weights + precision.log().sum(1) / 2
+        squares = points.square()
+        if axes is not None:
+            full = (axes * precision[:, None]) @ axes.mT
+            slope = (full @ centre[:, :, None])[:, :, 0]
+            precision, squares = full.reshape(-1, d * d), (points[:, None] * points).reshape(d * d, -1)
+        else:
+            slope = precision * centre
+        log_joint = torch.addmm((log_scale - (centre * slope).sum(1) / 2)[:, None], slope, points)  # [K, n]
+        share = log_joint.addmm_(precision, squares, alpha=-0.5).softmax(0)
+        inward = precision.T @ share
+        back = inward * points if axes is None else (inward.reshape(d, d, -1) * points).sum(1)
+        return (slope.T @ share - back).T
 
     def _whitened(self, x: Tensor, t: Time) -> tuple[Tensor, Tensor]:
         """log w_k N(x; k, t) as [K, n], and the pull v_k(t)^{-1} U_kᵀ(x − α μ_k) as [K, d, n].
