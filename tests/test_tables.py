@@ -257,3 +257,10 @@ def test_any_numbers_make_a_law_or_are_refused(rows):
     assert bool(torch.isfinite(target.log_prob(target.held_out)).all())
     back = target.to_table(target.train)
     assert bool(torch.isfinite(back).all())
+
+
+def test_the_columns_that_can_be_used():
+    content = b"word,a,flag,b\n" + b"x,1,true,\n" * 3
+    assert tables.numeric_columns(content) == ("a", "b")
+    with pytest.raises(ValueError, match="no numeric column"):
+        tables.numeric_columns(b"word\nx\n")

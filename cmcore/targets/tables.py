@@ -13,7 +13,7 @@ from cmcore.targets.table_target import FEWEST_ROWS, Density, Memorisation, Tabl
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["REAL_TABLES", "BadTable", "Memorisation", "TableTarget", "read_table", "real_table"]
+__all__ = ["REAL_TABLES", "BadTable", "Memorisation", "TableTarget", "numeric_columns", "read_table", "real_table"]
 
 
 class BadTable(ValueError):
@@ -71,6 +71,12 @@ def read_table(
         max_components=max_components,
         seed=seed,
     )
+
+
+def numeric_columns(path_or_buffer: str | Path | bytes | io.BufferedIOBase) -> tuple[str, ...]:
+    """The columns of a CSV or Parquet file that :func:`read_table` can use. Raises ValueError as it does."""
+    frame, _ = _read_frame(path_or_buffer)
+    return tuple(_chosen(frame, None)[0])
 
 
 REAL_TABLES: Registry[str] = Registry("table")
