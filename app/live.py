@@ -12,6 +12,7 @@ import cmcore as cm
 from app.jobs import Workers, default_workers, freeze_imports
 from app.scene import plane
 from cmcore.config import TrainingConfig
+from cmcore.targets.tables import Memorisation, TableTarget
 from cmcore.training import TrainingEvent
 
 __all__ = ["LIVE_JUMPS", "Progress", "train_live", "training_workers"]
@@ -33,6 +34,7 @@ class Progress:
         curve: (step, loss) so far, thinned to a few hundred points.
         samples: live samples in `LIVE_JUMPS` jumps from the same noise each time, first two coordinates, [n, 2].
         model: the trained model, at the end.
+        memorisation: for a table, at the end: how near samples lie to the rows that were trained on.
         stopped: whether somebody ended it early.
     """
 
@@ -40,6 +42,7 @@ class Progress:
     curve: tuple[tuple[int, float], ...]
     samples: np.ndarray | None
     model: cm.TrainedModel | None = None
+    memorisation: Memorisation | None = None
     stopped: bool = False
 
 
@@ -63,7 +66,8 @@ def train_live(target: cm.Target, config: TrainingConfig, stop: threading.Event)
         if event.step and (over or now - drawn > SAMPLES_EVERY):
             samples, drawn = _samples(event), now
         if over:
-            yield Progress(event, _thinned(curve), samples, event.model(), stopped=stop.is_set())
+            model = event.model()
+            yield Progress(event, _thinned(curve), samples, model, _memorisation(model), stopped=stop.is_set())
             return
         if now - published > PUBLISH_EVERY:
             published = now
@@ -72,6 +76,13 @@ def train_live(target: cm.Target, config: TrainingConfig, stop: threading.Event)
 
 def _samples(event: TrainingEvent) -> np.ndarray:
     return plane(cm.sample(event.model(), LIVE_SAMPLES, LIVE_JUMPS, seed=0).points)
+
+
+def _memorisation(model: cm.TrainedModel) -> Memorisation | None:
+    if not isinstance(model.target, TableTarget):
+        return None
+    points = cm.sample(model, LIVE_SAMPLES, LIVE_JUMPS, seed=1).points
+    return model.target.memorisation(points.double(), seed=0)
 
 
 def _thinned(curve: list[tuple[int, float]]) -> tuple[tuple[int, float], ...]:

@@ -11,6 +11,7 @@ import streamlit as st
 
 import cmcore as cm
 from app import state
+from cmcore.targets import GALLERY
 
 __all__ = ["Run", "add_run", "runs"]
 
@@ -62,4 +63,5 @@ def _load(folder: Path) -> Run:
     file = folder / "curves.json"
     named = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     curves = {name: cm.Curve.from_json(json.dumps(value)) for name, value in named.items()}
-    return Run(folder.name, folder.name.replace("_", " "), model, curves)
+    toy = GALLERY.get(folder.name)
+    return Run(folder.name, toy.label if toy else folder.name.replace("_", " "), model, curves)

@@ -14,7 +14,7 @@ from app.figures.thumbnail import thumbnail
 from app.scene import shown_samples
 from cmcore.config import TargetConfig
 from cmcore.targets import GALLERY
-from cmcore.targets.tables import REAL_TABLES, real_table
+from cmcore.targets.tables import REAL_TABLES, numeric_columns, real_table
 
 __all__ = ["Choice", "target_controls"]
 
@@ -93,12 +93,20 @@ def _table() -> Choice | None:
     source = st.selectbox(
         "Table",
         [UPLOAD, *REAL_TABLES],
-        format_func=lambda name: name if name == UPLOAD else f"{name}, scikit-learn",
+        format_func=lambda name: name if name == UPLOAD else f"{name}, from scikit-learn",
         key="table",
         persist_state="session",
     )
-    density = st.segmented_control(
-        "Its law",
+    try:
+        return _uploaded() if source == UPLOAD else _shipped(source)
+    except ValueError as problem:
+        st.warning(str(problem))
+        return None
+
+
+def _density() -> str:
+    return st.segmented_control(
+        "Smoothed by",
         list(DENSITIES),
         format_func=DENSITIES.__getitem__,
         default="kernel_density",
@@ -107,48 +115,42 @@ def _table() -> Choice | None:
         width="stretch",
         persist_state="session",
     )
-    try:
-        return _uploaded(density) if source == UPLOAD else _shipped(source, density)
-    except ValueError as problem:
-        st.warning(str(problem))
-        return None
 
 
-def _shipped(name: str, density: str) -> Choice:
+def _shipped(name: str) -> Choice:
     dim = st.slider("Principal components", 1, 4, 2, key="components", persist_state="session")
+    density = _density()
     key = f"table:{name}:{dim}:{density}"
     target = _fitted(key, lambda: real_table(name, dim=dim, density=density))
     _say_what_is_true(target)
     return Choice(key, name, name, target)
 
 
-def _uploaded(density: str) -> Choice | None:
+def _uploaded() -> Choice | None:
     """An uploaded file, with its columns chosen; None before there is a file."""
     file = st.file_uploader("CSV or Parquet, up to 5 MB", ["csv", "tsv", "txt", "parquet"], key="file")
     if file is None:
         return None
     content = file.getvalue()
-    drop = st.toggle("Leave out rows with missing values", key="drop_missing", persist_state="session")
-    stem = f"file:{hashlib.sha256(content).hexdigest()}:{density}:{drop}"
     name = file.name.rsplit(".", 1)[0][:40]
-
-    def fit(columns: list[str] | None) -> cm.Target:
-        return cm.read_table(content, columns, density=density, drop_missing=drop, name=name)
-
-    every = _columns(stem, lambda: fit(None))
+    stem = f"file:{hashlib.sha256(content).hexdigest()}"
+    every = _columns(stem, content)
     columns = st.multiselect("Columns", every, default=every[:2], key=f"columns:{stem}")
+    drop = st.toggle("Leave out rows with missing values", key="drop_missing", persist_state="session")
+    density = _density()
     if not columns:
         st.caption("Choose at least one column.")
         return None
-    key = f"{stem}:{','.join(columns)}"
-    target = _fitted(key, lambda: fit(columns))
+    key = f"{stem}:{density}:{drop}:{','.join(columns)}"
+    target = _fitted(key, lambda: cm.read_table(content, columns, density=density, drop_missing=drop, name=name))
     _say_what_is_true(target)
     return Choice(key, name, file.name, target)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def _columns(key: str, _fit: Callable[[], cm.Target]) -> list[str]:
-    return list(_fit().columns)
+def _columns(key: str, _content: bytes) -> list[str]:
+    """The numeric columns of the file."""
+    return list(numeric_columns(_content))
 
 
 @st.cache_resource(max_entries=16, show_spinner="Reading the table …")

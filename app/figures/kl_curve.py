@@ -38,8 +38,10 @@ class Line:
     dash: str = "solid"
 
 
-def kl_curve(lines: Sequence[Line], *, calls: int, theme: Theme, height: int = 260) -> go.Figure:
-    """The chart, with the model's point at `calls` network calls marked.
+def kl_curve(
+    lines: Sequence[Line], *, calls: int, theme: Theme, span: tuple[int, int] = (1, 16), height: int = 260
+) -> go.Figure:
+    """The chart over `span` network calls, with the model's point at `calls` of them marked.
 
     Lines are told apart by colour, by dash, and by a name at their end; the band is the interval of this model, the
     hatched zone what its estimator cannot tell from zero.
@@ -48,9 +50,8 @@ def kl_curve(lines: Sequence[Line], *, calls: int, theme: Theme, height: int = 2
     model = next((line for line in lines if line.role == "model"), None)
     drawn = [point for line in lines for point in line.points]
     if not drawn:
-        return _framed(figure, theme, height, (1, 16), (1e-4, 1.0))
+        return _framed(figure, theme, height, span, (1e-4, 1.0))
     low, high = _range(drawn)
-    span = (min(p.calls for p in drawn), max(p.calls for p in drawn))
     floor = max((p.floor for p in model.points), default=0.0) if model else 0.0
     if floor > low:
         _floor(figure, span, low, floor, theme)

@@ -21,7 +21,7 @@ def loss_chart(theme: Theme) -> dict[str, Any]:
             },
             "y": {
                 "field": "loss", "type": "quantitative", "title": "loss", "scale": {"type": "log", "nice": True},
-                "axis": {**quiet, "gridColor": theme.hairline, "tickCount": 4, "format": ".0e"},
+                "axis": {**quiet, "gridColor": theme.hairline, "tickCount": 3, "format": "~g"},
             },
             "tooltip": [{"field": "step", "format": ","}, {"field": "loss", "format": ".3g"}],
         },

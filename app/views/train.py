@@ -18,6 +18,7 @@ from app.live import LIVE_JUMPS, Progress, train_live, training_workers
 from app.runs import add_run
 from app.scene import density_image, extent_of, shown_samples
 from cmcore.config import TrainingConfig
+from cmcore.targets.tables import Memorisation
 
 __all__ = ["train"]
 
@@ -145,7 +146,17 @@ def _told(view: JobView[Progress]) -> str:
     aside = event.message if event.status == "diverged" else ""
     if view.latest.stopped and event.status != "diverged":
         aside = f"Stopped early; the weights of step {event.step:,} are kept."
+    if view.latest.memorisation is not None:
+        aside = f"{aside} {_memory(view.latest.memorisation)}".strip()
     return card(title, figure, _rows(view), beside=beside, aside=aside)
+
+
+def _memory(memory: Memorisation) -> str:
+    return (
+        f"Samples lie {number(memory.ratio)} ({number(memory.low, 2)} … {number(memory.high, 2)}) times as far from "
+        "the rows trained on as unseen rows do: 1 means nothing was memorised, and samples of the smoothed law itself "
+        f"have {number(memory.of_the_truth)}."
+    )
 
 
 def _rows(view: JobView[Progress]) -> list[tuple[str, str]]:

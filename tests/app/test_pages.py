@@ -41,7 +41,7 @@ def explore(shipped):
 def test_explore_opens_on_a_run_with_four_jumps(explore):
     assert explore.select_slider(key="steps").value == 4
     assert "KL(model ∥ data), δ = 0" in html(explore)
-    assert "eight gaussians" in html(explore)
+    assert "Eight Gaussians" in html(explore)
     assert not explore.warning
 
 
@@ -181,7 +181,7 @@ def test_a_table_can_be_uploaded_and_says_what_is_true(shipped):
         (b"a,b\n1,2\n3,4\n", "at least 20"),
         (b"\x00\x01\xff\xfe", "UTF-8"),
         (b"name\n" + b"x\n" * 30, "no numeric column"),
-        (b"a,b\n" + b"1,2\n,3\n" * 20, "Missing"),
+        (b"a,b\n" + b"1,2\n2,1\n3,3\n,3\n" * 20, "Missing"),
         (b"", "empty"),
     ],
 )
