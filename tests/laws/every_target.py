@@ -76,7 +76,7 @@ def score_error(target: Target, t: float) -> float:
     far = 5 * torch.randn(50, target.dim, generator=generator, dtype=torch.float64)
     x = torch.cat([near, near + 0.3, far]).requires_grad_(True)
     truth = torch.autograd.grad(target.log_prob(x, t).sum(), x)[0]
-    return float(((target.score(x.detach(), t) - truth).norm(dim=1) / truth.norm(dim=1)).max())
+    return float(((target.score(x.detach(), t) - truth).norm(dim=1) / truth.norm(dim=1).clamp(min=1e-300)).max())
 
 
 def mass(target: Target, t: float) -> float:

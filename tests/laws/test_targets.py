@@ -25,7 +25,7 @@ def target(request):
 
 
 def test_score_is_the_gradient_of_log_prob(target):
-    for t in times(target):
+    for t in times(target) if target.smooth else (*times(target), 1e-6):
         assert score_error(target, t) <= 1e-8, t
 
 
