@@ -52,8 +52,8 @@ class Curve:
                 row |= {"band_low": self.band[i][0], "band_high": self.band[i][1]}
             rows.append(row)
         first = [self.axis, "calls", "value", "low", "high", "direction", "estimator", "floor", "delta", "n"]
-        frame = pd.DataFrame(rows)
-        return frame[[*first, *(name for name in frame if name not in first)]]
+        names = dict.fromkeys(name for row in (dict.fromkeys(first), *rows) for name in row)
+        return pd.DataFrame(rows, columns=list(names))
 
     def to_json(self) -> str:
         """The curve as strict JSON; infinities become the strings "inf" and "-inf"."""
@@ -85,7 +85,8 @@ def _finite(value: Any) -> Any:
 
 def _estimate(raw: dict[str, Any]) -> Estimate:
     diagnostics = {key: float(one) for key, one in raw.pop("diagnostics").items()}
-    return Estimate(**raw | {key: float(raw[key]) for key in _NUMBERS}, diagnostics=diagnostics)
+    numbers = {key: float(raw.pop(key)) for key in _NUMBERS}
+    return Estimate(**raw, **numbers, diagnostics=diagnostics)
 
 
 def median_over_seeds(curves: Sequence[Curve]) -> Curve:

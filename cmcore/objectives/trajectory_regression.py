@@ -49,8 +49,8 @@ class TrajectoryRegression(Objective[TrajectoryPairs]):
     measured on eight Gaussians.
 
     Args:
-        trajectories: trajectories in the pool; None: 40,000, and down to 4,000 for laws of many components, whose scores
-            cost as many times more.
+        trajectories: trajectories in the pool; None: 40,000, and down to 4,000 for laws of many components, whose
+            scores cost as many times more.
         levels: times stored along each, even in angle.
         weight_power: w.
         to_data: share of the pairs that end at δ, beyond those that do by chance. Few-step samples live on them.
