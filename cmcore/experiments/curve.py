@@ -85,7 +85,7 @@ def _finite(value: Any) -> Any:
 
 def _estimate(raw: dict[str, Any]) -> Estimate:
     diagnostics = {key: float(one) for key, one in raw.pop("diagnostics").items()}
-    numbers = {key: float(raw.pop(key)) for key in _NUMBERS}
+    numbers: dict[str, Any] = {key: float(raw.pop(key)) for key in _NUMBERS}
     return Estimate(**raw, **numbers, diagnostics=diagnostics)
 
 
