@@ -2,13 +2,18 @@
 
 from typing import Any
 
-from cmcore.chain import JumpSampler, jump_map_of, make_chain
-from cmcore.divergences.change_of_variables import kl_change_of_variables
+from cmcore.chain import Chain, JumpMap, JumpSampler, jump_map_of, make_chain
+from cmcore.divergences.change_of_variables import SAMPLES, kl_change_of_variables
 from cmcore.divergences.convolution_grid import LANDINGS, kl_convolution_grid
+from cmcore.divergences.early_stopping import kl_to_noised
 from cmcore.divergences.estimate import DATA_MODEL, ESTIMATORS, MODEL_DATA, Direction, Estimate, Estimator
+from cmcore.divergences.gaussian import gaussian_kl, kl_gaussian
 from cmcore.divergences.off_mode import off_mode_mass
+from cmcore.divergences.product import kl_product
+from cmcore.divergences.quadrature_1d import kl_1d
+from cmcore.divergences.sandwich import kl_sandwich
 from cmcore.grids import TimeGrid
-from cmcore.targets.base import Target
+from cmcore.targets.base import NoDensity, Target
 
 __all__ = [
     "DATA_MODEL",
@@ -17,9 +22,15 @@ __all__ = [
     "Direction",
     "Estimate",
     "Estimator",
+    "gaussian_kl",
     "kl",
+    "kl_1d",
     "kl_change_of_variables",
     "kl_convolution_grid",
+    "kl_gaussian",
+    "kl_product",
+    "kl_sandwich",
+    "kl_to_noised",
     "off_mode_mass",
 ]
 
@@ -38,6 +49,15 @@ def kl(
 ) -> Estimate:
     """KL between the law q of a sampler at time δ and p_δ, by the estimator that fits the case.
 
+    ==========================  ======================================================================
+    Gaussian target, affine f   closed form
+    product, coordinate-wise f  sum of one-dimensional quadratures
+    d = 1                       quadrature
+    deterministic               change of variables; all preimages (d = 2) or a bracket where f folds
+    renoised, d = 2             convolution on a grid
+    renoised, d > 2             sandwich between two mixtures
+    ==========================  ======================================================================
+
     Args:
         model: a trained model or any map (x, t, s) → x_s.
         target: the truth.
@@ -46,11 +66,39 @@ def kl(
         sampler: "deterministic" or "renoise".
         renoise: η_{k+1} as a share of t_{k+1}, when renoising.
         noiseless_end: whether the last jump of a renoised sampler adds no noise.
-        n: samples (deterministic, 20,000) or landings (renoised, 2^19) behind the estimate.
+        n: samples (20,000) or, renoised, landings (2^19) behind the estimate.
         direction: by default KL(model‖data) for deterministic sampling and KL(data‖model) for renoised.
     """
     f = jump_map_of(model)
     chain = make_chain(grid, sampler=sampler, renoise=renoise, noiseless_end=noiseless_end)
+    if grid.delta == 0 and not target.has_density:
+        raise NoDensity(f"{target.name} has no density at t = 0, so no KL is finite there: end the grid at δ > 0.")
+    direction = direction or (MODEL_DATA if chain.deterministic else DATA_MODEL)
+    exact = kl_gaussian(f, target, chain, direction=direction) or _one_dimensional(f, target, chain, direction)
+    if exact is not None:
+        return exact
     if chain.deterministic:
-        return kl_change_of_variables(f, target, grid, seed=seed, n=n or 20_000, direction=direction or MODEL_DATA)
-    return kl_convolution_grid(f, target, chain, seed=seed, n=n or LANDINGS, direction=direction or DATA_MODEL)
+        return kl_change_of_variables(f, target, grid, seed=seed, n=n or SAMPLES, direction=direction)
+    if chain.jumps[-1].eta == 0:
+        return _unknown(
+            chain, direction, "The last jump adds no noise, and the law before it is known as samples only."
+        )
+    if target.dim == 2:
+        return kl_convolution_grid(f, target, chain, seed=seed, n=n or LANDINGS, direction=direction)
+    return kl_sandwich(f, target, chain, seed=seed, n=n or SAMPLES, direction=direction)
+
+
+def _one_dimensional(f: JumpMap, target: Target, chain: Chain, direction: Direction) -> Estimate | None:
+    if not chain.deterministic and not all(chain.etas):
+        return None
+    return (
+        kl_1d(f, target, chain, direction=direction)
+        if target.dim == 1
+        else kl_product(f, target, chain, direction=direction)
+    )
+
+
+def _unknown(chain: Chain, direction: Direction, why: str) -> Estimate:
+    """No number, and one sentence that says why."""
+    nan, inf = float("nan"), float("inf")
+    return Estimate(nan, 0.0, inf, direction, chain.delta, estimator="none", n=0, floor=inf, trusted=False, note=why)

@@ -47,6 +47,8 @@ SAMPLES = 20_000
 
 _INVERTED = 4096
 """Data points inverted for KL(data‖model): each costs a Newton solve through all jumps, in float64."""
+_PATIENCE = 40
+"""Newton steps for data whose preimage is not where it was expected."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +193,8 @@ def _inverted(draw: _Draw, seed: int, reverse: LogRatioKL) -> Estimate:
     f = doubled(draw.f)
     log_q = full_density(f, draw.grid, data, source.candidates(data)).log_density
     missed = (~torch.isfinite(log_q)).nonzero()[:, 0]
-    log_q[missed] = full_density(f, draw.grid, data[missed], cloud.candidates(data[missed])).log_density
+    retry = full_density(f, draw.grid, data[missed], cloud.candidates(data[missed]), newton_steps=_PATIENCE)
+    log_q[missed] = retry.log_density
     covered = torch.isfinite(log_q)
     uncovered = 1 - float(covered.double().mean())
     log_ratio = (log_q - draw.target.log_prob(data, draw.grid.delta))[covered, None]

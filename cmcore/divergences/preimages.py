@@ -7,6 +7,7 @@ near a preimage (:class:`PlaneMesh`); elsewhere from the nearest images of rando
 polished by Newton's method on the exact map in float64, and a root found twice is counted once.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,10 +25,12 @@ from cmcore.grids import TimeGrid
 
 __all__ = ["Candidates", "Density", "NoiseCloud", "PlaneMesh", "full_density", "solve"]
 
-_NEWTON_STEPS = 8
 _RESIDUAL = 1e-7
 _SAME_ROOT = 1e-4
 _CUTS = 4
+_AHEAD = 1e-4
+_ACROSS = 0.3
+"""A root whose mirror image across a fold is expected this close is asked for it."""
 _MARGIN = 0.25
 """Triangles near a fold are enlarged by this share, since their images are bent."""
 _REACH = 5.5
@@ -82,18 +85,49 @@ class Density:
 
 
 # ---- from candidates to densities -----------------------------------------------------------------------------------
-def full_density(f: JumpMap, grid: TimeGrid, points: Float[Tensor, "n d"], candidates: Candidates) -> Density:
+def full_density(
+    f: JumpMap, grid: TimeGrid, points: Float[Tensor, "n d"], candidates: Candidates, *, newton_steps: int = 8
+) -> Density:
     """log q at the points, summed over the distinct preimages that the candidates lead to. f must take float64."""
-    noise, branch, found = solve(f, grid, points[candidates.index], candidates.noise)
-    index, noise, log_density = candidates.index[found], noise[found], branch.log_density[found]
+    index, noise, log_density = _roots(f, grid, points, candidates.index, candidates.noise, newton_steps)
+    beside, partners = _fold_partners(f, grid, noise)
+    more = _roots(f, grid, points, index[beside], partners, newton_steps)
+    index, noise, log_density = (torch.cat(pair) for pair in zip((index, noise, log_density), more, strict=True))
     first = _distinct(index, noise)
     index, log_density = index[first], log_density[first]
     count = torch.bincount(index, minlength=len(points))
     return Density(torch.logaddexp(_log_total(log_density, index, len(points)), candidates.minor), count)
 
 
+def _roots(  # noqa: PLR0917
+    f: JumpMap, grid: TimeGrid, points: Tensor, index: Tensor, start: Tensor, newton_steps: int
+) -> tuple[Int[Tensor, " roots"], Float[Tensor, "roots d"], Float[Tensor, " roots"]]:
+    """The distinct roots that starts lead to: the point each belongs to, the noise, and its share of log q."""
+    noise, branch, found = solve(f, grid, points[index], start, steps=newton_steps)
+    index, noise, log_density = index[found], noise[found], branch.log_density[found]
+    first = _distinct(index, noise)
+    return index[first], noise[first], log_density[first]
+
+
+def _fold_partners(f: JumpMap, grid: TimeGrid, noise: Float[Tensor, "n d"]) -> tuple[Tensor, Tensor]:
+    """Which roots lie beside a fold, and where their mirror images across it should be.
+
+    Along the direction v that the map almost annuls, f(z + av) ≈ f(z) + a s u + a² c u / 2 with s the smallest
+    singular value and c the curvature along u; so the second root sits at a = −2 s/c. No mesh sees it closer than a
+    cell to the fold, where the density is largest.
+    """
+    _, jacobian = _composed(f, grid, noise)
+    left, values, right = torch.linalg.svd(jacobian)
+    u, v = left[:, :, -1], right[:, -1]
+    _, ahead = _composed(f, grid, noise + _AHEAD * v)
+    curvature = torch.einsum("ni,nij,nj->n", u, ahead - jacobian, v) / _AHEAD
+    across = (-2 * values[:, -1] / curvature).nan_to_num(nan=math.inf)
+    beside = (across.abs() < _ACROSS).nonzero()[:, 0]
+    return beside, noise[beside] + across[beside, None] * v[beside]
+
+
 def solve(
-    f: JumpMap, grid: TimeGrid, goal: Float[Tensor, "n d"], start: Float[Tensor, "n d"]
+    f: JumpMap, grid: TimeGrid, goal: Float[Tensor, "n d"], start: Float[Tensor, "n d"], *, steps: int
 ) -> tuple[Tensor, Branch, Tensor]:
     """Newton's method for f(z) = goal: the roots, the branch at them, and where it converged.
 
@@ -102,7 +136,7 @@ def solve(
     z = start.clone()
     tolerance = _RESIDUAL * (1 + goal.norm(dim=1))
     active = torch.arange(len(z))
-    for _ in range(_NEWTON_STEPS):
+    for _ in range(steps):
         image, jacobian = _composed(f, grid, z[active])
         residual = image - goal[active]
         step = torch.linalg.solve_ex(jacobian, residual[:, :, None])[0][:, :, 0].nan_to_num()
