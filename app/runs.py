@@ -27,12 +27,14 @@ class Run:
         label: for people.
         model: the trained model with its target.
         curves: precomputed KL curves by name, where there are some.
+        shipped: whether it came with the lab.
     """
 
     key: str
     label: str
     model: cm.TrainedModel
     curves: Mapping[str, cm.Curve] = field(default_factory=dict)
+    shipped: bool = False
 
     @property
     def target(self) -> cm.Target:
@@ -64,4 +66,4 @@ def _load(folder: Path) -> Run:
     named = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     curves = {name: cm.Curve.from_json(json.dumps(value)) for name, value in named.items()}
     toy = GALLERY.get(folder.name)
-    return Run(folder.name, toy.label if toy else folder.name.replace("_", " "), model, curves)
+    return Run(folder.name, toy.label if toy else folder.name.replace("_", " "), model, curves, shipped=True)

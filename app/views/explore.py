@@ -1,5 +1,7 @@
 """Explore: one run, from noise to data in N jumps, and how far from the truth it ends."""
 
+from html import escape
+
 import streamlit as st
 
 from app import state
@@ -13,6 +15,7 @@ from app.link import open_link, write_link
 from app.measurements import DIRECTIONS, Measured, as_csv, ddim_calls, lines, measured
 from app.runs import Run, runs
 from app.scene import STEPS, make_scene
+from app.snippet import snippet
 from app.theory import sentence
 from cmcore.config import SamplerConfig
 from cmcore.divergences.estimate import Direction
@@ -92,7 +95,7 @@ def _measures(run: Run, config: SamplerConfig, direction: Direction) -> None:
     known = measured(run, config, direction)
     _card(known, config, direction)
     _chart(known, config, direction, run)
-    st.html(f'<p class="theory">{sentence(run, config, direction, known)}</p>')
+    st.html(f'<p class="theory">{escape(sentence(run, config, known))}</p>')
     if not known.waiting and state.value("waiting"):
         state.choose("waiting", False)
         st.rerun()
@@ -110,18 +113,18 @@ def _card(known: Measured, config: SamplerConfig, direction: Direction) -> None:
 
 def _chart(known: Measured, config: SamplerConfig, direction: Direction, run: Run) -> None:
     drawn = lines(known)
-    if not drawn:
-        return
     st.html('<h2 class="eyebrow">KL versus network calls</h2>')
     st.plotly_chart(
         kl_curve(drawn, calls=config.steps, theme=theme(st.context.theme.type)),
         theme=None,
         key="kl_chart",
-        config={"displayModeBar": False},
+        config={"displaylogo": False, "modeBarButtons": [["toImage"]], "toImageButtonOptions": {"scale": 3}},
         alt=describe(drawn),
     )
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.caption(known.waiting or "Band: 95 % interval of this model.")
+        with st.popover("Code", type="tertiary"):
+            st.code(snippet(run, config, direction), language="python")
         st.download_button(
             "CSV",
             data=lambda: as_csv(known),
