@@ -6,7 +6,17 @@ from html import escape
 
 from cmcore.divergences.estimate import ESTIMATORS, Direction, Estimate
 
-__all__ = ["bare_card", "card", "direction_title", "direction_words", "kl_card", "number", "percent", "short"]
+__all__ = [
+    "bare_card",
+    "card",
+    "direction_title",
+    "direction_words",
+    "kl_card",
+    "number",
+    "percent",
+    "resolved",
+    "short",
+]
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -26,7 +36,14 @@ def number(value: float, digits: int = 3) -> str:
 
 def short(estimate: Estimate | None) -> str:
     """The value alone, for a small multiple; empty where there is none to show."""
-    return "" if estimate is None or not estimate.trusted else number(estimate.value, 2)
+    if estimate is None or not estimate.trusted:
+        return ""
+    return number(estimate.value, 2) if resolved(estimate) else f"< {number(estimate.floor, 2)}"
+
+
+def resolved(estimate: Estimate) -> bool:
+    """Whether the value is one to show: trusted, and above what its estimator can tell from zero."""
+    return estimate.trusted and estimate.value > estimate.floor
 
 
 def percent(share: float) -> str:
@@ -79,6 +96,9 @@ def bare_card(title: str, words: str) -> str:
 
 
 def _figure(estimate: Estimate) -> str:
+    if not resolved(estimate):
+        beside = f"{estimate.unit}: below the floor"
+        return f'<p class="card-value"><strong>&lt; {number(estimate.floor, 2)}</strong> <span>{beside}</span></p>'
     below, above = estimate.value - estimate.low, estimate.high - estimate.value
     if max(below, above) <= 1.3 * max(min(below, above), 1e-12):
         spread = f"± {number(max(below, above), 2)} {estimate.unit}"

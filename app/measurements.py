@@ -4,8 +4,9 @@ import csv
 import io
 import math
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from itertools import pairwise
 
 import streamlit as st
@@ -17,11 +18,12 @@ from app.jobs import Busy, JobView, Workers, freeze_imports
 from app.runs import Run
 from app.scene import STEPS
 from cmcore.config import SamplerConfig
-from cmcore.divergences.estimate import Direction, Estimate
+from cmcore.divergences.estimate import DATA_MODEL, Direction, Estimate
 from cmcore.experiments import kl_points
 from cmcore.samplers import SAMPLERS
+from cmcore.theory import bound_a, initialisation_kl
 
-__all__ = ["DIRECTIONS", "Measured", "as_csv", "ddim_calls", "lines", "measured"]
+__all__ = ["DIRECTIONS", "Measured", "as_csv", "ddim_calls", "initialisation", "lines", "measured"]
 
 DIRECTIONS: tuple[Direction, ...] = ("KL(model‖data)", "KL(data‖model)")
 LANDINGS = 1 << 17
@@ -30,6 +32,8 @@ SEED = 2
 BASELINES = ("ddim", "heun")
 """Samplers that take steps with the exact score: nothing learned."""
 BASELINE_CALLS = (*STEPS, 32)
+BOUND_POINTS = 4_096
+"""Points of p_t at which the map's error is measured, for every jump."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +57,11 @@ class Measured:
 
 def measured(run: Run, config: SamplerConfig, direction: Direction) -> Measured:
     """What is known now; starts measuring in the background what is not."""
-    shipped = _precomputed(run, config, direction)
-    if shipped is not None:
-        return shipped
+    known = _precomputed(run, config, direction)
+    if not _missing(known, config, direction):
+        return known
     key = f"kl:{run.key}:{config.model_copy(update={'steps': 1}).key}:{direction}"
-    known = state.kept("measured").get(key, Measured())
+    known = state.kept("measured").get(key, known)
     job = state.job(key)
     if job is None:
         state.drop_jobs("kl:", unfinished=True)
@@ -91,34 +95,64 @@ def _told(view: JobView[Measured], known: Measured) -> Measured:
 def _measure(
     run: Run, config: SamplerConfig, direction: Direction, known: Measured, stop: threading.Event
 ) -> Iterator[Measured]:
-    """Estimates for the N on screen first, then the other N, then the exact-score baselines, beyond what is known."""
-    shared = {"grid": config.grid, "horizon": config.horizon, "delta": config.delta, "direction": direction}
-    landings = LANDINGS if config.sampler == "renoise" else None
-    for n in (config.steps, *(n for n in STEPS if n != config.steps)):
+    """Measure what is not known, the N on screen first; what is known so far after each part."""
+    for words, part in _parts(run, config, direction, known):
         if stop.is_set():
             return
+        yield replace(known, waiting=words)
+        known = part(known)
+    yield replace(known, waiting="")
+
+
+def _parts(
+    run: Run, config: SamplerConfig, direction: Direction, known: Measured
+) -> Iterator[tuple[str, Callable[[Measured], Measured]]]:
+    """What is still to be measured: in words, and as a function that adds it to what is known."""
+    shared = {"grid": config.grid, "horizon": config.horizon, "delta": config.delta, "direction": direction}
+    landings = LANDINGS if config.sampler == "renoise" else None
+    drawn = {**shared, "sampler": config.sampler, "renoise": config.renoise, "n": landings}
+
+    def model(n: int, known: Measured) -> Measured:
+        point = next(kl_points(run.model, run.target, [n], seed=SEED, **drawn))
+        return replace(known, estimates={**known.estimates, n: point.estimate})
+
+    def baseline(name: str, calls: int, known: Measured) -> Measured:
+        points = kl_points(run.target, run.target, [calls], seed=SEED, sampler=name, **shared)
+        return _with_baseline(known, name, {point.calls: point.estimate for point in points})
+
+    def bound(n: int, known: Measured) -> Measured:
+        grid = cm.make_grid(config.grid, n, horizon=config.horizon, delta=config.delta)
+        told = bound_a(run.model, run.target, grid, seed=SEED, renoise=config.renoise, n=BOUND_POINTS)
+        return replace(known, bound={**known.bound, n: told.total.value})
+
+    for n in sorted(STEPS, key=lambda n: n != config.steps):
         if n not in known.estimates:
-            yield replace(known, waiting=f"Measuring N = {n}.")
-            choices = {**shared, "sampler": config.sampler, "renoise": config.renoise, "n": landings}
-            for point in kl_points(run.model, run.target, [n], seed=SEED, **choices):
-                known = replace(known, estimates={**known.estimates, n: point.estimate})
+            yield f"Measuring N = {n}.", partial(model, n)
     for name in BASELINES:
         for calls in BASELINE_CALLS:
-            if stop.is_set():
-                return
             if calls not in known.baselines.get(name, {}):
-                yield replace(known, waiting=f"Measuring {SAMPLERS[name].label}.")
-                for point in kl_points(run.target, run.target, [calls], seed=SEED, sampler=name, **shared):
-                    known = _with_baseline(known, name, {point.calls: point.estimate})
-    yield replace(known, waiting="")
+                yield f"Measuring {SAMPLERS[name].label}.", partial(baseline, name, calls)
+    for n in STEPS:
+        if _bounded(config, direction) and n not in known.bound:
+            yield "Evaluating Bound A.", partial(bound, n)
+
+
+def _bounded(config: SamplerConfig, direction: Direction) -> bool:
+    """Whether Bound A speaks of what is measured: renoised draws, and the divergence seen from the data."""
+    return config.sampler == "renoise" and direction == DATA_MODEL
+
+
+def _missing(known: Measured, config: SamplerConfig, direction: Direction) -> bool:
+    bound = _bounded(config, direction) and not set(STEPS) <= set(known.bound)
+    return bound or not set(STEPS) <= set(known.estimates) or not set(BASELINES) <= set(known.baselines)
 
 
 def _with_baseline(known: Measured, name: str, points: Mapping[int, Estimate]) -> Measured:
     return replace(known, baselines={**known.baselines, name: {**known.baselines.get(name, {}), **points}})
 
 
-def _precomputed(run: Run, config: SamplerConfig, direction: Direction) -> Measured | None:
-    """What the run ships with for this sampler, δ and direction; None where that is not every N."""
+def _precomputed(run: Run, config: SamplerConfig, direction: Direction) -> Measured:
+    """What the run ships with for this sampler, δ and direction."""
     fitting = [curve for curve in run.curves.values() if _fits(curve, config, direction)]
     known = Measured()
     for curve in fitting:
@@ -127,15 +161,23 @@ def _precomputed(run: Run, config: SamplerConfig, direction: Direction) -> Measu
             known = replace(known, estimates={**known.estimates, **points})
         elif curve.sampler in BASELINES:
             known = _with_baseline(known, curve.sampler, points)
-    return known if set(STEPS) <= set(known.estimates) else None
+        elif curve.sampler == "bound_a":
+            known = replace(known, bound={calls: estimate.value for calls, estimate in points.items()})
+    return known
 
 
 def _fits(curve: cm.Curve, config: SamplerConfig, direction: Direction) -> bool:
     wanted = {"grid": config.grid, "horizon": config.horizon, "delta": config.delta}
-    if curve.sampler == "renoise":
+    if curve.sampler in ("renoise", "bound_a"):
         wanted["renoise"] = config.renoise
     asked = all(estimate.direction == direction for estimate in curve.estimates)
     return asked and all(curve.config.get(name) == value for name, value in wanted.items())
+
+
+@st.cache_data(max_entries=128, show_spinner=False)
+def initialisation(run_key: str, horizon: float, _run: Run) -> float:
+    """KL(p_T‖γ) in nats: what starting from N(0, I) costs."""
+    return initialisation_kl(_run.target, horizon, seed=SEED).value
 
 
 # ---- for the figure ---------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import math
 
-from app.cards import number
+from app.cards import number, resolved
 from app.measurements import Measured
 from app.runs import Run
 from cmcore.config import SamplerConfig
@@ -10,20 +10,29 @@ from cmcore.config import SamplerConfig
 __all__ = ["sentence"]
 
 
-def sentence(run: Run, config: SamplerConfig, known: Measured) -> str:
+def sentence(run: Run, config: SamplerConfig, known: Measured, start: float) -> str:
     """What theory says about the number on screen.
 
     The paper is known by its abstract, so its claims are quoted as the abstract's; bounds derived in this project are
-    called so.
+    called so. `start` is KL(p_T‖γ).
     """
     estimate = known.estimates.get(config.steps)
-    value = estimate.value if estimate is not None and estimate.trusted and estimate.value > 0 else None
+    value = estimate.value if estimate is not None and resolved(estimate) else None
     words = [_claim(run, config, value)]
+    if value is not None:
+        words.append(_start(value, start))
     bound = known.bound.get(config.steps)
     if bound is not None and value is not None:
         words.append(f"Bound A, derived here for every target and map, promises at most {number(bound)} nats for it.")
     truth = getattr(run.target, "truth", "")
     return " ".join([*words, truth]).strip()
+
+
+def _start(value: float, start: float) -> str:
+    """Whether the error comes from the horizon or from the map."""
+    if start < value / 10:
+        return f"Starting from N(0, I) costs {number(start, 2)} nats of it: the map sets the error, not the horizon."
+    return f"Starting from N(0, I) instead of p_T alone costs {number(start, 2)} nats: a longer horizon would help."
 
 
 def _claim(run: Run, config: SamplerConfig, value: float | None) -> str:

@@ -146,6 +146,11 @@ def _name_ends(figure: go.Figure, lines: Sequence[Line], limits: tuple[float, fl
         )  # fmt: skip
 
 
+def _decade(value: float) -> str:
+    """0.01, 0.1, 1, …; smaller and larger ones as powers of ten."""
+    return f"{value:g}" if 1e-3 < value < 1e4 else f"10<sup>{round(math.log10(value))}</sup>"
+
+
 def _framed(
     figure: go.Figure, theme: Theme, height: int, span: tuple[int, int], limits: tuple[float, float]
 ) -> go.Figure:
@@ -183,7 +188,7 @@ def _framed(
         **axis,
         title={"text": "KL, nats", "standoff": 6, "font": small},
         tickvals=decades,
-        ticktext=[f"{d:g}" for d in decades],
+        ticktext=[_decade(d) for d in decades],
         range=[math.log10(limits[0]), math.log10(limits[1])],
     )
     return figure

@@ -12,7 +12,7 @@ from app.controls.sampler import default_delta, sampler_controls
 from app.figures.kl_curve import describe, kl_curve
 from app.figures.theme import theme
 from app.link import open_link, write_link
-from app.measurements import DIRECTIONS, Measured, as_csv, ddim_calls, lines, measured
+from app.measurements import DIRECTIONS, Measured, as_csv, ddim_calls, initialisation, lines, measured
 from app.runs import Run, runs
 from app.scene import STEPS, make_scene
 from app.snippet import snippet
@@ -95,7 +95,9 @@ def _measures(run: Run, config: SamplerConfig, direction: Direction) -> None:
     known = measured(run, config, direction)
     _card(known, config, direction)
     _chart(known, config, direction, run)
-    st.html(f'<p class="theory">{escape(sentence(run, config, known))}</p>')
+    st.html(
+        f'<p class="theory">{escape(sentence(run, config, known, initialisation(run.key, config.horizon, run)))}</p>'
+    )
     if not known.waiting and state.value("waiting"):
         state.choose("waiting", False)
         st.rerun()

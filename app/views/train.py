@@ -20,7 +20,7 @@ from app.scene import density_image, extent_of, shown_samples
 from cmcore.config import TrainingConfig
 from cmcore.targets.tables import Memorisation
 
-__all__ = ["train"]
+__all__ = ["told", "train"]
 
 JOB = "training"
 POLL = 0.4
@@ -112,7 +112,7 @@ def _progress(going: bool) -> None:
     if view is None:
         st.html(card("Nothing is training yet", "", [], aside=BEFORE))
         return
-    st.html(_told(view))
+    st.html(told(view))
     if view.latest and view.latest.curve:
         _loss(view.latest)
     if going and view.over:
@@ -125,7 +125,7 @@ BEFORE = (
 )
 
 
-def _told(view: JobView[Progress]) -> str:
+def told(view: JobView[Progress]) -> str:
     """The state of the run as a card: what is happening, how long it takes, on what."""
     if view.status == "queued":
         return card("Queued", f"Place {view.place}", [], aside="Training starts as soon as a worker is free.")

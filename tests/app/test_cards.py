@@ -46,6 +46,13 @@ def test_an_untrusted_estimate_shows_its_note_and_no_number():
     assert short(estimate) == ""
 
 
+def test_a_value_below_its_floor_is_not_shown():
+    estimate = Estimate(7e-5, 0.0, 2e-4, DATA_MODEL, 0.02, "convolution_grid", 100_000, 1.1e-4)
+    assert "&lt; 0.00011" in kl_card(estimate)
+    assert "below the floor" in kl_card(estimate)
+    assert short(estimate) == "< 0.00011"
+
+
 def test_a_lopsided_interval_is_shown_as_one():
     estimate = Estimate(0.1, 0.09, 0.2, MODEL_DATA, 0.0, "change_of_variables", 100, 0.0)
     assert "0.090 … 0.20 nats" in kl_card(estimate)
