@@ -1,5 +1,7 @@
 """Every state of a training run has its words."""
 
+import math
+
 import pytest
 
 from app.jobs import JobView
@@ -11,7 +13,8 @@ from cmcore.training import TrainingEvent
 def event(status="training", **changes):
     fields = {
         "step": 1_250, "steps": 8_000, "loss": 0.0123, "seconds": 12.0, "seconds_left": 41.6, "learning_rate": 1e-3,
-        "gradient_norm": 0.1, "quality": 0.21, "status": status, "message": "", "device": "CPU, 2 threads", "model": None,
+        "gradient_norm": 0.1, "quality": 0.21, "status": status, "message": "",
+        "device": "CPU, 2 threads", "model": dict,
     }  # fmt: skip
     return TrainingEvent(**{**fields, **changes})
 
@@ -28,7 +31,7 @@ RUNNING = Progress(event(), ((50, 0.1),), None)
     [
         (view("queued", place=2), ["Queued", "Place 2"]),
         (view("running"), ["Starting"]),
-        (view("running", Progress(event("preparing", message="computing", loss=float("nan")), (), None)), ["Preparing"]),
+        (view("running", Progress(event("preparing", message="computing", loss=math.nan), (), None)), ["Preparing"]),
         (view("running", RUNNING), ["42 s left", "step 1,250 of 8,000", "0.0123", "CPU, 2 threads", "0.21"]),
         (view("running", Progress(event(steps=None, seconds_left=None), (), None)), ["step 1,250</span>", "…"]),
         (view("running", Progress(event(seconds_left=400.0), (), None)), ["7 min left"]),
