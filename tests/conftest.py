@@ -35,17 +35,3 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def device(request: pytest.FixtureRequest) -> str:
     """Each device a test must hold on."""
     return request.param
-
-
-@pytest.fixture
-def generator() -> torch.Generator:
-    """A fresh generator with a fixed seed, on the CPU."""
-    return torch.Generator().manual_seed(0)
-
-
-@pytest.fixture
-def chromium() -> str:
-    """Path of the browser; only for tests marked `browser`."""
-    path = find_browser()
-    assert path is not None, "mark the test with @pytest.mark.browser"
-    return path
