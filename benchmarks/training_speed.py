@@ -18,7 +18,8 @@ import time
 VARIANTS = {
     "plain PyTorch script": ("plain", ""),
     "the lab's loop": ("lab", "matmul,malloc"),
-    "… without the oneDNN matrix products": ("lab", "malloc"),
+    "… with float32 products": ("lab-float32", "matmul,malloc"),
+    "… without oneDNN for float32 products": ("lab-float32", "malloc"),
     "… without keeping malloc's memory": ("lab", "matmul"),
     "plain PyTorch script with both of these": ("plain", "matmul,malloc"),
 }
@@ -30,7 +31,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--variant", choices=("plain", "lab"), help=argparse.SUPPRESS)
+    parser.add_argument("--variant", choices=("plain", "lab", "lab-float32"), help=argparse.SUPPRESS)
     choices = parser.parse_args()
     if choices.variant:
         print(json.dumps(steps_per_second(choices)))
@@ -77,7 +78,11 @@ def steps_per_second(choices: argparse.Namespace) -> float:
     torch.set_num_threads(1)
     tune()
     config = TrainingConfig(
-        network=NetworkConfig(width=choices.width, depth=3), batch=choices.batch, optimizer="adam", steps=choices.steps
+        network=NetworkConfig(width=choices.width, depth=3),
+        batch=choices.batch,
+        optimizer="adam",
+        steps=choices.steps,
+        products="float32" if choices.variant == "lab-float32" else "auto",
     )
     objective = make_objective("trajectory_regression", trajectories=8000)
     source = Source(make_target("eight_gaussians"), 3.0, 0.0, torch.device("cpu"), stream(0, "objective"))
@@ -96,11 +101,15 @@ def _lab(config, objective, pool):
     """The lab's own parts, put together as in cmcore.training."""
     from itertools import count
 
+    import torch
+
     from cmcore.model import FlowMap
     from cmcore.optimizer import FlatOptimizer
+    from cmcore.runtime import products_dtype
     from cmcore.streams import stream
 
     flow_map = FlowMap(2, config.network, generator=stream(0, "weights"))
+    flow_map.products = products_dtype(config.products, torch.device("cpu"))
     optimizer = FlatOptimizer(flow_map, config)
     blocks = (objective.batches(pool, 64, config.batch, generator=stream(0, f"batches {b}")) for b in count())
     batches = (batch for block in blocks for batch in block)

@@ -58,6 +58,9 @@ class TrainingConfig(Config):
     average: float = Field(0.998, ge=0, lt=1, description="decay of the exponential moving average of the weights")
     seed: int = Field(0, ge=0, le=2**63 - 1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    products: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="matrix products of a training step; auto: bfloat16 where the CPU multiplies it in hardware"
+    )
     threads: int = Field(0, ge=0, le=256, description="CPU threads; 0: chosen by a probe of the training step")
 
     @model_validator(mode="after")

@@ -29,12 +29,16 @@ class FlowMap(nn.Module):
         dim: d.
         config: width, depth and features of the network F.
         generator: source of the initial weights.
+
+    Attributes:
+        products: the dtype in which a training step multiplies matrices; everything else follows the weights.
     """
 
     def __init__(self, dim: int, config: NetworkConfig, *, generator: torch.Generator) -> None:
         super().__init__()
         self.dim = dim
         self.config = config
+        self.products = torch.get_default_dtype()
         self.features = Features(dim, config)
         self.network = Perceptron([self.features.width, *[config.width] * config.depth, dim], generator=generator)
 
@@ -53,11 +57,12 @@ class FlowMap(nn.Module):
     ) -> Float[Tensor, "n d"]:
         """The raw network F(x, θ_t, θ_t − θ_s); at gap 0 it is dx/dθ.
 
-        With `for_weights` only the weights get gradients, and only first ones: the fast path of a training step.
+        With `for_weights` only the weights get gradients, and only first ones: the fast path of a training step, which
+        multiplies matrices in `self.products`.
         """
         n = x.shape[0]
         features = self.features(x, theta.expand(n, 1), gap.expand(n, 1))
-        return self.network.for_weights(features) if for_weights else self.network(features)
+        return self.network.for_weights(features, self.products) if for_weights else self.network(features)
 
     def velocity(self, x: Float[Tensor, "n d"], t: Time) -> Float[Tensor, "n d"]:
         """The model's own PF-ODE velocity dx/dt = cot θ_t · F(x, t, t); needs t > 0."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from cmcore.config import TrainingConfig
 from cmcore.model import FlowMap
-from cmcore.runtime import product_dtype, view_as_slices
+from cmcore.runtime import products_dtype, view_as_slices
 
 __all__ = ["BatchedMuon", "FlatOptimizer", "rate_factor"]
 
@@ -37,7 +37,7 @@ class BatchedMuon:
     def __init__(self, weights: Tensor, gradients: Tensor) -> None:
         self.weights, self.gradients = weights, gradients
         self.momentum = torch.zeros_like(weights)
-        self.dtype = product_dtype(weights.device)
+        self.dtype = products_dtype("auto", weights.device)
 
     @torch.no_grad()
     def step(self, rate: float) -> None:

@@ -22,7 +22,7 @@ from cmcore.flow import ExactFlow
 from cmcore.model import Ending, FlowMap, Status, TrainedModel
 from cmcore.objectives import Objective, Source, make_objective
 from cmcore.optimizer import FlatOptimizer, rate_factor
-from cmcore.runtime import choose_device, choose_threads, describe_device, tune
+from cmcore.runtime import choose_device, choose_threads, describe_device, products_dtype, tune
 from cmcore.streams import stream
 from cmcore.targets import Target
 
@@ -151,6 +151,7 @@ class _Run:
         self.objective: Objective = make_objective(config.objective, **config.objective_parameters)
         flow_map = FlowMap(target.dim, config.network, generator=stream(config.seed, "weights"))
         self.flow_map = flow_map.to(self.device)
+        self.flow_map.products = products_dtype(config.products, self.device)
         self.optimizer = FlatOptimizer(self.flow_map, config)
         self.step, self.steps = 0, config.steps
         self.earlier_seconds = 0.0

@@ -67,6 +67,7 @@ def test_the_fast_path_is_the_same_function_with_the_same_gradients(config):
     f = FlowMap(2, config, generator=stream(7, "weights")).double()
     x = torch.randn(40, 2, generator=stream(7, "x"), dtype=torch.float64)
     theta, gap = torch.rand(2, 40, 1, generator=stream(7, "angles"), dtype=torch.float64)
+    f.products = torch.float64
     answers, gradients = [], []
     for fast in (False, True):
         answer = f.direction(x, theta, gap, for_weights=fast)
@@ -75,6 +76,20 @@ def test_the_fast_path_is_the_same_function_with_the_same_gradients(config):
     torch.testing.assert_close(answers[0], answers[1])
     for plain, fast in zip(*gradients, strict=True):
         torch.testing.assert_close(plain, fast)
+
+
+def test_bfloat16_products_point_the_same_way(config):
+    """Rounded products change a gradient by noise, not by direction; outputs stay float32."""
+    f = FlowMap(2, config, generator=stream(8, "weights"))
+    x = torch.randn(512, 2, generator=stream(8, "x"))
+    theta, gap = torch.rand(2, 512, 1, generator=stream(8, "angles"))
+    gradients = []
+    for f.products in (torch.float32, torch.bfloat16):
+        answer = f.direction(x, theta, gap, for_weights=True)
+        assert answer.dtype == torch.float32
+        parts = torch.autograd.grad(answer.sin().sum(), list(f.parameters()))
+        gradients.append(torch.cat([part.reshape(-1) for part in parts]))
+    assert float(torch.cosine_similarity(*gradients, dim=0)) > 0.999
 
 
 def test_trigonometric_form_is_ddim_of_the_implied_data_prediction(config):

@@ -1,0 +1,78 @@
+"""Train the runs the lab ships with, and compute the curves shown beside them.
+
+    python assets/make_pretrained.py                      every run and its curves
+    python assets/make_pretrained.py eight_gaussians      one of them
+    python assets/make_pretrained.py --curves             only the curves, of the runs that are there
+
+Each run is determined by the config below and its seed, up to the rounding of the machine that trains it.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import cmcore as cm
+from cmcore.divergences import Direction
+from cmcore.experiments import baseline_curves
+from cmcore.store import write_atomically
+
+PRETRAINED = Path(__file__).parent / "pretrained"
+
+RUNS = {
+    "eight_gaussians": {"steps": 12_000},
+    "moons": {"steps": 8_000},
+    "two_spirals": {"steps": 12_000},
+    "checkerboard": {"steps": 12_000},
+}
+"""Gallery target → fields of its TrainingConfig; everything else is the default."""
+
+STEPS = [1, 2, 4, 8, 16]
+BASELINE_CALLS = [*STEPS, 32]
+DIRECTIONS: tuple[Direction, ...] = ("KL(model‖data)", "KL(data‖model)")
+SEED = 7
+RENOISE_DELTA = 0.02
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", default=list(RUNS), choices=[*RUNS, []], help="which runs")
+    parser.add_argument("--curves", action="store_true", help="keep the weights, measure again")
+    choices = parser.parse_args()
+    for name in choices.names:
+        folder = PRETRAINED / name
+        if not choices.curves:
+            model = cm.train(cm.make_target(name), seed=SEED, threads=1, on_event=_progress(name), **RUNS[name])
+            cm.save(model, folder, resumable=False)
+        measure(folder)
+
+
+def measure(folder: Path) -> None:
+    """Write curves.json: the model's KL against network calls, and the exact-score baselines beside it."""
+    model = cm.load(folder)
+    shared = {"seed": SEED, "horizon": model.horizon}
+    curves = {}
+    for direction in DIRECTIONS:
+        for sampler, delta in (("deterministic", model.delta), ("renoise", max(model.delta, RENOISE_DELTA))):
+            choices = {**shared, "delta": delta, "direction": direction}
+            curves[f"{sampler}, {direction}"] = cm.kl_versus_steps(
+                model, model.target, STEPS, sampler=sampler, **choices
+            )
+            for name, curve in baseline_curves(model.target, BASELINE_CALLS, **choices).items():
+                curves[f"{name}, δ = {delta:g}, {direction}"] = curve
+    for name, curve in curves.items():
+        print(f"{folder.name}, {name}:\n{curve.to_frame().iloc[:, :8].to_string(index=False)}\n", file=sys.stderr)
+    content = {name: json.loads(curve.to_json()) for name, curve in curves.items()}
+    write_atomically(folder / "curves.json", (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def _progress(name: str):  # noqa: ANN202
+    def show(event: cm.TrainingEvent) -> None:
+        if event.step % 500 == 0:
+            print(f"{name}: step {event.step} of {event.steps}, loss {event.loss:.5f}", file=sys.stderr)
+
+    return show
+
+
+if __name__ == "__main__":
+    main()
