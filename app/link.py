@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from app import state
-from app.runs import runs
+from app.runs import FIRST, runs
 from app.scene import STEPS
 from cmcore.grids import GRIDS
 
 __all__ = ["DEFAULTS", "linked_delta", "open_link", "write_link"]
 
 DEFAULTS: Mapping[str, Any] = {
-    "run": "eight_gaussians",
+    "run": FIRST,
     "steps": 4,
     "sampler": "deterministic",
     "grid": "uniform_angle",

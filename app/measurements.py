@@ -29,6 +29,8 @@ DIRECTIONS: tuple[Direction, ...] = ("KL(model‖data)", "KL(data‖model)")
 LANDINGS = 1 << 17
 """Landings behind an estimate of a renoised draw: a quarter of the estimator's default, since somebody is waiting."""
 SEED = 2
+LEASE = 8.0
+"""Seconds without a look after which measuring stops; a page that comes back starts it again where it was."""
 BASELINES = ("ddim", "heun")
 """Samplers that take steps with the exact score: nothing learned."""
 BASELINE_CALLS = (*STEPS, 32)
@@ -63,10 +65,11 @@ def measured(run: Run, config: SamplerConfig, direction: Direction) -> Measured:
     key = f"kl:{run.key}:{config.model_copy(update={'steps': 1}).key}:{direction}"
     known = state.kept("measured").get(key, known)
     job = state.job(key)
-    if job is None:
+    if job is None or job.status == "stopped":
         state.drop_jobs("kl:", unfinished=True)
         try:
-            job = measuring_workers().submit(lambda stop: _measure(run, config, direction, known, stop))
+            work = partial(_measure, run, config, direction, known)
+            job = measuring_workers().submit(work, lease=LEASE)
         except Busy as busy:
             return replace(known, problem=str(busy))
         state.keep_job(key, job)

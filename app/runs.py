@@ -15,6 +15,8 @@ from cmcore.targets import GALLERY
 
 __all__ = ["Run", "add_run", "runs"]
 
+FIRST = "eight_gaussians"
+"""The run that the lab opens on."""
 SHIPPED = Path(__file__).parents[1] / "assets" / "pretrained"
 
 
@@ -57,7 +59,8 @@ def add_run(name: str, label: str, model: cm.TrainedModel) -> Run:
 
 @st.cache_resource(show_spinner=False, max_entries=4)
 def _shipped(folder: str) -> Mapping[str, Run]:
-    return {path.parent.name: _load(path.parent) for path in sorted(Path(folder).glob("*/run.json"))}
+    folders = sorted((path.parent for path in Path(folder).glob("*/run.json")), key=lambda f: (f.name != FIRST, f.name))
+    return {folder.name: _load(folder) for folder in folders}
 
 
 def _load(folder: Path) -> Run:

@@ -1,5 +1,7 @@
 """Which run is on show."""
 
+from html import escape
+
 import streamlit as st
 
 from app import state
@@ -30,14 +32,20 @@ def run_controls() -> Run:
     network = f"{config.network.depth} × {config.network.width}"
     st.html(
         '<dl class="facts">'
-        f"<dt>{run.label}</dt><dd>d = {run.target.dim}</dd>"
+        f"<dt>{escape(run.label)}</dt><dd>d = {run.target.dim}</dd>"
         f"<dt>{config.objective.replace('_', ' ')}</dt><dd>{run.model.seconds:.0f} s</dd>"
         f"<dt>{network}, {run.model.steps:,} steps</dt><dd>seed {config.seed}</dd>"
-        "</dl>"
+        f"{_ended(run)}</dl>"
     )
     if st.button("Train another", type="primary", width="stretch"):
         st.switch_page(state.page("train"))
     return run
+
+
+def _ended(run: Run) -> str:
+    """How the training ended, where it did not simply finish."""
+    words = {"stopped": "stopped early", "diverged": "diverged; the last good weights"}.get(run.model.status)
+    return f"<dt>{words}</dt><dd></dd>" if words else ""
 
 
 @st.cache_data(max_entries=256, show_spinner=False)

@@ -68,7 +68,7 @@ def _gallery() -> Choice:
             persist_state="session",
         )
     toy = GALLERY[name]
-    st.html(f'<p class="choice"><b>{toy.label}</b> {toy.description}.</p>')
+    st.html(f'<p class="choice"><b>{escape(toy.label)}</b> {escape(toy.description)}.</p>')
     parameters = {}
     if toy.dims == "any":
         parameters["dim"] = st.slider("Dimension d", 2, 16, 3, key=f"dim:{name}", persist_state="session")

@@ -22,6 +22,8 @@ from cmcore.divergences.estimate import Direction
 
 __all__ = ["explore"]
 
+POLL = 0.8
+"""Seconds between looks at a measurement under way."""
 STAGE = "particles"
 """Key of the stage."""
 
@@ -44,8 +46,9 @@ def explore() -> None:
         with st.container(key="stage_area"):
             _stage(run, config, direction)
         with measures:
-            waiting = measured(run, config, direction).waiting != ""
-            st.fragment(_measures, run_every=0.8 if waiting else None)(run, config, direction)
+            known = measured(run, config, direction)
+            state.choose("on screen", _extent(known))
+            st.fragment(_measures, run_every=POLL if known.waiting else None)(run, config, direction)
     write_link(delta=config.delta, default_delta=default_delta(run, config.sampler))
 
 
@@ -98,10 +101,13 @@ def _measures(run: Run, config: SamplerConfig, direction: Direction) -> None:
     st.html(
         f'<p class="theory">{escape(sentence(run, config, known, initialisation(run.key, config.horizon, run)))}</p>'
     )
-    if not known.waiting and state.value("waiting"):
-        state.choose("waiting", False)
-        st.rerun()
-    state.choose("waiting", bool(known.waiting))
+    if _extent(known) != state.value("on screen"):
+        st.rerun()  # a new number belongs beside its small multiple too, and polling ends with the measuring
+
+
+def _extent(known: Measured) -> tuple[tuple[int, ...], bool]:
+    """How much is known: when this changes, the whole page has something new to show."""
+    return tuple(sorted(known.estimates)), bool(known.waiting)
 
 
 def _card(known: Measured, config: SamplerConfig, direction: Direction) -> None:

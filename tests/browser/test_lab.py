@@ -85,6 +85,15 @@ def test_reduced_motion_does_not_play(open_page):
     page.wait_for_function("window.particleStage.u === 0.5")
 
 
+def test_the_time_axis_holds_what_it_is_given(open_page):
+    page = open_page()
+    wait_for_stage(page)
+    page.get_by_role("slider", name="Time, from noise to data").fill("1000")
+    page.wait_for_timeout(300)
+    assert stage(page)["u"] == 1
+    assert not stage(page)["playing"]
+
+
 def test_a_link_opens_the_view_it_names(open_page):
     page = open_page("/?n=2&sampler=renoise")
     wait_for_stage(page, "window.particleStage.steps === 2")

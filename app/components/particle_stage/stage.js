@@ -78,6 +78,7 @@ function wake(stage) {
 }
 
 function tick(stage, now) {
+  if (!stage.playing && stage.goal === null) return; // paused since this frame was asked for
   const elapsed = stage.last ? Math.min(100, now - stage.last) : 0;
   stage.last = now;
   const rate = elapsed / (1000 * stage.message.seconds) * stage.speed;
