@@ -66,7 +66,7 @@ def measure(folder: Path) -> None:
     write_atomically(folder / "curves.json", (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
 
 
-def _progress(name: str):  # noqa: ANN202
+def _progress(name: str):
     def show(event: cm.TrainingEvent) -> None:
         if event.step % 500 == 0:
             print(f"{name}: step {event.step} of {event.steps}, loss {event.loss:.5f}", file=sys.stderr)

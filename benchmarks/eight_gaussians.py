@@ -13,7 +13,6 @@ import argparse
 import statistics
 from collections.abc import Sequence
 
-
 import cmcore as cm
 from cmcore.chain import make_chain
 from cmcore.divergences import Estimate
