@@ -211,17 +211,21 @@ def ddim_calls(measured: Measured, value: float) -> str:
 
 
 def calls_for(curve: Mapping[int, float], value: float) -> str:
-    """Where a falling curve reaches `value`, by straight lines on logarithmic axes: "≈ 25", "< 2", "> 32", or ""."""
+    """Where a falling curve reaches `value`, by straight lines on log–log axes: "≈ 25 calls", "> 32 calls", or ""."""
     points = sorted((calls, level) for calls, level in curve.items() if level > 0)
     if not points or value <= 0:
         return ""
     if value >= points[0][1]:
-        return f"≤ {points[0][0]} calls"
+        return f"≤ {_calls(points[0][0])}"
     for (left, above), (right, below) in pairwise(points):
         if below <= value <= above and above > below:
             share = math.log(above / value) / math.log(above / below)
-            return f"≈ {round(left * (right / left) ** share)} calls"
-    return f"> {points[-1][0]} calls"
+            return f"≈ {_calls(round(left * (right / left) ** share))}"
+    return f"> {_calls(points[-1][0])}"
+
+
+def _calls(n: int) -> str:
+    return "1 call" if n == 1 else f"{n} calls"
 
 
 def as_csv(measured: Measured) -> str:

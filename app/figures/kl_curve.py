@@ -172,6 +172,7 @@ def _framed(
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         showlegend=False,
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": theme.muted, "activecolor": theme.ink},
         font={"family": "Inter, 'Source Sans', sans-serif", "size": 11.5, "color": theme.ink},
         hoverlabel={"bgcolor": theme.paper, "font": {"color": theme.ink}, "bordercolor": theme.hairline},
     )

@@ -48,7 +48,7 @@ def test_the_bound_is_called_derived_here():
 def test_calls_for_the_same_kl():
     falling = {1: 1.0, 2: 0.25, 4: 1 / 16, 8: 1 / 64}
     assert calls_for(falling, 1 / 16) == "≈ 4 calls"
-    assert calls_for(falling, 0.5) == "≈ 1 calls"
-    assert calls_for(falling, 2.0) == "≤ 1 calls"
+    assert calls_for(falling, 0.5) == "≈ 1 call"
+    assert calls_for(falling, 2.0) == "≤ 1 call"
     assert calls_for(falling, 1e-5) == "> 8 calls"
     assert calls_for({}, 0.1) == ""
