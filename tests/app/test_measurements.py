@@ -1,0 +1,93 @@
+"""Shipped curves are used where they answer what is asked, and only there; measuring fills in the rest."""
+
+import json
+import threading
+
+import pytest
+
+import cmcore as cm
+from app import measurements
+from app.measurements import BASELINES, Measured, as_csv, lines
+from app.runs import Run, _load
+from app.scene import STEPS
+from cmcore.config import SamplerConfig
+from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA, Estimate
+from cmcore.experiments import KLPoint
+from tests.app.conftest import untrained
+
+
+def curve(sampler, direction, delta, *, renoise=0.5):
+    estimates = tuple(Estimate(1 / n, 0.9 / n, 1.1 / n, direction, delta, "closed_form", 100, 0.0) for n in STEPS)
+    config = {"grid": "uniform_angle", "horizon": 3.0, "delta": delta, "renoise": renoise, "n": None, "target": "t"}
+    return cm.Curve("steps", tuple(map(float, STEPS)), estimates, STEPS, sampler, config, 7)
+
+
+@pytest.fixture
+def run(tmp_path):
+    cm.save(untrained(), tmp_path / "eight_gaussians")
+    named = {
+        f"{sampler} {direction}": json.loads(curve(sampler, direction, 0.0).to_json())
+        for sampler in ("deterministic", *BASELINES)
+        for direction in (MODEL_DATA, DATA_MODEL)
+    }
+    named["renoised"] = json.loads(curve("renoise", DATA_MODEL, 0.02).to_json())
+    (tmp_path / "eight_gaussians" / "curves.json").write_text(json.dumps(named))
+    return _load(tmp_path / "eight_gaussians")
+
+
+def test_a_shipped_curve_answers_its_own_question(run):
+    known = measurements._precomputed(run, SamplerConfig(), MODEL_DATA)
+    assert {n: e.value for n, e in known.estimates.items()} == {n: 1 / n for n in STEPS}
+    assert all(e.direction == MODEL_DATA for e in known.estimates.values())
+    assert set(known.baselines) == set(BASELINES)
+    assert not measurements._missing(known, SamplerConfig(), MODEL_DATA)
+
+
+@pytest.mark.parametrize(
+    ("config", "direction"),
+    [
+        (SamplerConfig(delta=0.02), MODEL_DATA),
+        (SamplerConfig(grid="karras"), MODEL_DATA),
+        (SamplerConfig(horizon=4.0), MODEL_DATA),
+        (SamplerConfig(sampler="renoise", delta=0.02, renoise=0.9), DATA_MODEL),
+        (SamplerConfig(sampler="renoise", delta=0.02), MODEL_DATA),
+    ],
+)
+def test_and_no_other(run, config, direction):
+    known = measurements._precomputed(run, config, direction)
+    assert not known.estimates
+    assert measurements._missing(known, config, direction)
+
+
+def test_measuring_starts_with_the_n_on_screen_and_skips_what_is_known(monkeypatch):
+    asked = []
+
+    def kl_points(source, target, steps, **choices):
+        asked.append((choices["sampler"], *steps))
+        for n in steps:
+            estimate = Estimate(1.0, 0.9, 1.1, choices["direction"], choices["delta"], "closed_form", 1, 0.0)
+            yield KLPoint(n, n, cm.make_grid("uniform_angle", n, horizon=3.0, delta=0.0), estimate)
+
+    monkeypatch.setattr(measurements, "kl_points", kl_points)
+    known = Measured(estimates={1: curve("deterministic", MODEL_DATA, 0.0).estimates[0]})
+    run = Run("k", "l", untrained())
+    told = list(measurements._measure(run, SamplerConfig(steps=8), MODEL_DATA, known, threading.Event()))
+    assert asked[:4] == [("deterministic", n) for n in (8, 2, 4, 16)]
+    assert {name for name, _ in asked[4:]} == set(BASELINES)
+    assert told[0].waiting == "Measuring N = 8."
+    assert told[-1].waiting == ""
+    assert set(told[-1].estimates) == set(STEPS)
+
+
+def test_measuring_stops_when_told():
+    stop = threading.Event()
+    stop.set()
+    assert not list(measurements._measure(Run("k", "l", untrained()), SamplerConfig(), MODEL_DATA, Measured(), stop))
+
+
+def test_the_chart_and_the_table_hold_every_curve(run):
+    known = measurements._precomputed(run, SamplerConfig(), MODEL_DATA)
+    assert [line.role for line in lines(known)] == ["model", "baseline", "baseline"]
+    table = as_csv(known).splitlines()
+    assert table[0].startswith("curve,network_calls,value,low,high,direction")
+    assert len(table) == 1 + 3 * len(STEPS)
