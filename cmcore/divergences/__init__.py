@@ -102,3 +102,6 @@ def _unknown(chain: Chain, direction: Direction, why: str) -> Estimate:
     """No number, and one sentence that says why."""
     nan, inf = float("nan"), float("inf")
     return Estimate(nan, 0.0, inf, direction, chain.delta, estimator="none", n=0, floor=inf, trusted=False, note=why)
+
+
+ESTIMATORS.register("none")(Estimator("none", "No estimator here knows the law of this sampler."))

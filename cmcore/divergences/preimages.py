@@ -15,7 +15,7 @@ import shapely
 import torch
 from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from scipy.special import ndtri
 from torch import Tensor
 
@@ -286,7 +286,7 @@ def _boxes(corners: Float[Tensor, "triangles 3 2"], margin: Float[Tensor, " tria
     """
     low, high = corners.amin(1), corners.amax(1)
     extra = margin[:, None] * (high - low)
-    return shapely.linestrings(torch.stack([low - extra, high + extra], dim=1).numpy())
+    return np.asarray(shapely.linestrings(torch.stack([low - extra, high + extra], dim=1).numpy()))
 
 
 # ---- candidates in any dimension ------------------------------------------------------------------------------------
@@ -302,7 +302,7 @@ class NoiseCloud:
     def __init__(self, noise: Float[Tensor, "m d"], images: Float[Tensor, "m d"], *, neighbours: int = 8) -> None:
         self.noise = noise
         self.neighbours = min(neighbours, len(noise))
-        self.tree = cKDTree(images.numpy())
+        self.tree = KDTree(images.numpy())
 
     def nearest(self, points: Float[Tensor, "n d"]) -> Int[Tensor, "n k"]:
         """Which images are nearest to each point."""

@@ -32,7 +32,7 @@ def kl_product(f: JumpMap, target: Target, chain: Chain, *, direction: Direction
     """The KL as a sum over the factors, or None where the target is no product or f mixes its coordinates.
 
     Whether f moves each coordinate by itself, and equal factors equally, is seen by probing: f at random points
-    against f with every other coordinate set to zero.
+    against f with the other coordinates changed.
     """
     if not isinstance(target, Product) or isinstance(f, torch.nn.Module):
         return None
@@ -40,19 +40,25 @@ def kl_product(f: JumpMap, target: Target, chain: Chain, *, direction: Direction
         return None
     parts = []
     for factor, columns in target.columns():
-        one = kl_1d(_along(f, target, columns.start), factor, chain, direction=direction)
+        one = kl_1d(_along(f, target, columns), factor, chain, direction=direction)
         parts.append((columns.stop - columns.start, one))
     total = {name: sum(c * getattr(one, name) for c, one in parts) for name in ("value", "low", "high", "floor")}
     worst = next((one for _, one in parts if not one.trusted), parts[0][1])
     return replace(worst, **total, estimator="product", diagnostics={})
 
 
-def _along(f: JumpMap, target: Product, column: int) -> JumpMap:
-    """f along one coordinate of the factored space, the others held at zero."""
+def _along(f: JumpMap, target: Product, columns: slice) -> JumpMap:
+    """f along any one of the coordinates that share a factor, in the factored space.
+
+    Since they do not mix, as many points are moved at once as there are such coordinates.
+    """
+    count = columns.stop - columns.start
 
     def along(x: Tensor, t: Time, s: Time) -> Tensor:
-        y = torch.nn.functional.pad(x, (column, target.dim - column - 1))
-        return target.unrotate(f(target.rotate(y), t, s))[:, column : column + 1]
+        rows = torch.nn.functional.pad(x, (0, 0, 0, -len(x) % count)).reshape(-1, count)
+        y = torch.nn.functional.pad(rows, (columns.start, target.dim - columns.stop))
+        moved = target.unrotate(f(target.rotate(y), t, s))[:, columns]
+        return moved.reshape(-1, 1)[: len(x)]
 
     return along
 
@@ -63,7 +69,7 @@ def _separates(f: JumpMap, target: Product, jump: Jump) -> bool:
     image = target.unrotate(land(f, target.rotate(probes), jump))
     tolerance = _CLOSE * (1 + float(image.abs().max()))
     for _, columns in target.columns():
-        along = _along(f, target, columns.start)
+        along = _along(f, target, columns)
         for column in {columns.start, (columns.start + columns.stop) // 2, columns.stop - 1}:
             alone = land(along, probes[:, column : column + 1], jump)[:, 0]
             if float((alone - image[:, column]).abs().max()) > tolerance:

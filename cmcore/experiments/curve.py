@@ -66,7 +66,7 @@ class Curve:
             raw = json.loads(text)
             estimates = tuple(_estimate(one) for one in raw.pop("estimates"))
             band = tuple((float(low), float(high)) for low, high in raw.pop("band"))
-            values, calls = tuple(raw.pop("values")), tuple(raw.pop("calls"))
+            values, calls = tuple(map(float, raw.pop("values"))), tuple(raw.pop("calls"))
             return cls(values=values, estimates=estimates, calls=calls, band=band, **raw)
         except (KeyError, TypeError, AttributeError) as broken:
             raise ValueError(f"This is not a curve saved by this project: {broken}.") from None

@@ -1,0 +1,139 @@
+"""Laws of every estimate: it names itself, its interval holds it, seeds fix it, and doubt is said in words."""
+
+import math
+
+import pytest
+import torch
+
+from cmcore.chain import make_chain
+from cmcore.config import NetworkConfig
+from cmcore.divergences import DATA_MODEL, ESTIMATORS, MODEL_DATA, kl, kl_convolution_grid, off_mode_mass
+from cmcore.divergences.noise import weighted_noise
+from cmcore.divergences.off_mode import density_level
+from cmcore.divergences.push_forward import push_forward, with_jacobian
+from cmcore.grids import make_grid
+from cmcore.model import FlowMap
+from cmcore.samplers import ddim
+from cmcore.streams import stream
+from cmcore.targets import GaussianMixture, NoDensity, Product, make_target
+
+TARGET = make_target("eight_gaussians")
+PAIR = GaussianMixture([0.3, 0.7], [[-1.0], [1.0]], 0.1)
+GRID = make_grid("uniform_angle", 2, horizon=3.0, delta=0.1)
+
+
+def network(dim=2, **device):
+    return FlowMap(dim, NetworkConfig(width=16, depth=2), generator=torch.Generator().manual_seed(0)).to(**device)
+
+
+CASES = {
+    "network, plane": (network(), TARGET, {}),
+    "network, plane, renoised": (network(), TARGET, {"sampler": "renoise", "n": 1 << 14}),
+    "network, line": (network(1), PAIR, {}),
+    "network, line, renoised": (network(1), PAIR, {"sampler": "renoise"}),
+    "network, space": (network(3), Product([(PAIR, 3)]), {"n": 2000}),
+    "network, space, renoised": (network(3), Product([(PAIR, 3)]), {"n": 2000, "sampler": "renoise"}),
+    "DDIM, gaussian": (ddim(PAIR.score), GaussianMixture([1.0], [[0.0]], 0.5), {}),
+    "DDIM, product": (ddim(Product([(PAIR, 3)]).score), Product([(PAIR, 3)]), {}),
+    "noiseless end": (network(), TARGET, {"sampler": "renoise", "noiseless_end": True}),
+}
+
+
+@pytest.mark.parametrize("direction", [MODEL_DATA, DATA_MODEL])
+@pytest.mark.parametrize("case", CASES)
+def test_every_estimate_is_whole(case, direction):
+    f, target, choices = CASES[case]
+    first, again = (kl(f, target, GRID, seed=1, direction=direction, **choices) for _ in range(2))
+    assert repr(first) == repr(again)
+    assert first.estimator in ESTIMATORS
+    assert first.direction == direction
+    assert first.delta == GRID.delta
+    assert first.floor >= 0
+    assert first.trusted or first.note
+    if first.trusted:
+        assert math.isfinite(first.value)
+        assert first.low <= first.value <= first.high
+    assert not first.note or first.note.endswith(".")
+
+
+def test_every_estimator_says_what_it_is():
+    for estimator in ESTIMATORS.values():
+        assert estimator.label
+        assert estimator.description.endswith(".")
+
+
+def test_no_density_no_number():
+    atoms = GaussianMixture([0.5, 0.5], [[-1.0], [1.0]], 0.0)
+    with pytest.raises(NoDensity, match="δ > 0"):
+        kl(lambda x, t, s: x, atoms, make_grid("uniform_angle", 2, horizon=3.0, delta=0.0), seed=0)
+
+
+def test_data_beyond_the_support_is_infinitely_far():
+    """A box has density 0 outside; a Gaussian model leaves it."""
+    box = make_target("checkerboard")
+    estimate = kl(network(), box, make_grid("uniform_angle", 1, horizon=3.0, delta=0.0), seed=0, direction=MODEL_DATA)
+    assert estimate.value == math.inf
+    assert not estimate.trusted
+    assert estimate.note
+
+
+def test_noise_too_fine_for_the_grid_is_refused():
+    chain = make_chain(make_grid("uniform_angle", 2, horizon=3.0, delta=1e-5), sampler="renoise")
+    with pytest.raises(ValueError, match="larger δ"):
+        kl_convolution_grid(network(), TARGET, chain, seed=0)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 5])
+def test_weighted_noise_is_standard_normal(dim):
+    noise, weight = weighted_noise(20_000, dim, seed=0)
+    x, w = noise.flatten(0, 1), weight.flatten()
+    assert float(w.mean()) == pytest.approx(1, abs=0.01)
+    assert torch.allclose((w[:, None] * x).mean(0), torch.zeros(dim, dtype=x.dtype), atol=0.03)
+    assert torch.allclose((w[:, None] * x).T @ x / len(x), torch.eye(dim, dtype=x.dtype), atol=0.05)
+    assert float((w * x[:, 0] ** 4).mean()) == pytest.approx(3, abs=0.25)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 4])
+def test_jacobians_are_those_of_autograd(dim):
+    f = network(dim, dtype=torch.float64)
+    x = torch.randn(5, dim, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    y, jacobian = with_jacobian(f, x, 1.0, 0.4)
+    torch.testing.assert_close(y, f(x, 1.0, 0.4).detach())
+    for i in range(5):
+        expected = torch.autograd.functional.jacobian(lambda u: f(u[None], 1.0, 0.4)[0], x[i])
+        torch.testing.assert_close(jacobian[i], expected)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_log_volumes_add_up_along_the_chain(dim):
+    """For linear jumps the density is that of a Gaussian."""
+    matrix = torch.eye(dim, dtype=torch.float64) * 0.5 + 0.1
+    noise = torch.randn(7, dim, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    branch = push_forward(lambda x, t, s: x @ matrix.T, noise, GRID)
+    whole = matrix @ matrix
+    law = torch.distributions.MultivariateNormal(torch.zeros(dim, dtype=torch.float64), whole @ whole.T)
+    torch.testing.assert_close(branch.log_density, law.log_prob(branch.points))
+
+
+def test_off_mode_mass_of_the_truth_is_its_floor():
+    for delta in (0.0, 0.05):
+        level, floor = density_level(TARGET, delta)
+        assert floor == pytest.approx(math.exp(-8), rel=0.5)
+        exact = TARGET.sample(100_000, t=delta, generator=stream(1, "exact"))
+        assert off_mode_mass(TARGET, TARGET.log_prob(exact, delta), delta=delta) == pytest.approx(floor, abs=3e-4)
+        outside = TARGET.log_prob(torch.zeros(10, 2, dtype=torch.float64), delta)
+        assert off_mode_mass(TARGET, outside, delta=delta) == 1
+        assert level < 0
+
+
+def test_the_four_sd_disc_is_the_region_of_one_gaussian():
+    gaussian = GaussianMixture([1.0], [[0.0, 0.0]], 1.0)
+    level, _ = density_level(gaussian, 0.0)
+    assert level == pytest.approx(-math.log(2 * math.pi) - 8, abs=0.3)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("sampler", ["deterministic", "renoise"])
+def test_a_map_on_the_gpu_gets_the_same_estimate(sampler):
+    here, there = (kl(f, TARGET, GRID, sampler=sampler, seed=0, n=1 << 14) for f in (network(), network().cuda()))
+    assert there.value == pytest.approx(here.value, rel=1e-3, abs=1e-4)

@@ -1,0 +1,280 @@
+"""Every estimator of KL against truths known another way: closed forms, quadrature, folds, dropped modes."""
+
+import math
+
+import pytest
+import torch
+
+from cmcore.chain import make_chain
+from cmcore.divergences import (
+    DATA_MODEL,
+    MODEL_DATA,
+    gaussian_kl,
+    kl,
+    kl_1d,
+    kl_change_of_variables,
+    kl_convolution_grid,
+    kl_sandwich,
+    kl_to_noised,
+)
+from cmcore.flow import ExactFlow
+from cmcore.grids import make_grid
+from cmcore.samplers import ddim, heun
+from cmcore.targets import GaussianMixture, Product, make_target
+
+DIRECTIONS = (MODEL_DATA, DATA_MODEL)
+ONE = make_grid("uniform_angle", 1, horizon=3.0, delta=0.0)
+TILTED = GaussianMixture([1.0], [[0.5, -1.0]], torch.tensor([[[0.5, 0.2], [0.2, 0.3]]], dtype=torch.float64))
+PAIR = GaussianMixture([0.3, 0.7], [[-1.0], [1.0]], 0.1)
+
+
+def standard(dim):
+    return GaussianMixture([1.0], [[0.0] * dim], 1.0)
+
+
+def covers(estimate, truth, slack=1.5):
+    """Whether the truth lies within one and a half of the 95 % interval: a fair estimate fails once in 300."""
+    below, above = estimate.value - estimate.low, estimate.high - estimate.value
+    return estimate.trusted and estimate.value - slack * below <= truth <= estimate.value + slack * above
+
+
+# ---- Gaussians: everything in closed form ---------------------------------------------------------------------------
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("steps", [4, 16])
+def test_change_of_variables_against_the_closed_form(steps, direction):
+    grid = make_grid("uniform_angle", steps, horizon=3.0, delta=0.02)
+    truth = kl(ddim(TILTED.score), TILTED, grid, seed=0, direction=direction)
+    assert truth.estimator == "gaussian"
+    estimate = kl_change_of_variables(ddim(TILTED.score), TILTED, grid, seed=0, direction=direction)
+    assert covers(estimate, truth.value)
+    assert estimate.high - estimate.low < truth.value / 20
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_convolution_grid_against_the_closed_form(direction):
+    grid = make_grid("uniform_angle", 4, horizon=3.0, delta=0.05)
+    truth = kl(heun(TILTED.score), TILTED, grid, sampler="renoise", seed=0, direction=direction)
+    assert truth.estimator == "gaussian"
+    chain = make_chain(grid, sampler="renoise")
+    estimate = kl_convolution_grid(heun(TILTED.score), TILTED, chain, seed=0, n=1 << 17, direction=direction)
+    assert covers(estimate, truth.value)
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("sampler", ["deterministic", "renoise"])
+def test_one_dimension_against_the_closed_form(sampler, direction):
+    gaussian = GaussianMixture([1.0], [[0.7]], 0.3)
+    grid = make_grid("uniform_angle", 3, horizon=3.0, delta=0.05)
+    truth = kl(ddim(gaussian.score), gaussian, grid, sampler=sampler, seed=0, direction=direction)
+    estimate = kl_1d(ddim(gaussian.score), gaussian, make_chain(grid, sampler=sampler), direction=direction)
+    assert estimate.value == pytest.approx(truth.value, rel=2e-3)
+    assert covers(estimate, truth.value)
+
+
+@pytest.mark.parametrize("dim", [3, 8])
+def test_the_sandwich_holds_the_closed_form(dim):
+    gaussian = GaussianMixture([1.0], [[0.3] * dim], 0.5)
+    grid = make_grid("uniform_angle", 1, horizon=3.0, delta=0.3)
+    truth = kl(ddim(gaussian.score), gaussian, grid, sampler="renoise", renoise=1.0, seed=0, direction=MODEL_DATA)
+    chain = make_chain(grid, sampler="renoise", renoise=1.0)
+    estimate = kl_sandwich(ddim(gaussian.score), gaussian, chain, seed=0, n=10_000)
+    assert estimate.low <= truth.value <= estimate.high
+
+
+def test_the_direction_is_the_one_named():
+    """KL(N(0, 1)‖N(0, ¼)) and back differ; a scaled map onto a unit Gaussian pins which is which."""
+    expected = {MODEL_DATA: (0.25 - 1 - math.log(0.25)) / 2, DATA_MODEL: (4 - 1 - math.log(4)) / 2}
+    for direction, truth in expected.items():
+        assert kl(lambda x, t, s: x / 2, standard(1), ONE, seed=0, direction=direction).value == pytest.approx(truth)
+        for dim in (2, 3):
+            found = kl_change_of_variables(
+                lambda x, t, s: x * torch.tensor([0.5] + [1.0] * (x.shape[1] - 1)).to(x),
+                standard(dim), ONE, seed=0, direction=direction,
+            )  # fmt: skip
+            assert covers(found, truth)
+    zero, one = torch.zeros(1, dtype=torch.float64), torch.ones(1, 1, dtype=torch.float64)
+    assert gaussian_kl(zero, one / 4, zero, one) == pytest.approx(expected[MODEL_DATA])
+
+
+# ---- the exact map has no error -------------------------------------------------------------------------------------
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("sampler", ["deterministic", "renoise"])
+def test_the_exact_map_has_nothing_but_its_start(sampler, direction):
+    """From T = 7 the start contributes e^{-14}; what an estimator shows is its own error."""
+    grid = make_grid("uniform_angle", 3, horizon=7.0, delta=0.02)
+    estimate = kl(ExactFlow(PAIR), PAIR, grid, sampler=sampler, seed=0, direction=direction)
+    assert abs(estimate.value) <= 2e-6 + estimate.high - estimate.value
+    assert estimate.estimator == "quadrature_1d"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_the_exact_map_renoised_keeps_the_eight_gaussians(direction):
+    target = make_target("eight_gaussians")
+    grid = make_grid("uniform_angle", 2, horizon=5.0, delta=0.05)
+    estimate = kl(ExactFlow(target), target, grid, sampler="renoise", seed=0, n=1 << 13, direction=direction)
+    assert abs(estimate.value) <= estimate.high - estimate.value
+    assert estimate.high - estimate.value < 5e-3
+
+
+def test_one_exact_jump_is_as_good_as_many():
+    """Without renoising the KL is that of the start, whatever the grid; it falls like e^{-2T} for a mean ≠ 0."""
+    flow = ExactFlow(PAIR)
+    grids = [make_grid("uniform_angle", steps, horizon=3.0, delta=0.02) for steps in (1, 2)]
+    one, two = (kl(flow, PAIR, grid, seed=0).value for grid in grids)
+    assert one == pytest.approx(two, rel=1e-5)
+    later = kl(flow, PAIR, make_grid("uniform_angle", 1, horizon=4.0, delta=0.02), seed=0).value
+    assert math.log(one / later) == pytest.approx(2, abs=0.05)
+
+
+# ---- folds ----------------------------------------------------------------------------------------------------------
+FOLDS = {0.3: 0.3499344962, 0.4: 0.896911, 0.8: 0.706686}
+"""KL(q‖N(0, 1)) of z + ε sin 3z, by tanh-sinh quadrature between the folds and their images (no fold at ε = 0.3)."""
+
+
+def folding(amount):
+    def f(x, t, s):
+        return torch.cat([x[:, :1] + amount * torch.sin(3 * x[:, :1]), x[:, 1:]], dim=1)
+
+    return f
+
+
+@pytest.mark.parametrize("amount", FOLDS)
+def test_folds_in_one_dimension(amount):
+    estimate = kl(folding(amount), standard(1), ONE, seed=0)
+    assert estimate.value == pytest.approx(FOLDS[amount], rel=3e-3)
+    assert covers(estimate, FOLDS[amount]) or abs(estimate.value - FOLDS[amount]) < 1e-8
+
+
+@pytest.mark.parametrize("amount", [0.4, 0.8])
+def test_folds_in_the_plane_are_summed_over_all_preimages(amount):
+    estimate = kl(folding(amount), standard(2), ONE, seed=0)
+    assert estimate.estimator == "preimages"
+    assert covers(estimate, FOLDS[amount])
+    assert abs(estimate.value - FOLDS[amount]) < 0.015
+    assert estimate.diagnostics["k1"] < FOLDS[amount] - 0.3  # one branch alone is far too low
+    assert estimate.diagnostics["fold_share"] > 0.1
+    assert abs(estimate.diagnostics["mean_ratio"] - 1) < 0.02
+
+
+@pytest.mark.parametrize("amount", [0.4, 0.8])
+def test_folds_elsewhere_are_bracketed(amount):
+    estimate = kl(folding(amount), standard(3), ONE, seed=0)
+    assert estimate.estimator == "bracket"
+    assert estimate.low <= FOLDS[amount] <= estimate.high
+
+
+@pytest.mark.parametrize("amount", [0.4, 0.8])
+def test_folds_in_the_other_direction(amount):
+    truth = kl(folding(amount), standard(1), ONE, seed=0, direction=DATA_MODEL)
+    estimate = kl(folding(amount), standard(2), ONE, seed=0, direction=DATA_MODEL)
+    assert estimate.estimator == "inversion"
+    assert estimate.diagnostics["uncovered_share"] == 0
+    assert covers(estimate, truth.value)
+
+
+def test_a_map_that_covers_half_the_data_is_told():
+    """|z|: KL(q‖p) = log 2 although the mean ratio is 1; no noise leads to the other half."""
+
+    def halved(x, t, s):
+        return torch.cat([x[:, :1].abs(), x[:, 1:]], dim=1)
+
+    reverse = kl(halved, standard(2), ONE, seed=0)
+    assert covers(reverse, math.log(2))
+    forward = kl(halved, standard(2), ONE, seed=0, direction=DATA_MODEL)
+    assert not forward.trusted
+    assert forward.high == math.inf
+    assert forward.diagnostics["uncovered_share"] == pytest.approx(0.5, abs=0.05)
+    line = kl(halved, standard(1), ONE, seed=0, direction=DATA_MODEL)
+    assert not line.trusted
+    assert line.value == math.inf
+
+
+# ---- dropped modes --------------------------------------------------------------------------------------------------
+def test_a_dropped_mode_is_not_hidden_by_the_control_variate():
+    """q misses a far mode of weight 3 %: KL(q‖p) = −log 0.97, while the low-variance form would say almost nothing."""
+    target = GaussianMixture([0.97, 0.03], [[0.0, 0.0], [30.0, 0.0]], 1.0)
+    estimate = kl(lambda x, t, s: x, target, ONE, seed=0)
+    assert estimate.value == pytest.approx(-math.log(0.97), abs=1e-6)
+    assert estimate.diagnostics["mean_ratio"] == pytest.approx(0.97, abs=1e-3)
+    forward = kl(lambda x, t, s: x, target, ONE, seed=0, direction=DATA_MODEL)
+    truth = 0.97 * math.log(0.97) + 0.03 * (math.log(0.03) + 450)
+    assert not forward.trusted or covers(forward, truth)
+
+
+def test_a_dropped_mode_on_the_grid():
+    target = GaussianMixture([0.9, 0.1], [[-2.0, 0.0], [2.0, 0.0]], 0.01)
+    left = GaussianMixture([1.0], [[-2.0, 0.0]], 0.01)
+    grid = make_grid("uniform_angle", 1, horizon=6.0, delta=0.05)
+    chain = make_chain(grid, sampler="renoise")
+    reverse = kl_convolution_grid(ExactFlow(left), target, chain, seed=0, n=1 << 16, direction=MODEL_DATA)
+    assert covers(reverse, -math.log(0.9))
+    forward = kl_convolution_grid(ExactFlow(left), target, chain, seed=0, n=1 << 16, direction=DATA_MODEL)
+    assert forward.diagnostics["uncovered_share"] == pytest.approx(0.1, abs=0.01)
+    assert not forward.trusted
+    assert forward.value > 3
+
+
+# ---- mixtures -------------------------------------------------------------------------------------------------------
+def wobbly(flow, amount):
+    """The exact map of a product, disturbed coordinate by coordinate."""
+    return lambda x, t, s: flow(x, t, s) + amount * torch.sin(4 * x + t)
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_the_convolution_grid_against_quadrature(direction):
+    product = Product([PAIR, PAIR])
+    chain = make_chain(make_grid("uniform_angle", 2, horizon=4.0, delta=0.05), sampler="renoise")
+    one = kl_1d(wobbly(ExactFlow(PAIR), 0.05), PAIR, chain, direction=direction)
+    f = wobbly(ExactFlow(product), 0.05)
+    estimate = kl_convolution_grid(f, product, chain, seed=0, n=1 << 16, direction=direction)
+    assert covers(estimate, 2 * one.value)
+    assert estimate.high - estimate.low < one.value
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("sampler", ["deterministic", "renoise"])
+def test_products_add_up(sampler, direction):
+    grid = make_grid("uniform_angle", 2, horizon=4.0, delta=0.05)
+    product = Product([(PAIR, 50)])
+    one = kl(ExactFlow(PAIR), PAIR, grid, sampler=sampler, seed=0, direction=direction)
+    many = kl(ExactFlow(product), product, grid, sampler=sampler, seed=0, direction=direction)
+    assert many.estimator == "product"
+    assert many.value == pytest.approx(50 * one.value, rel=1e-9)
+
+
+def test_exact_score_ddim_on_the_eight_gaussians():
+    """The published table of the design: 48, 8.1, 1.35, .30, .064 nats with 1, 2, 4, 8, 16 calls, δ = 0.005, T = 3."""
+    target = make_target("eight_gaussians")
+    for steps, truth in zip((1, 2, 4, 8, 16), (48.2, 8.1, 1.35, 0.298, 0.064), strict=True):
+        grid = make_grid("uniform_angle", steps, horizon=3.0, delta=0.005)
+        estimate = kl(ddim(target.score), target, grid, seed=0)
+        assert estimate.trusted
+        assert estimate.value == pytest.approx(truth, rel=0.1)
+
+
+def test_what_stopping_early_costs():
+    """A far-apart mixture is locally Gaussian: KL(p₀‖p_δ) is that between its components."""
+    target = make_target("eight_gaussians")
+    for delta in (0.005, 0.02):
+        identity = torch.eye(2, dtype=torch.float64)
+        variance = math.exp(-2 * delta) * 0.15**2 - math.expm1(-2 * delta)
+        shift = torch.tensor([2 * (1 - math.exp(-delta)), 0.0], dtype=torch.float64)
+        truth = gaussian_kl(shift, 0.15**2 * identity, torch.zeros(2, dtype=torch.float64), variance * identity)
+        assert covers(kl_to_noised(target, delta, seed=0), truth)
+    assert kl_to_noised(target, 0.0, seed=0).value == 0
+    atoms = GaussianMixture([0.5, 0.5], [[-1.0], [1.0]], 0.0)
+    assert kl_to_noised(atoms, 0.1, seed=0).value == math.inf
+
+
+# ---- intervals mean what they say -----------------------------------------------------------------------------------
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [0.01, 0.05, 0.2])
+def test_intervals_cover(size):
+    """Nominal 95 % intervals cover a truth by quadrature in at least 85 % of 40 repeats, in the plane and beyond."""
+    f = wobbly(lambda x, t, s: x, size)
+    truth = kl(f, standard(1), ONE, seed=0).value
+    for dim in (2, 3):
+        estimates = [kl_change_of_variables(f, standard(dim), ONE, seed=seed, n=4096) for seed in range(40)]
+        hits = sum(e.low <= dim * truth <= e.high for e in estimates)
+        assert hits >= 34, (dim, hits)
