@@ -11,7 +11,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -32,6 +32,8 @@ REPORT = 50
 """Steps between events, and between checks that the run is sound."""
 BLOCK = 64
 """Steps whose batches are drawn together. Each block has its own random stream, so resuming needs only the step."""
+PREPARATION = 0.25
+"""Share of a budget in seconds that may go into what is made once, before the first step."""
 CHECKED = 256
 """Fixed points on which the quality number is measured."""
 EXPLODED = 1e4
@@ -112,6 +114,8 @@ def train(
 
 def training(target: Target, config: TrainingConfig, *, resume: TrainedModel | None = None) -> Iterator[TrainingEvent]:
     """Train, yielding events; stop by no longer iterating. `resume` continues a stopped run exactly where it was."""
+    if resume is not None and config.steps is None:
+        config = resume.config  # the budget was turned into steps, and what else it decided, by the run that goes on
     config = _resolved(config, target)
     started = time.perf_counter()
     tune()
@@ -169,21 +173,28 @@ class _Run:
         self.optimizer.load(resume.resume_state)
         self.step, self.earlier_seconds = resume.steps, resume.seconds
         self.history = list(resume.history)
-        self.steps = self.steps or resume.config.steps
 
     # ---- life of a run ------------------------------------------------------------------------------------------
     def prepare(self) -> None:
         """Everything made once: what the objective needs, the points of the quality number, the threads."""
         config = self.config
         delta = config.delta or 0.0
-        source = Source(self.target, config.horizon, delta, self.device, stream(config.seed, "objective"))
-        self.prepared = self.objective.prepare(source)
+        if self.steps is None:
+            self.objective = self.objective.within(self._source("trial"), PREPARATION * (config.seconds or 0.0))
+            # A run is repeated from its config: what the budget decided belongs there.
+            parameters = asdict(self.objective)
+            config = self.config = config.model_copy(update={"objective_parameters": parameters})
+        self.prepared = self.objective.prepare(self._source("objective"))
         noise = torch.randn(CHECKED, self.target.dim, generator=stream(config.seed, "quality"), dtype=torch.float64)
         exact = ExactFlow(self.target, tolerance=1e-6)(noise, config.horizon, delta)
         self.noise, self.exact = noise.to(self.device, torch.float32), exact.to(self.device, torch.float32)
         self._choose_threads()
         self.batches = self._stream_of_batches()
         self.marks = [(self.step, time.perf_counter())]
+
+    def _source(self, purpose: str) -> Source:
+        config = self.config
+        return Source(self.target, config.horizon, config.delta or 0.0, self.device, stream(config.seed, purpose))
 
     def _choose_threads(self) -> None:
         if self.device.type != "cpu":

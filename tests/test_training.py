@@ -75,9 +75,11 @@ def test_events_are_frozen_and_count_up(target):
 
 
 def test_a_budget_in_seconds_becomes_steps_and_the_steps_reproduce_it(target):
-    by_time = cm.train(target, seconds=1.5, **SMALL)
+    choices = {**SMALL, "objective_parameters": {"levels": 17}}
+    by_time = cm.train(target, seconds=3.0, **choices)
     assert by_time.steps == by_time.config.steps
-    by_steps = cm.train(target, steps=by_time.steps, **SMALL)
+    by_steps = last(cm.training(target, by_time.config)).model()
+    assert by_steps.config == by_time.config
     assert torch.equal(weights(by_time), weights(by_steps))
 
 

@@ -54,6 +54,11 @@ class Objective(ABC, Generic[Batch]):
     def prepare(self, source: Source) -> Any:
         """Whatever training needs that is made once: a pool of trajectories, a teacher, samples."""
 
+    def within(self, source: Source, seconds: float) -> "Objective":
+        """This objective, its preparation cut to fit a budget; what was cut is in its fields, so it can be repeated."""
+        del source, seconds
+        return self
+
     @abstractmethod
     def batches(self, prepared: Any, count: int, size: int, *, generator: torch.Generator) -> Iterator[Batch]:
         """`count` batches of `size` training pairs, all random choices drawn from the generator."""

@@ -4,8 +4,9 @@ Where the target's density is known, so is its probability-flow ODE. A pool of n
 any two states (x_t, x_s) of one trajectory are then a noise-free training pair, for every pair of times.
 """
 
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -17,6 +18,9 @@ from cmcore.model import FlowMap
 from cmcore.objectives.base import OBJECTIVES, Need, Objective, Source
 
 __all__ = ["TrajectoryPairs", "TrajectoryRegression"]
+
+TRIALS = (128, 1152)
+"""Trajectories followed to learn what one costs."""
 
 
 class TrajectoryPairs(NamedTuple):
@@ -74,10 +78,24 @@ class TrajectoryRegression(Objective[TrajectoryPairs]):
         if not 2 <= self.levels <= 4096 or not 1 <= (self.trajectories or 1) <= 10_000_000:
             raise ValueError("A pool has 2 to 4,096 levels and 1 to 10,000,000 trajectories.")
 
+    def within(self, source: Source, seconds: float) -> "TrajectoryRegression":
+        """As many trajectories, up to the default, as a trial says can be followed in the time; at least 1,000."""
+        if self.trajectories is not None:
+            return self
+        paces = []
+        for n in TRIALS:
+            started = time.perf_counter()
+            replace(self, trajectories=n).prepare(source)
+            paces.append(time.perf_counter() - started)
+        # What the second trial took longer is what trajectories cost; the rest is paid once.
+        each = max(1e-9, paces[1] - paces[0]) / (TRIALS[1] - TRIALS[0])
+        affordable = int((seconds - sum(paces) - paces[0]) / each)
+        return replace(self, trajectories=min(self._most(source), max(1_000, affordable)))
+
     def prepare(self, source: Source) -> TrajectoryPool:
         return trajectory_pool(
             source.target,
-            self.trajectories or max(4_000, 40_000 * 32 // max(32, source.target.components)),
+            self.trajectories or self._most(source),
             horizon=source.horizon,
             delta=source.delta,
             levels=self.levels,
@@ -85,6 +103,11 @@ class TrajectoryRegression(Objective[TrajectoryPairs]):
             generator=source.generator,
             device=source.device,
         )
+
+    @staticmethod
+    def _most(source: Source) -> int:
+        """40,000, and down to 4,000 for laws of many components, whose scores cost as many times more."""
+        return max(4_000, 40_000 * 32 // max(32, source.target.components))
 
     def batches(
         self, prepared: TrajectoryPool, count: int, size: int, *, generator: torch.Generator
