@@ -36,10 +36,10 @@ RENOISE_DELTA = 0.02
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", default=list(RUNS), choices=[*RUNS, []], help="which runs")
+    parser.add_argument("names", nargs="*", metavar="name", help=f"which runs; all by default: {', '.join(RUNS)}")
     parser.add_argument("--curves", action="store_true", help="keep the weights, measure again")
     choices = parser.parse_args()
-    for name in choices.names:
+    for name in choices.names or RUNS:
         folder = PRETRAINED / name
         if not choices.curves:
             model = cm.train(cm.make_target(name), seed=SEED, threads=1, on_event=_progress(name), **RUNS[name])
