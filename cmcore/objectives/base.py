@@ -40,6 +40,7 @@ class Source:
     generator: torch.Generator
 
 
+@dataclass(frozen=True)
 class Objective(ABC, Generic[Batch]):
     """One way to learn f(x, t, s).
 
