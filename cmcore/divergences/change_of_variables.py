@@ -48,7 +48,7 @@ SAMPLES = 20_000
 _INVERTED = 4096
 """Data points inverted for KL(data‖model): each costs a Newton solve through all jumps, in float64."""
 _PATIENCE = 40
-"""Newton steps for data whose preimage is not where it was expected."""
+"""Starts, and Newton steps from each, for data whose preimage is not where it was expected."""
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,8 @@ def _inverted(draw: _Draw, seed: int, reverse: LogRatioKL) -> Estimate:
     f = doubled(draw.f)
     log_q = full_density(f, draw.grid, data, source.candidates(data)).log_density
     missed = (~torch.isfinite(log_q)).nonzero()[:, 0]
-    retry = full_density(f, draw.grid, data[missed], cloud.candidates(data[missed]), newton_steps=_PATIENCE)
+    again = cloud.candidates(data[missed], neighbours=_PATIENCE)
+    retry = full_density(f, draw.grid, data[missed], again, newton_steps=_PATIENCE)
     log_q[missed] = retry.log_density
     covered = torch.isfinite(log_q)
     uncovered = 1 - float(covered.double().mean())

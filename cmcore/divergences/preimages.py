@@ -131,20 +131,31 @@ def solve(
 ) -> tuple[Tensor, Branch, Tensor]:
     """Newton's method for f(z) = goal: the roots, the branch at them, and where it converged.
 
-    A step longer than ½ is shortened: near a fold the Jacobian is almost singular and a full step flies away.
+    A step longer than ½ is shortened, and one that brings no gain is taken back and quartered: near a fold and on the
+    ridges between basins the Jacobian changes within a step.
     """
-    z = start.clone()
+    z, trial = start.clone(), start.clone()
     tolerance = _RESIDUAL * (1 + goal.norm(dim=1))
+    best = torch.full_like(tolerance, torch.inf)
+    direction, share = torch.zeros_like(z), torch.ones_like(tolerance)
     active = torch.arange(len(z))
     for _ in range(steps):
-        image, jacobian = _composed(f, grid, z[active])
+        image, jacobian = _composed(f, grid, trial[active])
         residual = image - goal[active]
-        step = torch.linalg.solve_ex(jacobian, residual[:, :, None])[0][:, :, 0].nan_to_num()
-        z[active] = z[active] - step * (0.5 / step.norm(dim=1, keepdim=True).clamp_min(0.5))
+        size = residual.norm(dim=1)
+        newton = torch.linalg.solve_ex(jacobian, residual[:, :, None])[0][:, :, 0].nan_to_num()
+        newton = newton * (0.5 / newton.norm(dim=1, keepdim=True).clamp_min(0.5))
+        gained = size < best[active]
+        won, lost = active[gained], active[~gained]
+        z[won], best[won], direction[won] = trial[won], size[gained], newton[gained]
+        share[won], share[lost] = (2 * share[won]).clamp_max(1.0), share[lost] / 4
         # The step of the last round is taken too: from this close it squares the error.
-        active = active[residual.norm(dim=1) > tolerance[active]]
+        trial[active] = z[active] - share[active, None] * direction[active]
+        active = active[best[active] > tolerance[active]]
         if not len(active):
             break
+    converged = best <= tolerance
+    z[converged] = trial[converged]
     branch = push_forward(f, z, grid)
     found = ((branch.points - goal).norm(dim=1) <= tolerance) & torch.isfinite(branch.log_density)
     return z, branch, found
@@ -296,22 +307,22 @@ class NoiseCloud:
     Args:
         noise: z, [m, d], float64.
         images: f(z), [m, d], float64.
-        neighbours: how many images to start from at each point.
     """
 
-    def __init__(self, noise: Float[Tensor, "m d"], images: Float[Tensor, "m d"], *, neighbours: int = 8) -> None:
+    def __init__(self, noise: Float[Tensor, "m d"], images: Float[Tensor, "m d"]) -> None:
         self.noise = noise
-        self.neighbours = min(neighbours, len(noise))
         self.tree = KDTree(images.numpy())
 
-    def nearest(self, points: Float[Tensor, "n d"]) -> Int[Tensor, "n k"]:
+    def nearest(self, points: Float[Tensor, "n d"], neighbours: int = 8) -> Int[Tensor, "n k"]:
         """Which images are nearest to each point."""
-        _, nearest = self.tree.query(points.numpy(), k=self.neighbours)
-        return torch.from_numpy(np.asarray(nearest)).reshape(len(points), self.neighbours)
+        count = min(neighbours, len(self.noise))
+        _, nearest = self.tree.query(points.numpy(), k=count)
+        return torch.from_numpy(np.asarray(nearest)).reshape(len(points), count)
 
-    def candidates(self, points: Float[Tensor, "n d"]) -> Candidates:
+    def candidates(self, points: Float[Tensor, "n d"], neighbours: int = 8) -> Candidates:
         """The noise behind the nearest images of each point."""
-        index = torch.arange(len(points)).repeat_interleave(self.neighbours)
+        nearest = self.nearest(points, neighbours)
+        index = torch.arange(len(points)).repeat_interleave(nearest.shape[1])
         unknown = torch.full((len(points),), -torch.inf, dtype=torch.float64)
         several = torch.ones(len(points), dtype=torch.bool)
-        return Candidates(index, self.noise[self.nearest(points).flatten()], unknown, unknown, several)
+        return Candidates(index, self.noise[nearest.flatten()], unknown, unknown, several)
