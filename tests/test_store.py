@@ -48,6 +48,7 @@ def test_what_is_saved_comes_back(model, folder):
     assert set(back.resume_state) == set(model.resume_state)
 
 
+@pytest.mark.slow
 def test_a_run_can_go_on_after_a_round_trip(tmp_path):
     target = cm.make_target("eight_gaussians")
     config = cm.TrainingConfig(steps=100, **SMALL)

@@ -46,6 +46,7 @@ def test_same_config_and_seed_same_weights(target):
     assert not torch.equal(weights(one), weights(other))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["muon", "adam"])
 @pytest.mark.parametrize("stop_at", [50, 150])
 def test_a_resumed_run_ends_where_an_unbroken_one_does(target, optimizer, stop_at):
@@ -57,6 +58,7 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(target, optimizer, stop_a
     assert torch.equal(weights(rest), weights(whole))
 
 
+@pytest.mark.slow
 def test_training_learns(target):
     model = cm.train(target, steps=800, **SMALL)
     first, final = model.history[0][2], model.history[-1][2]

@@ -147,6 +147,7 @@ def test_a_target_that_is_not_smooth_starts_with_delta_above_zero(shipped):
     assert at.select_slider(key="train_delta_rough").value == 0.01
 
 
+@pytest.mark.slow
 def test_every_toy_can_be_chosen(shipped):
     at = train_page()
     from cmcore.targets import GALLERY

@@ -64,6 +64,7 @@ def test_baselines_are_placed_by_their_calls():
         kl_versus_steps(PAIR, PAIR, [1], sampler="heun", seed=0)
 
 
+@pytest.mark.slow
 def test_a_curve_has_one_direction():
     renoised = kl_versus_steps(ddim(PAIR.score), PAIR, STEPS, sampler="renoise", delta=0.1, seed=0)
     assert {e.direction for e in renoised.estimates} == {DATA_MODEL}

@@ -19,6 +19,7 @@ def target(request):
     return TARGETS[request.param]
 
 
+@pytest.mark.slow
 def test_composition_inverse_and_push_forward(target):
     assert all(error <= 1e-6 for error in flow_errors(target).values())
 

@@ -59,6 +59,7 @@ def test_map_error_is_that_of_the_disturbance():
     assert map_error(ExactFlow(PAIR), PAIR, jump, seed=0).value < 1e-15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("target", "renoise"), [(PAIR, 0.3), (PAIR, 1.0), (ATOMS, 0.3)])
 def test_bound_a_lies_above_the_exact_kl(target, renoise):
     for steps in (1, 3):
@@ -74,6 +75,7 @@ def test_bound_a_lies_above_the_exact_kl(target, renoise):
             )
 
 
+@pytest.mark.slow
 def test_kl_scales_with_the_square_of_the_map_error():
     """E3 of the design: from p_T (T large), with the exact map disturbed by an amount a, KL ∝ a²."""
     grid = make_grid("uniform_angle", 2, horizon=8.0, delta=0.1)

@@ -96,6 +96,7 @@ def test_the_direction_is_the_one_named():
     assert gaussian_kl(zero, one / 4, zero, one) == pytest.approx(expected[MODEL_DATA])
 
 
+@pytest.mark.slow
 # ---- the exact map has no error -------------------------------------------------------------------------------------
 @pytest.mark.parametrize("direction", DIRECTIONS)
 @pytest.mark.parametrize("sampler", ["deterministic", "renoise"])
@@ -117,6 +118,7 @@ def test_the_exact_map_renoised_keeps_the_eight_gaussians(direction):
     assert estimate.high - estimate.value < 5e-3
 
 
+@pytest.mark.slow
 def test_one_exact_jump_is_as_good_as_many():
     """Without renoising the KL is that of the start, whatever the grid; it falls like e^{-2T} for a mean ≠ 0."""
     flow = ExactFlow(PAIR)
@@ -221,6 +223,7 @@ def wobbly(flow, amount):
     return lambda x, t, s: flow(x, t, s) + amount * torch.sin(4 * x + t)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_the_convolution_grid_against_quadrature(direction):
     product = Product([PAIR, PAIR])
