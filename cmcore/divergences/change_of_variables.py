@@ -21,7 +21,8 @@ from cmcore.divergences.estimate import DATA_MODEL, ESTIMATORS, MODEL_DATA, Dire
 from cmcore.divergences.log_ratio import LogRatioKL, kl_from_log_ratio, mean_and_error, quantile
 from cmcore.divergences.noise import weighted_noise
 from cmcore.divergences.off_mode import density_level, off_mode_mass
-from cmcore.divergences.preimages import Candidates, Density, NoiseCloud, PlaneMesh, full_density
+from cmcore.divergences.plane_mesh import PlaneMesh
+from cmcore.divergences.preimages import Candidates, Density, NoiseCloud, full_density
 from cmcore.divergences.push_forward import Branch, doubled, push_forward, transport
 from cmcore.grids import TimeGrid
 from cmcore.streams import stream

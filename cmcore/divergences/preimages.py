@@ -3,41 +3,31 @@ r"""All preimages of given points under a composed map: the full density where t
 .. math:: q(x) = \sum_{z:\, f(z) = x} N(z; 0, I) / |\det Df(z)|
 
 Candidates come from noise whose images are known: in the plane from a mesh, whose image triangles say which z lie
-near a preimage (:class:`PlaneMesh`); elsewhere from the nearest images of random noise (:class:`NoiseCloud`). Each is
-polished by Newton's method on the exact map in float64, and a root found twice is counted once.
+near a preimage (:mod:`cmcore.divergences.plane_mesh`); elsewhere from the nearest images of random noise
+(:class:`NoiseCloud`). Each is polished by Newton's method on the exact map in float64, and a root found twice is
+counted once.
 """
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
-import shapely
 import torch
 from jaxtyping import Bool, Float, Int
-from numpy.typing import NDArray
 from scipy.spatial import KDTree
-from scipy.special import ndtri
 from torch import Tensor
 
-from cmcore.chain import JumpMap, like_map
-from cmcore.divergences.push_forward import Branch, log_standard_normal, push_forward, transport, with_jacobian
+from cmcore.chain import JumpMap
+from cmcore.divergences.push_forward import Branch, push_forward, with_jacobian
 from cmcore.grids import TimeGrid
 
-__all__ = ["Candidates", "Density", "NoiseCloud", "PlaneMesh", "full_density", "solve"]
+__all__ = ["Candidates", "Density", "NoiseCloud", "full_density", "largest", "log_total", "solve"]
 
 _RESIDUAL = 1e-7
 _SAME_ROOT = 1e-4
-_CUTS = 4
 _AHEAD = 1e-4
 _ACROSS = 0.3
 """A root whose mirror image across a fold is expected this close is asked for it."""
-_MARGIN = 0.25
-"""Triangles near a fold are enlarged by this share, since their images are bent."""
-_REACH = 5.5
-"""Noise beyond this radius (probability 3e-7 in the plane) is ignored."""
-_MINOR = 0.01
-"""A candidate expected to give less than this share of the density at its point is taken at its word: the density of
-its triangle is added and no root is sought."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +86,7 @@ def full_density(
     first = _distinct(index, noise)
     index, log_density = index[first], log_density[first]
     count = torch.bincount(index, minlength=len(points))
-    return Density(torch.logaddexp(_log_total(log_density, index, len(points)), candidates.minor), count)
+    return Density(torch.logaddexp(log_total(log_density, index, len(points)), candidates.minor), count)
 
 
 def _roots(  # noqa: PLR0917
@@ -183,121 +173,16 @@ def _distinct(index: Tensor, noise: Tensor) -> Tensor:
     return order[fresh]
 
 
-def _largest(values: Tensor, index: Tensor, n: int) -> Tensor:
+def largest(values: Tensor, index: Tensor, n: int) -> Tensor:
     """The largest of the values that belong to each point; −∞ without any."""
     return torch.full((n,), -torch.inf, dtype=values.dtype).scatter_reduce(0, index, values, "amax")
 
 
-def _log_total(values: Tensor, index: Tensor, n: int) -> Tensor:
+def log_total(values: Tensor, index: Tensor, n: int) -> Tensor:
     """logsumexp of the values that belong to each point; −∞ without any."""
-    largest = _largest(values, index, n)
-    total = torch.zeros_like(largest).index_add(0, index, (values - largest[index]).exp())
-    return torch.where(total > 0, largest + total.log(), -torch.inf)
-
-
-# ---- candidates in the plane ----------------------------------------------------------------------------------------
-class PlaneMesh:
-    """The noise plane as triangles, pushed forward by the composed map.
-
-    Cells where the image of the mesh folds are cut again: most of those folds come from cells that span a narrow
-    ridge between two basins of the map, and vanish; the others are then drawn more truly.
-
-    Args:
-        f: the map; candidates need no more than its own precision.
-        grid: the times.
-        resolution: vertices along an axis, at quantiles of N(0, 4), so that they are dense where the noise is.
-    """
-
-    def __init__(self, f: JumpMap, grid: TimeGrid, *, resolution: int = 128) -> None:
-        axis = 2 * torch.from_numpy(ndtri((np.arange(resolution) + 0.5) / resolution))
-        whole = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), dim=-1)[None]
-        corners, images = _pushed(f, grid, whole)
-        near = _near_fold(corners, images)
-        fine = _cut(whole, near[0])
-        fine_corners, fine_images = _pushed(f, grid, fine)
-        bent = _near_fold(fine_corners, fine_images)
-        smooth = ~near
-        self.corners = torch.cat([corners[smooth].flatten(0, 1), fine_corners.flatten(0, 3)])
-        self.images = torch.cat([images[smooth].flatten(0, 1), fine_images.flatten(0, 3)])
-        bent = torch.cat([torch.zeros(2 * int(smooth.sum()), dtype=torch.bool), bent.flatten().repeat_interleave(2)])
-        kept = (self.corners.norm(dim=2) < _REACH).all(1)
-        self.corners, self.images, bent = self.corners[kept], self.images[kept], bent[kept]
-        stretch = _area(self.images) / _area(self.corners)
-        self.turned = stretch < 0
-        self.margin = _MARGIN * bent.double() + 1e-9
-        self.log_density = log_standard_normal(self.corners.mean(1)) - stretch.abs().clamp_min(1e-30).log()
-        self.tree = shapely.STRtree(_boxes(self.images, self.margin))
-
-    def candidates(self, points: Float[Tensor, "n 2"]) -> Candidates:
-        """A candidate for each image triangle around each point."""
-        index, triangle = (torch.from_numpy(part) for part in self.tree.query(shapely.points(points.numpy())))
-        a, b, c = self.images[triangle].unbind(1)
-        whole, margin = _cross(b - a, c - a), self.margin[triangle]
-        u = _cross(points[index] - a, c - a) / whole
-        v = _cross(b - a, points[index] - a) / whole
-        inside = (u >= -margin) & (v >= -margin) & (u + v <= 1 + margin)
-        index, triangle, u, v = index[inside], triangle[inside], u[inside, None], v[inside, None]
-        log_density, n = self.log_density[triangle], len(points)
-        leading = _largest(log_density, index, n)
-        minor = log_density < leading[index] + np.log(_MINOR)
-        strictly = torch.minimum(torch.minimum(u, v), 1 - u - v)[:, 0] >= 0
-        a, b, c = self.corners[triangle].unbind(1)
-        start = a + u * (b - a) + v * (c - a)
-        counted = minor & strictly
-        # A point inside just one triangle, and inside no turned one however enlarged, has one preimage.
-        one = torch.bincount(index[strictly & ~minor], minlength=n) == 1
-        several = ~one | (torch.bincount(index[self.turned[triangle] & ~minor], minlength=n) > 0)
-        small = _log_total(log_density[counted], index[counted], n)
-        return Candidates(index[~minor], start[~minor], leading, small, several)
-
-
-def _pushed(
-    f: JumpMap, grid: TimeGrid, vertices: Float[Tensor, "blocks rows columns 2"]
-) -> tuple[Float[Tensor, "blocks r c 2 3 2"], Float[Tensor, "blocks r c 2 3 2"]]:
-    """Two triangles for each cell of each block of vertices, in the noise plane and pushed forward."""
-    dtype, device = like_map(f)
-    images = transport(f, vertices.flatten(0, 2).to(device, dtype), grid).double().cpu().reshape(vertices.shape)
-    return _triangles(vertices), _triangles(images)
-
-
-def _triangles(v: Float[Tensor, "blocks rows columns 2"]) -> Float[Tensor, "blocks r c 2 3 2"]:
-    a, b, c, d = v[:, :-1, :-1], v[:, 1:, :-1], v[:, :-1, 1:], v[:, 1:, 1:]
-    return torch.stack([torch.stack([a, b, c], dim=-2), torch.stack([d, c, b], dim=-2)], dim=-3)
-
-
-def _near_fold(corners: Tensor, images: Tensor) -> Bool[Tensor, "blocks r c"]:
-    """Cells with a triangle that the map turns over, and the cells around them."""
-    turned = (_area(corners) * _area(images) < 0).any(-1)
-    around = torch.nn.functional.max_pool2d(turned[:, None].float(), 3, stride=1, padding=1)
-    return around[:, 0] > 0
-
-
-def _cut(whole: Float[Tensor, "1 rows columns 2"], cells: Bool[Tensor, "r c"]) -> Float[Tensor, "blocks m m 2"]:
-    """The given cells of a rectangular mesh, each as a block of 4 × 4 cells."""
-    low, high = whole[0, :-1, :-1][cells], whole[0, 1:, 1:][cells]
-    share = torch.linspace(0, 1, _CUTS + 1, dtype=torch.float64)
-    steps = torch.stack(torch.meshgrid(share, share, indexing="ij"), dim=-1)
-    return low[:, None, None] + steps * (high - low)[:, None, None]
-
-
-def _cross(a: Float[Tensor, "*n 2"], b: Float[Tensor, "*n 2"]) -> Float[Tensor, "*n"]:
-    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
-
-
-def _area(corners: Float[Tensor, "*n 3 2"]) -> Float[Tensor, "*n"]:
-    """Signed area of triangles."""
-    a, b, c = corners.unbind(-2)
-    return _cross(b - a, c - a) / 2
-
-
-def _boxes(corners: Float[Tensor, "triangles 3 2"], margin: Float[Tensor, " triangles"]) -> NDArray[np.object_]:
-    """A segment with the bounding box of each enlarged triangle.
-
-    The tree needs no more than bounding boxes, and segments are made several times faster than triangles.
-    """
-    low, high = corners.amin(1), corners.amax(1)
-    extra = margin[:, None] * (high - low)
-    return np.asarray(shapely.linestrings(torch.stack([low - extra, high + extra], dim=1).numpy()))
+    top = largest(values, index, n)
+    total = torch.zeros_like(top).index_add(0, index, (values - top[index]).exp())
+    return torch.where(total > 0, top + total.log(), -torch.inf)
 
 
 # ---- candidates in any dimension ------------------------------------------------------------------------------------
