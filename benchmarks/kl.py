@@ -31,7 +31,8 @@ def main() -> None:
     if target is None:
         raise SystemExit(f"The run in {choices.run} does not carry its target.")
     steps = [int(part) for part in choices.steps.split(",")]
-    exact, formula = initialisation_kl(target, model.config.horizon, seed=SEED), initialisation_bound(target, 3.0)
+    horizon = model.config.horizon
+    exact, formula = initialisation_kl(target, horizon, seed=SEED), initialisation_bound(target, horizon)
     print(f"{target.name}: KL(p_T‖γ) = {exact.value:.2e} (formula {formula:.2e})")
     for direction in (MODEL_DATA, DATA_MODEL):
         for sampler in ("deterministic", "ddim", "heun"):

@@ -7,6 +7,7 @@ evenly paced: a blob of standard deviation ς turns over a range of θ of about 
 """
 
 from collections.abc import Callable
+import warnings
 from dataclasses import dataclass
 from functools import partial
 
@@ -244,6 +245,9 @@ def trajectory_pool(
         rounding = states[:, :256].double() - flow.path(noise[:256].double(), times)
         return TrajectoryPool(angles.to(dtype), states, float(rounding.abs().max()))
     substeps, error = _enough_substeps(target, noise, times, angles)
+    if error > _TOLERANCE:
+        words = f"The trajectories of {target.name} are only exact to {error:.1g}: a larger δ, or more levels, would help."
+        warnings.warn(words, RuntimeWarning, stacklevel=2)
     chunk = max(1024, _CHUNK_ENTRIES // target.dim)
     states = noise.new_empty(levels, n, target.dim)
     for start in range(0, n, chunk):

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from cmcore.config import TrainingConfig
 from cmcore.model import FlowMap
-from cmcore.runtime import products_dtype, view_as_slices
+from cmcore.runtime import view_as_slices
 
 __all__ = ["BatchedMuon", "FlatOptimizer", "rate_factor"]
 
@@ -29,15 +29,15 @@ class BatchedMuon:
     Args:
         weights: the matrices, [L, w, w], a view of the flat weights; updated in place.
         gradients: their gradients, a view of the flat gradients.
+        products: the dtype of the Newton–Schulz steps, which tolerate bfloat16.
     """
 
     MOMENTUM = 0.95
     COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
-    def __init__(self, weights: Tensor, gradients: Tensor) -> None:
-        self.weights, self.gradients = weights, gradients
+    def __init__(self, weights: Tensor, gradients: Tensor, products: torch.dtype) -> None:
+        self.weights, self.gradients, self.products = weights, gradients, products
         self.momentum = torch.zeros_like(weights)
-        self.dtype = products_dtype("auto", weights.device)
 
     @torch.no_grad()
     def step(self, rate: float) -> None:
@@ -48,7 +48,7 @@ class BatchedMuon:
     def _orthogonalised(self, update: Tensor) -> Tensor:
         """Singular values pushed towards 1: X ← aX + (bA + cA²)X with A = XXᵀ, five times."""
         a, b, c = self.COEFFICIENTS
-        x = update.to(self.dtype)
+        x = update.to(self.products)
         x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
         for _ in range(5):
             gram = x @ x.mT
@@ -80,8 +80,9 @@ class FlatOptimizer:
         flat = torch.nn.Parameter(self.weights[:rest])
         flat.grad = self.gradients[:rest]
         self.adam = torch.optim.Adam([flat], lr=config.learning_rate, betas=(0.9, 0.99), fused=True)
+        self._create_adam_state(flat)
         matrices = [vector[rest:].view(-1, *square) for vector in (self.weights, self.gradients)]
-        self.muon = BatchedMuon(*matrices) if hidden else None
+        self.muon = BatchedMuon(*matrices, flow_map.products) if hidden else None
 
     def step(self, step: int, steps: int) -> None:
         """One update from the gradients in place, the step-th of `steps`; the gradients are zeroed afterwards."""
@@ -106,14 +107,17 @@ class FlatOptimizer:
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Continue from `state`; raises ValueError when it does not fit this network and optimiser."""
-        # torch makes Adam's state at its first step: take one at a rate of zero, and overwrite what it did.
-        self.adam.param_groups[0]["lr"] = 0.0
-        self.adam.step()
         slots = self._slots()
         if any(name not in state or slots[name].shape != state[name].shape for name in slots):
             raise ValueError("The saved training state does not fit this network and optimiser; train from the start.")
         for name, slot in slots.items():
             slot.detach().copy_(state[name])
+
+    def _create_adam_state(self, flat: Tensor) -> None:
+        """torch makes an optimiser's state at its first step: take one at a rate of zero, and forget it was taken."""
+        self.adam.param_groups[0]["lr"] = 0.0
+        self.adam.step()
+        self.adam.state[flat]["step"].zero_()
 
     def _slots(self) -> dict[str, Tensor]:
         (flat,) = self.adam.param_groups[0]["params"]

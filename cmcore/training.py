@@ -38,8 +38,6 @@ CHECKED = 256
 """Fixed points on which the quality number is measured."""
 EXPLODED = 1e4
 """A loss this many times the best one so far means the run has diverged."""
-DELTA_NOT_SMOOTH = 0.01
-"""The default δ of targets whose score is not Lipschitz at 0."""
 
 
 @dataclass(frozen=True)
@@ -135,12 +133,11 @@ def training(target: Target, config: TrainingConfig, *, resume: TrainedModel | N
 def _resolved(config: TrainingConfig, target: Target) -> TrainingConfig:
     """The config with δ filled in; refuses a δ at which the target has no density."""
     if config.delta is None:
-        delta = 0.0 if target.smooth else DELTA_NOT_SMOOTH
-        config = TrainingConfig(**{**config.model_dump(), "delta": delta})
+        config = TrainingConfig(**{**config.model_dump(), "delta": target.default_delta})
     if config.delta == 0 and not target.smooth:
         raise ValueError(
             f"{target.name} is not smooth: its exact flow cannot be followed to time 0. "
-            f"Stop early, at some δ > 0 such as {DELTA_NOT_SMOOTH:g}."
+            f"Stop early, at some δ > 0 such as {target.default_delta:g}."
         )
     return config
 
@@ -156,6 +153,8 @@ class _Run:
         flow_map = FlowMap(target.dim, config.network, generator=stream(config.seed, "weights"))
         self.flow_map = flow_map.to(self.device)
         self.flow_map.products = products_dtype(config.products, self.device)
+        name = str(self.flow_map.products).removeprefix("torch.")
+        config = self.config = config.model_copy(update={"products": name})
         self.optimizer = FlatOptimizer(self.flow_map, config)
         self.step, self.steps = 0, config.steps
         self.earlier_seconds = 0.0
@@ -164,7 +163,7 @@ class _Run:
         self.best_loss = math.inf
         if resume is not None:
             self._continue(resume)
-        self.good = (self.optimizer.state() if resume else {}, self.step)
+        self.good = (self.optimizer.state(), self.step)
         self.marks: list[tuple[int, float]] = []
 
     def _continue(self, resume: TrainedModel) -> None:
@@ -202,6 +201,7 @@ class _Run:
         batch = next(self.objective.batches(self.prepared, 1, self.config.batch, generator=stream(0, "probe")))
         threads = self.config.threads or choose_threads(lambda: self._backward(batch), torch.get_num_threads())
         torch.set_num_threads(threads)
+        self.config = self.config.model_copy(update={"threads": threads})
         self.optimizer.gradients.zero_()
         self.device_name = describe_device(self.device, threads)
 
@@ -261,10 +261,7 @@ class _Run:
         """Go back to the last good weights; what happened, in a sentence."""
         state, step = self.good
         at, loss, norm = self.step, self.loss, self.gradient_norm
-        if state:
-            self.optimizer.load(state)
-        else:
-            self.__init__(self.target, self.config, self.started, None)
+        self.optimizer.load(state)
         self.step = step
         return (
             f"The run diverged by step {at} (loss {loss:.3g}, gradient norm {norm:.3g}). "
@@ -319,7 +316,7 @@ class _Run:
         flow_map = FlowMap(self.target.dim, self.config.network, generator=torch.Generator())
         flow_map.load_state_dict({k: v.cpu() for k, v in self.optimizer.named(self.optimizer.average).items()})
         flow_map.requires_grad_(requires_grad=False)
-        config = TrainingConfig(**{**self.config.model_dump(), "steps": self.steps or max(1, self.step)})
+        config = self.config.model_copy(update={"steps": self.steps})
         return TrainedModel(
             flow_map=flow_map,
             target=self.target,

@@ -68,6 +68,13 @@ def test_a_hand_made_mixture_comes_back(tmp_path):
     torch.testing.assert_close(back.log_prob(x, 0.1), target.log_prob(x, 0.1))
 
 
+def test_a_target_that_cannot_be_written_is_left_out_loudly(tmp_path):
+    box = cm.BoxMixture([1.0], [[-1.0, -1.0]], [[1.0, 1.0]])
+    with pytest.warns(RuntimeWarning, match="not written"):
+        cm.save(cm.train(box, steps=1, **SMALL), tmp_path)
+    assert cm.load(tmp_path).target is None
+
+
 def test_a_table_comes_back_in_its_own_units(tmp_path):
     rows = torch.randn(200, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 3 + 7
     path = tmp_path / "t.csv"

@@ -91,6 +91,31 @@ def test_a_budget_spent_before_the_first_step_is_no_divergence(target):
     assert 1 <= model.steps <= 3
 
 
+def test_a_run_stopped_before_its_budget_became_steps_goes_on(target):
+    budget = config(steps=None, seconds=2.0, warmup=1000)
+    early = next(e for e in cm.training(target, budget) if e.step == 50).model()
+    assert early.config.steps is None
+    event = last(cm.training(target, budget, resume=early))
+    assert event.status == "finished"
+    assert event.step > 50
+    assert event.seconds > 1.5
+
+
+def test_what_the_machine_decided_is_in_the_config(target):
+    chosen = cm.train(target, steps=1, **{**SMALL, "threads": 0}).config
+    assert chosen.threads >= 1
+    assert chosen.products in {"float32", "bfloat16"}
+    assert chosen.delta == 0.0
+
+
+def test_a_run_that_diverges_at_once_keeps_its_initial_weights(target):
+    event = last(_poisoned(target, config(), at=0))
+    assert event.status == "diverged"
+    initial = cm.FlowMap(2, config().network, generator=stream(0, "weights"))
+    kept = event.model().flow_map
+    assert all(torch.equal(a, b) for a, b in zip(kept.parameters(), initial.parameters(), strict=True))
+
+
 def test_a_diverging_run_is_reported_and_keeps_its_last_good_weights(target):
     wild = config(learning_rate=1.0, matrix_learning_rate=1.0, warmup=0, average=0.0, steps=5000)
     event = last(_poisoned(target, wild))
@@ -101,14 +126,14 @@ def test_a_diverging_run_is_reported_and_keeps_its_last_good_weights(target):
     assert bool(torch.isfinite(weights(model)).all())
 
 
-def _poisoned(target, config):
+def _poisoned(target, config, at=120):
     """A run whose weights are spoilt on the way, as an overflow would."""
     from cmcore import optimizer as module
 
     original = module.FlatOptimizer.step
 
     def step(self, step, steps):
-        if step == 120:
+        if step == at:
             self.gradients.fill_(float("nan"))
         original(self, step, steps)
 
@@ -180,8 +205,7 @@ def test_batched_muon_is_torch_s_muon():
     separate = [torch.nn.Parameter(w.clone()) for w in start]
     reference = torch.optim.Muon(separate, lr=0.02, weight_decay=0.0)
     together = start.clone()
-    batched = BatchedMuon(together, gradients)
-    batched.dtype = torch.bfloat16  # torch's own choice on every machine
+    batched = BatchedMuon(together, gradients, torch.bfloat16)  # torch's own choice on every machine
     for _ in range(4):
         gradients.mul_(0.9).add_(torch.randn(gradients.shape, generator=generator), alpha=0.1)
         for p, g in zip(separate, gradients, strict=True):
@@ -190,7 +214,7 @@ def test_batched_muon_is_torch_s_muon():
         batched.step(0.02)
     moved = (together - start).norm()
     assert float((torch.stack([p.detach() for p in separate]) - together).norm()) < 0.02 * float(moved)
-    batched.dtype = torch.float32
+    batched.products = torch.float32
     assert torch.linalg.svdvals(batched._orthogonalised(gradients)).sub(1).abs().max() < 0.6  # Newton–Schulz's own band
 
 

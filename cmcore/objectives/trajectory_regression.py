@@ -12,6 +12,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import mse_loss
 
 from cmcore.flow import TrajectoryPool, trajectory_pool
 from cmcore.model import FlowMap
@@ -28,14 +29,14 @@ class TrajectoryPairs(NamedTuple):
 
     Attributes:
         x: the states at θ_t.
-        wanted: F* = (cos Δ · x_t − x_s)/sin Δ, what the network must answer.
-        weight: (sin Δ)^w.
+        root: (sin Δ)^{w/2}, the square root of the weight.
+        wanted: root · F*, where F* = (cos Δ · x_t − x_s)/sin Δ is what the network must answer.
         theta, gap: θ_t and Δ.
     """
 
     x: Float[Tensor, "n d"]
+    root: Float[Tensor, "n 1"]
     wanted: Float[Tensor, "n d"]
-    weight: Float[Tensor, "n 1"]
     theta: Float[Tensor, "n 1"]
     gap: Float[Tensor, "n 1"]
 
@@ -122,13 +123,13 @@ class TrajectoryRegression(Objective[TrajectoryPairs]):
         theta = prepared.angles[early.to(device), None]
         gap = theta - prepared.angles[late.to(device), None]
         sine = gap.sin()
-        wanted = (gap.cos() * x - y) / sine
-        columns = (x, wanted, sine**self.weight_power, theta, gap)
+        root = sine ** (self.weight_power / 2)
+        columns = (x, root, root * (gap.cos() * x - y) / sine, theta, gap)
         yield from map(TrajectoryPairs._make, zip(*(column.split(size) for column in columns), strict=True))
 
     def loss(self, flow_map: FlowMap, batch: TrajectoryPairs) -> Float[Tensor, ""]:
-        miss = flow_map.direction(batch.x, batch.theta, batch.gap, for_weights=True) - batch.wanted
-        return (batch.weight * miss.square()).sum(1).mean()
+        direction = flow_map.direction(batch.x, batch.theta, batch.gap, for_weights=True)
+        return mse_loss(batch.root * direction, batch.wanted) * batch.x.shape[1]
 
     def _pairs_of_levels(self, levels: int, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Indices (i, j), i < j, of levels; a smaller index is a larger time.

@@ -85,6 +85,11 @@ class Target(ABC):
         """Terms summed in one evaluation of the density: what a score costs, in units of a Gaussian's."""
         return 1
 
+    @property
+    def default_delta(self) -> float:
+        """The δ to stop at unless told: 0 where the score is Lipschitz there, else 0.01."""
+        return 0.0 if self.smooth else 0.01
+
     def sample(
         self, n: int, *, generator: torch.Generator, t: float = 0.0, dtype: torch.dtype = torch.float64
     ) -> Float[Tensor, "{n} d"]:
