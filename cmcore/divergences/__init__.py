@@ -34,6 +34,9 @@ __all__ = [
     "off_mode_mass",
 ]
 
+FEWEST = 256
+"""The least number of samples (or landings) an interval is made from."""
+
 
 def kl(
     model: Any,
@@ -69,6 +72,8 @@ def kl(
         n: samples (20,000) or, renoised, landings (2^19) behind the estimate.
         direction: by default KL(model‖data) for deterministic sampling and KL(data‖model) for renoised.
     """
+    if n is not None and n < FEWEST:
+        raise ValueError(f"An estimate with an interval needs at least {FEWEST} samples; got n = {n}.")
     f = jump_map_of(model)
     chain = make_chain(grid, sampler=sampler, renoise=renoise, noiseless_end=noiseless_end)
     if grid.delta == 0 and not target.has_density:

@@ -101,7 +101,7 @@ def kl_convolution_grid(
     return Estimate(
         value=value,
         low=value - half,
-        high=value + half,
+        high=math.inf if note else value + half,
         direction=direction,
         delta=chain.delta,
         estimator="convolution_grid",
@@ -242,10 +242,14 @@ class _BlockKL:
         return float(student_t.ppf(0.975, _BLOCKS - 1)) * math.sqrt((_BLOCKS - 1) * float(spread))
 
     def _kl(self, q: Tensor) -> float:
-        """∫ a log(a/b) − a + b with (a, b) = (p, q) or (q, p); the last terms cancel what the grid's edge cuts off."""
+        """∫ a log(a/b) − a + b with (a, b) = (p, q) or (q, p); the last terms cancel what the grid's edge cuts off.
+
+        In the forward direction ∫q = 1 is known, wherever the landings are; a sum over the grid would forgive a map for
+        what it throws far away.
+        """
         log_q = q.clamp_min(_TINY).log()
         if self.forward:
-            return float((self.p * (self.log_p - log_q) - self.p + q).sum()) * self.area
+            return float((self.p * (self.log_p - log_q) - self.p).sum()) * self.area + 1
         return float((q * (log_q - self.log_p) - q + self.p).sum()) * self.area
 
 

@@ -6,6 +6,8 @@ A chain of affine maps with Gaussian noise keeps N(0, I) Gaussian, so for a Gaus
           - d + \log\frac{\det C_b}{\det C_a}\Big]
 """
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -27,6 +29,8 @@ _PROBES = 16
 _AFFINE = 1e-9
 _ROUNDING = 1e-12
 _LARGEST_DIM = 512
+_LARGEST_CONDITION = 1e10
+"""Of the model's covariance; beyond it, the law is flat as far as float64 can tell."""
 
 
 def gaussian_kl(
@@ -53,15 +57,20 @@ def kl_gaussian(f: JumpMap, target: Target, chain: Chain, *, direction: Directio
     identity = torch.eye(target.dim, dtype=torch.float64)
     truth = last.scale * target.mean, last.scale**2 * target.covariance + last.spread**2 * identity
     value = gaussian_kl(*law, *truth) if direction == MODEL_DATA else gaussian_kl(*truth, *law)
+    condition = float(torch.linalg.cond(law[1]))
+    trusted = math.isfinite(value) and condition < _LARGEST_CONDITION
+    rounding = _ROUNDING * max(1.0, value * condition) if trusted else math.inf
     return Estimate(
         value=value,
-        low=value - _ROUNDING,
-        high=value + _ROUNDING,
+        low=max(0.0, value - rounding),
+        high=value + rounding,
+        trusted=trusted,
+        note="" if trusted else "The model has no width in some direction: the KL is infinite.",
         direction=direction,
         delta=chain.delta,
         estimator="gaussian",
         n=0,
-        floor=_ROUNDING,
+        floor=rounding,
     )
 
 

@@ -24,6 +24,9 @@ __all__ = ["LogRatioKL", "kl_from_log_ratio", "mean_and_error", "quantile"]
 _LARGEST_FOR_CV = 0.1
 """Above this KL the ratio's tail makes the control variate unreliable (measured: coverage falls below 90 %)."""
 
+_ROUNDING = 1e-4
+"""Excess of the mean ratio that a map in float32, or one solved to a tolerance, may show without a fold."""
+
 
 @dataclass(frozen=True)
 class LogRatioKL:
@@ -44,6 +47,11 @@ class LogRatioKL:
     k1: float
     mean_ratio: float
     mean_ratio_error: float
+
+    @property
+    def misses_preimages(self) -> bool:
+        """Whether E r exceeds 1 beyond doubt: with the full density of q it cannot, with one branch of several it does."""
+        return self.mean_ratio - 1 > 4 * self.mean_ratio_error + _ROUNDING
 
 
 def kl_from_log_ratio(

@@ -31,8 +31,7 @@ _CLOSE = 1e-7
 def kl_product(f: JumpMap, target: Target, chain: Chain, *, direction: Direction) -> Estimate | None:
     """The KL as a sum over the factors, or None where the target is no product or f mixes its coordinates.
 
-    Whether f moves each coordinate by itself, and equal factors equally, is seen by probing: f at random points
-    against f with the other coordinates changed.
+    Whether f moves each coordinate by itself, and equal factors equally, is seen by probing every coordinate.
     """
     if not isinstance(target, Product) or isinstance(f, torch.nn.Module):
         return None
@@ -64,14 +63,29 @@ def _along(f: JumpMap, target: Product, columns: slice) -> JumpMap:
 
 
 def _separates(f: JumpMap, target: Product, jump: Jump) -> bool:
+    """Whether f moves each coordinate by itself, and the coordinates of one factor alike.
+
+    A coordinate j that moves another, i, differs from it in some binary digit of its index: replacing all coordinates
+    with that digit set, or all without, shows it. Coordinates moved alike commute with any permutation of them.
+    """
     dtype, _ = like_map(f)
-    probes = torch.randn(_PROBES, target.dim, generator=stream(0, "product probes"), dtype=dtype)
-    image = target.unrotate(land(f, target.rotate(probes), jump))
+    generator = stream(0, "product probes")
+    probes, others = torch.randn(2, _PROBES, target.dim, generator=generator, dtype=dtype)
+
+    def moved(x: Tensor) -> Tensor:
+        return target.unrotate(land(f, target.rotate(x), jump))
+
+    image = moved(probes)
     tolerance = _CLOSE * (1 + float(image.abs().max()))
+    order = torch.arange(target.dim)
     for _, columns in target.columns():
-        along = _along(f, target, columns)
-        for column in {columns.start, (columns.start + columns.stop) // 2, columns.stop - 1}:
-            alone = land(along, probes[:, column : column + 1], jump)[:, 0]
-            if float((alone - image[:, column]).abs().max()) > tolerance:
+        order[columns] = order[columns][torch.randperm(columns.stop - columns.start, generator=generator)]
+    if float((moved(probes[:, order]) - image[:, order]).abs().max()) > tolerance:
+        return False
+    for digit in range(max(1, (target.dim - 1).bit_length())):
+        chosen = (torch.arange(target.dim) >> digit) % 2 == 1
+        for replaced in (chosen, ~chosen):
+            change = (moved(torch.where(replaced, others, probes)) - image)[:, ~replaced]
+            if change.numel() and float(change.abs().max()) > tolerance:
                 return False
     return True

@@ -95,12 +95,18 @@ def median_over_seeds(curves: Sequence[Curve]) -> Curve:
     Value, low, high and floor of each estimate are medians; it is trusted when all its parts are.
     """
     first = curves[0]
-    if any(curve.values != first.values or curve.sampler != first.sampler for curve in curves):
-        raise ValueError("Only curves with the same axis values and sampler have a median.")
+    if any(_question(curve) != _question(first) for curve in curves):
+        raise ValueError("Only curves that differ in nothing but the training seed have a median.")
     columns = list(zip(*(curve.estimates for curve in curves), strict=True))
     estimates = tuple(_median(column) for column in columns)
     band = tuple((min(e.value for e in column), max(e.value for e in column)) for column in columns)
     return replace(first, estimates=estimates, band=band)
+
+
+def _question(curve: Curve) -> tuple[Any, ...]:
+    """Everything two curves of one band must share."""
+    directions = tuple((e.direction, e.delta) for e in curve.estimates)
+    return curve.axis, curve.values, curve.sampler, curve.calls, dict(curve.config), directions
 
 
 def _median(estimates: Sequence[Estimate]) -> Estimate:

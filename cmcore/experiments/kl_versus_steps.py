@@ -1,7 +1,7 @@
 """How KL falls with the number of network calls."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cmcore.divergences import Direction, Estimate, kl
@@ -43,12 +43,20 @@ def kl_points(
     chosen = SAMPLERS[sampler]
     f = chosen.jump(source_for(model, chosen))
     plan = "renoise" if chosen.noisy else "deterministic"
+    if delta is None and not hasattr(model, "delta"):
+        delta = target.default_delta
     for calls in steps:
         jumps = calls // chosen.calls_per_jump
         if jumps < 1:
             continue
         times = grid_for(model, grid, jumps, horizon, delta)
         estimate = kl(f, target, times, sampler=plan, renoise=renoise, n=n, seed=seed, direction=direction)
+        lowest = times.delta * (1 - renoise) if plan == "renoise" else times.delta
+        if lowest < getattr(model, "delta", 0.0):
+            words = (
+                f"The last jump lands at t = {lowest:g}, earlier than the δ = {model.delta:g} this map was trained for."
+            )
+            estimate = replace(estimate, note=f"{estimate.note} {words}".strip())
         yield KLPoint(calls, chosen.calls(times), times, estimate)
 
 
@@ -76,7 +84,7 @@ def kl_versus_steps(
         sampler: a name in `SAMPLERS`.
         grid: a name in `GRIDS`.
         horizon: T; by default the model's own, else 3.
-        delta: δ, where q and p_δ are compared; by default the model's own, else 0.
+        delta: δ, where q and p_δ are compared; by default the model's own, else the target's.
         renoise: η as a share of t, for a sampler that adds noise.
         n: samples (or landings) behind each estimate.
         direction: by default KL(model‖data) for deterministic sampling and KL(data‖model) for renoised.

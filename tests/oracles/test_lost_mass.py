@@ -1,0 +1,77 @@
+"""Estimates that a map tries to fool: mass thrown away, branches that no sign betrays, coordinates that differ."""
+
+import math
+
+import pytest
+import torch
+
+from cmcore.chain import make_chain
+from cmcore.divergences import DATA_MODEL, MODEL_DATA, kl, kl_convolution_grid
+from cmcore.grids import custom
+from cmcore.targets import GaussianMixture, Product
+
+STANDARD = GaussianMixture([1.0], [[0.0, 0.0]], 1.0, name="standard")
+PAIR = GaussianMixture([0.5, 0.5], [[-1.0], [1.0]], 0.25, name="pair")
+
+
+def test_the_grid_counts_what_is_thrown_off_it():
+    """Two points in a hundred land far away: KL(data‖model) = −log 0.98."""
+
+    def throwing(x, t, s):
+        return torch.where((x[:, :1] > 2.0537), x + 1000.0, x)  # P(N > 2.0537) = 0.02
+
+    grid = custom([3.0, 0.02])
+    chain = make_chain(grid, sampler="renoise", renoise=0.5)
+    estimate = kl_convolution_grid(throwing, STANDARD, chain, seed=0, n=1 << 16, direction=DATA_MODEL)
+    assert estimate.diagnostics["outside_share"] == pytest.approx(0.02, abs=0.003)
+    assert estimate.value > -math.log(0.985)
+
+
+def test_a_map_that_covers_twice_without_turning_over_is_noticed():
+    """Doubling the angle keeps N(0, I) and det J > 0, and has two preimages everywhere; one branch alone says −log 2."""
+
+    def doubling(x, t, s):
+        u, v = x[:, 0], x[:, 1]
+        radius = (u**2 + v**2).sqrt().clamp_min(1e-12)
+        return torch.stack([(u**2 - v**2) / radius, 2 * u * v / radius], dim=1)
+
+    mixture = GaussianMixture([0.5, 0.5], [[0.0, 0.0], [0.0, 0.0]], 1.0, name="two equal components")
+    estimate = kl(doubling, mixture, custom([3.0, 0.0]), seed=0, n=4096, direction=MODEL_DATA)
+    assert not estimate.trusted or estimate.low <= 1e-3
+    assert estimate.high >= 0
+    assert abs(estimate.value) < 0.05 or not estimate.trusted
+
+
+def test_one_coordinate_that_moves_unlike_the_others_is_no_product():
+    product = Product([(PAIR, 50)])
+
+    def shifted(x, t, s):
+        return x + 0.5 * (torch.arange(50) == 10)
+
+    def mixed(x, t, s):
+        y = x.clone()
+        y[:, 10] += 0.1 * x[:, 11]
+        return y
+
+    for f in (shifted, mixed):
+        estimate = kl(f, product, custom([3.0, 0.1]), seed=0, n=512)
+        assert estimate.estimator != "product"
+    same = kl(lambda x, t, s: x, product, custom([3.0, 0.1]), seed=0)
+    assert same.estimator == "product"
+
+
+def test_too_few_samples_are_refused():
+    with pytest.raises(ValueError, match="at least 256"):
+        kl(lambda x, t, s: x, STANDARD, custom([3.0, 0.0]), seed=0, n=2)
+
+
+def test_a_map_of_no_numbers_is_no_infinite_kl():
+    def broken(x, t, s):
+        return x * float("nan")
+
+    mixture = GaussianMixture([0.5, 0.5], [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0]], 1.0)
+    estimate = kl(broken, mixture, custom([3.0, 0.0]), seed=0, n=512)
+    assert not estimate.trusted
+    assert "not numbers" in estimate.note
+    assert estimate.low == 0.0
+    assert estimate.high == math.inf
