@@ -6,8 +6,8 @@ The PF-ODE is :math:`dx/dt = b(x, t) = -x - \nabla\log p_t(x)`; its solution fro
 evenly paced: a blob of standard deviation ς turns over a range of θ of about ς.
 """
 
-from collections.abc import Callable
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -246,7 +246,7 @@ def trajectory_pool(
         return TrajectoryPool(angles.to(dtype), states, float(rounding.abs().max()))
     substeps, error = _enough_substeps(target, noise, times, angles)
     if error > _TOLERANCE:
-        words = f"The trajectories of {target.name} are only exact to {error:.1g}: a larger δ, or more levels, would help."
+        words = f"The trajectories of {target.name} are only exact to {error:.1g}: a larger δ or more levels help."
         warnings.warn(words, RuntimeWarning, stacklevel=2)
     chunk = max(1024, _CHUNK_ENTRIES // target.dim)
     states = noise.new_empty(levels, n, target.dim)

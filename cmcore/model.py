@@ -81,8 +81,8 @@ class TrainedModel:
     Attributes:
         flow_map: f, with the exponential average of the weights; on the CPU.
         target: the law it learned; None when a loaded run did not carry it.
-        config: how it was trained, with what the run decided filled in: δ, threads, the dtype of products, and, unless it
-            was stopped before a budget in seconds became steps, their number and the size of what was prepared.
+        config: how it was trained, with what the run decided filled in: δ, threads, the dtype of products, the size of
+            what was prepared, and, unless it was stopped before a budget in seconds became steps, their number.
         steps: optimiser steps done; fewer than `config.steps` when stopped or diverged.
         seconds: wall time of the training, pool included.
         status: how it ended.

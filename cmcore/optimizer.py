@@ -81,8 +81,8 @@ class FlatOptimizer:
         flat.grad = self.gradients[:rest]
         self.adam = torch.optim.Adam([flat], lr=config.learning_rate, betas=(0.9, 0.99), fused=True)
         self._create_adam_state(flat)
-        matrices = [vector[rest:].view(-1, *square) for vector in (self.weights, self.gradients)]
-        self.muon = BatchedMuon(*matrices, flow_map.products) if hidden else None
+        matrices, slopes = (vector[rest:].view(-1, *square) for vector in (self.weights, self.gradients))
+        self.muon = BatchedMuon(matrices, slopes, flow_map.products) if hidden else None
 
     def step(self, step: int, steps: int) -> None:
         """One update from the gradients in place, the step-th of `steps`; the gradients are zeroed afterwards."""

@@ -63,7 +63,7 @@ class RunRecord(BaseModel):
 def save(model: TrainedModel, folder: str | os.PathLike[str], *, resumable: bool = True) -> Path:
     """Write a trained model to a folder, replacing the run that was there.
 
-    The target goes along when it is of the gallery, a table, or a Gaussian mixture; any other is left out with a warning.
+    The target goes along when it is of the gallery, a table, or a Gaussian mixture; others are left out with a warning.
     With `resumable`, the optimiser's state is kept too (about four times the weights), so that training can go on.
     """
     folder = Path(folder)
@@ -131,7 +131,8 @@ def _target_state(target: Target | None) -> tuple[dict[str, Tensor], dict[str, A
         return target.state()
     if isinstance(target, GaussianMixture):
         return target.state(), None
-    words = f"{target.name}, a hand-made {type(target).__name__}, is not written with the run; keep the code that made it."
+    kind = type(target).__name__
+    words = f"{target.name}, a hand-made {kind}, is not written with the run; keep the code that made it."
     warnings.warn(words, RuntimeWarning, stacklevel=3)
     return {}, None
 

@@ -113,7 +113,7 @@ def kl_change_of_variables(
     folds = draw.fold_share > 0 or draw.kl(draw.branch.log_density, control_variate=False).misses_preimages
     if direction == DATA_MODEL:
         kl = draw.kl(draw.branch.log_density, control_variate=not folds)
-        # Beyond the plane a small lost mode can hide in the error of the mean ratio; samples of the data cannot miss it.
+        # Beyond the plane a small lost mode can hide in the error of the mean ratio; samples of the data find it.
         sure = kl.form == "CV" and not folds and target.dim <= 2
         return _by_ratio(draw, kl) if sure else _inverted(draw, seed, kl)
     if not folds:

@@ -50,7 +50,7 @@ class LogRatioKL:
 
     @property
     def misses_preimages(self) -> bool:
-        """Whether E r exceeds 1 beyond doubt: with the full density of q it cannot, with one branch of several it does."""
+        """Whether E r exceeds 1 beyond doubt: with the full density of q it cannot, with one branch of two it does."""
         return self.mean_ratio - 1 > 4 * self.mean_ratio_error + _ROUNDING
 
 

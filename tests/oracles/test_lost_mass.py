@@ -28,7 +28,7 @@ def test_the_grid_counts_what_is_thrown_off_it():
 
 
 def test_a_map_that_covers_twice_without_turning_over_is_noticed():
-    """Doubling the angle keeps N(0, I) and det J > 0, and has two preimages everywhere; one branch alone says −log 2."""
+    """Doubling the angle keeps N(0, I) and det J > 0, and has two preimages everywhere; one alone says −log 2."""
 
     def doubling(x, t, s):
         u, v = x[:, 0], x[:, 1]
