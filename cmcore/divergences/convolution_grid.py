@@ -97,7 +97,7 @@ def kl_convolution_grid(
     log_p = target.log_prob(law.centres, chain.delta).reshape(law.blocks.shape[1:])
     kl = _BlockKL(law, log_p, direction)
     value, half = kl.extrapolated(), kl.half_width()
-    note = _note(direction, kl.uncovered, law.outside)
+    note = _note(direction, kl.uncovered, law.outside, half)
     return Estimate(
         value=value,
         low=value - half,
@@ -119,8 +119,9 @@ def kl_convolution_grid(
     )
 
 
-def _note(direction: Direction, uncovered: float, outside: float) -> str:
-    if direction == DATA_MODEL and uncovered > _UNCOVERED:
+def _note(direction: Direction, uncovered: float, outside: float, half: float) -> str:
+    # log q is guessed to within some ten nats there, so a share below a tenth of the interval does not show.
+    if direction == DATA_MODEL and uncovered > max(_UNCOVERED, half / 10):
         return f"Hardly a sample lands where {uncovered:.2%} of the data is; the KL there is large and only guessed."
     if direction == MODEL_DATA and outside > 1e-5:
         return f"{outside:.2%} of the model's mass lies far outside the data and is left out; the true KL is larger."

@@ -82,5 +82,5 @@ def test_medians_over_seeds_carry_a_band(curve):
     assert Curve.from_json(middle.to_json()) == middle
     doubtful = replace(curve, estimates=tuple(replace(e, trusted=False, note="No.") for e in curve.estimates))
     assert not any(e.trusted for e in median_over_seeds([curve, doubtful]).estimates)
-    with pytest.raises(ValueError, match="same axis"):
+    with pytest.raises(ValueError, match="differ in nothing but"):
         median_over_seeds([curve, replace(curve, values=(1.0, 2.0, 8.0))])
