@@ -60,8 +60,13 @@ def direction_words(direction: Direction) -> str:
     return direction.replace("‖", " ∥ ")
 
 
-def kl_card(estimate: Estimate, *, ddim_calls: str = "") -> str:
-    """The card of one estimate. An estimate that is not trusted shows why, and what to change, in place of a number."""
+def kl_card(estimate: Estimate, *, ddim_calls: str = "", stopped: float = 0.0) -> str:
+    """The card of one estimate. An estimate that is not trusted shows why, and what to change, in place of a number.
+
+    Args:
+        ddim_calls: how many calls exact-score DDIM needs for the same value, in words.
+        stopped: KL(p₀‖p_δ), what stopping at δ > 0 costs before any model comes in.
+    """
     title = direction_title(estimate.direction, estimate.delta)
     if not estimate.trusted:
         note = estimate.note or "This estimate cannot be trusted."
@@ -75,6 +80,8 @@ def kl_card(estimate: Estimate, *, ddim_calls: str = "") -> str:
         rows.append(("Folds", percent(diagnostics["fold_share"])))
     if "off_mode_mass" in diagnostics:
         rows.append(("Mass off the modes", percent(diagnostics["off_mode_mass"])))
+    if estimate.delta > 0:
+        rows.append(("Stopping at δ, KL(p₀ ∥ p_δ)", f"{number(stopped, 2)} nats"))
     if ddim_calls:
         rows.append(("DDIM needs, for the same KL", ddim_calls))
     note = f'<p class="card-aside">{escape(estimate.note)}</p>' if estimate.note else ""

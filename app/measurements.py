@@ -18,12 +18,13 @@ from app.jobs import Busy, JobView, Workers, freeze_imports
 from app.runs import Run
 from app.scene import STEPS
 from cmcore.config import SamplerConfig
+from cmcore.divergences import kl_to_noised
 from cmcore.divergences.estimate import DATA_MODEL, Direction, Estimate
 from cmcore.experiments import kl_points
 from cmcore.samplers import SAMPLERS
 from cmcore.theory import bound_a, initialisation_kl
 
-__all__ = ["DIRECTIONS", "Measured", "as_csv", "ddim_calls", "initialisation", "lines", "measured"]
+__all__ = ["DIRECTIONS", "Measured", "as_csv", "ddim_calls", "initialisation", "lines", "measured", "stopping"]
 
 DIRECTIONS: tuple[Direction, ...] = ("KL(model‖data)", "KL(data‖model)")
 LANDINGS = 1 << 17
@@ -181,6 +182,12 @@ def _fits(curve: cm.Curve, config: SamplerConfig, direction: Direction) -> bool:
 def initialisation(run_key: str, horizon: float, _run: Run) -> float:
     """KL(p_T‖γ) in nats: what starting from N(0, I) costs."""
     return initialisation_kl(_run.target, horizon, seed=SEED).value
+
+
+@st.cache_data(max_entries=128, show_spinner=False)
+def stopping(run_key: str, delta: float, _run: Run) -> float:
+    """KL(p₀‖p_δ) in nats: how far the law that samples are compared with is from the data itself."""
+    return kl_to_noised(_run.target, delta, seed=SEED).value
 
 
 # ---- for the figure ---------------------------------------------------------------------------------------------

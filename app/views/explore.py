@@ -12,7 +12,7 @@ from app.controls.sampler import default_delta, sampler_controls
 from app.figures.kl_curve import describe, kl_curve
 from app.figures.theme import theme
 from app.link import open_link, write_link
-from app.measurements import DIRECTIONS, Measured, as_csv, ddim_calls, initialisation, lines, measured
+from app.measurements import DIRECTIONS, Measured, as_csv, ddim_calls, initialisation, lines, measured, stopping
 from app.runs import Run, runs
 from app.scene import STEPS, make_scene
 from app.snippet import snippet
@@ -96,7 +96,7 @@ def _scene(run_key: str, config_key: str, seed: int, _run: Run, _config: Sampler
 def _measures(run: Run, config: SamplerConfig, direction: Direction) -> None:
     """The measurements column; runs again on its own while something is being measured."""
     known = measured(run, config, direction)
-    _card(known, config, direction)
+    _card(known, config, direction, run)
     _chart(known, config, direction, run)
     st.html(
         f'<p class="theory">{escape(sentence(run, config, known, initialisation(run.key, config.horizon, run)))}</p>'
@@ -110,10 +110,11 @@ def _extent(known: Measured) -> tuple[tuple[int, ...], bool]:
     return tuple(sorted(known.estimates)), bool(known.waiting)
 
 
-def _card(known: Measured, config: SamplerConfig, direction: Direction) -> None:
+def _card(known: Measured, config: SamplerConfig, direction: Direction, run: Run) -> None:
     estimate = known.estimates.get(config.steps)
     if estimate is not None:
-        st.html(kl_card(estimate, ddim_calls=ddim_calls(known, estimate.value)))
+        stopped = stopping(run.key, config.delta, run)
+        st.html(kl_card(estimate, ddim_calls=ddim_calls(known, estimate.value), stopped=stopped))
     else:
         words = known.problem or known.waiting or "Not measured."
         st.html(bare_card(direction_title(direction, config.delta), words))

@@ -1,6 +1,7 @@
 """Numbers in words, and the card of an estimate."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -56,3 +57,11 @@ def test_a_value_below_its_floor_is_not_shown():
 def test_a_lopsided_interval_is_shown_as_one():
     estimate = Estimate(0.1, 0.09, 0.2, MODEL_DATA, 0.0, "change_of_variables", 100, 0.0)
     assert "0.090 … 0.20 nats" in kl_card(estimate)
+
+
+def test_a_positive_delta_names_what_stopping_there_costs():
+    assert "KL(p₀ ∥ p_δ)" not in kl_card(replace(ESTIMATE, delta=0.0), stopped=0.0)
+    card = kl_card(replace(ESTIMATE, delta=0.02), stopped=0.381)
+    assert "KL(p₀ ∥ p_δ)" in card
+    assert "0.38 nats" in card
+    assert "∞ nats" in kl_card(replace(ESTIMATE, delta=0.02), stopped=math.inf)
