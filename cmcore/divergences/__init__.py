@@ -13,6 +13,7 @@ from cmcore.divergences.product import kl_product
 from cmcore.divergences.quadrature_1d import kl_1d
 from cmcore.divergences.sandwich import kl_sandwich
 from cmcore.grids import TimeGrid
+from cmcore.runtime import tune
 from cmcore.targets.base import NoDensity, Target
 
 __all__ = [
@@ -74,6 +75,7 @@ def kl(
     """
     if n is not None and n < FEWEST:
         raise ValueError(f"An estimate with an interval needs at least {FEWEST} samples; got n = {n}.")
+    tune()  # the temporaries of an estimate are as large as those of training
     f = jump_map_of(model)
     chain = make_chain(grid, sampler=sampler, renoise=renoise, noiseless_end=noiseless_end)
     if grid.delta == 0 and not target.has_density:
