@@ -9,7 +9,6 @@ import click
 
 import cmcore as cm
 from cmcore.cli.outcome import BadInput, table, write_json
-from cmcore.cli.sample import source_of
 
 if TYPE_CHECKING:
     from cmcore.divergences import Direction, Estimate
@@ -63,8 +62,7 @@ def kl(run: Path, sampler: str, baselines: bool, as_json: bool, **choices: Any) 
         _samplers(sampler, baselines), file=sys.stderr, hidden=not sys.stderr.isatty(), label="Measuring"
     ) as bar:
         for name in bar:
-            source = source_of(model, name)
-            curves[name] = cm.kl_versus_steps(source, model.target, sampler=name, horizon=model.horizon, **choices)
+            curves[name] = cm.kl_versus_steps(model, model.target, sampler=name, horizon=model.horizon, **choices)
     if as_json:
         write_json({name: json.loads(curve.to_json()) for name, curve in curves.items()})
     else:

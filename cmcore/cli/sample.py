@@ -34,7 +34,8 @@ def sample(run: Path, number: int, sampler: str, out: Path | None, as_json: bool
     if out and out.suffix.lower() not in {".csv", ".parquet"}:
         raise BadInput(f"Samples are written to .csv or .parquet; got {out.name!r}.")
     model = cm.load(run)
-    draw = cm.sample(source_of(model, sampler), number, sampler=sampler, **choices)
+    require_score(model, sampler)
+    draw = cm.sample(model, number, sampler=sampler, **choices)
     columns, rows = _in_own_units(model, draw)
     facts = {"n": number, "calls": draw.calls, "delta": draw.delta, "sampler": sampler, "columns": columns}
     if out:
@@ -47,15 +48,12 @@ def sample(run: Path, number: int, sampler: str, out: Path | None, as_json: bool
         click.echo(_as_csv(columns, rows), nl=False)
 
 
-def source_of(model: "TrainedModel", sampler: str) -> Any:
-    """What a sampler draws from: the model's map or, for the baselines, the exact score of its target."""
+def require_score(model: "TrainedModel", sampler: str) -> None:
+    """Refuse a baseline on a run that does not carry its target, whose exact score baselines follow."""
     from cmcore.samplers import SAMPLERS
 
-    if SAMPLERS[sampler].needs == "map":
-        return model
-    if model.target is None:
+    if SAMPLERS[sampler].needs != "map" and model.target is None:
         raise BadInput(f"{SAMPLERS[sampler].label} follows the target's exact score, and this run does not carry it.")
-    return model.target
 
 
 def _in_own_units(model: "TrainedModel", draw: "Trajectory") -> tuple[list[str], list[list[float]]]:
