@@ -45,6 +45,8 @@ _CELLS_PER_SPREAD = 4
 _SPREADS = 12
 _NARROW = 3e-3
 _UNCOVERED = 1e-6
+_WHOLE = 1e-4
+"""How far the total mass of a law on its nodes may be from 1 before they are too few."""
 
 
 @dataclass(frozen=True)
@@ -67,23 +69,23 @@ def kl_1d(f: JumpMap, target: Target, chain: Chain, *, direction: Direction) -> 
     f = doubled(f)
     make, size = (_pushed_law, _NODES) if chain.deterministic else (_renoised_law, _CELLS)
     law = make(f, chain, size)
-    value, uncovered = _kl(law, target, chain.delta, direction)
+    value, uncovered, total = _kl(law, target, chain.delta, direction)
     coarser = [_kl(make(f, chain, size // fewer), target, chain.delta, direction)[0] for fewer in (2, 4)]
     # Two of them: where a map folds the error does not fall evenly, and one difference may vanish by chance.
     error = max(abs(value - other) for other in coarser) + 1e-12
-    finite = math.isfinite(value) and uncovered < _UNCOVERED
+    problem = _problem(value, error, uncovered, total)
     log_p = target.log_prob(law.nodes[:, None], chain.delta)
     return Estimate(
-        value=value if finite else math.inf,
-        low=value - error if finite else value,
-        high=value + error if finite else math.inf,
+        value=math.inf if uncovered >= _UNCOVERED else value,
+        low=0.0 if problem else value - error,
+        high=math.inf if problem else value + error,
         direction=direction,
         delta=chain.delta,
         estimator="quadrature_1d",
         n=len(law.nodes),
         floor=error,
-        trusted=finite,
-        note="" if finite else "One law has mass where the other has none: the KL is infinite.",
+        trusted=not problem,
+        note=problem,
         diagnostics={
             "uncovered_share": uncovered,
             "off_mode_mass": off_mode_mass(target, log_p, law.mass, delta=chain.delta),
@@ -92,8 +94,17 @@ def kl_1d(f: JumpMap, target: Target, chain: Chain, *, direction: Direction) -> 
     )
 
 
-def _kl(law: _Law, target: Target, delta: float, direction: Direction) -> tuple[float, float]:
-    """The KL, and the share of its first law that the second does not cover."""
+def _problem(value: float, error: float, uncovered: float, total: float) -> str:
+    """Why the number is none, in a sentence; empty where it is one."""
+    if not math.isfinite(value) or abs(total - 1) > _WHOLE or value + error < 0:
+        return "The laws are too narrow for these nodes, so the KL could not be computed; a larger δ would help."
+    if uncovered >= _UNCOVERED:
+        return "One law has mass where the other has none: the KL is infinite."
+    return ""
+
+
+def _kl(law: _Law, target: Target, delta: float, direction: Direction) -> tuple[float, float, float]:
+    """The KL, the share of its first law that the second does not cover, and the total mass of the first."""
     if direction == MODEL_DATA:
         nodes, mass, log_a = law.nodes, law.mass, law.log_q
         log_b = target.log_prob(nodes[:, None], delta)
@@ -104,7 +115,7 @@ def _kl(law: _Law, target: Target, delta: float, direction: Direction) -> tuple[
         log_b = law.log_density(nodes)
     covered = (mass > 0) & torch.isfinite(log_b)
     uncovered = float(mass[(mass > 0) & ~torch.isfinite(log_b)].sum())
-    return float((mass * (log_a - log_b))[covered].sum()), uncovered
+    return float((mass * (log_a - log_b))[covered].sum()), uncovered, float(mass.sum())
 
 
 def _data_nodes(target: Target, delta: float) -> Float[Tensor, " n"]:

@@ -7,6 +7,7 @@ import torch
 
 from cmcore.chain import make_chain
 from cmcore.divergences import DATA_MODEL, MODEL_DATA, kl, kl_convolution_grid
+from cmcore.flow import ExactFlow
 from cmcore.grids import custom
 from cmcore.targets import GaussianMixture, Product
 
@@ -75,3 +76,20 @@ def test_a_map_of_no_numbers_is_no_infinite_kl():
     assert "not numbers" in estimate.note
     assert estimate.low == 0.0
     assert estimate.high == math.inf
+
+
+def test_a_law_too_narrow_for_its_nodes_is_no_number():
+    """Modes of width 0.0005 on ±5 fall between the nodes of a quadrature: it says so, and claims no infinite KL."""
+    narrow = GaussianMixture([0.5, 0.5], [[-5.0], [5.0]], 2.5e-7)
+    estimate = kl(lambda x, t, s: 5 * x.sign() + 5e-4 * x, narrow, custom([3.0, 0.0]), seed=0, direction=DATA_MODEL)
+    assert not estimate.trusted
+    assert "infinite" not in estimate.note
+
+
+@pytest.mark.parametrize("direction", [MODEL_DATA, DATA_MODEL])
+def test_no_trusted_estimate_is_surely_negative(direction):
+    """The exact map across a wide gap: the KL is all but zero, and no interval lies below it."""
+    modes = GaussianMixture([0.5, 0.5], [[-1.0], [1.0]], 0.01)
+    estimate = kl(ExactFlow(modes), modes, custom([3.0, 0.0]), seed=0, direction=direction)
+    assert not estimate.trusted or estimate.high >= 0
+    assert not estimate.trusted or abs(estimate.value) < 1e-3
