@@ -98,7 +98,6 @@ def test_a_run_stopped_before_its_budget_became_steps_goes_on(target):
     event = last(cm.training(target, budget, resume=early))
     assert event.status == "finished"
     assert event.step > 50
-    assert event.seconds > 1.5
 
 
 def test_what_the_machine_decided_is_in_the_config(target):
