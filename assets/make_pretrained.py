@@ -4,7 +4,9 @@
     python assets/make_pretrained.py eight_gaussians      one of them
     python assets/make_pretrained.py --curves             only the curves, of the runs that are there
 
-Each run is determined by the config below and its seed, up to the rounding of the machine that trains it.
+A run is determined by the config below, its seed, the version of the lab and the rounding of the machine. The shipped
+weights were trained before training steps took their products in bfloat16: training them anew gives runs as good, not
+the same numbers.
 """
 
 import argparse
