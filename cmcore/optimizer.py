@@ -1,9 +1,10 @@
 r"""The optimiser of a flow map: Muon on the hidden matrices, Adam on the rest, and an exponential average, all flat."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from cmcore.config import TrainingConfig
@@ -40,10 +41,14 @@ class BatchedMuon:
         self.momentum = torch.zeros_like(weights)
 
     @torch.no_grad()
-    def step(self, rate: float) -> None:
-        """W ← W − rate · orthogonalised(momentum)."""
+    def step(self, rate: float | Tensor) -> None:
+        """W ← W − rate · orthogonalised(momentum), with one rate or one for each matrix, [L, 1, 1]."""
         self.momentum.lerp_(self.gradients, 1 - self.MOMENTUM)
-        self.weights.add_(self._orthogonalised(self.gradients.lerp(self.momentum, self.MOMENTUM)), alpha=-rate)
+        update = self._orthogonalised(self.gradients.lerp(self.momentum, self.MOMENTUM))
+        if isinstance(rate, Tensor):
+            self.weights.addcmul_(update, rate, value=-1)
+        else:
+            self.weights.add_(update, alpha=-rate)
 
     def _orthogonalised(self, update: Tensor) -> Tensor:
         """Singular values pushed towards 1: X ← aX + (bA + cA²)X with A = XXᵀ, five times."""
@@ -56,19 +61,32 @@ class BatchedMuon:
         return x.to(update.dtype)
 
 
+VARIED = ("learning_rate", "matrix_learning_rate", "average")
+
+
 class FlatOptimizer:
     """All weights, gradients and averages of a flow map as three vectors, and the update of them.
 
     Hidden matrices (width × width) take Muon's orthogonalised updates, everything else fused Adam, as one parameter.
     With optimizer = "adam" Adam takes all. The average is the weight that is kept: its decay starts small, so that it
     is useful early.
+
+    The members of a flow map that has S of them are trained side by side, and none touches another.
+
+    Args:
+        flow_map: its parameters become views of the vectors.
+        config: the rates and the decay, as numbers.
+        varied: for "learning_rate", "matrix_learning_rate" or "average", S numbers instead of the config's one.
     """
 
-    def __init__(self, flow_map: FlowMap, config: TrainingConfig) -> None:
-        self.config = config
+    def __init__(
+        self, flow_map: FlowMap, config: TrainingConfig, varied: Mapping[str, Sequence[float]] | None = None
+    ) -> None:
+        self.config, self.members = config, flow_map.network.members
         named = dict(flow_map.named_parameters())
         square = (config.network.width, config.network.width)
-        hidden = [n for n, p in named.items() if config.optimizer == "muon" and tuple(p.shape) == square]
+        matrix = square if self.members is None else (self.members, *square)
+        hidden = [n for n, p in named.items() if config.optimizer == "muon" and tuple(p.shape) == matrix]
         self.names = [n for n in named if n not in hidden] + hidden
         self.shapes = {n: named[n].shape for n in self.names}
         parameters = [named[n] for n in self.names]
@@ -79,31 +97,98 @@ class FlatOptimizer:
         rest = sum(named[n].numel() for n in self.names[: len(named) - len(hidden)])
         flat = torch.nn.Parameter(self.weights[:rest])
         flat.grad = self.gradients[:rest]
-        self.adam = torch.optim.Adam([flat], lr=config.learning_rate, betas=(0.9, 0.99), fused=True)
+        self.adam = torch.optim.Adam([flat], betas=(0.9, 0.99), fused=True)
         self._create_adam_state(flat)
         matrices, slopes = (vector[rest:].view(-1, *square) for vector in (self.weights, self.gradients))
         self.muon = BatchedMuon(matrices, slopes, flow_map.products) if hidden else None
+        self._set_rates(varied or {}, rest, len(hidden))
 
     def step(self, step: int, steps: int) -> None:
         """One update from the gradients in place, the step-th of `steps`; the gradients are zeroed afterwards."""
         factor = rate_factor(step, steps, self.config.warmup)
-        self.adam.param_groups[0]["lr"] = self.config.learning_rate * factor
-        self.adam.step()
+        self._adam_step(factor)
         if self.muon is not None:
-            self.muon.step(self.config.matrix_learning_rate * factor)
-        self.average.lerp_(self.weights, 1 - min(self.config.average, (1 + step) / (10 + step)))
+            self.muon.step(self.matrix_rate * factor)
+        most = (1 + step) / (10 + step)
+        decay = self.decay.clamp(max=most) if isinstance(self.decay, Tensor) else min(self.decay, most)
+        self.average.lerp_(self.weights, 1 - decay)
         self.gradients.zero_()
+
+    def gradient_norms(self) -> Float[Tensor, "*s"]:
+        """The Euclidean norm of the gradient, of each member when there are any."""
+        if self.members is None:
+            return self.gradients.norm()
+        return torch.stack([part.flatten(1).norm(dim=1) for part in self._parts(self.gradients)]).norm(dim=0)
+
+    def _adam_step(self, factor: float) -> None:
+        """Adam's step. The fused one knows one rate, the largest; each member then goes its share of the way."""
+        self.adam.param_groups[0]["lr"] = self.rate * factor
+        if self.shares is None:
+            self.adam.step()
+            return
+        after = self.weights[: len(self.shares)]
+        before = after.clone()
+        self.adam.step()
+        torch.lerp(before, after, self.shares, out=after)
+
+    def _set_rates(self, varied: Mapping[str, Sequence[float]], rest: int, hidden: int) -> None:
+        """The rates and the decay: numbers, or tensors shaped as the weights that they scale where members differ."""
+        for name, numbers in varied.items():
+            if name not in VARIED:
+                raise ValueError(f"{name} cannot differ between members. Choose from {', '.join(VARIED)}.")
+            if len(numbers) != self.members:
+                raise ValueError(f"{name} needs as many numbers as there are members, {self.members}.")
+        config = self.config
+        assert config.learning_rate is not None
+        assert config.matrix_learning_rate is not None
+        assert config.average is not None
+        self.rate, self.shares = config.learning_rate, None
+        self.matrix_rate: float | Tensor = config.matrix_learning_rate
+        self.decay: float | Tensor = config.average
+        if rates := varied.get("learning_rate"):
+            self.rate = max(rates)
+            self.shares = self._for_each_weight(rates)[:rest] / self.rate
+        if rates := varied.get("matrix_learning_rate"):
+            self.matrix_rate = self.weights.new_tensor(rates).repeat(hidden)[:, None, None]
+        if decays := varied.get("average"):
+            self.decay = self._for_each_weight(decays)
 
     # ---- weights by name ----------------------------------------------------------------------------------------
     def named(self, vector: Tensor) -> dict[str, Tensor]:
         """A flat vector cut into the parameters' names and shapes (copies)."""
-        sizes = [self.shapes[n].numel() for n in self.names]
-        return {n: v.clone().view(self.shapes[n]) for n, v in zip(self.names, vector.split(sizes), strict=True)}
+        return {n: part.clone() for n, part in zip(self.names, self._parts(vector), strict=True)}
+
+    def _parts(self, vector: Tensor) -> Iterator[Tensor]:
+        """The parameters in a flat vector, as views; one that ends early, as Adam's do, has those before its end."""
+        start = 0
+        for shape in self.shapes.values():
+            if start == len(vector):
+                return
+            yield vector[start : start + shape.numel()].view(shape)
+            start += shape.numel()
+
+    def _for_each_weight(self, numbers: Sequence[float]) -> Tensor:
+        """The members' numbers as a flat vector that repeats each for all weights of its member."""
+        values = self.weights.new_tensor(numbers)
+        sizes = [shape.numel() // len(values) for shape in self.shapes.values()]
+        return torch.cat([values.repeat_interleave(size) for size in sizes])
 
     # ---- resuming -----------------------------------------------------------------------------------------------
     def state(self) -> dict[str, Tensor]:
         """Everything an exact continuation needs, copied."""
         return {name: value.detach().clone() for name, value in self._slots().items()}
+
+    def member_state(self, i: int) -> dict[str, Tensor]:
+        """What :meth:`state` would be had member i been trained alone."""
+        state = self.state()
+        if self.members is None:
+            return state
+        for name, value in state.items():
+            if value.ndim == 1:
+                state[name] = torch.cat([part[i].reshape(-1) for part in self._parts(value)])
+            elif value.ndim == 3:
+                state[name] = value[i :: self.members].clone()  # the matrices of a layer follow one another
+        return state
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Continue from `state`; raises ValueError when it does not fit this network and optimiser."""
