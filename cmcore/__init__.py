@@ -51,6 +51,7 @@ __all__ = [
     "NetworkConfig",
     "Product",
     "SamplerConfig",
+    "Samples",
     "TableTarget",
     "Target",
     "TargetConfig",
@@ -73,6 +74,7 @@ __all__ = [
     "save",
     "targets",
     "train",
+    "train_members",
     "training",
     "trajectory_pool",
 ]
@@ -92,13 +94,14 @@ _HOMES = {
         "Empirical",
         "GaussianMixture",
         "Product",
+        "Samples",
         "TableTarget",
         "Target",
         "make_target",
         "read_table",
         "real_table",
     ),
-    "training": ("TrainingEvent", "train", "training"),
+    "training": ("TrainingEvent", "train", "train_members", "training"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

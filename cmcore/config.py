@@ -31,6 +31,8 @@ class NetworkConfig(Config):
     depth: int = Field(default=6, ge=1, le=16, description="number of hidden layers")
     space_frequencies: Frequencies = (2.0,)
     time_frequencies: Frequencies = (1.0, 2.0, 4.0)
+    preconditioning: Literal["trig", "linear"] = Field("trig", description="how f is made from F")
+    second_time: bool = Field(default=True, description="whether F sees θ_t − θ_s; without it f is a DDIM step")
 
 
 class TargetConfig(Config):
@@ -52,10 +54,14 @@ class TrainingConfig(Config):
     horizon: float = Field(3.0, gt=0, le=20, description="T, where noise starts")
     delta: float | None = Field(None, ge=0, lt=20, description="δ, the earliest time; None: 0 if the target is smooth")
     optimizer: Literal["muon", "adam"] = "muon"
-    learning_rate: float = Field(5e-3, gt=0, le=1, description="Adam's peak rate")
-    matrix_learning_rate: float = Field(3e-2, gt=0, le=1, description="Muon's peak rate, hidden matrices")
+    learning_rate: float | None = Field(None, gt=0, le=1, description="Adam's peak rate; None: the objective's own")
+    matrix_learning_rate: float | None = Field(
+        None, gt=0, le=1, description="Muon's peak rate, hidden matrices; None: the objective's own"
+    )
     warmup: int = Field(200, ge=0, le=100_000)
-    average: float = Field(0.998, ge=0, lt=1, description="decay of the exponential moving average of the weights")
+    average: float | None = Field(
+        None, ge=0, lt=1, description="decay of the exponential average of the weights; None: the objective's own"
+    )
     seed: int = Field(0, ge=0, le=2**63 - 1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     products: Literal["auto", "float32", "bfloat16"] = Field(

@@ -1,6 +1,6 @@
 r"""The learned two-time flow map f(x, t, s)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from cmcore.config import NetworkConfig, TrainingConfig
 from cmcore.networks import Features, Perceptron
+from cmcore.preconditioning import PRECONDITIONINGS
 from cmcore.process import Time, angle, column
 from cmcore.targets import Target
 
@@ -19,55 +20,107 @@ __all__ = ["Ending", "FlowMap", "Status", "TrainedModel"]
 class FlowMap(nn.Module):
     r"""f(x, t, s) ≈ Φ_{t→s}(x), the exact flow map of the probability-flow ODE, for all 0 ≤ s ≤ t.
 
-    .. math:: f(x,t,s) = \cos(\theta_t - \theta_s)\, x - \sin(\theta_t - \theta_s)\, F(x, \theta_t, \theta_s)
+    .. math:: f(x,t,s) = \mathrm{skip}\, x - \mathrm{out}\, F(x, \theta_t, \theta_t - \theta_s)
 
-    so that f(x, t, t) = x by construction and the diagonal of the network is the velocity in angle,
-    F(x, t, t) = dx/dθ. The trigonometric parametrisation is TrigFlow's (Lu & Song 2024, arXiv:2410.11081) with a
-    second time; s = 0 is the classic consistency function.
+    with the coefficients of :mod:`cmcore.preconditioning`; unless told cos(θ_t − θ_s) and sin(θ_t − θ_s), TrigFlow's
+    (Lu & Song 2024, arXiv:2410.11081) with a second time. f(x, t, t) = x by construction, the diagonal of the network
+    is a velocity, and s = 0 is the classic consistency function.
+
+    S maps of one shape can be held and evaluated at once: then points are [S, n, d], and so is every answer.
 
     Args:
         dim: d.
         config: width, depth and features of the network F.
-        generator: source of the initial weights.
+        generator: source of the initial weights; a sequence of S makes S members.
 
     Attributes:
+        members: S, or None for a single map.
         products: the dtype in which a training step multiplies matrices; everything else follows the weights.
     """
 
-    def __init__(self, dim: int, config: NetworkConfig, *, generator: torch.Generator) -> None:
+    def __init__(
+        self, dim: int, config: NetworkConfig, *, generator: torch.Generator | Sequence[torch.Generator]
+    ) -> None:
         super().__init__()
         self.dim = dim
         self.config = config
         self.products = torch.get_default_dtype()
+        self.preconditioning = PRECONDITIONINGS[config.preconditioning]
         self.features = Features(dim, config)
         self.network = Perceptron([self.features.width, *[config.width] * config.depth, dim], generator=generator)
 
-    def forward(self, x: Float[Tensor, "n d"], t: Time, s: Time) -> Float[Tensor, "n d"]:
+    @property
+    def members(self) -> int | None:
+        return self.network.members
+
+    def forward(self, x: Float[Tensor, "*s n d"], t: Time, s: Time) -> Float[Tensor, "*s n d"]:
         """Jump from time t to the earlier time s; each is one number or one per point."""
         theta_t, theta_s = angle(column(t, x)), angle(column(s, x))
+        if bool((theta_s > theta_t).any()):
+            raise ValueError("A jump goes back in time: s must not exceed t. Exchange the two times.")
         return self.at_angles(x, theta_t, theta_s)
 
-    def at_angles(self, x: Float[Tensor, "n d"], theta_t: Tensor, theta_s: Tensor) -> Float[Tensor, "n d"]:
+    def at_angles(self, x: Float[Tensor, "*s n d"], theta_t: Tensor, theta_s: Tensor) -> Float[Tensor, "*s n d"]:
         """The same jump with both times given as angles, [n, 1] or [1, 1]."""
         gap = theta_t - theta_s
-        return torch.cos(gap) * x - torch.sin(gap) * self.direction(x, theta_t, gap)
+        return self.landing(x, theta_t, gap, self.direction(x, theta_t, gap))
+
+    def landing(self, x: Tensor, theta: Tensor, gap: Tensor, direction: Tensor) -> Tensor:
+        """skip · x − out · direction: where a jump by `gap` lands when the network answers `direction`."""
+        skip, out = self.preconditioning(theta, gap)
+        return skip * x - out * direction
 
     def direction(
-        self, x: Float[Tensor, "n d"], theta: Tensor, gap: Tensor, *, for_weights: bool = False
-    ) -> Float[Tensor, "n d"]:
-        """The raw network F(x, θ_t, θ_t − θ_s); at gap 0 it is dx/dθ.
+        self, x: Float[Tensor, "*s n d"], theta: Tensor, gap: Tensor, *, for_weights: bool = False
+    ) -> Float[Tensor, "*s n d"]:
+        """The raw network F(x, θ_t, θ_t − θ_s).
 
         With `for_weights` only the weights get gradients, and only first ones: the fast path of a training step, which
         multiplies matrices in `self.products`.
         """
-        n = x.shape[0]
-        features = self.features(x, theta.expand(n, 1), gap.expand(n, 1))
+        features = self.features(x, *self._angles(x, theta, gap))
         return self.network.for_weights(features, self.products) if for_weights else self.network(features)
 
-    def velocity(self, x: Float[Tensor, "n d"], t: Time) -> Float[Tensor, "n d"]:
-        """The model's own PF-ODE velocity dx/dt = cot θ_t · F(x, t, t); needs t > 0."""
+    def direction_and_tangent(
+        self,
+        x: Float[Tensor, "*s n d"],
+        theta: Tensor,
+        gap: Tensor,
+        along: tuple[Tensor | None, float, float],
+        *,
+        through_tangent: bool = False,
+    ) -> tuple[Tensor, Tensor]:
+        """F and its derivative along (dx, dθ, dgap), for the gradients of the weights alone; dx None is no motion.
+
+        The derivative gets a gradient with `through_tangent` only.
+        """
+        dx, dtheta, dgap = along
+        if not self.config.second_time:
+            dgap = 0.0
+        features = self.features.with_tangent(x, *self._angles(x, theta, gap), dx, dtheta, dgap)
+        return self.network.dual(*features, self.products, through_tangent=through_tangent)
+
+    def _angles(self, x: Tensor, theta: Tensor, gap: Tensor) -> tuple[Tensor, Tensor]:
+        shape = (*x.shape[:-1], 1)
+        return theta.expand(shape), (gap if self.config.second_time else torch.zeros_like(gap)).expand(shape)
+
+    def velocity_in_angle(self, x: Float[Tensor, "*s n d"], theta: Tensor, *, for_weights: bool = False) -> Tensor:
+        """The model's own velocity dx/dθ, from the diagonal of the network."""
+        diagonal = self.direction(x, theta, torch.zeros_like(theta), for_weights=for_weights)
+        return self.preconditioning.velocity(x, theta, diagonal)
+
+    def velocity(self, x: Float[Tensor, "*s n d"], t: Time) -> Float[Tensor, "*s n d"]:
+        """The model's own PF-ODE velocity dx/dt = cot θ_t · dx/dθ; needs t > 0."""
         theta = angle(column(t, x))
-        return self.direction(x, theta, torch.zeros_like(theta)) / torch.tan(theta)
+        return self.velocity_in_angle(x, theta) / torch.tan(theta)
+
+    def member(self, i: int) -> "FlowMap":
+        """The i-th member as a map of its own (weights copied)."""
+        alone = FlowMap(self.dim, self.config, generator=torch.Generator())
+        weights = {name: w[i] if self.members else w for name, w in self.state_dict().items()}
+        alone.load_state_dict(weights)
+        alone.products = self.products
+        return alone.to(next(self.parameters()).device)
 
 
 Ending = Literal["finished", "stopped", "diverged"]

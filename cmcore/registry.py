@@ -6,9 +6,10 @@ line, links and the law tests list the registry, so that adding one thing is add
 
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 T = TypeVar("T")
+Thing = TypeVar("Thing")
 
 
 class UnknownName(ValueError):
@@ -22,13 +23,13 @@ class Registry(Mapping[str, T], Generic[T]):
         self.noun = noun
         self._entries: dict[str, T] = {}
 
-    def register(self, name: str) -> Callable[[T], T]:
+    def register(self, name: str) -> Callable[[Thing], Thing]:
         """Decorator that files a thing under `name`; a name taken twice is an error."""
 
-        def file(thing: T) -> T:
+        def file(thing: Thing) -> Thing:  # of the registry's kind, and keeping its own type
             if name in self._entries:
                 raise ValueError(f"two {self.noun}s are named {name!r}")
-            self._entries[name] = thing
+            self._entries[name] = cast(T, thing)
             return thing
 
         return file

@@ -25,7 +25,8 @@ def target():
 
 
 def config(**changes):
-    return TrainingConfig(**{"steps": 200, **SMALL, **changes})
+    rates = {"learning_rate": 5e-3, "matrix_learning_rate": 3e-2, "average": 0.998}
+    return TrainingConfig(**{"steps": 200, **rates, **SMALL, **changes})
 
 
 def weights(model):

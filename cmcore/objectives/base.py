@@ -1,22 +1,30 @@
 """What an objective is: one training signal, from a batch to a scalar loss."""
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cmcore.flow import VelocityField, velocity_in_angle
 from cmcore.model import FlowMap
 from cmcore.registry import Registry
 from cmcore.targets import Target
 
-__all__ = ["OBJECTIVES", "Need", "Objective", "Source", "make_objective"]
+__all__ = ["OBJECTIVES", "Learner", "Need", "Objective", "Source", "Velocity", "VelocityField", "make_objective"]
 
 Need = Literal["samples", "exact velocity", "frozen teacher", "exact trajectories"]
-"""What an objective asks of the world. "samples" alone means: data, and nothing known about its density."""
+"""What an objective asks of the world. "samples" alone means: data, and nothing known about its density. A frozen
+teacher is a velocity learned from samples first."""
+
+Velocity = Literal["conditional", "self", "learned", "exact"]
+"""Where a velocity dx/dθ comes from: the pair (x₀, z) that made the point, whose mean it is; the model's own diagonal;
+a network taught by flow matching and then frozen; or the target's exact score."""
 
 Batch = TypeVar("Batch")
 
@@ -31,6 +39,7 @@ class Source:
         delta: δ, the earliest time learned.
         device: where batches live.
         generator: the stream for what is drawn once, before training (pools, fixed samples).
+        teacher: the learned velocity, (x [n, d], θ [n, 1]) → dx/dθ, where the objective asked for one.
     """
 
     target: Target
@@ -38,6 +47,33 @@ class Source:
     delta: float
     device: torch.device
     generator: torch.Generator
+    teacher: VelocityField | None = None
+
+    def exact_velocity(self, x: Tensor, theta: Tensor) -> Tensor:
+        """dx/dθ of the target's exact flow, any leading dimensions."""
+        flat = x.reshape(-1, x.shape[-1])
+        angles = theta.expand(*x.shape[:-1], 1).reshape(-1)
+        return velocity_in_angle(self.target, flat, angles).view_as(x)
+
+
+@dataclass(frozen=True)
+class Learner:
+    """What a loss may look at beside its batch.
+
+    Attributes:
+        flow_map: the map being trained.
+        targets: the map that makes its targets: the same one, or a slower average of its weights. No gradient flows
+            into its weights.
+        velocities: the exact and the learned velocity, as far as they are there.
+        earliest: θ_δ.
+        progress: share of the run that is done, 0 during the warm-up.
+    """
+
+    flow_map: FlowMap
+    targets: FlowMap
+    velocities: Mapping[Velocity, VelocityField]
+    earliest: float = 0.0
+    progress: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -46,10 +82,47 @@ class Objective(ABC, Generic[Batch]):
 
     A subclass is a frozen dataclass of its hyper-parameters. It is prepared once with a :class:`Source`, and then gives
     batches and their loss. Batches are drawn for many steps at once: for small networks, drawing is what costs.
+
+    Attributes:
+        label: for people.
+        building_block: whether it is a general identity to compose from, rather than a published family.
+        velocity_only: whether it learns the diagonal alone: its map is a DDIM step.
+        rates: the optimiser settings under which it trains well, where they are not everybody's.
     """
 
     label: ClassVar[str]
-    needs: ClassVar[Need]
+    building_block: ClassVar[bool] = False
+    velocity_only: ClassVar[bool] = False
+    rates: ClassVar[Mapping[str, float]] = MappingProxyType({})
+
+    @property
+    @abstractmethod
+    def needs(self) -> Need:
+        """What it asks of the world, given its hyper-parameters."""
+
+    @property
+    def single_time(self) -> bool:
+        """Whether it learns jumps to δ alone; samples are then drawn by jumping there and renoising."""
+        return False
+
+    @property
+    def teacher_share(self) -> float:
+        """The share of a budget that goes to learning a velocity from samples first; 0 without a learned teacher."""
+        return 0.0
+
+    @property
+    def target_decay(self) -> float | None:
+        """Decay of the average that makes the targets; None: the current weights do."""
+        return None
+
+    def check(self, target: Target, delta: float) -> None:
+        """Refuse, in a sentence that says what to change, a target this cannot learn."""
+        del delta
+        if not target.has_score and self.needs in ("exact velocity", "exact trajectories"):
+            raise ValueError(
+                f"{self.label} follows the exact score, and {target.name} is known by its samples alone. "
+                "Choose velocity = 'learned', or an objective that needs samples only, such as 'lsd'."
+            )
 
     @abstractmethod
     def prepare(self, source: Source) -> Any:
@@ -61,23 +134,55 @@ class Objective(ABC, Generic[Batch]):
         return self
 
     @abstractmethod
-    def batches(self, prepared: Any, count: int, size: int, *, generator: torch.Generator) -> Iterator[Batch]:
-        """`count` batches of `size` training pairs, all random choices drawn from the generator."""
+    def batches(
+        self, prepared: Any, count: int, size: int, *, generator: torch.Generator, progress: float = 0.0
+    ) -> Iterator[Batch]:
+        """`count` batches of `size` training pairs, all random choices drawn from the generator.
+
+        Args:
+            prepared: what :meth:`prepare` returned.
+            count, size: how many batches, and rows in each.
+            generator: the stream of this block of batches.
+            progress: share of the run that is done, for curricula.
+        """
 
     @abstractmethod
-    def loss(self, flow_map: FlowMap, batch: Batch) -> Float[Tensor, ""]:
-        """The scalar to minimise; zero where theory says the exact map has none."""
+    def loss(self, learner: Learner, batch: Batch) -> Float[Tensor, "*s"]:
+        """The scalar to minimise, one a member; zero where theory says the exact map has none."""
+
+    def parameters(self) -> dict[str, Any]:
+        """The hyper-parameters, as `make_objective` takes them."""
+        return asdict(self)
 
 
-OBJECTIVES: Registry = Registry("objective")
+OBJECTIVES: Registry[type[Objective]] = Registry("objective")
 
 
 def make_objective(name: str, **parameters: Any) -> Objective:
-    """The registered objective `name` with its hyper-parameters; unknown ones raise a sentence that lists the known."""
+    """The registered objective `name` with its hyper-parameters.
+
+    Raises ValueError in a sentence on an unknown name or parameter, and on a value of the wrong kind.
+    """
     kind = OBJECTIVES[name]
     known = kind.__dataclass_fields__
     unknown = sorted(set(parameters) - set(known))
     if unknown:
         has = ", ".join(known) or "none"
         raise ValueError(f"The objective {name!r} has no parameter {', '.join(unknown)}. It has: {has}.")
+    for parameter, value in parameters.items():
+        _check_kind(parameter, value, known[parameter].default)
     return kind(**parameters)
+
+
+def _check_kind(parameter: str, value: Any, default: Any) -> None:
+    """Refuse text where a number belongs and the like; what values make sense the objective says itself."""
+    if isinstance(default, str | bool):
+        fits = isinstance(value, type(default))
+    elif value is None:
+        fits = default is None
+    else:
+        fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        fits = fits and (isinstance(default, float) or float(value).is_integer())
+    if not fits:
+        like = {str: "text", bool: "true or false", float: "a number"}.get(type(default), "a whole number")
+        raise ValueError(f"{parameter} is {like}, for example {default!r}; got {value!r}.")

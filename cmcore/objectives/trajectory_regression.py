@@ -1,22 +1,22 @@
 r"""Trajectory regression: learn the map from pairs of states on exact trajectories.
 
 Where the target's density is known, so is its probability-flow ODE. A pool of noise points is carried along it once;
-any two states (x_t, x_s) of one trajectory are then a noise-free training pair, for every pair of times.
+any two states (x_t, x_s) of one trajectory are then a noise-free training pair, for every pair of times. Where it is
+not known, the velocity is learned from samples first, and the pool follows what was learned.
 """
 
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import mse_loss
 
-from cmcore.flow import TrajectoryPool, trajectory_pool
-from cmcore.model import FlowMap
-from cmcore.objectives.base import OBJECTIVES, Need, Objective, Source
+from cmcore.flow import TrajectoryPool, pool_along, trajectory_pool
+from cmcore.objectives.base import OBJECTIVES, Learner, Need, Objective, Source, Velocity
 
 __all__ = ["TrajectoryPairs", "TrajectoryRegression"]
 
@@ -28,17 +28,14 @@ class TrajectoryPairs(NamedTuple):
     """Pairs of states of the same trajectories, at θ_t and at θ_s = θ_t − gap, gap > 0.
 
     Attributes:
-        x: the states at θ_t.
-        root: (sin Δ)^{w/2}, the square root of the weight.
-        wanted: root · F*, where F* = (cos Δ · x_t − x_s)/sin Δ is what the network must answer.
+        x, y: the states at θ_t and θ_s.
         theta, gap: θ_t and Δ.
     """
 
-    x: Float[Tensor, "n d"]
-    root: Float[Tensor, "n 1"]
-    wanted: Float[Tensor, "n d"]
-    theta: Float[Tensor, "n 1"]
-    gap: Float[Tensor, "n 1"]
+    x: Float[Tensor, "*n d"]
+    y: Float[Tensor, "*n d"]
+    theta: Float[Tensor, "*n 1"]
+    gap: Float[Tensor, "*n 1"]
 
 
 @OBJECTIVES.register("trajectory_regression")
@@ -49,9 +46,9 @@ class TrajectoryRegression(Objective[TrajectoryPairs]):
     .. math:: L = E\,(\sin\Delta)^{w}\,|F(x_t,t,s) - F^*|^2 = E\,(\sin\Delta)^{w-2}\,|f(x_t,t,s) - x_s|^2,
               \quad \Delta = \theta_t - \theta_s.
 
-    The exact map has loss 0 (up to the pool's own error). Distillation onto precomputed ODE solutions goes back to
-    Luhman & Luhman 2021 (arXiv:2101.02388) for t = T, s = 0; here every pair of times is learned. Defaults were
-    measured on eight Gaussians.
+    (in the trigonometric preconditioning). The exact map has loss 0, up to the pool's own error. Distillation onto
+    precomputed ODE solutions goes back to Luhman & Luhman 2021 (arXiv:2101.02388) for t = T, s = 0; here every pair of
+    times is learned. Defaults were measured on eight Gaussians.
 
     Args:
         trajectories: trajectories in the pool; None: 40,000, and down to 4,000 for laws of many components, whose
@@ -61,6 +58,9 @@ class TrajectoryRegression(Objective[TrajectoryPairs]):
         to_data: share of the pairs that end at δ, beyond those that do by chance. Few-step samples live on them.
         from_noise: share of the pairs that start at T, likewise.
         wide_share: share of the trajectories that start in the tails of the noise.
+        velocity: "exact", or "learned" from samples first.
+        teacher_budget: share of the run that goes to learning it.
+        teacher_steps: its steps; None: from the budget.
     """
 
     trajectories: int | None = None
@@ -69,11 +69,15 @@ class TrajectoryRegression(Objective[TrajectoryPairs]):
     to_data: float = 0.3
     from_noise: float = 0.2
     wide_share: float = 0.1
+    velocity: Velocity = "exact"
+    teacher_budget: float = 0.4
+    teacher_steps: int | None = None
 
     label: ClassVar[str] = "Trajectory regression"
-    needs: ClassVar[Need] = "exact trajectories"
 
     def __post_init__(self) -> None:
+        if self.velocity not in ("learned", "exact") or not 0 < self.teacher_budget < 1:
+            raise ValueError(f"{self.label}: velocity is 'exact' or 'learned', and teacher_budget a share of the run.")
         if not all(0 <= share <= 1 for share in (self.to_data, self.from_noise, self.wide_share)):
             raise ValueError("to_data, from_noise and wide_share are shares, between 0 and 1.")
         if not 2 <= self.levels <= 4096 or not 1 <= (self.trajectories or 1) <= 10_000_000:
@@ -93,10 +97,21 @@ class TrajectoryRegression(Objective[TrajectoryPairs]):
         affordable = int((seconds - sum(paces) - paces[0]) / each)
         return replace(self, trajectories=min(self._most(source), max(1_000, affordable)))
 
+    @property
+    def needs(self) -> Need:
+        return "exact trajectories" if self.velocity == "exact" else "frozen teacher"
+
+    @property
+    def teacher_share(self) -> float:
+        return self.teacher_budget if self.velocity == "learned" else 0.0
+
     def prepare(self, source: Source) -> TrajectoryPool:
-        return trajectory_pool(
-            source.target,
-            self.trajectories or self._most(source),
+        pool = partial(trajectory_pool, source.target)
+        if self.velocity == "learned":
+            assert source.teacher is not None
+            pool = partial(pool_along, source.teacher, dim=source.target.dim)
+        return pool(
+            n=self.trajectories or self._most(source),
             horizon=source.horizon,
             delta=source.delta,
             levels=self.levels,
@@ -111,8 +126,9 @@ class TrajectoryRegression(Objective[TrajectoryPairs]):
         return max(4_000, 40_000 * 32 // max(32, source.target.components))
 
     def batches(
-        self, prepared: TrajectoryPool, count: int, size: int, *, generator: torch.Generator
+        self, prepared: TrajectoryPool, count: int, size: int, *, generator: torch.Generator, progress: float = 0.0
     ) -> Iterator[TrajectoryPairs]:
+        del progress
         levels, trajectories, dim = prepared.states.shape
         device = prepared.states.device
         which = torch.randint(trajectories, (count * size,), generator=generator, device=generator.device)
@@ -122,14 +138,17 @@ class TrajectoryRegression(Objective[TrajectoryPairs]):
         x, y = (rows[(level * trajectories + which).to(device)] for level in (early, late))
         theta = prepared.angles[early.to(device), None]
         gap = theta - prepared.angles[late.to(device), None]
-        sine = gap.sin()
-        root = sine ** (self.weight_power / 2)
-        columns = (x, root, root * (gap.cos() * x - y) / sine, theta, gap)
+        columns = (x, y, theta, gap)
         yield from map(TrajectoryPairs._make, zip(*(column.split(size) for column in columns), strict=True))
 
-    def loss(self, flow_map: FlowMap, batch: TrajectoryPairs) -> Float[Tensor, ""]:
-        direction = flow_map.direction(batch.x, batch.theta, batch.gap, for_weights=True)
-        return mse_loss(batch.root * direction, batch.wanted) * batch.x.shape[1]
+    def loss(self, learner: Learner, batch: TrajectoryPairs) -> Float[Tensor, "*s"]:
+        x, y, theta, gap = batch
+        skip, out = learner.flow_map.preconditioning(theta, gap)
+        answer = learner.flow_map.direction(x, theta, gap, for_weights=True)
+        error = answer - (skip * x - y) / out
+        if self.weight_power:
+            error = error * gap.sin() ** (self.weight_power / 2)
+        return error.square().mean((-2, -1)) * x.shape[-1]
 
     def _pairs_of_levels(self, levels: int, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Indices (i, j), i < j, of levels; a smaller index is a larger time.

@@ -7,6 +7,7 @@ from cmcore.targets.empirical import Empirical
 from cmcore.targets.gallery import GALLERY, Toy, make_target
 from cmcore.targets.gaussian_mixture import GaussianMixture
 from cmcore.targets.product import Product, random_rotation
+from cmcore.targets.samples import Samples
 from cmcore.targets.tables import REAL_TABLES, Memorisation, TableTarget, read_table, real_table
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Memorisation",
     "NoDensity",
     "Product",
+    "Samples",
     "TableTarget",
     "Target",
     "Toy",

@@ -26,10 +26,10 @@ class Target(ABC):
 
     Attributes:
         name: what people call it.
-        config: the gallery name and parameters that make it again; None for a target made by hand or from a file.
         dim: d.
         smooth: whether p₀ has a density with a Lipschitz score. Smooth targets may be sampled down to δ = 0.
         has_density: whether p₀ has a density. Without one, `log_prob` and `score` need t > 0.
+        has_score: whether density and score are known at all. Without them there are samples, and nothing exact.
         config: the gallery name and parameters this target was made from; None when it was made otherwise.
 
     Device and dtype of every answer follow the input x; parameters are kept in float64.
@@ -39,6 +39,7 @@ class Target(ABC):
     dim: int
     smooth: bool
     has_density: bool
+    has_score: bool = True
     config: TargetConfig | None = None
 
     # ---- what a new target writes -------------------------------------------------------------------------------

@@ -1,0 +1,260 @@
+r"""The pieces that objectives are made of: a law of times, a velocity, an identity, a metric, and who makes targets.
+
+A point of a batch is made from data and noise, x_t = cos θ_t x₀ + sin θ_t z ~ p_t, at times t > s drawn by a law. Part
+of the rows lie on the diagonal s = t, where the network is taught the velocity itself; on the others an identity of the
+exact flow map is enforced. Errors are measured in what the network answers, F.
+
+=================  ==============================================================  ==========================
+identity           what the exact map satisfies                                    file
+=================  ==============================================================  ==========================
+diagonal           F(x, t, t) ↔ dx/dθ                                              flow_matching.py
+Lagrangian         ∂_s f(x, t, s) = v(f(x, t, s), s)                               lagrangian.py
+Eulerian           ∂_t f + ∇f · v(x, t) = 0                                        eulerian.py
+discrete Eulerian  f(x_t, t, s) = f(x_r, r, s) along the flow                      consistency.py
+semigroup          f(x, t, s) = f(f(x, t, u), u, s)                                semigroup.py
+distribution       f(·, t, s) and f(·, r, s) push p_t and p_r to the same law      moment_matching.py
+=================  ==============================================================  ==========================
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cmcore.objectives.base import Learner, Need, Objective, Source, Velocity
+from cmcore.objectives.metrics import METRICS, Metric, distance
+from cmcore.objectives.times import CLOCKS, Clock, ClockName
+from cmcore.process import angle
+
+__all__ = ["Composition", "Drawing", "Points", "Regressed"]
+
+SMALLEST_GAP = 2e-3
+"""Least distance of s from t off the diagonal, in clock readings: F* divides by it."""
+
+NEEDS: dict[Velocity, Need] = {
+    "conditional": "samples",
+    "self": "samples",
+    "learned": "frozen teacher",
+    "exact": "exact velocity",
+}
+
+
+class Points(NamedTuple):
+    """Rows of a batch.
+
+    Attributes:
+        x: states at θ_t, [*, n, d].
+        theta, gap: θ_t and θ_t − θ_s, [*, n, 1]; gap is 0 on the diagonal.
+        velocity: dx/dθ at (x, θ_t), [*, n, d]: of the source, or conditional, cos θ z − sin θ x₀.
+        inner: an angle between θ_s and θ_t, [*, n, 1], where the identity uses one.
+        earlier: the state at `inner` on the flow through x, [*, n, d], where the identity uses one.
+    """
+
+    x: Tensor
+    theta: Tensor
+    gap: Tensor
+    velocity: Tensor
+    inner: Tensor
+    earlier: Tensor
+
+    def rows(self, chosen: slice) -> "Points":
+        """Some of the rows."""
+        return Points(*(column[..., chosen, :] for column in self))
+
+
+class Drawing(NamedTuple):
+    """What a composition draws from: the source, and the clock of its times."""
+
+    source: Source
+    clock: Clock
+
+
+@dataclass(frozen=True)
+class Composition(Objective[Points]):
+    """An identity with everything around it.
+
+    Args:
+        velocity: where dx/dθ comes from; see :data:`~cmcore.objectives.base.Velocity`.
+        clock: the law of times; see :mod:`cmcore.objectives.times`.
+        log_mean, log_sd: of log σ/α, for the clock "log_normal".
+        diagonal_share: share of the rows that lie on the diagonal.
+        to_data, from_noise: share of the other rows that end at δ, or start at T, beyond those that do by chance.
+        metric, metric_scale: how an error becomes a number; see :mod:`cmcore.objectives.metrics`.
+        weight_power: w; rows off the diagonal weigh (sin(θ_t − θ_s))^w. w = 0 weighs errors of F, w = 2 of the map.
+        target_average: decay of the average of the weights that makes the targets; 0: the current weights do.
+        teacher_budget: share of the run that goes to the teacher when velocity = "learned".
+        teacher_steps: the teacher's steps; None: from the budget.
+    """
+
+    velocity: Velocity = "conditional"
+    clock: ClockName = "uniform_angle"
+    log_mean: float = -0.4
+    log_sd: float = 1.0
+    diagonal_share: float = 0.75
+    to_data: float = 0.0
+    from_noise: float = 0.0
+    metric: Metric = "l2"
+    metric_scale: float = 0.01
+    weight_power: float = 0.0
+    target_average: float = 0.0
+    teacher_budget: float = 0.3
+    teacher_steps: int | None = None
+
+    velocities: ClassVar[tuple[Velocity, ...]] = get_args(Velocity)
+
+    def __post_init__(self) -> None:
+        _one_of("velocity", self.velocity, self.velocities, self.label)
+        _one_of("clock", self.clock, CLOCKS, self.label)
+        _one_of("metric", self.metric, METRICS, self.label)
+        for name in ("diagonal_share", "to_data", "from_noise"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is a share, between 0 and 1; got {getattr(self, name):g}.")
+        if not 0 <= self.target_average < 1:
+            raise ValueError(f"target_average is a decay, at least 0 and below 1; got {self.target_average:g}.")
+        if not 0 < self.teacher_budget < 1:
+            raise ValueError(f"teacher_budget is a share of the run, between 0 and 1; got {self.teacher_budget:g}.")
+        if self.metric_scale <= 0 or self.log_sd <= 0:
+            raise ValueError("metric_scale and log_sd must be positive.")
+
+    # ---- what an identity writes --------------------------------------------------------------------------------
+    @abstractmethod
+    def errors(self, learner: Learner, points: Points) -> Float[Tensor, "*n d"]:
+        """The residual of the identity on rows off the diagonal, in units of F."""
+
+    def angles(self, clock: Clock, chance: Tensor, progress: float) -> tuple[Tensor, Tensor, Tensor]:
+        """θ_t, θ_s and an angle in between, off the diagonal, from uniform numbers [5, n]."""
+        del progress
+        late, early = self.readings(chance)
+        theta = clock.angle(late)
+        return theta, clock.angle(early), theta
+
+    def readings(self, chance: Tensor) -> tuple[Tensor, Tensor]:
+        """Clock readings of t > s: two uniform ones in order, but for the shares that start at T or end at δ."""
+        late, early = torch.maximum(chance[0], chance[1]), torch.minimum(chance[0], chance[1])
+        late = torch.where(chance[2] < self.from_noise, 1.0, late).clamp_min(SMALLEST_GAP)
+        return late, torch.where(chance[3] < self.to_data, 0.0, torch.minimum(early, late - SMALLEST_GAP))
+
+    # ---- what all share -----------------------------------------------------------------------------------------
+    @property
+    def needs(self) -> Need:
+        return NEEDS[self.velocity]
+
+    @property
+    def teacher_share(self) -> float:
+        return self.teacher_budget if self.velocity == "learned" else 0.0
+
+    @property
+    def target_decay(self) -> float | None:
+        return self.target_average or None
+
+    def prepare(self, source: Source) -> Drawing:
+        ends = angle(torch.tensor([source.delta, source.horizon], dtype=torch.float64)).tolist()
+        return Drawing(source, Clock(self.clock, *ends, mean=self.log_mean, sd=self.log_sd))
+
+    def batches(
+        self, prepared: Drawing, count: int, size: int, *, generator: torch.Generator, progress: float = 0.0
+    ) -> Iterator[Points]:
+        source, n = prepared.source, count * size
+        target, device = source.target, source.device
+        data = target.sample(n, generator=generator, dtype=torch.float32).to(device)
+        noise = torch.randn(n, target.dim, generator=generator).to(device)
+        chance = torch.rand(5, n, generator=generator).to(device)  # the same numbers on every device
+        theta, gap, inner = (c[:, None] for c in self._angles(prepared.clock, chance, size, progress))
+        x = theta.cos() * data + theta.sin() * noise
+        velocity = self._velocity(source, x, theta, theta.cos() * noise - theta.sin() * data)
+        earlier = self.earlier(source, Points(x, theta, gap, velocity, inner, x), data, noise)
+        columns = (x, theta, gap, velocity, inner, earlier)
+        yield from map(Points._make, zip(*(column.split(size) for column in columns), strict=True))
+
+    def earlier(self, source: Source, points: Points, data: Tensor, noise: Tensor) -> Tensor:
+        """The states at the inner angle, where the identity uses them."""
+        del source, data, noise
+        return points.x
+
+    def _angles(self, clock: Clock, chance: Tensor, size: int, progress: float) -> tuple[Tensor, Tensor, Tensor]:
+        """θ_t, the gap and the inner angle of all rows, those on the diagonal first in each batch."""
+        theta, end, inner = self.angles(clock, chance, progress)
+        on_diagonal = torch.arange(len(theta), device=theta.device) % size < self.diagonal_rows(size)
+        alone = clock.angle(chance[0])
+        theta = torch.where(on_diagonal, alone, theta)
+        return theta, torch.where(on_diagonal, 0.0, theta - end), torch.where(on_diagonal, alone, inner)
+
+    def _velocity(self, source: Source, x: Tensor, theta: Tensor, conditional: Tensor) -> Tensor:
+        if self.velocity == "exact":
+            return source.exact_velocity(x, theta)
+        if self.velocity == "learned":
+            assert source.teacher is not None
+            with torch.no_grad():
+                return source.teacher(x, theta)
+        return conditional
+
+    def diagonal_rows(self, size: int) -> int:
+        """How many rows of a batch of `size` lie on the diagonal; they come first."""
+        return round(self.diagonal_share * size)
+
+    def velocity_at(self, learner: Learner, points: Points) -> Tensor:
+        """dx/dθ at the rows off the diagonal; "self" asks the targets' own diagonal."""
+        if self.velocity != "self":
+            return points.velocity
+        with torch.no_grad():
+            return learner.targets.velocity_in_angle(points.x, points.theta, for_weights=True)
+
+    def weigh(self, error: Tensor, points: Points) -> Tensor:
+        """Distance of each row off the diagonal, weighted."""
+        weight = points.gap.sin() ** self.weight_power if self.weight_power else 1.0
+        return weight * distance(error, self.metric, self.metric_scale)
+
+    def loss(self, learner: Learner, batch: Points) -> Float[Tensor, "*s"]:
+        n = batch.x.shape[-2]
+        rows = self.diagonal_rows(n)
+        total = torch.zeros((), device=batch.x.device)
+        if rows < n:
+            off = batch.rows(slice(rows, n))
+            total = total + self.weigh(self.errors(learner, off), off).sum((-2, -1))
+        if rows:
+            on = batch.rows(slice(rows))
+            answer = learner.flow_map.direction(on.x, on.theta, on.gap, for_weights=True)
+            error = answer - learner.flow_map.preconditioning.direction(on.x, on.theta, on.velocity)
+            total = total + distance(error, self.metric, self.metric_scale).sum((-2, -1))
+        return total / n
+
+
+@dataclass(frozen=True)
+class Regressed(Composition):
+    """A composition whose identity names what F must answer: diagonal and other rows then share one evaluation."""
+
+    @abstractmethod
+    def wanted(self, learner: Learner, points: Points) -> Float[Tensor, "*n d"]:
+        """F*, a constant, on rows off the diagonal."""
+
+    def errors(self, learner: Learner, points: Points) -> Float[Tensor, "*n d"]:
+        answer = learner.flow_map.direction(points.x, points.theta, points.gap, for_weights=True)
+        return answer - self.wanted(learner, points)
+
+    def loss(self, learner: Learner, batch: Points) -> Float[Tensor, "*s"]:
+        n = batch.x.shape[-2]
+        rows = self.diagonal_rows(n)
+        on, off = batch.rows(slice(rows)), batch.rows(slice(rows, n))
+        with torch.no_grad():
+            wanted = [learner.flow_map.preconditioning.direction(on.x, on.theta, on.velocity)] if rows else []
+            wanted += [self.wanted(learner, off)] if rows < n else []
+        error = learner.flow_map.direction(batch.x, batch.theta, batch.gap, for_weights=True) - torch.cat(wanted, -2)
+        distances = distance(error, self.metric, self.metric_scale)
+        if self.weight_power:  # 1 on the diagonal, where the sine is 0
+            distances = distances * torch.where(batch.gap > 0, batch.gap.sin() ** self.weight_power, 1.0)
+        return distances.mean((-2, -1))
+
+
+def direction_to(learner: Learner, points: Points, landing: Tensor) -> Tensor:
+    """F* = (skip · x − landing)/out: the answer that lands a jump from (x, t) at `landing`."""
+    skip, out = learner.flow_map.preconditioning(points.theta, points.gap)
+    return (skip * points.x - landing) / out
+
+
+def _one_of(name: str, value: str, known: tuple[str, ...], label: str) -> None:
+    if value not in known:
+        raise ValueError(f"{label}: {name} is one of {', '.join(known)}; got {value!r}.")

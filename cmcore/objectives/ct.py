@@ -1,0 +1,32 @@
+r"""Consistency training."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from cmcore.objectives.base import OBJECTIVES, Velocity
+from cmcore.objectives.consistency import Consistency, Ends, Growth
+from cmcore.objectives.times import ClockName
+
+__all__ = ["ConsistencyTraining"]
+
+
+@OBJECTIVES.register("ct")
+@dataclass(frozen=True)
+class ConsistencyTraining(Consistency):
+    r"""CT: f(x_t, t, δ) = f⁻(x_r, r, δ) with x_t, x_r made of the same data and noise; from samples alone.
+
+    Song et al. 2023, arXiv:2303.01469: a Karras grid whose N grows like a square root from 2 to 150, and targets from
+    an average of the weights. Samples are drawn by jumping to δ and renoising.
+    """
+
+    clock: ClockName = "karras"
+    ends: Ends = "data"
+    grid: ClockName = "karras"
+    first_intervals: int = 2
+    intervals: int = 150
+    growth: Growth = "square_root"
+    target_average: float = 0.95
+
+    label: ClassVar[str] = "CT, consistency training"
+    building_block: ClassVar[bool] = False
+    velocities: ClassVar[tuple[Velocity, ...]] = ("conditional",)

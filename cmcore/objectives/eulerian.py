@@ -1,0 +1,74 @@
+r"""The Eulerian identity: carried along the flow, the starting point does not move the landing point."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cmcore.objectives.base import OBJECTIVES, Learner
+from cmcore.objectives.composition import Composition, Points
+
+__all__ = ["Eulerian"]
+
+
+@OBJECTIVES.register("eulerian")
+@dataclass(frozen=True)
+class Eulerian(Composition):
+    r"""∂_t f + ∇f · v(x, t) = 0, with t an angle, for the network's answer F.
+
+    With F_v the answer that v asks for on the diagonal and Ḟ = ∂_t F + ∇F · v,
+
+    .. math:: E = \partial_t\mathrm{out}\,(F - F_v) + r\,\big(\mathrm{out}\,\dot F + \partial_t\mathrm{out}\,F_v
+              - \partial_t\mathrm{skip}\,x - \mathrm{skip}\,v\big),
+
+    which is zero at the exact map for r = 1. One residual serves many: on the linear path, divided by ∂_t out, it is
+    MeanFlow's F − v + (t − s) dF/dt; on the trigonometric one it is cos gap (F − v) + r sin gap (x + Ḟ), sCM's tangent
+    at s = 0; the families differ in where v comes from, what carries gradient, the metric and the times. Without
+    `through_time` the gradient flows through F alone, towards sg(F − E).
+
+    Args:
+        through_time: let the gradient flow through ∂_t F too, ESD's choice; ∇F · v never carries any.
+        tangent_warmup: share of the run over which r grows from 0 to 1; 0: r = 1 throughout.
+    """
+
+    through_time: bool = False
+    tangent_warmup: float = 0.0
+
+    label: ClassVar[str] = "Eulerian identity"
+    building_block: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.tangent_warmup <= 1:
+            raise ValueError(f"tangent_warmup is a share of the run; got {self.tangent_warmup:g}.")
+
+    def errors(self, learner: Learner, points: Points) -> Float[Tensor, "*n d"]:
+        velocity = self.velocity_at(learner, points)
+        answer, residual = self._residual(learner, points, velocity)
+        if self.through_time:
+            return residual
+        # The value of E, and the gradient of |F − sg(F − E)|².
+        return answer - (answer - residual).detach()
+
+    def _residual(self, learner: Learner, points: Points, velocity: Tensor) -> tuple[Tensor, Tensor]:
+        f, (x, theta, gap) = learner.flow_map, points[:3]
+        answer, along_flow = self._tangent(learner, points, velocity)
+        skip, out = f.preconditioning(theta, gap)
+        skip_t, out_t = f.preconditioning.by_start(theta, gap)
+        at_rest = f.preconditioning.direction(x, theta, velocity)
+        rest = out * along_flow + out_t * at_rest - skip_t * x - skip * velocity
+        share = min(1.0, learner.progress / self.tangent_warmup) if self.tangent_warmup else 1.0
+        residual = out_t * (answer - at_rest) + share * rest
+        return answer, residual / out_t if f.config.preconditioning == "linear" else residual
+
+    def _tangent(self, learner: Learner, points: Points, velocity: Tensor) -> tuple[Tensor, Tensor]:
+        """F and Ḟ; of Ḟ only ∂_t F carries gradient, and only with `through_time`."""
+        f, (x, theta, gap) = learner.flow_map, points[:3]
+        if not self.through_time:
+            return f.direction_and_tangent(x, theta, gap, (velocity, 1.0, 1.0))
+        answer, by_start = f.direction_and_tangent(x, theta, gap, (None, 1.0, 1.0), through_tangent=True)
+        with torch.no_grad():
+            in_space = f.direction_and_tangent(x, theta, gap, (velocity, 0.0, 0.0))[1]
+        return answer, by_start + in_space

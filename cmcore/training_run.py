@@ -1,0 +1,441 @@
+r"""The moving state of a training run: one map, or S of them side by side.
+
+S members that differ in their seed, or in one rate, are one map with an extra leading dimension, one batch [S, n, d]
+and one optimiser; each ends where it would have ended alone.
+"""
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cmcore.config import TrainingConfig
+from cmcore.flow import ExactFlow
+from cmcore.model import Ending, FlowMap, TrainedModel
+from cmcore.objectives import Learner, Objective, Source, Velocity, VelocityField, make_objective
+from cmcore.optimizer import FlatOptimizer, rate_factor
+from cmcore.process import angle
+from cmcore.runtime import choose_device, choose_threads, describe_device, products_dtype, view_as_slices
+from cmcore.streams import stream
+from cmcore.targets import Target
+
+__all__ = ["REPORT", "Run", "resolved"]
+
+REPORT = 50
+"""Steps between events, and between checks that the run is sound."""
+BLOCK = 64
+"""Steps whose batches are drawn together. Each block has its own random stream, so resuming needs only the step."""
+PREPARATION = 0.25
+"""Share of a budget in seconds that may go into what is made once, before the first step."""
+CHECKED = 256
+"""Fixed points on which the quality number is measured."""
+EXPLODED = 1e4
+"""A loss this many times the best one so far means the run has diverged."""
+RATES: Mapping[str, float] = {"learning_rate": 5e-3, "matrix_learning_rate": 3e-2, "average": 0.998}
+"""The optimiser's settings where neither the config nor the objective says otherwise."""
+
+
+def resolved(config: TrainingConfig, target: Target) -> TrainingConfig:
+    """The config with δ, the rates and the network's form filled in; refuses what cannot be learned from the target."""
+    objective = make_objective(config.objective, **config.objective_parameters)
+    delta = target.default_delta if config.delta is None else config.delta
+    rates = {**RATES, **objective.rates}
+    filled = {name: rates[name] for name in RATES if getattr(config, name) is None}
+    network = {**config.network.model_dump(), "second_time": not objective.velocity_only}
+    config = TrainingConfig(**{**config.model_dump(), **filled, "delta": delta, "network": network})
+    objective.check(target, delta)
+    if delta == 0 and not target.smooth:
+        raise ValueError(
+            f"{target.name} is not smooth: its exact flow cannot be followed to time 0. "
+            f"Stop early, at some δ > 0 such as {target.default_delta or 0.01:g}."
+        )
+    return config
+
+
+class Run:
+    """One training run.
+
+    Args:
+        target: the law to learn.
+        config: resolved.
+        resume: a stopped run to go on with.
+        seeds: a seed for each of S members; None: a single map with the config's seed.
+        varied: for some of the optimiser's rates, a value for each member.
+        purpose: a word before the names of all random streams; the teacher's differ from its pupil's.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        config: TrainingConfig,
+        *,
+        resume: TrainedModel | None = None,
+        seeds: Sequence[int] | None = None,
+        varied: Mapping[str, Sequence[float]] | None = None,
+        purpose: str = "",
+    ) -> None:
+        self.target, self.purpose, self.started = target, purpose, time.perf_counter()
+        self.seeds, self.varied = seeds, dict(varied or {})
+        self.delta = config.delta or 0.0
+        self.device = choose_device(config.device)
+        self.device_name = describe_device(self.device, config.threads or 1)
+        self.objective: Objective = make_objective(config.objective, **config.objective_parameters)
+        self.flow_map = self._fresh_map(config).to(self.device)
+        self.flow_map.products = products_dtype(config.products, self.device)
+        name = str(self.flow_map.products).removeprefix("torch.")
+        self.config = config.model_copy(update={"products": name})
+        self.optimizer = FlatOptimizer(self.flow_map, self.config, self.varied)
+        self.teacher: FlowMap | None = None
+        self.targets = self._target_map()
+        self.step, self.steps = 0, config.steps
+        self.earlier_seconds = 0.0
+        self.histories: list[list[tuple[int, float, float]]] = [[] for _ in self.all_seeds]
+        self.loss = self.gradient_norm = self.quality = torch.full((len(self.all_seeds),), math.nan)
+        self.best_loss = torch.full((len(self.all_seeds),), math.inf)
+        self.lost: dict[int, TrainedModel] = {}
+        if resume is not None:
+            self._continue(resume)
+        self.good = (self._state(), self.step)
+        self.marks: list[tuple[int, float]] = []
+
+    @property
+    def all_seeds(self) -> tuple[int, ...]:
+        """The seed of each member."""
+        return (self.config.seed,) if self.seeds is None else tuple(self.seeds)
+
+    def _fresh_map(self, config: TrainingConfig) -> FlowMap:
+        seeds = [config.seed] if self.seeds is None else self.seeds
+        generators = [stream(seed, f"{self.purpose}weights") for seed in seeds]
+        return FlowMap(self.target.dim, config.network, generator=generators[0] if self.seeds is None else generators)
+
+    def _target_map(self) -> FlowMap:
+        """The map that makes targets: this one, or a copy that follows its weights."""
+        if self.objective.target_decay is None:
+            return self.flow_map
+        copy = self._fresh_map(self.config).to(self.device)
+        copy.products = self.flow_map.products
+        self.target_weights = self.optimizer.weights.clone()
+        named = dict(copy.named_parameters())
+        view_as_slices([named[name] for name in self.optimizer.names], self.target_weights)
+        return copy.requires_grad_(requires_grad=False)
+
+    # ---- what is made once --------------------------------------------------------------------------------------
+    def prepare(self) -> Iterator[str]:
+        """Everything made once; yields a sentence on what is being done as it goes."""
+        yield "computing what the objective learns from"
+        if self.objective.teacher_share and self.teacher is None:
+            yield from self._learn_teacher()
+        if self.config.steps is None and self.steps is None:
+            seconds = PREPARATION * (self.config.seconds or 0.0)
+            self._decide(self.objective.within(self._source(0, "trial"), seconds))
+        self.prepared = [self.objective.prepare(self._source(i, "objective")) for i in range(len(self.all_seeds))]
+        self._prepare_quality()
+        self.velocities = self._velocities()
+        self.earliest = float(angle(torch.tensor(self.delta, dtype=torch.float64)))
+        self._choose_threads()
+        self.batches = self._stream_of_batches()
+        self.marks = [(self.step, time.perf_counter())]
+
+    def _decide(self, objective: Objective) -> None:
+        """Keep what a budget in seconds decided in the config, so that the run is repeated from it."""
+        self.objective = objective
+        self.config = self.config.model_copy(update={"objective_parameters": objective.parameters()})
+
+    def _learn_teacher(self) -> Iterator[str]:
+        """Learn the velocity from samples first, by flow matching, with the same network and rates."""
+        steps = self.objective.parameters().get("teacher_steps")
+        share = self.objective.teacher_share
+        config = self.config.model_copy(
+            update={
+                "objective": "flow_matching",
+                "objective_parameters": {},
+                "network": self.config.network.model_copy(update={"second_time": False}),
+                "steps": steps or (None if self.config.steps is None else max(1, round(share * self.config.steps))),
+                "seconds": None if self.config.seconds is None else share * self.config.seconds,
+                **RATES,
+            }
+        )
+        run = Run(self.target, config, seeds=self.seeds, purpose="teacher ")
+        for _ in run.prepare():
+            pass
+        while not run.done:
+            run.advance()
+            if run.step % (4 * REPORT) == 0:
+                yield f"learning the velocity from samples, step {run.step:,}" + (
+                    f" of {run.steps:,}" if run.steps else ""
+                )
+        self.teacher = run.averaged_map()
+        self._decide(
+            make_objective(self.config.objective, **{**self.objective.parameters(), "teacher_steps": run.step})
+        )
+
+    def _source(self, i: int, purpose: str) -> Source:
+        teacher = None if self.teacher is None else _velocity_of(self.teacher.member(i))
+        generator = stream(self.all_seeds[i], f"{self.purpose}{purpose}")
+        return Source(self.target, self.config.horizon, self.delta, self.device, generator, teacher)
+
+    def _velocities(self) -> dict[Velocity, VelocityField]:
+        """The velocities a loss may ask for at points of its own."""
+        fields: dict[Velocity, VelocityField] = {}
+        if self.target.has_score:
+            fields["exact"] = self._source(0, "unused").exact_velocity
+        if self.teacher is not None:
+            taught = self.teacher
+            fields["learned"] = lambda x, theta: taught.velocity_in_angle(x, theta, for_weights=True)
+        return fields
+
+    def _prepare_quality(self) -> None:
+        if self.purpose or not self.target.has_score:
+            self.noise = None
+            return
+        generator = stream(self.config.seed, "quality")
+        noise = torch.randn(CHECKED, self.target.dim, generator=generator, dtype=torch.float64)
+        exact = ExactFlow(self.target, tolerance=1e-6)(noise, self.config.horizon, self.delta)
+        self.noise, self.exact = noise.to(self.device, torch.float32), exact.to(self.device, torch.float32)
+
+    def _choose_threads(self) -> None:
+        if self.device.type != "cpu":
+            return
+        batch = self._stacked(
+            next(self.objective.batches(made, 1, self.config.batch, generator=stream(0, "probe")))
+            for made in self.prepared
+        )
+        threads = self.config.threads or choose_threads(lambda: self._backward(batch), torch.get_num_threads())
+        torch.set_num_threads(threads)
+        self.config = self.config.model_copy(update={"threads": threads})
+        self.optimizer.gradients.zero_()
+        self.device_name = describe_device(self.device, threads)
+
+    # ---- steps --------------------------------------------------------------------------------------------------
+    def _stream_of_batches(self) -> Iterator[Any]:
+        block, skip = divmod(self.step, BLOCK)
+        while True:
+            progress = self._progress(block * BLOCK)
+            of_members = [
+                self.objective.batches(
+                    made,
+                    BLOCK,
+                    self.config.batch,
+                    generator=stream(seed, f"{self.purpose}batches {block}"),
+                    progress=progress,
+                )
+                for seed, made in zip(self.all_seeds, self.prepared, strict=True)
+            ]
+            for i, batches in enumerate(zip(*of_members, strict=True)):
+                if i >= skip:
+                    yield self._stacked(batches)
+            block, skip = block + 1, 0
+
+    def _stacked(self, batches: Any) -> Any:
+        """The members' batches as one, with a leading dimension; a single map's batch as it is."""
+        first, *rest = batches
+        if self.seeds is None:
+            return first
+        return type(first)(*(torch.stack(columns) for columns in zip(first, *rest, strict=True)))
+
+    def _progress(self, step: int) -> float:
+        """Share of the run done; 0 while a budget in seconds may not have become steps yet."""
+        hold = max(self.config.warmup, 2 * REPORT)
+        return 0.0 if self.steps is None else min(1.0, max(0, step - hold) / max(1, self.steps - hold))
+
+    def _backward(self, batch: Any) -> Tensor:
+        learner = Learner(self.flow_map, self.targets, self.velocities, self.earliest, self._progress(self.step))
+        losses = self.objective.loss(learner, batch)
+        losses.sum().backward()
+        return losses.detach().reshape(-1)
+
+    def advance(self) -> None:
+        """One optimiser step; on reporting steps also the numbers an event carries."""
+        losses = self._backward(next(self.batches))
+        if (self.step + 1) % REPORT == 0 or self.step + 1 == self.steps:
+            self.loss, self.gradient_norm = losses.cpu(), self.optimizer.gradient_norms().reshape(-1).cpu()
+        # Until a budget in seconds is turned into steps, the rate is still warming up and does not depend on them.
+        self.optimizer.step(self.step, self.steps or self.config.warmup + 1)
+        if self.objective.target_decay is not None:
+            # Small at first, so that the targets do not stay at the initial weights.
+            decay = min(self.objective.target_decay, (1 + self.step) / (10 + self.step))
+            self.target_weights.lerp_(self.optimizer.weights, 1 - decay)
+        self.step += 1
+        if self.step % REPORT == 0 or self.done:
+            self.marks = [*self.marks[-20:], (self.step, time.perf_counter())]
+        if self.steps is None:
+            self._plan()
+
+    def _plan(self) -> None:
+        """Turn a budget in seconds into steps, from the pace of the second half of the warm-up."""
+        left = (self.config.seconds or 0.0) - self.seconds
+        if left > 0 and self.step < max(self.config.warmup, 2 * REPORT):
+            return
+        middle = self.marks[len(self.marks) // 2]
+        pace = (self.step - middle[0]) / max(1e-9, time.perf_counter() - middle[1])
+        self.steps = self.step + max(1, int(0.97 * left * pace))
+
+    @property
+    def done(self) -> bool:
+        return self.steps is not None and self.step >= self.steps
+
+    # ---- soundness ----------------------------------------------------------------------------------------------
+    def check(self) -> None:
+        """At a report: remember a sound state; of members that are not sound keep what they last were."""
+        self.best_loss = torch.fmin(self.best_loss, self.loss)
+        sound = self.loss.isfinite() & self.gradient_norm.isfinite() & (self.loss < EXPLODED * self.best_loss)
+        averages = self.optimizer.named(self.optimizer.average).values()
+        of_members = [a.reshape(len(sound), -1).isfinite().all(1).cpu() for a in averages]
+        sound &= torch.stack(of_members).all(0)
+        for i in (~sound).nonzero().flatten().tolist():
+            if i not in self.lost:
+                self.lost[i] = self._as_it_was(i)
+        if not self.diverged:
+            self.good = (self._state(), self.step)
+
+    @property
+    def diverged(self) -> bool:
+        """Whether no member is sound any more."""
+        return len(self.lost) == len(self.all_seeds)
+
+    def _as_it_was(self, i: int) -> TrainedModel:
+        """A member at the last good state."""
+        now, at = self._state(), self.step
+        self._load(self.good[0])
+        self.step = self.good[1]
+        model = self._model(i, "diverged", self.seconds)
+        self._load(now)
+        self.step = at
+        return model
+
+    def restore(self) -> str:
+        """Go back to the last good weights; what happened, in a sentence."""
+        (state, step), at = self.good, self.step
+        loss, norm = float(self.loss[0]), float(self.gradient_norm[0])
+        self._load(state)
+        self.step = step
+        return (
+            f"The run diverged by step {at} (loss {loss:.3g}, gradient norm {norm:.3g}). "
+            f"The weights of step {step} are kept. A smaller learning rate or a larger δ helps."
+        )
+
+    # ---- resuming -----------------------------------------------------------------------------------------------
+    def _state(self) -> dict[str, Tensor]:
+        state = self.optimizer.state()
+        if self.objective.target_decay is not None:
+            state["targets"] = self.target_weights.clone()
+        return state
+
+    def _load(self, state: Mapping[str, Tensor]) -> None:
+        self.optimizer.load(state)
+        if self.objective.target_decay is not None:
+            self.target_weights.copy_(state["targets"])
+
+    def _continue(self, resume: TrainedModel) -> None:
+        if not resume.resume_state:
+            raise ValueError("This run was saved without its training state, so it cannot be continued.")
+        state = dict(resume.resume_state)
+        taught = {k.removeprefix("teacher."): v for k, v in state.items() if k.startswith("teacher.")}
+        missing = (self.objective.target_decay is not None and "targets" not in state) or (
+            self.objective.teacher_share > 0 and not taught
+        )
+        if missing:
+            raise ValueError("The saved training state does not fit this objective; train from the start.")
+        self._load(state)
+        if taught:
+            config = self.config.network.model_copy(update={"second_time": False})
+            teacher = FlowMap(self.target.dim, config, generator=torch.Generator())
+            teacher.load_state_dict(taught)
+            teacher.products = self.flow_map.products
+            self.teacher = teacher.to(self.device).requires_grad_(requires_grad=False)
+        self.step, self.earlier_seconds = resume.steps, resume.seconds
+        self.histories = [list(resume.history)]
+
+    def _member_state(self, i: int) -> dict[str, Tensor]:
+        """What the i-th member needs to go on alone."""
+        state = self.optimizer.member_state(i)
+        if self.objective.target_decay is not None:
+            named = self.optimizer.named(self.target_weights)
+            state["targets"] = torch.cat([(v if self.seeds is None else v[i]).reshape(-1) for v in named.values()])
+        if self.teacher is not None:
+            alone = self.teacher.member(i).state_dict()
+            state |= {f"teacher.{name}": weight for name, weight in alone.items()}
+        return {name: value.cpu() for name, value in state.items()}
+
+    # ---- what it says -------------------------------------------------------------------------------------------
+    @property
+    def seconds(self) -> float:
+        return self.earlier_seconds + time.perf_counter() - self.started
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Estimate of the time to the end; None before there is one."""
+        if self.steps is None:
+            return max(0.0, (self.config.seconds or 0.0) - self.seconds)
+        if len(self.marks) < 2:
+            return None
+        (first, then), (last, now) = self.marks[0], self.marks[-1]
+        return (self.steps - self.step) * (now - then) / max(1, last - first)
+
+    @property
+    def learning_rate(self) -> float:
+        """Adam's rate at the last step."""
+        rate = self.config.learning_rate or 0.0
+        return rate * rate_factor(max(0, self.step - 1), self.steps or self.config.warmup + 1, self.config.warmup)
+
+    def report(self) -> None:
+        """Measure the quality, and write loss and quality into the histories."""
+        self.quality = self._measure_quality()
+        for i, history in enumerate(self.histories):
+            if self.step and math.isfinite(self.loss[i]) and i not in self.lost:
+                history.append((self.step, float(self.loss[i]), float(self.quality[i])))
+
+    def _measure_quality(self) -> Tensor:
+        if self.noise is None:
+            return torch.full((len(self.all_seeds),), math.nan)
+        weights = self.optimizer.weights
+        with torch.no_grad():
+            kept = weights.clone()
+            weights.copy_(self.optimizer.average)
+            noise = self.noise if self.seeds is None else self.noise.expand(len(self.seeds), -1, -1)
+            landed = self.flow_map(noise, self.config.horizon, self.delta)
+            weights.copy_(kept)
+        return (landed - self.exact).square().sum(-1).mean(-1).sqrt().reshape(-1).cpu()
+
+    def averaged_map(self) -> FlowMap:
+        """All members with their averaged weights, frozen."""
+        averaged = self._fresh_map(self.config).to(self.device)
+        averaged.load_state_dict(self.optimizer.named(self.optimizer.average))
+        averaged.products = self.flow_map.products
+        return averaged.requires_grad_(requires_grad=False)
+
+    def models(self, status: Ending, seconds: float) -> tuple[TrainedModel, ...]:
+        """Each member as a trained model of this moment, or of its last good one."""
+        return tuple(self.lost.get(i) or self._model(i, status, seconds) for i in range(len(self.all_seeds)))
+
+    def _model(self, i: int, status: Ending, seconds: float) -> TrainedModel:
+        rates = {name: values[i] for name, values in self.varied.items()}
+        config = self.config.model_copy(update={"steps": self.steps, "seed": self.all_seeds[i], **rates})
+        flow_map = FlowMap(self.target.dim, config.network, generator=torch.Generator())
+        named = self.optimizer.named(self.optimizer.average)
+        flow_map.load_state_dict({k: (v if self.seeds is None else v[i]).cpu() for k, v in named.items()})
+        return TrainedModel(
+            flow_map=flow_map.requires_grad_(requires_grad=False),
+            target=self.target,
+            config=config,
+            steps=self.step,
+            seconds=seconds,
+            status=status,
+            device=self.device_name,
+            history=tuple(self.histories[i]),
+            resume_state=self._member_state(i),
+        )
+
+
+def _velocity_of(flow_map: FlowMap) -> VelocityField:
+    """The map's own velocity as a function of (x, θ), frozen."""
+    flow_map.requires_grad_(requires_grad=False)
+
+    def velocity(x: Tensor, theta: Any) -> Tensor:
+        angles = torch.as_tensor(theta, dtype=x.dtype, device=x.device).reshape(-1, 1)
+        return flow_map.velocity_in_angle(x, angles, for_weights=True)
+
+    return velocity
