@@ -31,13 +31,14 @@ if TYPE_CHECKING:
         Empirical,
         GaussianMixture,
         Product,
+        Samples,
         TableTarget,
         Target,
         make_target,
         read_table,
         real_table,
     )
-    from cmcore.training import TrainingEvent, train, training
+    from cmcore.training import TrainingEvent, train, train_members, training
 
 __all__ = [
     "BoxMixture",

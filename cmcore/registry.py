@@ -29,7 +29,7 @@ class Registry(Mapping[str, T], Generic[T]):
         def file(thing: Thing) -> Thing:  # of the registry's kind, and keeping its own type
             if name in self._entries:
                 raise ValueError(f"two {self.noun}s are named {name!r}")
-            self._entries[name] = cast(T, thing)
+            self._entries[name] = cast("T", thing)
             return thing
 
         return file

@@ -8,6 +8,7 @@ from cmcore.divergences.convolution_grid import LANDINGS, kl_convolution_grid
 from cmcore.divergences.early_stopping import kl_to_noised
 from cmcore.divergences.estimate import DATA_MODEL, ESTIMATORS, MODEL_DATA, Direction, Estimate, Estimator
 from cmcore.divergences.gaussian import gaussian_kl, kl_gaussian
+from cmcore.divergences.histogram import kl_histogram
 from cmcore.divergences.off_mode import off_mode_mass
 from cmcore.divergences.product import kl_product
 from cmcore.divergences.quadrature_1d import kl_1d
@@ -29,6 +30,7 @@ __all__ = [
     "kl_change_of_variables",
     "kl_convolution_grid",
     "kl_gaussian",
+    "kl_histogram",
     "kl_product",
     "kl_sandwich",
     "kl_to_noised",
@@ -78,6 +80,8 @@ def kl(
     tune()  # the temporaries of an estimate are as large as those of training
     f = jump_map_of(model)
     chain = make_chain(grid, sampler=sampler, renoise=renoise, noiseless_end=noiseless_end)
+    if not target.has_score:
+        raise NoDensity(f"{target.name} is known by its samples alone, so no KL against the truth can be had.")
     if grid.delta == 0 and not target.has_density:
         raise NoDensity(f"{target.name} has no density at t = 0, so no KL is finite there: end the grid at δ > 0.")
     direction = direction or (MODEL_DATA if chain.deterministic else DATA_MODEL)
