@@ -36,8 +36,8 @@ class Consistency(Regressed):
             or in proportion to σ/α, by ECT's r/σ = 1 − q^{−stage} (1 + 8/(1 + e^σ)) with q = 2.
         grid: the clock in whose readings the grid's points are even.
         intervals: N at the end of the run; for "relative" 2^{stages} at its end.
-        first_intervals: N at its start.
-        growth: how N gets from one to the other: CT's square root, iCT's doubling, or geometric.
+        growth: "constant", or how N grows from `first_intervals`: CT's square root, iCT's doubling, or geometric.
+        first_intervals: N at the start of the run.
         most_steps: k, points of the grid from t to r: drawn from 1 … k in proportion to k, CTM's law.
         solver: how x_r is reached with a velocity that is not "conditional": a DDIM or a Heun step.
         solver_steps: solver steps from t to r.
@@ -51,8 +51,8 @@ class Consistency(Regressed):
     step: Step = "grid"
     grid: ClockName = "uniform_angle"
     intervals: int = 64
-    first_intervals: int = 64
     growth: Growth = "constant"
+    first_intervals: int = 2
     most_steps: int = 1
     solver: Solver = "heun"
     solver_steps: int = 1
@@ -70,8 +70,10 @@ class Consistency(Regressed):
                 raise ValueError(f"{name} is one of {', '.join(get_args(known))}; got {getattr(self, name)!r}.")
         if self.grid not in CLOCKS:
             raise ValueError(f"grid is one of {', '.join(CLOCKS)}; got {self.grid!r}.")
-        if not 1 <= self.first_intervals <= self.intervals <= 1_000_000:
-            raise ValueError("A grid needs 1 ≤ first_intervals ≤ intervals ≤ 1,000,000.")
+        if not 1 <= self.intervals <= 1_000_000:
+            raise ValueError(f"intervals is from 1 to 1,000,000; got {self.intervals}.")
+        if self.growth != "constant" and not 1 <= self.first_intervals <= self.intervals:
+            raise ValueError("A growing grid needs 1 ≤ first_intervals ≤ intervals.")
         if min(self.segments, self.most_steps, self.solver_steps) < 1:
             raise ValueError("segments, most_steps and solver_steps are at least 1.")
 

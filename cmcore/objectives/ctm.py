@@ -29,7 +29,6 @@ class ConsistencyTrajectory(Consistency):
 
     velocity: Velocity = "exact"
     intervals: int = 18
-    first_intervals: int = 18
     most_steps: int = 17
     solver_steps: int = 4
     diagonal_share: float = 0.25

@@ -49,8 +49,7 @@ class MomentMatching(Consistency):
     """
 
     step: Step = "level"
-    intervals: int = 4096
-    first_intervals: int = 4096
+    intervals: int = 512
     particles: int = 4
     kernel: Kernel = "laplace"
     kernel_width: float = 1.0
