@@ -78,13 +78,13 @@ def time_from_noise_level(level: Tensor) -> Tensor:
     return torch.log1p(level**2) / 2
 
 
-def column(t: Time, x: Float[Tensor, "n d"]) -> Tensor:
+def column(t: Time, x: Float[Tensor, "*s n d"]) -> Tensor:
     """The time(s) t in the dtype and on the device of x, shaped (1, 1) or (n, 1) to broadcast over coordinates."""
     time = torch.as_tensor(t, dtype=x.dtype, device=x.device)
     if time.ndim == 0:
         return time.reshape(1, 1)
-    if time.shape != x.shape[:1]:
-        raise ValueError(f"t has {tuple(time.shape)} values for {x.shape[0]} points; give one time, or one per point.")
+    if time.shape != x.shape[-2:-1]:
+        raise ValueError(f"t has {tuple(time.shape)} values for {x.shape[-2]} points; give one time, or one per point.")
     return time[:, None]
 
 
