@@ -134,6 +134,16 @@ def test_a_table_is_trained_on_and_sampled_in_its_own_units(table: Path, tmp_pat
         (["train", "eight_gaussians", "--steps", "9", "--seconds", "9"], "not both"),
         (["train", "eight_gaussians", "--columns", "a"], "files"),
         (["train", "eight_gaussians", "--objective", "nothing"], "no objective named 'nothing'"),
+        (["train", "eight_gaussians", "--objective", "lsd", "-o", "velocity=exact"], "velocity is one of self"),
+        (["train", "eight_gaussians", "--objective", "lsd", "-o", "label=x"], "no parameter label. It has: velocity"),
+        (["train", "eight_gaussians", "--objective", "lsd", "-o", "diagonal_share=much"], "diagonal_share is a number"),
+        (["train", "eight_gaussians", "--objective", "lsd", "-o", "diagonal_share=2"], "between 0 and 1"),
+        (["train", "checkerboard", "--delta", "0"], "not smooth"),
+        (["train", "eight_gaussians", "--seeds", "3-1"], "range"),
+        (["train", "eight_gaussians", "--seeds", "one"], "0-3"),
+        (["train", "eight_gaussians", "--seeds", "1,1"], "different"),
+        (["train", "eight_gaussians", "--seeds", "0-3", "--seed", "1"], "alone"),
+        (["objectives", "lds"], "Did you mean"),
         (["train", "eight_gaussians", "-p", "radius"], "NAME=VALUE"),
         (["train", "eight_gaussians", "-p", "radios=2"], "radios"),
         (["train", "nowhere.csv"], "nowhere.csv"),
@@ -154,6 +164,90 @@ def test_bad_input_is_one_sentence_and_exit_code_2(words: list[str], said: str, 
     assert said in result.stderr
     assert "Traceback" not in result.output
     assert not result.stdout
+    assert not list(tmp_path.iterdir())
+
+
+# ---- objectives -------------------------------------------------------------------------------------------------
+SMALL = ["--steps=60", "--width=16", "--depth=2", "--batch=64", "--device=cpu"]
+
+
+@pytest.mark.parametrize("parameters", [["-ovelocity=learned", "-oteacher_steps=20"], ["-oto_data=0.5"]])
+def test_an_objective_is_trained_with_its_parameters(parameters: list[str], tmp_path: Path) -> None:
+    result = lab("train", "moons", "--objective", "lmd", *parameters, *SMALL, "--out", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    kept = cm.load(tmp_path / "run").config.objective_parameters
+    for pair in parameters:
+        name, _, value = pair.removeprefix("-o").partition("=")
+        assert str(kept[name]) == value
+
+
+def test_members_are_trained_at_once_each_in_its_folder(tmp_path: Path) -> None:
+    result = lab("train", "moons", "--objective", "lsd", "--seeds", "0-1,5", *SMALL, "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert len(lines) == 3
+    for seed, line in zip((0, 1, 5), lines, strict=True):
+        assert line.startswith(f"{tmp_path / f'seed-{seed}'}: 60 steps, finished, loss ")
+        assert cm.load(tmp_path / f"seed-{seed}").config.seed == seed
+    summaries = lab("train", "moons", "--objective", "lsd", "--seeds", "7", *SMALL, "--out", tmp_path / "x", "--json")
+    assert [summary["config"]["seed"] for summary in json.loads(summaries.stdout)] == [7]
+
+
+def test_interrupted_before_the_first_step_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments, **choices):
+        for event in training(*arguments, **choices):
+            os.kill(os.getpid(), signal.SIGINT)
+            yield event
+
+    monkeypatch.setattr(cm, "training", interrupted)
+    result = lab("train", "moons", *QUICK, "--out", tmp_path / "run")
+    assert result.exit_code == 130
+    assert "nothing to keep" in result.stderr
+    assert not list((tmp_path / "run").iterdir())
+
+
+@pytest.fixture(scope="module")
+def single_time_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A barely trained run that learned jumps to δ alone."""
+    folder = tmp_path_factory.mktemp("runs") / "ct"
+    result = lab("train", "eight_gaussians", "--objective", "ct", *SMALL, "--out", folder)
+    assert result.exit_code == 0, result.output
+    return folder
+
+
+def test_a_single_time_run_is_sampled_by_jumping_to_delta_and_renoising(single_time_run: Path) -> None:
+    result = lab("sample", single_time_run, "-n", 5, "--steps", 3, "--seed", 1, "--json")
+    assert result.exit_code == 0, result.output
+    drawn = json.loads(result.stdout)
+    assert drawn["sampler"] == "renoise"
+    assert "renoised" in result.stderr
+    own = cm.sample(cm.load(single_time_run), 5, 3, seed=1, sampler="renoise", renoise=1.0, noiseless_end=True)
+    np.testing.assert_array_equal(own.points.numpy(), np.array(drawn["samples"]))
+    asked = lab("sample", single_time_run, "-n", 5, "--sampler", "deterministic", "--json")
+    assert json.loads(asked.stdout)["sampler"] == "deterministic"
+    assert "not trained" in asked.stderr
+
+
+def test_kl_of_a_single_time_run_is_that_of_renoised_samples(single_time_run: Path) -> None:
+    result = lab("kl", single_time_run, "--steps", "2", "-n", 2048, "--json")
+    assert result.exit_code == 0, result.output
+    curves = json.loads(result.stdout)
+    assert set(curves) == {"renoise"}
+    model = cm.load(single_time_run)
+    own = cm.kl_versus_steps(model, model.target, [2], n=2048, seed=0, sampler="renoise", renoise=1.0, delta=0.02)
+    assert Curve.from_json(json.dumps(curves["renoise"])) == own
+
+
+def test_an_objective_tells_its_parameters_and_their_defaults() -> None:
+    words = lab("objectives", "lsd").stdout
+    assert words.startswith("lsd: LSD, Lagrangian self-distillation. Needs samples only.")
+    assert "the map is taught by its own diagonal" in words
+    rows = {row.split()[0]: row.split()[1] for row in words.splitlines() if "number" in row}
+    assert rows["diagonal_share"] == "0.75"
+    told = json.loads(lab("objectives", "ct", "--json").stdout)
+    assert told["needs"] == "samples only"
+    assert told["two_time"] is False
+    assert told["parameters"]["intervals"] == 150
 
 
 # ---- sample -----------------------------------------------------------------------------------------------------

@@ -3,11 +3,14 @@
 from collections.abc import Mapping
 from importlib import import_module
 from inspect import getdoc
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cmcore.cli.outcome import table, write_json
+
+if TYPE_CHECKING:
+    from cmcore.objectives import Objective
 
 __all__ = ["estimators", "objectives", "samplers", "targets"]
 
@@ -42,6 +45,70 @@ def _description(entry: Any) -> str:
 
 
 targets = _listing("targets", "targets:GALLERY", "List the gallery's targets.", ("dims", "smooth", "parameters"))
-objectives = _listing("objectives", "objectives:OBJECTIVES", "List what a flow map can be learned from.", ("needs",))
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON, with all parameters.")
+def objectives(name: str | None, as_json: bool) -> None:
+    """List the ways to learn a flow map; with NAME, one of them with its parameters and their defaults.
+
+    A parameter is set with `cmcore train -o PARAMETER=VALUE`.
+    """
+    from cmcore.objectives import OBJECTIVES
+
+    if name is not None:
+        kind = OBJECTIVES[name]
+        write_json(_objective(name, kind)) if as_json else click.echo(_objective_in_words(name, kind))
+    elif as_json:
+        write_json([_objective(key, kind) for key, kind in OBJECTIVES.items()])
+    else:
+        every = sorted(OBJECTIVES.items(), key=lambda item: item[1].building_block)
+        rows = [[_objective(key, kind)[fact] for fact in FACTS] for key, kind in every]
+        click.echo(table(FACTS, rows, left=len(FACTS)))
+
+
+FACTS = ("name", "label", "needs", "jumps", "description")
+"""What the list says of each objective."""
+
+
+def _objective(name: str, kind: "type[Objective]") -> dict[str, Any]:
+    """What there is to know of one objective, as it is by default."""
+    from cmcore.objectives.about import NEEDS_IN_WORDS, parameters_of, summary
+
+    plain = kind()
+    jumps = "DDIM steps" if plain.velocity_only else "t → δ" if plain.single_time else "t → s"
+    return {
+        "name": name,
+        "label": kind.label,
+        "needs": NEEDS_IN_WORDS[plain.needs],
+        "jumps": jumps,
+        "two_time": not (plain.velocity_only or plain.single_time),
+        "building_block": kind.building_block,
+        "description": summary(kind),
+        "parameters": {p.name: p.default for p in parameters_of(kind)},
+    }
+
+
+def _objective_in_words(name: str, kind: "type[Objective]") -> str:
+    """Label, needs, docstring, and a row for each parameter."""
+    from cmcore.objectives.about import parameters_of
+
+    facts = _objective(name, kind)
+    head = ("parameter", "default", "values", "what it is")
+    rows = [
+        (p.name, "decided by the run" if p.default is None else str(p.default), ", ".join(p.choices) or p.kind, p.help)
+        for p in parameters_of(kind)
+    ]
+    learns = "" if facts["two_time"] else f" Jumps learned: {facts['jumps']}."
+    return "\n\n".join(
+        (
+            f"{name}: {facts['label']}. Needs {facts['needs']}.{learns}",
+            (getdoc(kind) or "").partition("\nArgs:\n")[0].strip(),
+            table(head, rows, left=len(head)),
+        )
+    )
+
+
 samplers = _listing("samplers", "samplers:SAMPLERS", "List the ways to draw.", ("needs",))
 estimators = _listing("estimators", "divergences:ESTIMATORS", "List the ways to measure a divergence.")

@@ -9,12 +9,16 @@ import click
 
 import cmcore as cm
 from cmcore.cli.outcome import BadInput, table, write_json
+from cmcore.cli.sample import own_choices
 
 if TYPE_CHECKING:
     from cmcore.divergences import Direction, Estimate
     from cmcore.experiments import Curve
 
 __all__ = ["kl"]
+
+RENOISED = 0.02
+"""δ of renoised draws that were not told where to stop."""
 
 
 class Counts(click.ParamType):
@@ -37,16 +41,16 @@ class Counts(click.ParamType):
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path, exists=True))
 @click.option("--steps", type=Counts(), default="1,2,4,8,16", show_default=True, help="The numbers of network calls N.")
-@click.option("--sampler", default="deterministic", show_default=True, help="deterministic or renoise.")
+@click.option("--sampler", help="deterministic or renoise; by default the one that the run was trained for.")
 @click.option("--grid", default="uniform_angle", show_default=True, help="How the times are spaced.")
-@click.option("--renoise", type=float, default=0.5, show_default=True, help="η as a share of t, where noise is added.")
-@click.option("--delta", type=float, help="δ, where sampling stops; the run's own by default.")
+@click.option("--renoise", type=float, help="η as a share of t, where noise is added; the run's own by default.")
+@click.option("--delta", type=float, help="δ, where sampling stops; the run's own by default, at least 0.02 renoised.")
 @click.option("--direction", type=click.Choice(["model-data", "data-model"]), help="The sampler's own by default.")
 @click.option("-n", "--number", "n", type=int, help="Samples behind each estimate.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--baselines", is_flag=True, help="Beside it exact-score DDIM and Heun, which learn nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the curves as JSON.")
-def kl(run: Path, sampler: str, baselines: bool, as_json: bool, **choices: Any) -> None:
+def kl(run: Path, sampler: str | None, baselines: bool, as_json: bool, **choices: Any) -> None:
     """Estimate KL between the samples of the run in folder RUN and its target, in nats.
 
     Both are taken at δ: q is the law of the samples, p_δ that of the data with noise up to time δ. model-data is
@@ -56,7 +60,9 @@ def kl(run: Path, sampler: str, baselines: bool, as_json: bool, **choices: Any) 
     if model.target is None:
         raise BadInput(f"The run in {run} does not carry its target, so there is no truth to compare with.")
     choices["direction"] = choices["direction"] and _direction(choices["direction"])
-    choices["delta"] = model.delta if choices["delta"] is None else choices["delta"]
+    sampler, choices["renoise"], _ = own_choices(model, sampler, choices["renoise"])
+    if choices["delta"] is None:  # renoised samples have a density at δ > 0 alone
+        choices["delta"] = max(model.delta, RENOISED) if sampler == "renoise" else model.delta
     curves = {}
     with click.progressbar(
         _samplers(sampler, baselines), file=sys.stderr, hidden=not sys.stderr.isatty(), label="Measuring"

@@ -1,6 +1,7 @@
 """How a command ends: with a result, or with one sentence and an exit code."""
 
 import json
+import math
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,7 +11,7 @@ from typing import Any
 
 import click
 
-__all__ = ["BadInput", "Failed", "OneSentence", "ctrl_c", "parse_parameters", "table", "write_json"]
+__all__ = ["BadInput", "Failed", "OneSentence", "ctrl_c", "figures", "parse_parameters", "table", "write_json"]
 
 INTERRUPTED = 130
 
@@ -92,6 +93,11 @@ def parse_parameters(pairs: Sequence[str]) -> dict[str, Any]:
         except json.JSONDecodeError:
             parameters[name.replace("-", "_")] = value
     return parameters
+
+
+def figures(value: float, what: str) -> str:
+    """A clause, such as ", loss 0.012", to three figures; nothing where there is no number."""
+    return f", {what} {value:.3g}" if math.isfinite(value) else ""
 
 
 def write_json(value: Any) -> None:

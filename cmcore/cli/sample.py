@@ -22,20 +22,23 @@ __all__ = ["sample"]
 @click.argument("run", type=click.Path(path_type=Path, exists=True))
 @click.option("-n", "--number", type=int, default=1000, show_default=True, help="How many samples.")
 @click.option("--steps", type=int, default=4, show_default=True, help="N, the number of jumps.")
-@click.option("--sampler", default="deterministic", show_default=True, help="`cmcore samplers` lists them.")
+@click.option("--sampler", help="`cmcore samplers` lists them; by default the one that the run was trained for.")
 @click.option("--grid", default="uniform_angle", show_default=True, help="How the times are spaced.")
-@click.option("--renoise", type=float, default=0.5, show_default=True, help="η as a share of t, where noise is added.")
+@click.option("--renoise", type=float, help="η as a share of t, where noise is added; the run's own by default.")
 @click.option("--delta", type=float, help="δ, where sampling stops; the run's own by default.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="A .csv or .parquet file; standard output by default.")
 @click.option("--json", "as_json", is_flag=True, help="Print the samples, or what was written, as JSON.")
-def sample(run: Path, number: int, sampler: str, out: Path | None, as_json: bool, **choices: Any) -> None:
+def sample(run: Path, number: int, sampler: str | None, out: Path | None, as_json: bool, **choices: Any) -> None:
     """Draw from the run in folder RUN. A table's samples come back in its own columns and units."""
     if out and out.suffix.lower() not in {".csv", ".parquet"}:
         raise BadInput(f"Samples are written to .csv or .parquet; got {out.name!r}.")
     model = cm.load(run)
+    sampler, choices["renoise"], renoised = own_choices(model, sampler, choices["renoise"])
     require_score(model, sampler)
-    draw = cm.sample(model, number, sampler=sampler, **choices)
+    delta = model.delta if choices["delta"] is None else choices["delta"]
+    # At δ = 0 no time is left to add noise in: the last jump of a map that learned jumps to δ alone is its sample.
+    draw = cm.sample(model, number, sampler=sampler, noiseless_end=renoised and delta == 0, **choices)
     columns, rows = _in_own_units(model, draw)
     facts = {"n": number, "calls": draw.calls, "delta": draw.delta, "sampler": sampler, "columns": columns}
     if out:
@@ -46,6 +49,23 @@ def sample(run: Path, number: int, sampler: str, out: Path | None, as_json: bool
         write_json(facts | {"samples": rows})
     else:
         click.echo(_as_csv(columns, rows), nl=False)
+
+
+def own_choices(model: "TrainedModel", sampler: str | None, renoise: float | None) -> tuple[str, float, bool]:
+    """Sampler and η/t, where they were left open those that keep to what the run learned, and whether it jumps to δ.
+
+    A run that learned jumps to δ alone is drawn by jumping there and renoising, which is said on standard error.
+    """
+    from cmcore.objectives.about import own_drawing
+
+    own = own_drawing(model.config)
+    if own.single_time and sampler is None:
+        click.echo("This run learned jumps to δ alone: samples jump there and are renoised, η = t.", err=True)
+    elif own.single_time and sampler == "deterministic":
+        click.echo("This run learned jumps to δ alone; jumps to times in between were not trained.", err=True)
+    elif own.velocity_only:
+        click.echo("This run learned the velocity alone: a jump is a DDIM step with a learned score.", err=True)
+    return sampler or own.sampler, own.renoise if renoise is None else renoise, own.single_time
 
 
 def require_score(model: "TrainedModel", sampler: str) -> None:

@@ -1,7 +1,8 @@
 """`cmcore train`: learn a flow map, and keep it in a folder."""
 
+import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import cmcore as cm
-from cmcore.cli.outcome import INTERRUPTED, BadInput, Failed, ctrl_c, parse_parameters, write_json
+from cmcore.cli.outcome import INTERRUPTED, BadInput, Failed, ctrl_c, figures, parse_parameters, write_json
 
 if TYPE_CHECKING:
     from cmcore.model import TrainedModel
@@ -18,8 +19,31 @@ if TYPE_CHECKING:
 
 __all__ = ["train"]
 
+MOST_SEEDS = 256
 TABLES = {".csv", ".tsv", ".parquet"}
 DEFAULT_STEPS = 8_000
+
+
+class Seeds(click.ParamType):
+    """Whole numbers and ranges of them, separated by commas: 0-3 or 1,5,7-9."""
+
+    name = "A-B"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[int]:
+        if isinstance(value, list):
+            return value
+        seeds: list[int] = []
+        for part in value.split(","):
+            first, dash, last = part.strip().partition("-")
+            if not (first.isdecimal() and (last.isdecimal() or not dash)):
+                self.fail(f"{value!r} is not a list of seeds such as 0-3 or 1,5,7-9.", param, ctx)
+            start, end = int(first), int(last or first)
+            if end < start or end - start >= MOST_SEEDS:
+                self.fail(f"{part.strip()} is not a range of 1 to {MOST_SEEDS} seeds.", param, ctx)
+            seeds += range(start, end + 1)
+        if len(set(seeds)) < len(seeds) or len(seeds) > MOST_SEEDS:
+            self.fail(f"give up to {MOST_SEEDS} different seeds.", param, ctx)
+        return seeds
 
 
 @click.command()
@@ -28,10 +52,17 @@ DEFAULT_STEPS = 8_000
 @click.option("--density", help="How a table becomes a law: kernel_density or gaussian_mixture.")
 @click.option("-p", "--parameter", multiple=True, metavar="NAME=VALUE", help="A parameter of the target; repeatable.")
 @click.option("--objective", metavar="NAME", help="What is learned from; `cmcore objectives` lists them.")
-@click.option("-o", "--objective-parameter", multiple=True, metavar="NAME=VALUE", help="One of its parameters.")
+@click.option(
+    "-o",
+    "--objective-parameter",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="One of its parameters; `cmcore objectives NAME` lists them.",
+)
 @click.option("--steps", type=int, help=f"Optimiser steps; {DEFAULT_STEPS:,} by default.")
 @click.option("--seconds", type=float, help="A budget of wall time instead of steps.")
 @click.option("--seed", type=int, help="With the settings, it determines the result; 0 by default.")
+@click.option("--seeds", type=Seeds(), help="Train a run for each seed, all at once, in OUT/seed-0, OUT/seed-1, …")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="auto takes CUDA when there is one.")
 @click.option("--width", type=int, help="Units in each hidden layer.")
 @click.option("--depth", type=int, help="Number of hidden layers.")
@@ -52,10 +83,16 @@ def train(target: str | None, out: Path | None, resume: Path | None, as_json: bo
     if isinstance(law, cm.TableTarget):
         click.echo(" ".join((law.truth, *law.notes)), err=True)
     config = _config(earlier, options)
+    if not resume:  # what cannot be learned is better known before there is a folder
+        from cmcore.training_run import resolved
+
+        resolved(config, law)
     folder = out or resume or Path("runs") / _name(target)
     if not resume and folder.exists() and any(folder.iterdir()):
         raise BadInput(f"{folder} already holds something: choose another --out, or continue it with --resume.")
     folder.mkdir(parents=True, exist_ok=True)  # a folder that cannot be made is better known before the training
+    if options["seeds"]:
+        return _train_members(law, config, options["seeds"], folder, as_json=as_json)
 
     with ctrl_c() as asked_to_stop, _progress() as show:
         event = None
@@ -64,10 +101,13 @@ def train(target: str | None, out: Path | None, resume: Path | None, as_json: bo
             if asked_to_stop.is_set() and event.status in {"preparing", "training"}:
                 break
     assert event is not None
+    if not event.step and earlier is None:
+        click.echo("Interrupted before the first step: there is nothing to keep.", err=True)
+        click.get_current_context().exit(INTERRUPTED)
     model = event.model()
     cm.save(model, folder)
 
-    summary = _summary(model, event, folder)
+    summary = _summary(model, folder, event.message, event.loss, event.quality)
     if as_json:
         write_json(summary)
     else:
@@ -77,6 +117,36 @@ def train(target: str | None, out: Path | None, resume: Path | None, as_json: bo
     if asked_to_stop.is_set() and event.status != "finished":
         click.echo(f"Interrupted. Go on with: cmcore train --resume {folder}", err=True)
         click.get_current_context().exit(INTERRUPTED)
+    return None
+
+
+def _train_members(
+    law: "Target", config: "cm.TrainingConfig", seeds: Sequence[int], folder: Path, *, as_json: bool
+) -> None:
+    """A run for each seed as one computation, each in a folder of its own, with a line on each."""
+    chosen = config.model_dump(exclude={"seed"})
+
+    with ctrl_c() as asked_to_stop, _progress() as show:
+
+        def on_event(event: "TrainingEvent") -> None:
+            show(event)
+            if asked_to_stop.is_set() and event.status in {"preparing", "training"}:
+                raise KeyboardInterrupt
+
+        try:
+            models = cm.train_members(law, seeds=seeds, on_event=on_event, **chosen)
+        except KeyboardInterrupt:
+            click.echo("Runs trained together are kept only once they are done.", err=True)
+            raise
+    summaries = []
+    for seed, model in zip(seeds, models, strict=True):
+        cm.save(model, folder / f"seed-{seed}")
+        _, loss, quality = model.history[-1] if model.history else (0, math.nan, math.nan)
+        summaries.append(_summary(model, folder / f"seed-{seed}", "", loss, quality))
+    write_json(summaries) if as_json else click.echo("\n".join(map(_in_a_line, summaries)))
+    lost = [str(seed) for seed, model in zip(seeds, models, strict=True) if model.status == "diverged"]
+    if lost:
+        raise Failed(f"Diverged: seed {', '.join(lost)}. Their last good weights are kept; a smaller rate helps.")
 
 
 def _law(name: str | None, earlier: "TrainedModel | None", options: dict[str, Any]) -> "Target":
@@ -110,6 +180,10 @@ def _config(earlier: "TrainedModel | None", options: dict[str, Any]) -> "cm.Trai
     network = {key: options[key] for key in ("width", "depth") if options[key] is not None}
     if "steps" in chosen and "seconds" in chosen:
         raise click.UsageError("Give --steps or --seconds, not both.")
+    if options["seeds"]:
+        if "seed" in chosen or earlier is not None:
+            raise click.UsageError("--seeds stands alone: without --seed, and without --resume.")
+        chosen["seed"] = options["seeds"][0]
     if earlier is not None:
         if set(chosen) - {"steps", "device"} or parameters or network:
             raise click.UsageError("A run goes on with its own settings: beside --resume only --steps and --device.")
@@ -135,24 +209,25 @@ def _progress() -> Iterator[Callable[["TrainingEvent"], None]]:
             told = True
         share = event.step / event.steps if event.steps else 0.0
         left = "" if event.seconds_left is None else f", {event.seconds_left:.0f} s left"
-        bar.label = f"step {event.step:,}, loss {event.loss:.3g}, jump error {event.quality:.3g}{left}"
+        numbers = figures(event.loss, "loss") + figures(event.quality, "jump error")
+        bar.label = f"step {event.step:,}{numbers}{left}"
         bar.update(max(0, int(1000 * share) - bar.pos))
 
     with bar:
         yield show
 
 
-def _summary(model: "TrainedModel", event: "TrainingEvent", folder: Path) -> dict[str, Any]:
+def _summary(model: "TrainedModel", folder: Path, message: str, loss: float, quality: float) -> dict[str, Any]:
     return {
         "folder": str(folder),
         "target": None if model.target is None else model.target.name,
         "dim": model.dim,
         "status": model.status,
-        "message": event.message,
+        "message": message,
         "steps": model.steps,
         "seconds": round(model.seconds, 3),
-        "loss": event.loss,
-        "jump_error": event.quality,
+        "loss": loss,
+        "jump_error": quality,
         "delta": model.delta,
         "horizon": model.horizon,
         "device": model.device,
@@ -161,8 +236,14 @@ def _summary(model: "TrainedModel", event: "TrainingEvent", folder: Path) -> dic
 
 
 def _in_words(summary: dict[str, Any]) -> str:
+    told = figures(summary["loss"], "loss") + figures(summary["jump_error"], "error of one jump T → δ")
     return (
         f"{summary['target']}: {summary['steps']:,} steps in {summary['seconds']:.1f} s on {summary['device']}, "
-        f"{summary['status']}; loss {summary['loss']:.3g}, error of one jump T → δ {summary['jump_error']:.3g}.\n"
+        f"{summary['status']}{told}.\n"
         f"Kept in {summary['folder']}."
     )
+
+
+def _in_a_line(summary: dict[str, Any]) -> str:
+    told = figures(summary["loss"], "loss") + figures(summary["jump_error"], "error of one jump T → δ")
+    return f"{summary['folder']}: {summary['steps']:,} steps, {summary['status']}{told}."
