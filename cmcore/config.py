@@ -50,7 +50,7 @@ class TrainingConfig(Config):
     network: NetworkConfig = NetworkConfig()
     steps: int | None = Field(None, ge=1, le=10_000_000, description="optimiser steps; takes precedence over seconds")
     seconds: float | None = Field(None, gt=0, le=86_400, description="budget; turned into steps during warm-up")
-    batch: int = Field(1024, ge=8, le=65_536, description="training pairs in a step")
+    batch: int | None = Field(None, ge=8, le=65_536, description="training pairs in a step; None: the objective's own")
     horizon: float = Field(3.0, gt=0, le=20, description="T, where noise starts")
     delta: float | None = Field(None, ge=0, lt=20, description="δ, the earliest time; None: 0 if the target is smooth")
     optimizer: Literal["muon", "adam"] = "muon"

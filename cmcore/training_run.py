@@ -36,14 +36,15 @@ EXPLODED = 1e4
 """A loss this many times the best one so far means the run has diverged."""
 RATES: Mapping[str, float] = {"learning_rate": 5e-3, "matrix_learning_rate": 3e-2, "average": 0.998}
 """The optimiser's settings where neither the config nor the objective says otherwise."""
+BATCH = 1024
 
 
 def resolved(config: TrainingConfig, target: Target) -> TrainingConfig:
     """The config with δ, the rates and the network's form filled in; refuses what cannot be learned from the target."""
     objective = make_objective(config.objective, **config.objective_parameters)
     delta = target.default_delta if config.delta is None else config.delta
-    rates = {**RATES, **objective.rates}
-    filled = {name: rates[name] for name in RATES if getattr(config, name) is None}
+    settings = {**RATES, "batch": BATCH, **objective.settings}
+    filled = {name: value for name, value in settings.items() if getattr(config, name) is None}
     network = {**config.network.model_dump(), "second_time": not objective.velocity_only}
     config = TrainingConfig(**{**config.model_dump(), **filled, "delta": delta, "network": network})
     objective.check(target, delta)
@@ -79,7 +80,7 @@ class Run:
     ) -> None:
         self.target, self.purpose, self.started = target, purpose, time.perf_counter()
         self.seeds, self.varied = seeds, dict(varied or {})
-        self.delta = config.delta or 0.0
+        self.delta, self.batch = config.delta or 0.0, config.batch or BATCH
         self.device = choose_device(config.device)
         self.device_name = describe_device(self.device, config.threads or 1)
         self.objective: Objective = make_objective(config.objective, **config.objective_parameters)
@@ -162,11 +163,10 @@ class Run:
         for _ in run.prepare():
             pass
         while not run.done:
+            if run.step % REPORT == 0:
+                of = f" of {run.steps:,}" if run.steps else ""
+                yield f"learning the velocity from samples, step {run.step:,}{of}"
             run.advance()
-            if run.step % (4 * REPORT) == 0:
-                yield f"learning the velocity from samples, step {run.step:,}" + (
-                    f" of {run.steps:,}" if run.steps else ""
-                )
         self.teacher = run.averaged_map()
         self._decide(
             make_objective(self.config.objective, **{**self.objective.parameters(), "teacher_steps": run.step})
@@ -200,8 +200,7 @@ class Run:
         if self.device.type != "cpu":
             return
         batch = self._stacked(
-            next(self.objective.batches(made, 1, self.config.batch, generator=stream(0, "probe")))
-            for made in self.prepared
+            next(self.objective.batches(made, 1, self.batch, generator=stream(0, "probe"))) for made in self.prepared
         )
         threads = self.config.threads or choose_threads(lambda: self._backward(batch), torch.get_num_threads())
         torch.set_num_threads(threads)
@@ -218,7 +217,7 @@ class Run:
                 self.objective.batches(
                     made,
                     BLOCK,
-                    self.config.batch,
+                    self.batch,
                     generator=stream(seed, f"{self.purpose}batches {block}"),
                     progress=progress,
                 )

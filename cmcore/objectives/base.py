@@ -1,11 +1,10 @@
 """What an objective is: one training signal, from a batch to a scalar loss."""
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from types import MappingProxyType
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import torch
 from jaxtyping import Float
@@ -87,13 +86,13 @@ class Objective(ABC, Generic[Batch]):
         label: for people.
         building_block: whether it is a general identity to compose from, rather than a published family.
         velocity_only: whether it learns the diagonal alone: its map is a DDIM step.
-        rates: the optimiser settings under which it trains well, where they are not everybody's.
+        settings: fields of the training config with which it trains well, where they are not everybody's.
     """
 
     label: ClassVar[str]
     building_block: ClassVar[bool] = False
     velocity_only: ClassVar[bool] = False
-    rates: ClassVar[Mapping[str, float]] = MappingProxyType({})
+    settings: ClassVar[Mapping[str, float | int]] = MappingProxyType({})
 
     @property
     @abstractmethod
@@ -164,25 +163,39 @@ def make_objective(name: str, **parameters: Any) -> Objective:
     Raises ValueError in a sentence on an unknown name or parameter, and on a value of the wrong kind.
     """
     kind = OBJECTIVES[name]
-    known = kind.__dataclass_fields__
+    known = {field.name: field for field in fields(kind)}
     unknown = sorted(set(parameters) - set(known))
     if unknown:
         has = ", ".join(known) or "none"
         raise ValueError(f"The objective {name!r} has no parameter {', '.join(unknown)}. It has: {has}.")
-    for parameter, value in parameters.items():
-        _check_kind(parameter, value, known[parameter].default)
-    return kind(**parameters)
+    hints = get_type_hints(kind)
+    fitted = {name: _fitted(name, value, hints[name], known[name].default) for name, value in parameters.items()}
+    return kind(**fitted)
 
 
-def _check_kind(parameter: str, value: Any, default: Any) -> None:
-    """Refuse text where a number belongs and the like; what values make sense the objective says itself."""
-    if isinstance(default, str | bool):
-        fits = isinstance(value, type(default))
+LARGEST = 1e15
+"""No hyper-parameter is larger; whole numbers up to here are exact as decimals."""
+
+
+def _fitted(parameter: str, value: Any, hint: Any, default: Any) -> Any:
+    """The value as the parameter's own kind, 17.0 for a whole number say; what values make sense its objective knows.
+
+    Refuses text where a number belongs, words that are no choice, and the like.
+    """
+    if get_origin(hint) is Literal:
+        if isinstance(value, str) and value in get_args(hint):
+            return value
+        raise ValueError(f"{parameter} is one of {', '.join(get_args(hint))}; got {value!r}.")
+    if isinstance(default, bool):
+        fits, fitted = isinstance(value, bool), value
     elif value is None:
-        fits = default is None
+        fits, fitted = default is None, None
     else:
-        fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        fits = fits and (isinstance(default, float) or float(value).is_integer())
+        kind = float if isinstance(default, float) else int
+        number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
+        fitted = kind(value) if number else None
+        fits = number and fitted == value
     if not fits:
-        like = {str: "text", bool: "true or false", float: "a number"}.get(type(default), "a whole number")
+        like = {bool: "true or false", float: "a number"}.get(type(default), "a whole number")
         raise ValueError(f"{parameter} is {like}, for example {default!r}; got {value!r}.")
+    return fitted
