@@ -9,11 +9,13 @@ evenly paced: a blob of standard deviation ς turns over a range of θ of about 
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 from torchdiffeq import odeint
 
@@ -210,7 +212,22 @@ class TrajectoryPool:
     states: Float[Tensor, "L n d"]
     error: float
 
+    @cached_property
+    def stretch(self) -> Float[Tensor, " n"]:
+        """How far the flow pulls each trajectory and its nearest neighbours in noise apart: Σ|Δx_δ| / Σ|Δx_T|.
 
+        Large where noise divides between the basins of two modes. The neighbours are sought among the first 4,096
+        trajectories: what lies within their spacing of a boundary counts as near it.
+        """
+        noise, data = (self.states[k].cpu().numpy() for k in (0, -1))
+        some = min(_REFERENCES, len(noise))
+        apart, nearest = NearestNeighbors(n_neighbors=min(_NEIGHBOURS, some)).fit(noise[:some]).kneighbors(noise)
+        landed = np.linalg.norm(data[nearest] - data[:, None], axis=2).sum(1)
+        return torch.from_numpy(landed / np.maximum(apart.sum(1), 1e-9)).to(self.states)
+
+
+_REFERENCES = 4096
+_NEIGHBOURS = 5
 _MOST_ITERATIONS = 200
 _ROUNDING = 4e-16
 _CHUNK_ENTRIES = 1 << 15
