@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cmcore.objectives.base import OBJECTIVES, Learner
+from cmcore.objectives.base import OBJECTIVES, Learner, Velocity
 from cmcore.objectives.composition import Points
 from cmcore.objectives.consistency import Consistency, Step
 from cmcore.objectives.times import Clock
@@ -55,6 +55,7 @@ class MomentMatching(Consistency):
     kernel_width: float = 1.0
 
     label: ClassVar[str] = "Moment matching"
+    velocities: ClassVar[tuple[Velocity, ...]] = ("conditional", "learned", "exact")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -66,10 +67,9 @@ class MomentMatching(Consistency):
             raise ValueError("Moment matching compares groups, and the diagonal has none: leave diagonal_share at 0.")
 
     def _angles(self, clock: Clock, chance: Tensor, size: int, progress: float) -> tuple[Tensor, Tensor, Tensor]:
-        groups = chance.shape[1] // self.particles
-        each = torch.arange(chance.shape[1], device=chance.device) // self.particles
-        shared = chance[:, each.clamp(max=max(0, groups - 1)) * self.particles]
-        return super()._angles(clock, shared, size, progress)
+        row = torch.arange(chance.shape[1], device=chance.device)
+        first = row - row % size % self.particles  # of the row's group, which lies in one batch
+        return super()._angles(clock, chance[:, first], size, progress)
 
     def loss(self, learner: Learner, batch: Points) -> Float[Tensor, "*s"]:
         n = batch.x.shape[-2] // self.particles * self.particles
