@@ -101,6 +101,8 @@ class Consistency(Regressed):
             early = ((late * self.segments).ceil() - 1).clamp_min(0) / self.segments
         theta, end = clock.angle(late), clock.angle(early)
         number = self.intervals_at(progress)
+        if self.ends == "segment":  # whose ends are points of the grid
+            number = math.ceil(number / self.segments) * self.segments
         if self.step == "grid":
             return self._on_grid(Clock(self.grid, clock.first, clock.last), theta, end, chance[4], number)
         theta = theta.clamp_min(clock.first + 1e-4)
