@@ -117,8 +117,14 @@ class Composition(Objective[Points]):
             raise ValueError(f"target_average is a decay, at least 0 and below 1; got {self.target_average:g}.")
         if not 0 < self.teacher_budget < 1:
             raise ValueError(f"teacher_budget is a share of the run, between 0 and 1; got {self.teacher_budget:g}.")
-        if self.metric_scale <= 0 or self.log_sd <= 0:
-            raise ValueError("metric_scale and log_sd must be positive.")
+        if self.teacher_steps is not None and self.teacher_steps < 1:
+            raise ValueError(f"teacher_steps is at least 1, or left to the budget; got {self.teacher_steps}.")
+        if self.metric_scale <= 0:
+            raise ValueError(f"metric_scale must be positive; got {self.metric_scale:g}.")
+        if not (abs(self.log_mean) <= 20 and 0.01 <= self.log_sd <= 100):  # beyond, times round to one another
+            raise ValueError("log_mean lies between -20 and 20, and log_sd between 0.01 and 100.")
+        if self.velocity == "self" and self.diagonal_share == 0:
+            raise ValueError(f"{self.label}: with velocity = 'self' only the diagonal sees data: diagonal_share > 0.")
 
     # ---- what an identity writes --------------------------------------------------------------------------------
     @abstractmethod

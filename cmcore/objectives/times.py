@@ -46,6 +46,11 @@ class Clock:
     mean: float = -0.4
     sd: float = 1.0
 
+    def __post_init__(self) -> None:
+        start, end = self._ends(torch.empty(0))
+        if not start < end:
+            raise ValueError(f"With log_mean = {self.mean:g} no time is left between δ and T: move it towards 0.")
+
     def read(self, theta: Tensor) -> Tensor:
         """The clock, in [0, 1], at angles in [θ_δ, θ_T]."""
         start, end = self._ends(theta)
