@@ -109,15 +109,19 @@ def train_members(
         vary: for "learning_rate", "matrix_learning_rate" or "average", a value for each member.
         objective, steps, seconds, on_event, **choices: as for :func:`train`; a budget is for all members together.
     """
+    if not seeds:
+        raise ValueError("Give at least one seed.")
+    for seed in seeds:  # the config's own bounds
+        TrainingConfig.model_validate({"steps": 1, "seed": seed})
     for name, values in (vary or {}).items():
         if name not in RATES:
             raise ValueError(f"Members may differ in their seed, {', '.join(RATES)}; not in {name!r}.")
         if len(values) != len(seeds):
             raise ValueError(f"{name} needs a value for each of the {len(seeds)} members; got {len(values)}.")
-        for value in values:  # the config's own bounds
+        for value in values:
+            if not isinstance(value, int | float):
+                raise ValueError(f"{name} needs a number for each member; got {value!r}.")
             TrainingConfig.model_validate({"steps": 1, name: value})
-    if not seeds:
-        raise ValueError("Give at least one seed.")
     config = resolved(_config(objective, steps, seconds, {"seed": seeds[0], **choices}), target)
     tune()
     run = Run(target, config, seeds=seeds, varied=vary)
