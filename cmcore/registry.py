@@ -12,8 +12,13 @@ T = TypeVar("T")
 Thing = TypeVar("Thing")
 
 
-class UnknownName(ValueError):
-    """A name that no registry entry has; the message lists the nearest names and all of them."""
+class UnknownName(ValueError, KeyError):
+    """A name that no registry entry has; the message lists the nearest names and all of them.
+
+    Bad input to whoever asks for the name, and a missing key to `get`.
+    """
+
+    __str__ = ValueError.__str__  # a KeyError would show its message in quotes
 
 
 class Registry(Mapping[str, T], Generic[T]):

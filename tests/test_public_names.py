@@ -37,3 +37,11 @@ def test_help_does_not_wait_for_heavy_libraries() -> None:
     code = "import sys, cmcore.cli; print([m for m in ('torch', 'pandas', 'scipy', 'sklearn') if m in sys.modules])"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
+
+
+def test_a_name_that_is_not_registered_is_bad_input_and_a_missing_key() -> None:
+    from cmcore.objectives import OBJECTIVES
+
+    assert OBJECTIVES.get("nobody") is None
+    with pytest.raises(ValueError, match=r"^There is no objective named 'nobody'\."):
+        _ = OBJECTIVES["nobody"]
