@@ -223,7 +223,9 @@ class TrajectoryPool:
         some = min(_REFERENCES, len(noise))
         apart, nearest = NearestNeighbors(n_neighbors=min(_NEIGHBOURS, some)).fit(noise[:some]).kneighbors(noise)
         landed = np.linalg.norm(data[nearest] - data[:, None], axis=2).sum(1)
-        return torch.from_numpy(landed / np.maximum(apart.sum(1), 1e-9)).to(self.states)
+        apart = apart.sum(1)
+        # A trajectory without neighbours is stretched by nothing.
+        return torch.from_numpy(np.where(apart > 0, landed / np.maximum(apart, 1e-9), 1.0)).to(self.states)
 
 
 _REFERENCES = 4096
