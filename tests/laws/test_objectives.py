@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from torch import nn
 
 import cmcore as cm
@@ -588,6 +589,33 @@ def test_pairs_are_ordered_and_cover_all_levels():
     assert len(pairs) == 10  # 5 · 4 / 2
     to_data = float((batch.gap == batch.theta - pool.angles[-1]).float().mean())
     assert to_data == pytest.approx(0.2 + 0.8 * 0.4, abs=0.05)  # 4 of the 10 pairs end at the last level
+
+
+def test_steep_trajectories_are_drawn_in_proportion_to_their_stretch():
+    pair = GaussianMixture([0.5, 0.5], [[-1.0, 0.0], [1.0, 0.5]], 0.02, name="pair")
+    objective = make_objective("trajectory_regression", trajectories=60, levels=2, steep_share=0.5)
+    pool = objective.prepare(source(target=pair))
+    (batch,) = objective.batches(pool, 1, 20_000, generator=stream(0, "pairs"))
+    which = (batch.x[:, None] - pool.states[0]).norm(dim=-1).argmin(1)
+    found = torch.bincount(which, minlength=60).numpy()
+    expected = 20_000 / 60 * (0.5 + 0.5 * pool.stretch / pool.stretch.mean()).double()
+    assert stats.chisquare(found, (expected * 20_000 / expected.sum()).numpy()).pvalue > 1e-3
+    assert float(pool.stretch.max()) > 2 * float(pool.stretch.median())
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0])
+@pytest.mark.parametrize("trajectories", [1, 3])
+def test_a_pool_may_be_as_small_as_one_trajectory(trajectories, share):
+    objective = make_objective("trajectory_regression", trajectories=trajectories, levels=3, steep_share=share)
+    (batch,) = batches(objective, 1, 16)
+    assert all(bool(column.isfinite().all()) for column in batch)
+
+
+def test_the_stretch_of_a_linear_flow_is_its_slope():
+    line = GaussianMixture([1.0], [[0.5]], 0.2, name="line")
+    pool = make_objective("trajectory_regression", trajectories=300).prepare(source(target=line))
+    slope = math.sqrt(0.2 / float(alpha(torch.tensor(3.0)) ** 2 * 0.2 + sigma(torch.tensor(3.0)) ** 2))
+    torch.testing.assert_close(pool.stretch, torch.full((300,), slope), rtol=1e-3, atol=0)
 
 
 # ---- refusals ---------------------------------------------------------------------------------------------------
