@@ -1,6 +1,7 @@
 """Numbers in words and in small pieces of HTML: every number says how it knows."""
 
 import math
+import re
 from collections.abc import Sequence
 from html import escape
 
@@ -14,15 +15,19 @@ __all__ = [
     "kl_card",
     "number",
     "percent",
+    "plain",
     "resolved",
     "short",
 ]
 
+_MARKDOWN = re.compile(r"[\\`*_{}\[\]<>()#+!|~$:]")
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def number(value: float, digits: int = 3) -> str:
-    """A number for reading: 0.0246, 12.3, 1.2·10⁻⁵."""
+    """A number for reading: 0.0246, 12.3, 1.2·10⁻⁵; a dash where there is none."""
+    if math.isnan(value):
+        return "—"
     if not math.isfinite(value):
         return "∞" if value > 0 else "−∞"
     if value == 0:
@@ -44,6 +49,11 @@ def short(estimate: Estimate | None) -> str:
 def resolved(estimate: Estimate) -> bool:
     """Whether the value is one to show: trusted, and above what its estimator can tell from zero."""
     return estimate.trusted and estimate.value > estimate.floor
+
+
+def plain(text: str) -> str:
+    """Text for a widget that reads Markdown, shown as it is."""
+    return _MARKDOWN.sub(r"\\\g<0>", text)
 
 
 def percent(share: float) -> str:

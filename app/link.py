@@ -1,4 +1,4 @@
-"""Every view of Explore can be sent as a link.
+"""Every view of Explore, and what Train is about to learn, can be sent as a link.
 
 The link holds what differs from the defaults. What a link asks for is checked like any other input: what does not fit
 is left out, with a sentence.
@@ -8,11 +8,15 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from app import state
+from app.parameters import chosen, families_first, key_of, read, write
 from app.runs import FIRST, runs
 from app.scene import STEPS
 from cmcore.grids import GRIDS
+from cmcore.objectives import OBJECTIVES
+from cmcore.objectives.about import own_drawing, parameters_of
+from cmcore.targets import GALLERY
 
-__all__ = ["DEFAULTS", "linked_delta", "open_link", "write_link"]
+__all__ = ["DEFAULTS", "linked_delta", "open_link", "open_train_link", "write_link", "write_train_link"]
 
 DEFAULTS: Mapping[str, Any] = {
     "run": FIRST,
@@ -23,6 +27,9 @@ DEFAULTS: Mapping[str, Any] = {
     "seed": 0,
 }
 """What the first visit shows, by widget key."""
+FIRST_TARGET = "moons"
+PARAMETER = "o."
+"""Before the name of an objective's parameter, in a link."""
 
 
 def _one_of(known: Callable[[], Iterable[Any]], noun: str) -> Callable[[str], Any]:
@@ -76,10 +83,23 @@ def open_link() -> list[str]:
             try:
                 state.choose(key, read(text))
             except ValueError as problem:
-                problems.append(f"One point of this link could not be followed: {problem}. The default is shown.")
-    for key, value in DEFAULTS.items():
+                problems.append(_refused(problem))
+    for key, value in _defaults().items():
         state.remember(key, value)
     return problems
+
+
+def _refused(problem: ValueError) -> str:
+    return f"One point of this link could not be followed: {problem}. The default is shown."
+
+
+def _defaults() -> dict[str, Any]:
+    """What is shown unless told otherwise; a run that learned jumps to δ alone brings its own sampler."""
+    run = runs().get(state.value("run", FIRST))
+    if run is None:
+        return dict(DEFAULTS)
+    own = own_drawing(run.model.config)
+    return {**DEFAULTS, "sampler": own.sampler, "renoise": own.renoise}
 
 
 def linked_delta() -> float | None:
@@ -91,8 +111,57 @@ def linked_delta() -> float | None:
 
 def write_link(*, delta: float, default_delta: float) -> None:
     """Mirror the view in the address bar; what is at its default is left out."""
-    wanted = {name: str(state.value(key)) for name, (key, _) in LINK.items() if state.value(key) != DEFAULTS.get(key)}
+    defaults = _defaults()
+    wanted = {name: str(state.value(key)) for name, (key, _) in LINK.items() if state.value(key) != defaults.get(key)}
     wanted.pop("delta", None)
     if delta != default_delta:
         wanted["delta"] = f"{delta:g}"
+    state.set_link(wanted)
+
+
+# ---- Train ------------------------------------------------------------------------------------------------------
+def open_train_link() -> list[str]:
+    """The same for Train: the target of the gallery, the objective, and its parameters."""
+    state.remember("toy", FIRST_TARGET, allowed=GALLERY)
+    state.remember("objective", families_first()[0], allowed=OBJECTIVES)
+    if not state.first_time("train link"):
+        return []
+    problems, asked = [], state.link()
+    for name, key, known, noun in (
+        ("target", "toy", GALLERY, "the target"),
+        ("objective", "objective", OBJECTIVES, "the objective"),
+    ):
+        try:
+            if name in asked:
+                state.choose(key, _one_of(lambda known=known: known, noun)(asked[name]))
+        except ValueError as problem:
+            problems.append(_refused(problem))
+    if asked.get("objective", state.value("objective")) == state.value("objective"):  # else they are another's
+        problems += _open_parameters({name: text for name, text in asked.items() if name.startswith(PARAMETER)})
+    return problems
+
+
+def _open_parameters(asked: Mapping[str, str]) -> list[str]:
+    objective = state.value("objective")
+    known = {PARAMETER + parameter.name: parameter for parameter in parameters_of(OBJECTIVES[objective])}
+    problems = []
+    for name, text in asked.items():
+        try:
+            if name not in known:
+                raise ValueError(f"{OBJECTIVES[objective].label} has no parameter “{name[len(PARAMETER) :][:40]}”")
+            state.choose(key_of(objective, known[name].name), read(known[name], text))
+        except ValueError as problem:
+            problems.append(_refused(problem))
+    return problems
+
+
+def write_train_link() -> None:
+    """Mirror what is about to be learned in the address bar."""
+    objective = state.value("objective")
+    wanted = {}
+    if state.value("source", "Gallery") == "Gallery" and state.value("toy") != FIRST_TARGET:
+        wanted["target"] = state.value("toy")
+    if objective != families_first()[0]:
+        wanted["objective"] = objective
+    wanted |= {PARAMETER + name: write(value) for name, value in chosen(objective).items()}
     state.set_link(wanted)

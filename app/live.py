@@ -12,6 +12,7 @@ import cmcore as cm
 from app.jobs import Workers, default_workers, freeze_imports
 from app.scene import plane
 from cmcore.config import TrainingConfig
+from cmcore.objectives.about import own_drawing
 from cmcore.targets.tables import Memorisation, TableTarget
 from cmcore.training import TrainingEvent
 
@@ -35,7 +36,7 @@ class Progress:
         samples: live samples in `LIVE_JUMPS` jumps from the same noise each time, first two coordinates, [n, 2].
         model: the trained model, at the end.
         memorisation: for a table, at the end: how near samples lie to the rows that were trained on.
-        stopped: whether somebody ended it early.
+        stopped: whether somebody ended it early; before the first step there are no weights to keep, and no model.
     """
 
     event: TrainingEvent
@@ -65,6 +66,9 @@ def train_live(target: cm.Target, config: TrainingConfig, stop: threading.Event)
         now = time.monotonic()
         if event.step and (over or now - drawn > SAMPLES_EVERY):
             samples, drawn = _samples(event), now
+        if over and not event.step:
+            yield Progress(event, (), None, stopped=stop.is_set())
+            return
         if over:
             model = event.model()
             yield Progress(event, _thinned(curve), samples, model, _memorisation(model), stopped=stop.is_set())
@@ -75,13 +79,27 @@ def train_live(target: cm.Target, config: TrainingConfig, stop: threading.Event)
 
 
 def _samples(event: TrainingEvent) -> np.ndarray:
-    return plane(cm.sample(event.model(), LIVE_SAMPLES, LIVE_JUMPS, seed=0).points)
+    return plane(_drawn(event.model(), seed=0).points)
+
+
+def _drawn(model: cm.TrainedModel, *, seed: int) -> cm.Trajectory:
+    """Samples as this map is meant to be drawn; at δ = 0 no time is left to add noise in after the last jump."""
+    own = own_drawing(model.config)
+    return cm.sample(
+        model,
+        LIVE_SAMPLES,
+        LIVE_JUMPS,
+        seed=seed,
+        sampler=own.sampler,
+        renoise=own.renoise,
+        noiseless_end=model.delta == 0,
+    )
 
 
 def _memorisation(model: cm.TrainedModel) -> Memorisation | None:
     if not isinstance(model.target, TableTarget):
         return None
-    points = cm.sample(model, LIVE_SAMPLES, LIVE_JUMPS, seed=1).points
+    points = _drawn(model, seed=1).points
     return model.target.memorisation(points.double(), seed=0)
 
 

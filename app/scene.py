@@ -43,10 +43,11 @@ def make_scene(model: object, target: cm.Target, *, key: str, config: SamplerCon
     if config.sampler == "deterministic":
         noise = draws[STEPS[0]].states[0, :FOLLOWED].double()
         exact = _exact_path(flow, noise, config.horizon, config.delta, PATH_LEVELS)
+    start, end = _angles(target, (config.horizon, config.delta))
     return Scene(
         key=key,
         extent=extent_of(target),
-        angles=_angles(target, (config.horizon, config.delta)),
+        angles=(start, end),
         draws={n: _shown(draw, exact, flow, config) for n, draw in draws.items()},
         exact=None if exact is None else plane(exact),
         density=density_image(target, config.delta),

@@ -1,11 +1,17 @@
 """The code that made a chart: a few lines that compute the same numbers without the page."""
 
+from typing import Any
+
+import cmcore as cm
 from app.measurements import LANDINGS, SEED
 from app.runs import SHIPPED, Run
 from app.scene import STEPS
 from cmcore.config import SamplerConfig, TrainingConfig
 from cmcore.divergences.estimate import Direction
+from cmcore.objectives import OBJECTIVES
+from cmcore.objectives.about import parameters_of
 from cmcore.targets import Empirical, TableTarget
+from cmcore.training_run import resolved
 
 __all__ = ["snippet"]
 
@@ -39,13 +45,33 @@ def _model(run: Run) -> list[str]:
     """How the run came about: a shipped folder, or a target and its training."""
     if run.shipped:
         return [f'model = cm.load("{SHIPPED.parent.name}/{SHIPPED.name}/{run.key}")']
-    trained = run.model.config.model_dump(exclude_defaults=True, exclude={"network"})
-    default = TrainingConfig(steps=1).network
-    if run.model.config.network != default:
-        trained["network"] = run.model.config.network.model_dump()
-    trained.pop("seconds", None)
-    settings = ", ".join(f"{name}={value!r}" for name, value in trained.items())
-    return [f"target = {_target(run)}", f"model = cm.train(target, {settings})"]
+    config = run.model.config
+    trained = config.model_dump(exclude_defaults=True, exclude={"network", "seconds"})
+    filled = _filled_in(config, run.target)
+    trained = {name: value for name, value in trained.items() if filled.get(name) != value}
+    kind = OBJECTIVES.get(config.objective)
+    defaults = {parameter.name: parameter.default for parameter in parameters_of(kind)} if kind else {}
+    told = config.objective_parameters.items()
+    parameters = {name: value for name, value in told if name not in defaults or defaults[name] != value}
+    trained.pop("objective_parameters", None)
+    settings = [f"{name}={value!r}" for name, value in trained.items()]
+    if parameters:
+        settings.append(f"objective_parameters={parameters!r}")
+    network = config.network.model_dump(exclude_defaults=True, exclude={"second_time"})  # which the objective decides
+    if network:
+        settings.append(f"network={network!r}")
+    return [f"target = {_target(run)}", "model = cm.train(", "    target,", *(f"    {s}," for s in settings), ")"]
+
+
+def _filled_in(config: TrainingConfig, target: cm.Target) -> dict[str, Any]:
+    """What the engine decides by itself where nothing is said: the same again need not be written."""
+    left_open = {name for name, field in TrainingConfig.model_fields.items() if field.default is None}
+    left_open -= {"steps", "seconds"}
+    try:
+        filled = resolved(TrainingConfig(**{**config.model_dump(), **dict.fromkeys(left_open)}), target)
+    except ValueError:
+        return {}
+    return {name: getattr(filled, name) for name in left_open}
 
 
 def _target(run: Run) -> str:
@@ -53,5 +79,8 @@ def _target(run: Run) -> str:
     if isinstance(target, TableTarget) and target.config is None:
         density = "kernel_density" if isinstance(target.law, Empirical) else "gaussian_mixture"
         return f"cm.read_table({run.label!r}, {list(target.columns)}, density={density!r})"
-    settings = [repr(target.config.name), *(f"{k}={v!r}" for k, v in target.config.parameters.items())]
+    made = target.config
+    if made is None:
+        return f"...  # {target.name}, which the page was given"
+    settings = [repr(made.name), *(f"{k}={v!r}" for k, v in made.parameters.items())]
     return f"cm.make_target({', '.join(settings)})"

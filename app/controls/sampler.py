@@ -8,6 +8,7 @@ from app.runs import Run
 from app.scene import STEPS
 from cmcore.config import SamplerConfig
 from cmcore.grids import GRIDS
+from cmcore.objectives.about import own_drawing
 
 __all__ = ["sampler_controls"]
 
@@ -19,6 +20,7 @@ RENOISE_DELTA = 0.02
 
 def sampler_controls(run: Run) -> SamplerConfig:
     """N, the sampler, and, folded away, the grid, δ, η and the seed of the noise."""
+    _suit(run)
     steps = st.select_slider("Network calls N", STEPS, key="steps", persist_state="session")
     sampler = st.segmented_control(
         "Sampler",
@@ -29,6 +31,7 @@ def sampler_controls(run: Run) -> SamplerConfig:
         width="stretch",
         persist_state="session",
     )
+    assert sampler is not None  # one is always chosen
     with st.expander("Times and noise"):
         grid = st.selectbox(
             "Time grid",
@@ -44,9 +47,34 @@ def sampler_controls(run: Run) -> SamplerConfig:
                 "Renoise, η as a share of t", 0.05, 1.0, step=0.05, key="renoise", persist_state="session"
             )
         st.number_input("Seed of the noise", 0, 2**31 - 1, key="seed", persist_state="session")
+    if words := note(run, sampler, renoise, steps):
+        st.caption(words)
     return SamplerConfig(
         sampler=sampler, grid=grid, steps=steps, horizon=run.model.horizon, delta=delta, renoise=renoise
     )
+
+
+def _suit(run: Run) -> None:
+    """A run that is drawn in another way than the one before it brings its own sampler."""
+    own = own_drawing(run.model.config)
+    way = (own.sampler, own.renoise)
+    if state.value("suited", way) != way:
+        state.choose("sampler", own.sampler)
+        state.choose("renoise", own.renoise)
+    state.choose("suited", way)
+
+
+def note(run: Run, sampler: str, renoise: float, steps: int) -> str:
+    """Where a draw asks for jumps that the run did not learn, a sentence on it."""
+    own = own_drawing(run.model.config)
+    if own.velocity_only:
+        return "This run learned the velocity alone: each jump is a DDIM step with a learned score."
+    if own.single_time and steps > 1 and (sampler == "deterministic" or renoise < 1):
+        return (
+            "This run learned jumps to δ alone, and these jumps end in between: the map was not trained for them. "
+            "Renoise with η = t keeps to what it learned."
+        )
+    return ""
 
 
 def default_delta(run: Run, sampler: str) -> float:

@@ -62,11 +62,11 @@ def _gallery() -> Choice:
             list(GALLERY),
             format_func=lambda name: f"![{GALLERY[name].label}]({_picture(name, colour)})",
             key="toy",
-            default="moons" if "moons" in GALLERY else next(iter(GALLERY)),
             required=True,
             label_visibility="collapsed",
             persist_state="session",
         )
+    assert name is not None  # one is always chosen
     toy = GALLERY[name]
     st.html(f'<p class="choice"><b>{escape(toy.label)}</b> {escape(toy.description)}.</p>')
     parameters = {}
@@ -154,11 +154,11 @@ def _columns(key: str, _content: bytes) -> list[str]:
 
 
 @st.cache_resource(max_entries=16, show_spinner="Reading the table …")
-def _fitted(key: str, _fit: Callable[[], cm.Target]) -> cm.Target:
+def _fitted(key: str, _fit: Callable[[], cm.TableTarget]) -> cm.TableTarget:
     return _fit()
 
 
-def _say_what_is_true(target: cm.Target) -> None:
+def _say_what_is_true(target: cm.TableTarget) -> None:
     """A table is a finite sample; what is learned, and measured against, is its smoothed law."""
     likelihood = number(target.held_out_log_likelihood())
     facts = [

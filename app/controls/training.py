@@ -1,8 +1,13 @@
-"""How long and with what to train."""
+"""By which objective, how long and with what to train."""
+
+from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 import cmcore as cm
+from app.controls.objective import objective_controls
+from app.parameters import MOST_STEPS
 from cmcore.config import NetworkConfig, TrainingConfig
 
 __all__ = ["training_controls"]
@@ -13,12 +18,12 @@ NETWORKS = {
     "medium": ("Medium, 6 × 96", NetworkConfig()),
     "large": ("Large, 6 × 160", NetworkConfig(width=160)),
 }
-MOST_STEPS = 100_000
 DELTAS = (0.0, 0.002, 0.005, 0.01, 0.02, 0.05)
 
 
-def training_controls(target: cm.Target, *, disabled: bool) -> TrainingConfig:
-    """The budget, and folded away what else decides the result."""
+def training_controls(target: cm.Target, folded: DeltaGenerator, *, disabled: bool) -> TrainingConfig:
+    """The objective and the budget, and folded away what else decides the result."""
+    objective, parameters = objective_controls(folded, disabled=disabled)
     seconds = st.select_slider(
         "Budget",
         list(BUDGETS),
@@ -28,7 +33,7 @@ def training_controls(target: cm.Target, *, disabled: bool) -> TrainingConfig:
         disabled=disabled,
         persist_state="session",
     )
-    with st.expander("Network, steps, seed"):
+    with folded.expander("Network, steps, seed"):
         preset = st.selectbox(
             "Network",
             list(NETWORKS),
@@ -63,5 +68,12 @@ def training_controls(target: cm.Target, *, disabled: bool) -> TrainingConfig:
             st.caption(
                 "This target is not smooth: its exact flow cannot be followed to time 0, so learning stops at δ > 0."
             )
-    budget = {"steps": int(steps)} if steps else {"seconds": float(seconds)}
-    return TrainingConfig(network=NETWORKS[preset][1], seed=int(seed), delta=delta, **budget)
+    budget: dict[str, Any] = {"steps": int(steps)} if steps else {"seconds": float(seconds)}
+    return TrainingConfig(
+        objective=objective,
+        objective_parameters=parameters,
+        network=NETWORKS[preset][1],
+        seed=int(seed),
+        delta=delta,
+        **budget,
+    )

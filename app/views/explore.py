@@ -5,7 +5,7 @@ from html import escape
 import streamlit as st
 
 from app import state
-from app.cards import bare_card, direction_title, direction_words, kl_card, short
+from app.cards import bare_card, direction_title, direction_words, kl_card, plain, short
 from app.components.particle_stage import Scene, particle_stage
 from app.controls.runs import run_controls
 from app.controls.sampler import default_delta, sampler_controls
@@ -31,7 +31,7 @@ STAGE = "particles"
 def explore() -> None:
     """The page."""
     for problem in open_link():
-        st.warning(problem)
+        st.warning(plain(problem))
     if not runs():
         st.info("There is no run to look at yet. Train one: it takes less than a minute.")
         return
@@ -56,7 +56,7 @@ def _direction(sampler: str) -> Direction:
     """KL(q‖p) asks whether every sample is plausible, KL(p‖q) whether all of the data is reached."""
     key = f"direction:{sampler}"
     state.remember(key, DIRECTIONS[sampler == "renoise"])
-    return st.segmented_control(
+    direction = st.segmented_control(
         "Divergence",
         DIRECTIONS,
         format_func=direction_words,
@@ -66,6 +66,8 @@ def _direction(sampler: str) -> Direction:
         width="stretch",
         persist_state="session",
     )
+    assert direction is not None  # one is always chosen
+    return direction
 
 
 def _stage(run: Run, config: SamplerConfig, direction: Direction) -> None:

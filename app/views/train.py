@@ -1,24 +1,32 @@
 """Train: learn a new flow map while watching, then look at it in Explore."""
 
 import math
+from typing import Any
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 import cmcore as cm
 from app import state
-from app.cards import card, number
+from app.cards import card, number, plain
 from app.components.sample_cloud import cloud_message, sample_cloud
+from app.controls.objective import needs_in_words
 from app.controls.target import Choice, target_controls
 from app.controls.training import training_controls
 from app.figures.loss import loss_chart
 from app.figures.theme import theme
 from app.jobs import Busy, JobView
+from app.link import open_train_link, write_train_link
 from app.live import LIVE_JUMPS, Progress, train_live, training_workers
 from app.runs import add_run
 from app.scene import density_image, extent_of, shown_samples
 from cmcore.config import TrainingConfig
+from cmcore.objectives import OBJECTIVES
+from cmcore.objectives.about import own_drawing
 from cmcore.targets.tables import Memorisation
+from cmcore.training import TrainingEvent
+from cmcore.training_run import resolved
 
 __all__ = ["told", "train"]
 
@@ -28,24 +36,30 @@ POLL = 0.4
 
 def train() -> None:
     """The page."""
+    for problem in open_train_link():
+        st.warning(plain(problem))
     view = _view()
     going = view is not None and not view.over
     if view and view.over and view.latest and view.latest.model and not state.value("trained_key"):
-        _keep(state.value("training_choice"), view.latest)
+        _keep(state.value("training_choice"), view.latest.model)
     with st.container(key="trainbench"):
         with st.container(key="choose_area"):
             choice = target_controls()
-            config = training_controls(choice.target, disabled=going) if choice else None
-            _start_or_stop(choice, config, going)
+            chosen, start, folded = st.container(), st.container(), st.container()
+            with chosen:
+                config, problem = _config(choice, folded, disabled=going)
+            with start:
+                _start_or_stop(choice, config, going, problem)
         with st.container(key="live_area"):
             trained = state.value("training_choice")
             shown = trained if going or choice is None else choice
             if shown is not None:
                 st.fragment(_cloud, run_every=POLL if going else None)(shown, _same(shown, trained))
         with st.container(key="progress_area"):
-            st.fragment(_progress, run_every=POLL if going else None)(going)
+            st.fragment(_progress, run_every=POLL if going else None)(going, config)
             if state.value("trained_key") and st.button("Open in Explore", type="primary", width="stretch", key="open"):
                 st.switch_page(state.page("explore"))
+    write_train_link()
 
 
 def _view() -> JobView[Progress] | None:
@@ -53,18 +67,31 @@ def _view() -> JobView[Progress] | None:
     return None if job is None else training_workers().view(job)
 
 
+def _config(choice: Choice | None, folded: DeltaGenerator, *, disabled: bool) -> tuple[TrainingConfig | None, str]:
+    """What was chosen, or why it cannot be trained, in a sentence."""
+    if choice is None:
+        return None, ""
+    config = training_controls(choice.target, folded, disabled=disabled)
+    try:
+        resolved(config, choice.target)
+    except ValueError as problem:
+        return None, str(problem)
+    return config, ""
+
+
 # ---- start and stop ---------------------------------------------------------------------------------------------
-def _start_or_stop(choice: Choice | None, config: TrainingConfig | None, going: bool) -> None:
+def _start_or_stop(choice: Choice | None, config: TrainingConfig | None, going: bool, refused: str) -> None:
     if going:
         st.button("Stop", type="primary", width="stretch", on_click=state.job(JOB).cancel, key="stop")
     else:
         ready = choice is not None and config is not None
-        st.button(
-            "Start training", type="primary", width="stretch", disabled=not ready, key="start",
-            on_click=_start, args=(choice, config),
-        )  # fmt: skip
-    if problem := state.value("start_problem"):
-        st.warning(problem)
+        pressed = st.button("Start training", type="primary", width="stretch", disabled=not ready, key="start")
+        # Not in a callback: it would be given what was chosen when the button was last drawn, which may be older.
+        if pressed and choice is not None and config is not None:
+            _start(choice, config)
+            st.rerun()
+    if problem := (not going and refused) or state.value("start_problem"):
+        st.warning(plain(problem))
 
 
 def _start(choice: Choice, config: TrainingConfig) -> None:
@@ -76,6 +103,7 @@ def _start(choice: Choice, config: TrainingConfig) -> None:
         return
     state.keep_job(JOB, job)
     state.choose("training_choice", choice)
+    state.choose("training_config", config)
     state.choose("trained_key", "")
 
 
@@ -90,13 +118,20 @@ def _cloud(choice: Choice, live: bool) -> None:
     progress = view.latest if view and live else None
     background = _background(choice.key, choice.target)
     samples = progress.samples if progress else None
-    sample_cloud(
-        cloud_message(name=choice.key, samples=samples, words=f"model, {LIVE_JUMPS} jumps", **background), key="cloud"
-    )
+    words = f"model, {LIVE_JUMPS} {_jumps(state.value('training_config'))}"
+    sample_cloud(cloud_message(name=choice.key, samples=samples, words=words, **background), key="cloud")
+
+
+def _jumps(config: TrainingConfig | None) -> str:
+    """The jumps of the live samples in words."""
+    own = own_drawing(config) if config else None
+    if own and own.single_time:
+        return "jumps, renoised"
+    return "DDIM steps" if own and own.velocity_only else "jumps"
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _background(key: str, _target: cm.Target) -> dict[str, object]:
+def _background(key: str, _target: cm.Target) -> dict[str, Any]:
     delta = 0.0 if _target.smooth else 0.01
     return {
         "extent": extent_of(_target),
@@ -106,11 +141,11 @@ def _background(key: str, _target: cm.Target) -> dict[str, object]:
 
 
 # ---- what is known ----------------------------------------------------------------------------------------------
-def _progress(going: bool) -> None:
+def _progress(going: bool, config: TrainingConfig | None) -> None:
     """The run in words and its loss; runs the page again once when the run ends."""
     view = _view()
     if view is None:
-        st.html(card("Nothing is training yet", "", [], aside=BEFORE))
+        st.html(card("Nothing is training yet", "", [], aside=_before(config)))
         return
     st.html(told(view))
     if view.latest and view.latest.curve:
@@ -119,10 +154,20 @@ def _progress(going: bool) -> None:
         st.rerun()
 
 
-BEFORE = (
-    "Starting computes exact trajectories from noise to data, and a small network learns to jump along them: "
-    "f(x, t, s) takes a point from time t to any earlier time s. Loss and samples appear here while it learns."
-)
+def _before(config: TrainingConfig | None) -> str:
+    """What starting would do."""
+    if config is None:
+        return "Loss and samples appear here while a map is learned."
+    kind = OBJECTIVES[config.objective]
+    needs = needs_in_words(kind, config.objective_parameters)
+    own = own_drawing(config)
+    if own.velocity_only:
+        learned = "the velocity of the flow; a jump is then a DDIM step with a learned score"
+    elif own.single_time:
+        learned = "f(x, t, δ), which takes a point from any time t to the end; samples jump there and are renoised"
+    else:
+        learned = "f(x, t, s), which takes a point from time t to any earlier time s"
+    return f"A small network learns {learned}. It learns from {needs}. Loss and samples appear here while it does."
 
 
 def told(view: JobView[Progress]) -> str:
@@ -135,11 +180,14 @@ def told(view: JobView[Progress]) -> str:
         words = "Stopped before it began." if view.over else "Starting."
         return card("Training", "", [], aside=words)
     event = view.latest.event
+    if view.over and not event.step:
+        return card("Stopped", "", _rows(event), aside="Stopped before the first step: there are no weights to keep.")
     if view.over:
         title = {"diverged": "Diverged"}.get(event.status, "Stopped" if view.latest.stopped else "Finished")
         figure, beside = f"{event.seconds:.0f} s", f"{event.step:,} steps"
     elif event.status == "preparing":
-        return card("Preparing", "", _rows(view), aside=f"{event.message.capitalize()}.")
+        left = "" if event.seconds_left is None else _time_left(event.seconds_left)
+        return card("Preparing", left, _rows(event), aside=f"{event.message[:1].upper()}{event.message[1:]}.")
     else:
         title, figure = "Training", _time_left(event.seconds_left)
         beside = f"step {event.step:,}" + (f" of {event.steps:,}" if event.steps else "")
@@ -148,7 +196,7 @@ def told(view: JobView[Progress]) -> str:
         aside = f"Stopped early; the weights of step {event.step:,} are kept."
     if view.latest.memorisation is not None:
         aside = f"{aside} {_memory(view.latest.memorisation)}".strip()
-    return card(title, figure, _rows(view), beside=beside, aside=aside)
+    return card(title, figure, _rows(event), beside=beside, aside=aside)
 
 
 def _memory(memory: Memorisation) -> str:
@@ -159,11 +207,12 @@ def _memory(memory: Memorisation) -> str:
     )
 
 
-def _rows(view: JobView[Progress]) -> list[tuple[str, str]]:
-    event = view.latest.event
+def _rows(event: TrainingEvent) -> list[tuple[str, str]]:
     rows = [("Device", event.device)]
     if math.isfinite(event.loss):
-        rows += [("Loss", number(event.loss)), ("Error of one jump, root mean square", number(event.quality, 2))]
+        rows.append(("Loss", number(event.loss)))
+    if math.isfinite(event.quality):
+        rows.append(("Error of one jump, root mean square", number(event.quality, 2)))
     return rows
 
 
@@ -175,16 +224,17 @@ def _time_left(seconds: float | None) -> str:
 
 def _loss(progress: Progress) -> None:
     """Loss against steps. A vega chart keeps its place in the page while its data change; plotly would blink."""
+    above_zero = [(step, loss) for step, loss in progress.curve if loss > 0]  # the axis is logarithmic
     st.vega_lite_chart(
-        pd.DataFrame(progress.curve, columns=["step", "loss"]),
+        pd.DataFrame(above_zero, columns=["step", "loss"]),
         loss_chart(theme(st.context.theme.type)),
         key="loss",
         height=220,
     )
 
 
-def _keep(choice: Choice, progress: Progress) -> None:
+def _keep(choice: Choice, model: cm.TrainedModel) -> None:
     """The finished run joins the runs of Explore, and is the one shown there next."""
-    run = add_run(choice.name, choice.label, progress.model)
+    run = add_run(choice.name, choice.label, model)
     state.choose("trained_key", run.key)
     state.choose("run", run.key)

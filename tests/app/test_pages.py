@@ -1,11 +1,18 @@
 """The pages run, answer to their widgets and to links, and never show a traceback."""
 
 import time
+from dataclasses import replace
+from html import escape
 from pathlib import Path
 
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
+
+import cmcore as cm
+from cmcore.objectives import OBJECTIVES
+from cmcore.objectives.about import summary
+from tests.app.conftest import untrained
 
 ENTRY = Path(__file__).parents[2] / "streamlit_app.py"
 
@@ -99,6 +106,50 @@ def test_without_any_run_the_page_says_what_to_do(tmp_path, monkeypatch):
     assert "Train one" in at.info[0].value
 
 
+def single_time(name="ct"):
+    """An untrained run whose objective learns jumps to δ alone."""
+    return objective_of(untrained(), name)
+
+
+def objective_of(model, name, **parameters):
+    config = model.config.model_copy(update={"objective": name, "objective_parameters": parameters})
+    return replace(model, config=config)
+
+
+@pytest.fixture
+def with_single_time(tmp_path, monkeypatch):
+    cm.save(untrained(), tmp_path / "eight_gaussians")
+    cm.save(single_time(), tmp_path / "to_delta")
+    cm.save(objective_of(untrained(), "flow_matching"), tmp_path / "velocity")
+    monkeypatch.setenv("CONSISTENCY_LAB_RUNS", str(tmp_path))
+
+
+def test_a_run_that_learned_jumps_to_delta_alone_brings_its_own_sampler(with_single_time):
+    at = page()
+    at.button_group(key="run").set_value("to_delta").run()
+    assert not at.exception
+    assert at.button_group(key="sampler").value == "renoise"
+    assert at.slider(key="renoise").value == 1.0
+    assert not [c for c in at.caption if "not trained" in c.value]
+    assert dict(at.query_params) in ({"run": "to_delta"}, {"run": ["to_delta"]})
+    at.button_group(key="sampler").set_value("deterministic").run()
+    assert [c for c in at.caption if "not trained" in c.value]
+    at.button_group(key="run").set_value("eight_gaussians").run()
+    assert at.button_group(key="sampler").value == "deterministic"
+    assert not [c for c in at.caption if "not trained" in c.value]
+
+
+def test_a_link_to_such_a_run_opens_with_its_sampler_or_the_one_it_names(with_single_time):
+    assert page(run="to_delta").button_group(key="sampler").value == "renoise"
+    assert page(run="to_delta", sampler="deterministic").button_group(key="sampler").value == "deterministic"
+
+
+def test_a_run_that_learned_the_velocity_alone_says_what_its_jumps_are(with_single_time):
+    at = page(run="velocity")
+    assert at.button_group(key="sampler").value == "deterministic"
+    assert [c for c in at.caption if "DDIM step with a learned score" in c.value]
+
+
 # ---- Train ------------------------------------------------------------------------------------------------------
 def train_page():
     def script():
@@ -138,6 +189,147 @@ def test_training_can_be_stopped_and_keeps_its_weights(shipped):
     press(at, "stop")
     poll(at, lambda at: "Stopped early" in html(at))
     assert at.session_state["run"].startswith("moons-")
+
+
+def choose(at, objective, **values):
+    at.selectbox(key="objective").set_value(objective).run()
+    for name, value in values.items():
+        key = f"parameter:{objective}:{name}"
+        widgets = [*at.number_input, *at.selectbox, *at.get("button_group")]
+        next(widget for widget in widgets if widget.key == key).set_value(value).run()
+    assert not at.exception
+    return at
+
+
+def test_every_objective_can_be_chosen_and_says_what_it_needs(shipped):
+    at = train_page()
+    names = at.selectbox(key="objective").options
+    assert names[-1].startswith("Compose your own")
+    assert not names[0].startswith("Compose your own")
+    for name, kind in OBJECTIVES.items():
+        choose(at, name)
+        assert "Needs " in html(at)
+        assert escape(summary(kind)) in html(at)
+        assert not at.button(key="start").disabled, name
+        assert not at.warning
+
+
+@pytest.mark.parametrize(
+    ("objective", "values", "words"),
+    [
+        ("lsd", {}, "Needs samples only."),
+        ("lmd", {}, "Needs the exact score."),
+        ("lmd", {"velocity": "learned"}, "a velocity is learned from them first"),
+        ("trajectory_regression", {}, "Needs exact trajectories."),
+        ("trajectory_regression", {"velocity": "learned"}, "a velocity is learned from them first"),
+        ("ct", {}, "Learns jumps to δ alone."),
+        ("consistency", {"ends": "data"}, "Learns jumps to δ alone."),
+        ("flow_matching", {}, "Learns the velocity alone."),
+        ("mean_flow", {"velocity": "exact"}, "Needs the exact score."),
+    ],
+)
+def test_what_is_chosen_is_said_and_linked(shipped, objective, values, words):
+    at = choose(train_page(), objective, **values)
+    assert words in html(at)
+    wanted = {} if objective == "trajectory_regression" else {"objective": objective}
+    wanted |= {f"o.{name}": value for name, value in values.items()}
+    assert {name: value[-1] if isinstance(value, list) else value for name, value in at.query_params.items()} == wanted
+
+
+@pytest.mark.parametrize(
+    ("objective", "values", "words"),
+    [
+        ("lsd", {"diagonal_share": 2.0}, "between 0 and 1"),
+        ("semigroup", {"diagonal_share": 0.0}, "does not move"),
+        ("ct", {"first_intervals": 500}, "intervals"),
+        ("ctm", {"target_average": 0.0}, "averaged map"),
+        ("moment_matching", {"diagonal_share": 0.5}, "Moment matching"),
+    ],
+)
+def test_an_illegal_choice_is_a_sentence_beside_the_button_until_it_is_reset(shipped, objective, values, words):
+    at = choose(train_page(), objective, **values)
+    assert at.button(key="start").disabled
+    assert len(at.warning) == 1
+    assert words in at.warning[0].value
+    press(at, "reset")
+    assert not at.button(key="start").disabled
+    assert not at.warning
+
+
+def test_only_parameters_that_matter_are_offered(shipped):
+    at = choose(train_page(), "lmd")
+    key = "parameter:lmd:teacher_budget"
+    assert key not in [widget.key for widget in at.number_input]
+    choose(at, "lmd", velocity="learned")
+    assert key in [widget.key for widget in at.number_input]
+
+
+def linked(**query):
+    def script():
+        from app.views.train import train
+
+        train()
+
+    at = AppTest.from_function(script, default_timeout=60)
+    for name, value in query.items():
+        at.query_params[name] = value
+    return at.run()
+
+
+def test_a_link_opens_the_objective_it_names(shipped):
+    at = linked(target="circles", objective="lmd", **{"o.velocity": "learned", "o.teacher_steps": "300"})
+    assert not at.exception
+    assert not at.warning
+    assert at.button_group(key="toy").value == "circles"
+    assert at.selectbox(key="objective").value == "lmd"
+    assert at.button_group(key="parameter:lmd:velocity").value == "learned"
+    assert at.number_input(key="parameter:lmd:teacher_steps").value == 300
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ({"objective": "nobody"}, "nobody"),
+        ({"objective": "<img src=x>", "o.velocity": "exact"}, "objective"),
+        ({"target": "[x](http://y)"}, "target"),
+        ({"objective": "lsd", "o.velocity": "exact"}, "velocity"),
+        ({"objective": "lsd", "o.label": "x"}, "no parameter"),
+        ({"objective": "lsd", "o.diagonal_share": "nan"}, "number"),
+        ({"objective": "lsd", "o.diagonal_share": "1e400"}, "number"),
+        ({"objective": "ctm", "o.solver_steps": "1000000"}, "between 0 and 64"),
+        ({"objective": "ctm", "o.solver_steps": "1.5"}, "whole number"),
+        ({"objective": "eulerian", "o.through_time": "1"}, "true or false"),
+    ],
+)
+def test_a_bad_link_to_train_is_a_sentence(shipped, query, words):
+    at = linked(**query)
+    assert not at.exception
+    assert len(at.warning) == 1
+    assert "could not be followed" in at.warning[0].value
+    assert words in at.warning[0].value
+    assert not at.button(key="start").disabled
+
+
+@pytest.mark.slow
+def test_a_learned_teacher_is_seen_learning(shipped):
+    at = choose(train_page(), "lmd", velocity="learned", teacher_steps=400)
+    at.number_input(key="train_steps").set_value(60).run()
+    press(at, "start")
+    poll(at, lambda at: "Learning the velocity from samples, step" in html(at))
+    poll(at, lambda at: "Finished" in html(at))
+    run = at.session_state["kept:runs"][at.session_state["run"]]
+    assert run.model.config.objective_parameters["velocity"] == "learned"
+
+
+@pytest.mark.slow
+def test_stopped_while_preparing_there_is_nothing_to_keep(shipped):
+    at = choose(train_page(), "lmd", velocity="learned", teacher_steps=100_000)
+    at.number_input(key="train_steps").set_value(60).run()
+    press(at, "start")
+    poll(at, lambda at: "Learning the velocity from samples, step" in html(at))
+    press(at, "stop")
+    poll(at, lambda at: "no weights to keep" in html(at))
+    assert "kept:runs" not in at.session_state
 
 
 def test_a_target_that_is_not_smooth_starts_with_delta_above_zero(shipped):

@@ -1,5 +1,8 @@
 """The code beside a chart runs, and computes the chart."""
 
+import builtins
+from dataclasses import replace
+
 import pytest
 
 import cmcore as cm
@@ -7,6 +10,8 @@ from app.runs import Run
 from app.snippet import snippet
 from cmcore.config import SamplerConfig
 from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA
+from cmcore.objectives import make_objective
+from cmcore.training_run import resolved
 from tests.app.conftest import untrained
 
 
@@ -35,3 +40,33 @@ def test_a_run_of_this_session_is_trained_again():
     assert "cm.make_target('moons')" in code
     assert "steps=1" in code
     compile(code, "snippet", "exec")
+
+
+def test_the_code_names_the_objective_and_what_differs_from_its_defaults():
+    defaults = make_objective("lmd").parameters()
+    chosen = {**defaults, "velocity": "learned", "teacher_steps": 120}
+    model = untrained("moons")
+    config = model.config.model_copy(update={"objective": "lmd", "objective_parameters": chosen, "steps": 400})
+    config = resolved(config.model_copy(update={"delta": None}), model.target)
+    code = snippet(Run("moons-1", "Two moons", replace(model, config=config)), SamplerConfig(), MODEL_DATA)
+    assert "objective='lmd'" in code
+    assert "objective_parameters={'velocity': 'learned', 'teacher_steps': 120}" in code
+    assert "learning_rate" not in code
+    asked = {}
+    exec(code.partition("curve =")[0], _recording(asked))
+    again = resolved(cm.TrainingConfig(**asked), model.target)
+    assert again.model_copy(update={"objective_parameters": chosen}) == config
+    assert make_objective("lmd", **again.objective_parameters) == make_objective("lmd", **chosen)
+
+
+def _recording(asked):
+    """Names under which the code's own `import cmcore as cm` still finds the engine, but `cm.train` only records."""
+
+    class Recorder:
+        make_target = staticmethod(cm.make_target)
+
+        @staticmethod
+        def train(target, **settings):
+            asked.update(settings)
+
+    return {"__builtins__": {**vars(builtins), "__import__": lambda *_, **__: Recorder}}

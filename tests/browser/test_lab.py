@@ -130,6 +130,27 @@ def test_a_short_training_finishes_and_its_result_is_shown(open_page):
     assert "two moons" in page.locator(".facts").inner_text().lower()
 
 
+def test_another_objective_is_chosen_trained_and_shown(open_page):
+    page = open_page()
+    wait_for_stage(page)
+    page.get_by_role("link", name="Train").click()
+    page.get_by_role("combobox", name="Objective").fill("lsd")
+    page.keyboard.press("Enter")
+    page.get_by_text("Needs samples only.").wait_for()
+    page.wait_for_function("location.search.includes('objective=lsd')")
+    page.get_by_text("Network, steps, seed").click()
+    page.get_by_label("Steps instead of seconds").fill("80")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Start training").click()
+    page.wait_for_function("window.sampleCloud?.samples > 0")
+    page.get_by_role("heading", name="Finished").wait_for()
+    page.get_by_text("80 steps").wait_for()
+    page.get_by_role("button", name="Open in Explore").click()
+    page.wait_for_function("window.particleStage?.key.startsWith('moons-')")
+    assert "lsd" in page.locator(".facts").inner_text().lower()
+    assert page.get_by_text("This app has encountered an error").count() == 0
+
+
 def test_a_table_can_be_uploaded(open_page, tmp_path):
     rows = np.random.default_rng(0).normal(size=(60, 2))
     file = tmp_path / "measured.csv"

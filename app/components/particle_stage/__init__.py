@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import streamlit as st
+from streamlit.components.v2 import component
 
 from app.components.buffer import pack, quantise
 
@@ -15,7 +15,7 @@ __all__ = ["Scene", "particle_stage", "scene_message"]
 _HERE = Path(__file__).parent
 _read = lambda *parts: "\n".join(path.read_text(encoding="utf-8") for path in parts)  # noqa: E731
 
-_COMPONENT = st.components.v2.component(
+_COMPONENT = component(
     "particle_stage",
     html=_read(_HERE / "stage.html"),
     css=_read(_HERE / "stage.css"),

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-import streamlit as st
+from streamlit.components.v2 import component
 
 from app.components.buffer import pack, quantise
 
@@ -11,7 +11,7 @@ __all__ = ["cloud_message", "sample_cloud"]
 
 _HERE = Path(__file__).parent
 
-_COMPONENT = st.components.v2.component(
+_COMPONENT = component(
     "sample_cloud",
     html=(_HERE / "cloud.html").read_text(encoding="utf-8") + "\n",
     css=(_HERE / "cloud.css").read_text(encoding="utf-8"),
