@@ -540,6 +540,23 @@ def test_a_loss_is_the_mean_over_the_diagonal_and_the_rest(name, form, share):
     torch.testing.assert_close(objective.loss(learner(f), batch), total / 64)
 
 
+@pytest.mark.parametrize("name", ["ict", "ect"])
+def test_improved_consistency_training_weighs_a_map_s_error_by_the_step_in_noise_level(name):
+    """(√(|f(x_t, t, δ) − sg f(x_r, r, δ)|² + c²) − c)/(σ_t − σ_r), σ = tan θ."""
+    f, targets, (points, _, _) = random_map("trig"), random_map("trig", seed=1), pair_points()
+    choice = {"metric": "pseudo_huber", "metric_scale": 0.1, "space": "map", "step_power": 1.0, "weight_power": 0.0}
+    objective = make_objective(name, diagonal_share=0.0, **choice)
+    end = points.theta - points.gap
+    with torch.no_grad():
+        wanted = targets.at_angles(points.earlier, points.inner, end)
+    error = f.at_angles(points.x, points.theta, end) - wanted
+    huber = (error.square().sum(-1, keepdim=True) + 0.1**2).sqrt() - 0.1
+    expected = (huber / (points.theta.tan() - points.inner.tan())).mean()
+    found = objective.loss(learner(f, targets), points)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(weights_gradient(found, f), weights_gradient(expected, f), rtol=1e-8, atol=1e-8)
+
+
 # ---- batches ----------------------------------------------------------------------------------------------------
 def test_batches_depend_on_their_stream_alone(objective):
     prepared = objective.prepare(source())
