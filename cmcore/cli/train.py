@@ -197,16 +197,18 @@ def _config(earlier: "TrainedModel | None", options: dict[str, Any]) -> "cm.Trai
 def _progress() -> Iterator[Callable[["TrainingEvent"], None]]:
     """Shows events on standard error: the device once, and a bar when a person is watching."""
     bar = click.progressbar(length=1000, file=sys.stderr, hidden=not sys.stderr.isatty(), show_eta=False)
-    told = False
+    told: set[str] = set()
 
     def show(event: "TrainingEvent") -> None:
-        nonlocal told
-        if event.status == "preparing":
-            click.echo(f"Preparing: {event.message}.", err=True)
+        preparing, where = event.status == "preparing", f"Training on {event.device}."
+        words = f"Preparing: {event.message.partition(', step')[0]}." if preparing else where
+        if words not in told:
+            click.echo(words, err=True)
+            told.add(words)
+        if preparing:
+            bar.label = event.message
+            bar.update(0)
             return
-        if not told:
-            click.echo(f"Training on {event.device}.", err=True)
-            told = True
         share = event.step / event.steps if event.steps else 0.0
         left = "" if event.seconds_left is None else f", {event.seconds_left:.0f} s left"
         numbers = figures(event.loss, "loss") + figures(event.quality, "jump error")
