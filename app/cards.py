@@ -35,8 +35,8 @@ def number(value: float, digits: int = 3) -> str:
     exponent = math.floor(math.log10(abs(value)))
     if -4 <= exponent < 5:
         return f"{value:.{max(0, digits - 1 - exponent)}f}".replace("-", "−")
-    mantissa = f"{value / 10**exponent:.{digits - 2}f}".replace("-", "−")
-    return f"{mantissa}·10{str(exponent).translate(_SUPERSCRIPT)}"
+    mantissa, _, power = f"{value:.{max(0, digits - 2)}e}".partition("e")  # 9.97·10⁻⁷ is rounded to 1.0·10⁻⁶
+    return f"{mantissa.replace('-', '−')}·10{str(int(power)).translate(_SUPERSCRIPT)}"
 
 
 def short(estimate: Estimate | None) -> str:

@@ -12,8 +12,8 @@ __all__ = ["MOST_STEPS", "bounds", "chosen", "families_first", "key_of", "matter
 MOST_STEPS = 100_000
 EXTREME = 1_000_000_000
 MOST: Mapping[str, int] = {
-    "trajectories": 200_000,
-    "levels": 513,
+    "trajectories": 60_000,
+    "levels": 129,
     "solver_steps": 64,
     "particles": 128,
     "teacher_steps": MOST_STEPS,

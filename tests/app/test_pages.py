@@ -134,6 +134,7 @@ def test_a_run_that_learned_jumps_to_delta_alone_brings_its_own_sampler(with_sin
     assert dict(at.query_params) in ({"run": "to_delta"}, {"run": ["to_delta"]})
     at.button_group(key="sampler").set_value("deterministic").run()
     assert [c for c in at.caption if "not trained" in c.value]
+    assert at.query_params["sampler"] in ("deterministic", ["deterministic"])
     at.button_group(key="run").set_value("eight_gaussians").run()
     assert at.button_group(key="sampler").value == "deterministic"
     assert not [c for c in at.caption if "not trained" in c.value]
