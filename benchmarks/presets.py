@@ -23,22 +23,34 @@ from cmcore.objectives import make_objective
 STEPS = (1, 4, 16)
 RATES = ("batch", "learning_rate", "matrix_learning_rate", "average")
 """Settings of the optimiser; all others are the objective's own."""
+PLAIN = {"from_noise": 0.0, "to_data": 0.0}
 ENDS = ({"from_noise": 0.2, "to_data": 0.3}, {"from_noise": 0.4, "to_data": 0.3})
 HUBER = {"metric": "pseudo_huber", "metric_scale": 0.1}
 UNIT = {"metric": "unit", "metric_scale": 0.1}
 HEUN = {"solver": "heun"}
 
 KNOBS: dict[str, tuple[dict[str, Any], ...]] = {
-    "lsd": (*ENDS, {"diagonal_share": 0.5}, {"clock": "uniform_linear"}, {"matrix_learning_rate": 0.02}),
-    "psd": ({"through": "uniform"}, {"target_average": 0.9}, {"diagonal_share": 0.5}, {"matrix_learning_rate": 0.02}),
-    "mean_flow": (*ENDS, {"metric": "adaptive", "metric_scale": 1.0}, {"clock": "log_normal"}, {"diagonal_share": 0.5}),
-    "esd": ({"through_time": False}, {"diagonal_share": 0.5}, {"target_average": 0.9}, {"matrix_learning_rate": 0.02}),
-    "imm": ({"intervals": 32}, {"intervals": 128}, {"kernel_width": 0.3}, {"kernel_width": 3.0}, {"particles": 16}),
-    "emd": ({"through_time": True}, HUBER, UNIT, {"diagonal_share": 0.5}),
-    "lmd": (HUBER, {"diagonal_share": 0.5}, {"diagonal_share": 0.1}, {"matrix_learning_rate": 0.05}),
+    "lsd": (
+        {"gap_warmup": 0.5},
+        {"target_average": 0.9},
+        {"diagonal_share": 0.5},
+        PLAIN,
+        {"matrix_learning_rate": 0.02},
+    ),
+    "psd": ({"gap_warmup": 0.5}, {"target_average": 0.9}, {"diagonal_share": 0.5}, {"through": "uniform"}, PLAIN),
+    "mean_flow": (
+        {"gap_warmup": 0.5},
+        {"metric": "adaptive", "metric_scale": 1.0},
+        {"clock": "log_normal"},
+        {"diagonal_share": 0.5},
+    ),
+    "esd": ({"target_average": 0.9}, {"gap_warmup": 0.5}, PLAIN, {"through_time": False}, {"diagonal_share": 0.5}),
+    "imm": ({"intervals": 32}, {"intervals": 128}, {"kernel_width": 3.0}, {"particles": 16}, {"gap_warmup": 0.5}),
+    "emd": (PLAIN, {"gap_warmup": 0.5}, UNIT, {"through_time": True}, {"diagonal_share": 0.5}),
+    "lmd": (HUBER, {"gap_warmup": 0.5}, {"diagonal_share": 0.1}, {"matrix_learning_rate": 0.05}),
     "ct": ({"intervals": 64}, {"target_average": 0.0}, HUBER, {"growth": "doubling"}, {"from_noise": 0.2}),
     "shortcut": ({"target_average": 0.9}, {"clock": "uniform_angle"}, {"diagonal_share": 0.5}, *ENDS),
-    "ayf": ({"metric": "l2"}, HUBER, {"tangent_warmup": 0.0}, {"gap_mean": 0.0}),
+    "ayf": ({"metric": "l2"}, HUBER, PLAIN, {"tangent_warmup": 0.3}, {"gap_warmup": 0.5}),
     "ctm": ({"intervals": 64}, {"target_average": 0.9}, HUBER, {"diagonal_share": 0.5}),
     "scm": ({"from_noise": 0.2}, {"tangent_warmup": 0.0}, {"tangent_warmup": 0.3}, {"log_mean": 0.0}, {"metric": "l2"}),
     "cd": ({"intervals": 128}, {"target_average": 0.0}, HUBER, {"from_noise": 0.2}, {"grid": "uniform_angle"}),

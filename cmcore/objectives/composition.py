@@ -35,6 +35,9 @@ __all__ = ["Composition", "Drawing", "Points", "Regressed"]
 SMALLEST_GAP = 2e-3
 """Least distance of s from t off the diagonal, in clock readings: F* divides by it."""
 
+FIRST_GAP = 0.02
+"""The largest gap at the start of the curriculum, in clock readings."""
+
 NEEDS: dict[Velocity, Need] = {
     "conditional": "samples",
     "self": "samples",
@@ -85,6 +88,7 @@ class Composition(Objective[Points]):
         to_data, from_noise: share of the other rows that end at δ, or start at T, beyond those that do by chance.
         metric, metric_scale: how an error becomes a number; see :mod:`cmcore.objectives.metrics`.
         weight_power: w; rows off the diagonal weigh (sin(θ_t − θ_s))^w. w = 0 weighs errors of F, w = 2 of the map.
+        gap_warmup: share of the run over which the largest gap grows to the whole of [δ, T]; 0: no such curriculum.
         target_average: decay of the average of the weights that makes the targets; 0: the current weights do.
         teacher_budget: share of the run that goes to the teacher when velocity = "learned".
         teacher_steps: the teacher's steps; None: from the budget.
@@ -100,6 +104,7 @@ class Composition(Objective[Points]):
     metric: Metric = "l2"
     metric_scale: float = 0.01
     weight_power: float = 0.0
+    gap_warmup: float = 0.0
     target_average: float = 0.0
     teacher_budget: float = 0.3
     teacher_steps: int | None = None
@@ -110,7 +115,7 @@ class Composition(Objective[Points]):
         _one_of("velocity", self.velocity, self.velocities, self.label)
         _one_of("clock", self.clock, CLOCKS, self.label)
         _one_of("metric", self.metric, METRICS, self.label)
-        for name in ("diagonal_share", "to_data", "from_noise"):
+        for name in ("diagonal_share", "to_data", "from_noise", "gap_warmup"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a share, between 0 and 1; got {getattr(self, name):g}.")
         if not 0 <= self.target_average < 1:
@@ -133,10 +138,16 @@ class Composition(Objective[Points]):
 
     def angles(self, clock: Clock, chance: Tensor, progress: float) -> tuple[Tensor, Tensor, Tensor]:
         """θ_t, θ_s and an angle in between, off the diagonal, from uniform numbers [5, n]."""
-        del progress
-        late, early = self.readings(chance)
+        late, early = self.pairs(chance, progress)
         theta = clock.angle(late)
         return theta, clock.angle(early), theta
+
+    def pairs(self, chance: Tensor, progress: float) -> tuple[Tensor, Tensor]:
+        """Clock readings of t > s, no further apart than the curriculum allows so far."""
+        late, early = self.readings(chance)
+        if not self.gap_warmup:
+            return late, early
+        return late, torch.maximum(early, late - max(FIRST_GAP, progress / self.gap_warmup))
 
     def readings(self, chance: Tensor) -> tuple[Tensor, Tensor]:
         """Clock readings of t > s: two uniform ones in order, but for the shares that start at T or end at δ."""

@@ -95,7 +95,7 @@ class Consistency(Regressed):
         return last
 
     def angles(self, clock: Clock, chance: Tensor, progress: float) -> tuple[Tensor, Tensor, Tensor]:
-        late, early = (chance[0], torch.zeros_like(chance[0])) if self.ends == "data" else self.readings(chance)
+        late, early = (chance[0], torch.zeros_like(chance[0])) if self.ends == "data" else self.pairs(chance, progress)
         late = torch.where(chance[2] < self.from_noise, 1.0, late)
         if self.ends == "segment":
             early = ((late * self.segments).ceil() - 1).clamp_min(0) / self.segments

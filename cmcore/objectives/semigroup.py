@@ -45,8 +45,7 @@ class Semigroup(Regressed):
             raise ValueError("The semigroup identity alone is solved by a map that does not move: diagonal_share > 0.")
 
     def angles(self, clock: Clock, chance: Tensor, progress: float) -> tuple[Tensor, Tensor, Tensor]:
-        del progress
-        late, early = self.readings(chance)
+        late, early = self.pairs(chance, progress)
         share = 0.5 if self.through == "midpoint" else chance[4]
         return clock.angle(late), clock.angle(early), clock.angle(early + share * (late - early))
 
