@@ -45,6 +45,8 @@ def resolved(config: TrainingConfig, target: Target) -> TrainingConfig:
     delta = target.default_delta if config.delta is None else config.delta
     settings = {**RATES, "batch": BATCH, **objective.settings}
     filled = {name: value for name, value in settings.items() if getattr(config, name) is None}
+    if config.steps is None:  # the warm-up knows no steps: it lasts until the pace has turned the budget into them
+        filled["warmup"] = max(config.warmup, 2 * REPORT)
     network = {**config.network.model_dump(), "second_time": not objective.velocity_only}
     config = TrainingConfig(**{**config.model_dump(), **filled, "delta": delta, "network": network})
     objective.check(target, delta)

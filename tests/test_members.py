@@ -65,6 +65,14 @@ def test_same_config_and_seed_same_weights(objective):
     assert not torch.equal(weights(one), weights(other))
 
 
+@pytest.mark.parametrize("objective", ["lsd", "lmd"])
+def test_a_budget_in_seconds_is_repeated_in_steps_however_short_the_warm_up(objective):
+    by_time = cm.train(TARGET, **choices(objective, steps=None, seconds=1.5, warmup=5))
+    by_steps = last(cm.training(TARGET, by_time.config)).model()
+    assert by_time.steps == by_time.config.steps == by_steps.steps
+    assert torch.equal(weights(by_time), weights(by_steps))
+
+
 @pytest.mark.parametrize("objective", ["cd", "lmd", "imm"])
 def test_a_resumed_run_ends_where_an_unbroken_one_does(objective):
     """With the average that makes its targets, and with the teacher it had."""
