@@ -25,6 +25,8 @@ RATES = ("batch", "learning_rate", "matrix_learning_rate", "average")
 """Settings of the optimiser; all others are the objective's own."""
 PLAIN = {"from_noise": 0.0, "to_data": 0.0}
 ENDS = ({"from_noise": 0.2, "to_data": 0.3}, {"from_noise": 0.4, "to_data": 0.3})
+LINEAR = {"preconditioning": "linear"}
+LOW_NOISE = {"clock": "log_normal", "log_mean": -1.0, "log_sd": 1.4}
 HUBER = {"metric": "pseudo_huber", "metric_scale": 0.1}
 UNIT = {"metric": "unit", "metric_scale": 0.1}
 HEUN = {"solver": "heun"}
@@ -44,13 +46,13 @@ KNOBS: dict[str, tuple[dict[str, Any], ...]] = {
         {"clock": "log_normal"},
         {"diagonal_share": 0.5},
     ),
-    "esd": ({"target_average": 0.9}, {"gap_warmup": 0.5}, PLAIN, {"through_time": False}, {"diagonal_share": 0.5}),
+    "esd": ({"target_average": 0.9}, LINEAR, PLAIN, {"gap_warmup": 0.5}, {"through_time": False}),
     "imm": ({"intervals": 32}, {"intervals": 128}, {"kernel_width": 3.0}, {"particles": 16}, {"gap_warmup": 0.5}),
-    "emd": (PLAIN, {"gap_warmup": 0.5}, UNIT, {"through_time": True}, {"diagonal_share": 0.5}),
+    "emd": (PLAIN, LINEAR, LOW_NOISE, UNIT, {"through_time": True}, {"diagonal_share": 0.5}),
     "lmd": (HUBER, {"gap_warmup": 0.5}, {"diagonal_share": 0.1}, {"matrix_learning_rate": 0.05}),
     "ct": ({"intervals": 64}, {"target_average": 0.0}, HUBER, {"growth": "doubling"}, {"from_noise": 0.2}),
     "shortcut": ({"target_average": 0.9}, {"clock": "uniform_angle"}, {"diagonal_share": 0.5}, *ENDS),
-    "ayf": ({"metric": "l2"}, HUBER, PLAIN, {"tangent_warmup": 0.3}, {"gap_warmup": 0.5}),
+    "ayf": (PLAIN, LINEAR, LOW_NOISE, {"metric": "l2"}, {"tangent_warmup": 0.3}),
     "ctm": ({"intervals": 64}, {"target_average": 0.9}, HUBER, {"diagonal_share": 0.5}),
     "scm": ({"from_noise": 0.2}, {"tangent_warmup": 0.0}, {"tangent_warmup": 0.3}, {"log_mean": 0.0}, {"metric": "l2"}),
     "cd": ({"intervals": 128}, {"target_average": 0.0}, HUBER, {"from_noise": 0.2}, {"grid": "uniform_angle"}),
@@ -102,10 +104,18 @@ def measure(name: str, settings: dict[str, Any], steps: int) -> dict[str, Any]:
     """The median KL over two seeds at each N."""
     target = cm.make_target("eight_gaussians")
     rates = {knob: value for knob, value in settings.items() if knob in RATES}
-    parameters = {knob: value for knob, value in settings.items() if knob not in RATES}
+    network = cm.NetworkConfig(preconditioning=settings.get("preconditioning"))
+    parameters = {knob: value for knob, value in settings.items() if knob not in (*RATES, "preconditioning")}
     budget = round(steps * 1024 / rates.get("batch", 1024))
     models = cm.train_members(
-        target, seeds=(0, 1), objective=name, objective_parameters=parameters, steps=budget, threads=1, **rates
+        target,
+        seeds=(0, 1),
+        objective=name,
+        objective_parameters=parameters,
+        steps=budget,
+        threads=1,
+        network=network,
+        **rates,
     )
     if make_objective(name, **parameters).single_time:
         how: dict[str, Any] = {"sampler": "renoise", "renoise": 1.0, "n": 1 << 15}

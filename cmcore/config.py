@@ -31,7 +31,9 @@ class NetworkConfig(Config):
     depth: int = Field(default=6, ge=1, le=16, description="number of hidden layers")
     space_frequencies: Frequencies = (2.0,)
     time_frequencies: Frequencies = (1.0, 2.0, 4.0)
-    preconditioning: Literal["trig", "linear"] = Field(default="trig", description="how f is made from F")
+    preconditioning: Literal["trig", "linear"] | None = Field(
+        default=None, description="how f is made from F; None: the objective's own, trig where it has none"
+    )
     second_time: bool = Field(default=True, description="whether F sees θ_t − θ_s; without it f is a DDIM step")
 
 

@@ -45,7 +45,7 @@ class FlowMap(nn.Module):
         self.dim = dim
         self.config = config
         self.products = torch.get_default_dtype()
-        self.preconditioning = PRECONDITIONINGS[config.preconditioning]
+        self.preconditioning = PRECONDITIONINGS[config.preconditioning or "trig"]
         self.features = Features(dim, config)
         self.network = Perceptron([self.features.width, *[config.width] * config.depth, dim], generator=generator)
 

@@ -47,7 +47,11 @@ def resolved(config: TrainingConfig, target: Target) -> TrainingConfig:
     filled = {name: value for name, value in settings.items() if getattr(config, name) is None}
     if config.steps is None:  # the warm-up knows no steps: it lasts until the pace has turned the budget into them
         filled["warmup"] = max(config.warmup, 2 * REPORT)
-    network = {**config.network.model_dump(), "second_time": not objective.velocity_only}
+    network = {
+        **config.network.model_dump(),
+        "second_time": not objective.velocity_only,
+        "preconditioning": config.network.preconditioning or objective.preconditioning,
+    }
     config = TrainingConfig(**{**config.model_dump(), **filled, "delta": delta, "network": network})
     objective.check(target, delta)
     if delta == 0 and not target.smooth:

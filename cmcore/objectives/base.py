@@ -87,12 +87,14 @@ class Objective(ABC, Generic[Batch]):
         building_block: whether it is a general identity to compose from, rather than a published family.
         velocity_only: whether it learns the diagonal alone: its map is a DDIM step.
         settings: fields of the training config with which it trains well, where they are not everybody's.
+        preconditioning: the form of the map with which it trains well.
     """
 
     label: ClassVar[str]
     building_block: ClassVar[bool] = False
     velocity_only: ClassVar[bool] = False
     settings: ClassVar[Mapping[str, float | int]] = MappingProxyType({})
+    preconditioning: ClassVar[Literal["trig", "linear"]] = "trig"
 
     @property
     @abstractmethod
