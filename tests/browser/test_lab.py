@@ -134,8 +134,9 @@ def test_another_objective_is_chosen_trained_and_shown(open_page):
     page = open_page()
     wait_for_stage(page)
     page.get_by_role("link", name="Train").click()
-    page.get_by_role("combobox", name="Objective").fill("lsd")
-    page.keyboard.press("Enter")
+    page.wait_for_function("window.sampleCloud?.key")  # the page is drawn, and keeps the list that is opened
+    page.get_by_role("combobox", name="Objective").fill("LSD")
+    page.get_by_role("option", name=re.compile("^LSD")).click()
     page.get_by_text("Needs samples only.").wait_for()
     page.wait_for_function("location.search.includes('objective=lsd')")
     page.get_by_text("Network, steps, seed").click()
