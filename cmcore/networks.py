@@ -4,7 +4,8 @@ Derivatives along a direction, as the objectives need them, are propagated expli
 and several times faster than forward-mode automatic differentiation under a backward pass.
 """
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -17,8 +18,6 @@ from cmcore.config import NetworkConfig
 
 __all__ = ["Affine", "Features", "Perceptron"]
 
-silu_backward = torch.ops.aten.silu_backward
-
 
 class Features(nn.Module):
     r"""Input features: x, sin and cos of multiples of x, and of multiples of θ_t and of θ_t − θ_s.
@@ -27,21 +26,26 @@ class Features(nn.Module):
     the sharp boundaries between the basins of far-away modes.
     """
 
-    space: Tensor
-    time: Tensor
+    source: Tensor
+    multiple: Tensor
+    quarter: Tensor
 
     def __init__(self, dim: int, config: NetworkConfig) -> None:
         super().__init__()
-        self.register_buffer("space", torch.tensor(config.space_frequencies), persistent=False)
-        self.register_buffer("time", torch.tensor(config.time_frequencies), persistent=False)
-        self.width = dim * (1 + 2 * len(config.space_frequencies)) + 4 * len(config.time_frequencies)
+        space = [(i, f) for i in range(dim) for f in config.space_frequencies]
+        time = [(i, f) for i in (dim, dim + 1) for f in config.time_frequencies]
+        waves = [(*wave, quarter) for waves in (space, time) for quarter in (0.0, 1.0) for wave in waves]
+        source, multiple, quarter = zip(*waves, strict=True) if waves else ((), (), ())
+        self.register_buffer("source", torch.tensor(source, dtype=torch.long), persistent=False)
+        self.register_buffer("multiple", torch.tensor(multiple), persistent=False)
+        self.register_buffer("quarter", torch.tensor(quarter), persistent=False)
+        self.width = dim + len(waves)
 
     def forward(
         self, x: Float[Tensor, "*m n d"], theta: Float[Tensor, "*m n 1"], gap: Float[Tensor, "*m n 1"]
     ) -> Float[Tensor, "*m n width"]:
         """Features of x, θ = θ_t and gap = θ_t − θ_s."""
-        space, time = self._phases(x, theta, gap)
-        return torch.cat((x, space.sin(), space.cos(), time.sin(), time.cos()), dim=-1)
+        return torch.cat((x, self._phases(x, theta, gap).sin()), dim=-1)
 
     def with_tangent(  # noqa: PLR0917 - a point and a direction of three parts each
         self,
@@ -54,17 +58,19 @@ class Features(nn.Module):
     ) -> tuple[Float[Tensor, "*m n width"], Float[Tensor, "*m n width"]]:
         """The features and their derivative along (dx, dtheta, dgap); dx None is zero."""
         dx = torch.zeros_like(x) if dx is None else dx
-        dtheta, dgap = (torch.as_tensor(d, dtype=x.dtype, device=x.device).expand_as(theta) for d in (dtheta, dgap))
-        (space, time), (dspace, dtime) = self._phases(x, theta, gap), self._phases(dx, dtheta, dgap)
-        sines, cosines = (space.sin(), time.sin()), (space.cos(), time.cos())
-        features = torch.cat((x, sines[0], cosines[0], sines[1], cosines[1]), dim=-1)
-        tangent = (dx, cosines[0] * dspace, -sines[0] * dspace, cosines[1] * dtime, -sines[1] * dtime)
-        return features, torch.cat(tangent, dim=-1)
+        dtheta, dgap = (
+            d.expand_as(theta) if isinstance(d, Tensor) else torch.full_like(theta, d) for d in (dtheta, dgap)
+        )
+        phases = self._phases(x, theta, gap)
+        tangent = self._multiples(dx, dtheta, dgap) * phases.cos()
+        return torch.cat((x, phases.sin()), dim=-1), torch.cat((dx, tangent), dim=-1)
 
-    def _phases(self, x: Tensor, theta: Tensor, gap: Tensor) -> tuple[Tensor, Tensor]:
-        """All multiples of x, and those of θ and gap; linear, so their tangents are the same function of tangents."""
-        space = (x[..., None] * self.space).flatten(-2)
-        return space, torch.cat((theta * self.time, gap * self.time), dim=-1)
+    def _multiples(self, x: Tensor, theta: Tensor, gap: Tensor) -> Tensor:
+        return torch.cat((x, theta, gap), dim=-1).index_select(-1, self.source) * self.multiple
+
+    def _phases(self, x: Tensor, theta: Tensor, gap: Tensor) -> Tensor:
+        """What to take the sine of: a cosine is the sine a quarter of a turn on."""
+        return torch.add(self._multiples(x, theta, gap), self.quarter, alpha=math.pi / 2)
 
 
 class Affine(nn.Module):
@@ -91,8 +97,6 @@ class Affine(nn.Module):
 
     def forward(self, h: Float[Tensor, "*m n inputs"]) -> Float[Tensor, "*m n outputs"]:
         """Wh + b, member by member when there are any."""
-        if self.weight.ndim == 2:
-            return nn.functional.linear(h, self.weight, self.bias)
         return _affine(self.weight, self.bias, h)
 
 
@@ -124,7 +128,8 @@ class Perceptron(nn.Module):
 
         Matrix products before the last layer are taken in `products`; weights, sums and outputs keep their dtype.
         """
-        return _Value.apply(torch.is_grad_enabled(), products, h, *self.parameters())  # pyright: ignore[reportReturnType]
+        layers = _Layers(self.layers, products)
+        return _Value.apply(layers, h, None, *layers.tracked)[0]
 
     def dual(
         self,
@@ -142,152 +147,175 @@ class Perceptron(nn.Module):
         Without `through_tangent` the derivative is a constant to the tape, and a backward pass costs no more than that
         of the values alone.
         """
-        tape = torch.is_grad_enabled()
-        if through_tangent:
-            return _Dual.apply(tape, products, h, tangent, *self.parameters())  # pyright: ignore[reportReturnType]
-        return _ValueAndTangent.apply(tape, products, h, tangent, *self.parameters())  # pyright: ignore[reportReturnType]
+        layers = _Layers(self.layers, products)
+        return (_Dual if through_tangent else _Value).apply(layers, h, tangent, *layers.tracked)
+
+
+class _Layers:
+    """The parameters of a perceptron as one node of the tape takes them.
+
+    Gradients are added straight into `.grad` where all parameters have one, as a flat optimiser's views do: autograd's
+    own way makes a tensor for each and copies it. The node then names only one parameter, to be on the tape at all.
+
+    Attributes:
+        tape: whether there will be a backward pass.
+        parameters: weight and bias of each layer in turn.
+        rounded: the same in the dtype of products.
+        in_place: whether gradients are added into `.grad`.
+        tracked: the parameters that the node names.
+    """
+
+    def __init__(self, layers: Iterable[Any], products: torch.dtype) -> None:
+        self.tape = torch.is_grad_enabled()
+        self.parameters = [p for layer in layers for p in (layer.weight, layer.bias)]
+        self.products, self.dtype = products, self.parameters[0].dtype
+        self.rounded = self.parameters if products == self.dtype else [p.to(products) for p in self.parameters]
+        self.gradients = [p.grad for p in self.parameters]
+        self.in_place = all(g is not None for g in self.gradients)
+        self.tracked = self.parameters[:1] if self.in_place else self.parameters
+
+    def hidden(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """(weight, bias) of all layers but the last, rounded."""
+        return zip(self.rounded[:-2:2], self.rounded[1:-2:2], strict=True)
+
+    def last(self, h: Tensor) -> Tensor:
+        """The last weights times h, unrounded; W hᵀ, whose rows are long, is twice as fast as h Wᵀ."""
+        return (self.parameters[-2] @ h.to(self.dtype).mT).mT
+
+    def plus_last_bias(self, sums: Tensor) -> Tensor:
+        return sums + self.parameters[-1].unsqueeze(-2)
+
+    def sums(self) -> list[Any]:
+        """Where the gradients of the parameters are added up."""
+        if not self.in_place:
+            return [torch.zeros_like(p) for p in self.parameters]
+        if self.parameters[0].grad is None:  # they were dropped since the forward pass
+            for p, gradient in zip(self.parameters, self.gradients, strict=True):
+                p.grad = gradient.zero_()
+        return self.gradients
 
 
 class _Value(torch.autograd.Function):
-    """A perceptron with its backward pass written out; the inputs get no gradient."""
+    """Values with a backward pass written out, and tangents, if any, as constants; the inputs get no gradient.
 
-    @staticmethod
-    def forward(ctx: Any, tape: bool, products: torch.dtype, h: Tensor, *parameters: Tensor) -> Tensor:
-        rounded = [p.to(products) for p in parameters[:-1]]
-        h = h.to(products)
-        saved = [h]
-        for weight, bias in _layers(rounded[:-1]):
-            z = _affine(weight, bias, h)
-            h = nn.functional.silu(z)
-            saved = [*saved, z, h] if tape else saved
-        _keep(ctx, tape, parameters, rounded, saved)
-        weight, bias = parameters[-2:]
-        return _affine(weight, bias, h.to(weight.dtype))
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return (None, None, None, *_backward(ctx, ctx.saved_tensors, gradient))
-
-
-class _ValueAndTangent(torch.autograd.Function):
-    """The same with a tangent propagated beside the values, which gets and passes on no gradient."""
+    With σ = sigmoid(z), silu' = h' + σ(1 − h').
+    """
 
     @staticmethod
     def forward(
-        ctx: Any, tape: bool, products: torch.dtype, h: Tensor, tangent: Tensor, *parameters: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        rounded = [p.to(products) for p in parameters[:-1]]
-        h, tangent = h.to(products), tangent.to(products)
-        saved = [h]
-        for weight, bias in _layers(rounded[:-1]):
+        ctx: Any, layers: _Layers, h: Tensor, tangent: Tensor | None, *_: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        h = h.to(layers.products)
+        tangent = None if tangent is None else tangent.to(layers.products)
+        saved, one = [h], h.new_ones(())
+        for weight, bias in layers.hidden():
             z = _affine(weight, bias, h)
-            h = nn.functional.silu(z)
-            tangent = silu_backward(tangent @ weight.mT, z)
-            saved = [*saved, z, h] if tape else saved
-        _keep(ctx, tape, parameters, rounded, saved)
-        weight, bias = parameters[-2:]
-        tangent = tangent.to(weight.dtype) @ weight.mT
-        ctx.mark_non_differentiable(tangent)
-        return _affine(weight, bias, h.to(weight.dtype)), tangent
+            if tangent is None and not layers.tape:
+                h = nn.functional.silu(z, inplace=True)
+                continue
+            sigmoid = z.sigmoid()
+            h = z.mul_(sigmoid)
+            slope = torch.lerp(h, one, sigmoid, out=sigmoid)
+            if tangent is not None:
+                tangent = (tangent @ weight.mT).mul_(slope)
+            saved += [slope, h] if layers.tape else []
+        _keep(ctx, layers, saved)
+        if tangent is not None:
+            tangent = layers.last(tangent)
+            ctx.mark_non_differentiable(tangent)
+        return layers.plus_last_bias(layers.last(h)), tangent
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor, _: Tensor | None) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return (None, None, None, None, *_backward(ctx, ctx.saved_tensors, gradient))
+        return (None, None, None, *_backward(ctx.layers, ctx.saved_tensors, gradient))
 
 
 class _Dual(torch.autograd.Function):
-    """Values and tangents, both with gradients; each product takes the two batches stacked as one of 2n rows."""
+    """Values and tangents, both with gradients; each product takes the two batches stacked as one of 2n rows.
+
+    With σ = sigmoid(z), silu'' ż = (1 − σ)(2ḣ' − h' ż).
+    """
 
     @staticmethod
-    def forward(
-        ctx: Any, tape: bool, products: torch.dtype, h: Tensor, tangent: Tensor, *parameters: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        rounded = [p.to(products) for p in parameters[:-1]]
-        pair = torch.cat((h, tangent), dim=-2).to(products)
-        saved = [pair]
-        for weight, bias in _layers(rounded[:-1]):
+    def forward(ctx: Any, layers: _Layers, h: Tensor, tangent: Tensor, *_: Tensor) -> tuple[Tensor, Tensor]:
+        pair = torch.cat((h, tangent), dim=-2).to(layers.products)
+        saved, one = [pair], pair.new_ones(())
+        for weight, bias in layers.hidden():
             sums = pair @ weight.mT
             pair = torch.empty_like(sums)
             (z, dz), (h, dh) = _halves(sums), _halves(pair)
-            z += bias[..., None, :]
-            torch.ops.aten.silu.out(z, out=h)
-            torch.ops.aten.silu_backward.grad_input(dz, z, grad_input=dh)
-            saved = [*saved, sums, pair] if tape else saved
-        _keep(ctx, tape, parameters, rounded, saved)
-        weight, bias = parameters[-2:]
-        value, tangent = _halves(pair.to(weight.dtype) @ weight.mT)
-        return value + bias[..., None, :], tangent.clone()
+            sigmoid = z.add_(bias.unsqueeze(-2)).sigmoid()
+            torch.mul(z, sigmoid, out=h)
+            slope = torch.lerp(h, one, sigmoid, out=z)
+            torch.mul(dz, slope, out=dh)
+            if layers.tape:
+                half_curve = torch.addcmul(dh, h, dz, value=-0.5, out=dz)
+                half_curve.addcmul_(half_curve, sigmoid, value=-1)
+                saved += [slope, half_curve, pair]
+        _keep(ctx, layers, saved)
+        value, tangent = _halves(layers.last(pair))
+        return layers.plus_last_bias(value), tangent.clone()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor | None, dgradient: Tensor | None) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        saved = ctx.saved_tensors
+        layers, saved = ctx.layers, ctx.saved_tensors
         if dgradient is None:
             assert gradient is not None
-            return (None, None, None, None, *_backward(ctx, [_halves(s)[0] for s in saved], gradient))
+            of_values = [_halves(s)[0] if i % 3 == 0 else s for i, s in enumerate(saved) if i % 3 < 2]
+            return (None, None, None, *_backward(layers, of_values, gradient))
         gradient = torch.zeros_like(dgradient) if gradient is None else gradient
-        pair = torch.cat((gradient, dgradient), dim=-2).to(saved[0].dtype)
-        gradients: list[Tensor | None] = []
-        for k in reversed(range(len(ctx.parameters) // 2)):
-            gradients += _add_gradients(ctx.parameters[2 * k : 2 * k + 2], pair, _halves(pair)[0], saved[2 * k])
+        pair = torch.cat((gradient, dgradient), dim=-2).to(layers.products)
+        sums = layers.sums()
+        for k in range(len(sums) // 2 - 1, -1, -1):
+            _add_gradients(sums[2 * k : 2 * k + 2], pair, _halves(pair)[0], saved[3 * k])
             if k:
-                pair = _dual_silu_backward(pair @ ctx.rounded[2 * k], saved[2 * k - 1])
-        return (None, None, None, None, *reversed(gradients))
+                pair = pair @ layers.rounded[2 * k]
+                g, dg = _halves(pair)
+                slope, half_curve = saved[3 * k - 2 : 3 * k]
+                g.mul_(slope).addcmul_(dg, half_curve, value=2)
+                dg.mul_(slope)
+        return (None, None, None, *([None] if layers.in_place else sums))
 
 
-def _keep(ctx: Any, tape: bool, parameters: Sequence[Tensor], rounded: Sequence[Tensor], saved: list[Tensor]) -> None:
+def _keep(ctx: Any, layers: _Layers, saved: list[Tensor]) -> None:
     """What a backward pass needs; nothing without a tape."""
     ctx.set_materialize_grads(False)
-    if tape:
+    if layers.tape:
         ctx.save_for_backward(*saved)
-        ctx.parameters, ctx.rounded = parameters, rounded
+        ctx.layers = layers
 
 
-def _backward(ctx: Any, saved: Sequence[Tensor], gradient: Tensor) -> list[Tensor | None]:
-    """Gradients of all parameters from that of the values; saved = [h₀, z₁, h₁, z₂, h₂, …]."""
-    gradient = gradient.to(saved[0].dtype)
-    gradients: list[Tensor | None] = []
-    for k in reversed(range(len(ctx.parameters) // 2)):
-        gradients += _add_gradients(ctx.parameters[2 * k : 2 * k + 2], gradient, gradient, saved[2 * k])
+def _backward(layers: _Layers, saved: Sequence[Tensor], gradient: Tensor) -> Sequence[Tensor | None]:
+    """What the tape is given for a gradient of the values; saved are h₀, silu'(z₁), h₁, silu'(z₂), h₂ and so on."""
+    gradient = gradient.to(layers.products)
+    sums = layers.sums()
+    for k in range(len(sums) // 2 - 1, -1, -1):
+        _add_gradients(sums[2 * k : 2 * k + 2], gradient, gradient, saved[2 * k])
         if k:
-            gradient = silu_backward(gradient @ ctx.rounded[2 * k], saved[2 * k - 1])
-    return gradients[::-1]
+            gradient = (gradient @ layers.rounded[2 * k]).mul_(saved[2 * k - 1])
+    return [None] if layers.in_place else sums
 
 
-def _dual_silu_backward(gradients: Tensor, sums: Tensor) -> Tensor:
-    r"""Gradients of (z, ż) from those of silu(z) and silu'(z) ż: (g silu' + γ ż silu'', γ silu')."""
-    result = torch.empty_like(gradients)
-    (g, dg), (z, dz), (gz, gdz) = _halves(gradients), _halves(sums), _halves(result)
-    torch.ops.aten.silu_backward.grad_input(g, z, grad_input=gz)
-    torch.ops.aten.silu_backward.grad_input(dg, z, grad_input=gdz)
-    sigmoid = z.sigmoid()
-    second = sigmoid.mul(-2).add_(1).mul_(z).add_(2).mul_(dz).mul_(dg)  # silu'' = σ(1−σ) (2 + z (1−2σ))
-    gz += torch.ops.aten.sigmoid_backward(second, sigmoid)
-    return result
-
-
-def _add_gradients(
-    layer: Sequence[Tensor], gradient: Tensor, for_bias: Tensor, h: Tensor
-) -> tuple[Tensor | None, Tensor | None]:
-    """The gradients of bias and weight; None each where they were added into `.grad`.
-
-    A flat optimiser's gradients are there already: autograd's own way makes a tensor for each and copies it.
-    """
-    weight, bias = layer
-    bias_gradient, weight_gradient = for_bias.sum(-2), gradient.mT @ h
-    if weight.grad is None or bias.grad is None:
-        return bias_gradient.to(bias.dtype), weight_gradient.to(weight.dtype)
-    bias.grad.add_(bias_gradient)
-    weight.grad.add_(weight_gradient)
-    return None, None
+def _add_gradients(sums: Sequence[Tensor], gradient: Tensor, of_values: Tensor, h: Tensor) -> None:
+    """Add a layer's gradients to those of its weight and bias."""
+    weight, bias = sums
+    bias.add_(of_values.sum(-2))
+    if h.shape[-1] < gradient.shape[-1]:  # either order of the product will do, and longer rows are faster
+        weight.add_((h.mT @ gradient).mT)
+    elif h.dtype != weight.dtype:
+        weight.add_(gradient.mT @ h)
+    elif h.ndim == 2:
+        weight.addmm_(gradient.mT, h)
+    else:
+        weight.baddbmm_(gradient.mT, h)
 
 
 def _affine(weight: Tensor, bias: Tensor, h: Tensor) -> Tensor:
     """Wh + b of a batch, or of each member's."""
-    if h.ndim == 2:
-        return torch.addmm(bias, h, weight.T)
+    if weight.ndim == 2:
+        return nn.functional.linear(h, weight, bias)
     return torch.baddbmm(bias[:, None], h, weight.mT)
 
 
@@ -295,8 +323,3 @@ def _halves(stacked: Tensor) -> tuple[Tensor, Tensor]:
     """The two batches of a stack [..., 2n, w], as views."""
     n = stacked.shape[-2] // 2
     return stacked[..., :n, :], stacked[..., n:, :]
-
-
-def _layers(parameters: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-    """(weight, bias) of each layer in turn."""
-    return zip(parameters[::2], parameters[1::2], strict=True)

@@ -11,7 +11,7 @@ from cmcore.config import TrainingConfig
 from cmcore.model import FlowMap
 from cmcore.runtime import view_as_slices
 
-__all__ = ["BatchedMuon", "FlatOptimizer", "rate_factor"]
+__all__ = ["BatchedMuon", "FlatAdam", "FlatOptimizer", "rate_factor"]
 
 
 def rate_factor(step: int, steps: int, warmup: int) -> float:
@@ -61,6 +61,42 @@ class BatchedMuon:
         return x.to(update.dtype)
 
 
+class FlatAdam:
+    """Adam (Kingma & Ba 2015) on one vector: the kernel of torch's optimiser, whose bookkeeping would cost more.
+
+    Args:
+        weights: updated in place.
+        gradients: theirs.
+    """
+
+    BETA1, BETA2, EPSILON = 0.9, 0.99, 1e-8
+
+    def __init__(self, weights: Tensor, gradients: Tensor) -> None:
+        self.weights, self.gradients = weights, gradients
+        first, second = torch.zeros_like(weights), torch.zeros_like(weights)
+        self.state = {"exp_avg": first, "exp_avg_sq": second, "step": torch.zeros((), device=weights.device)}
+
+    @torch.no_grad()
+    def step(self, rate: float) -> None:
+        """One update at this rate."""
+        first, second, count = self.state.values()
+        torch._fused_adam_(  # pyright: ignore[reportPrivateImportUsage]
+            [self.weights],
+            [self.gradients],
+            [first],
+            [second],
+            [],
+            [count.add_(1)],
+            lr=rate,
+            beta1=self.BETA1,
+            beta2=self.BETA2,
+            eps=self.EPSILON,
+            weight_decay=0.0,
+            amsgrad=False,
+            maximize=False,
+        )
+
+
 VARIED = ("learning_rate", "matrix_learning_rate", "average")
 
 
@@ -95,10 +131,7 @@ class FlatOptimizer:
         self.average = self.weights.clone()
         view_as_slices(parameters, self.weights, self.gradients)
         rest = sum(named[n].numel() for n in self.names[: len(named) - len(hidden)])
-        flat = torch.nn.Parameter(self.weights[:rest])
-        flat.grad = self.gradients[:rest]
-        self.adam = torch.optim.Adam([flat], betas=(0.9, 0.99), fused=True)
-        self._create_adam_state(flat)
+        self.adam = FlatAdam(self.weights[:rest], self.gradients[:rest])
         matrices, slopes = (vector[rest:].view(-1, *square) for vector in (self.weights, self.gradients))
         self.muon = BatchedMuon(matrices, slopes, flow_map.products) if hidden else None
         self._set_rates(varied or {}, rest, len(hidden))
@@ -122,14 +155,12 @@ class FlatOptimizer:
 
     def _adam_step(self, factor: float) -> None:
         """Adam's step. The fused one knows one rate, the largest; each member then goes its share of the way."""
-        self.adam.param_groups[0]["lr"] = self.rate * factor
         if self.shares is None:
-            self.adam.step()
+            self.adam.step(self.rate * factor)
             return
-        after = self.weights[: len(self.shares)]
-        before = after.clone()
-        self.adam.step()
-        torch.lerp(before, after, self.shares, out=after)
+        before = self.adam.weights.clone()
+        self.adam.step(self.rate * factor)
+        torch.lerp(before, self.adam.weights, self.shares, out=self.adam.weights)
 
     def _set_rates(self, varied: Mapping[str, Sequence[float]], rest: int, hidden: int) -> None:
         """The rates and the decay: numbers, or tensors shaped as the weights that they scale where members differ."""
@@ -198,14 +229,7 @@ class FlatOptimizer:
         for name, slot in slots.items():
             slot.detach().copy_(state[name])
 
-    def _create_adam_state(self, flat: Tensor) -> None:
-        """torch makes an optimiser's state at its first step: take one at a rate of zero, and forget it was taken."""
-        self.adam.param_groups[0]["lr"] = 0.0
-        self.adam.step()
-        self.adam.state[flat]["step"].zero_()
-
     def _slots(self) -> dict[str, Tensor]:
-        (flat,) = self.adam.param_groups[0]["params"]
         slots = {"weights": self.weights, "average": self.average}
-        slots |= {f"adam.{key}": value for key, value in sorted(self.adam.state[flat].items())}
+        slots |= {f"adam.{key}": value for key, value in self.adam.state.items()}
         return slots if self.muon is None else {**slots, "muon.momentum": self.muon.momentum}

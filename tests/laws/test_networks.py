@@ -54,6 +54,18 @@ def test_tangents_are_the_derivative(members, device):
             torch.testing.assert_close(outputs, expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("config", [CONFIG, NetworkConfig(space_frequencies=(), time_frequencies=(1.0,))])
+def test_features_are_the_sines_and_cosines(config):
+    """Saved weights belong to this order."""
+    x, theta, gap = (torch.randn(5, w, dtype=torch.float64, generator=stream(2, "x")) for w in (2, 1, 1))
+    space = torch.cat([x[:, i : i + 1] * torch.tensor(config.space_frequencies) for i in range(2)], dim=1)
+    time = torch.cat([angle * torch.tensor(config.time_frequencies) for angle in (theta, gap)], dim=1)
+    expected = torch.cat((x, space.sin(), space.cos(), time.sin(), time.cos()), dim=1)
+    features = Features(2, config).double()
+    torch.testing.assert_close(features(x, theta, gap), expected, rtol=0, atol=1e-12)
+    assert features.width == expected.shape[1]
+
+
 @pytest.mark.parametrize("lead", [(), (3,)])
 def test_directions_may_be_numbers(lead):
     features = Features(2, CONFIG).double()
@@ -101,7 +113,23 @@ def test_the_fast_value_is_the_plain_one(members, device):
     gradients = [torch.autograd.grad(out.sin().sum(), parameters) for out in (fast, plain)]
     torch.testing.assert_close(*gradients, rtol=1e-10, atol=1e-10)
     with torch.no_grad():
-        assert torch.equal(perceptron.for_weights(h, torch.float64), fast)
+        torch.testing.assert_close(perceptron.for_weights(h, torch.float64), fast, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("through", [False, True])
+def test_gradients_dropped_between_the_passes_start_again_from_zero(through):
+    features, perceptron, point, direction = network(None)
+    inputs = features.with_tangent(*point, *direction)
+    found = []
+    for drop in (False, True):
+        for p in perceptron.parameters():
+            p.grad = torch.ones_like(p) if drop else torch.zeros_like(p)
+        outputs = perceptron.dual(*inputs, torch.float64, through_tangent=through)
+        if drop:
+            perceptron.zero_grad()
+        objective(outputs, "both").backward()
+        found.append([p.grad for p in perceptron.parameters()])
+    torch.testing.assert_close(*found)
 
 
 def test_members_are_the_networks_of_their_generators():
