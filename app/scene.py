@@ -9,7 +9,6 @@ import cmcore as cm
 from app.components.particle_stage import Draw, Scene
 from cmcore.config import SamplerConfig
 from cmcore.process import angle
-from cmcore.samplers import SAMPLERS
 from cmcore.streams import stream
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def make_scene(model: object, target: cm.Target, *, key: str, config: SamplerCon
 
 def _shown(draw: cm.Trajectory, exact: "Tensor | None", flow: cm.ExactFlow, config: SamplerConfig) -> Draw:
     first, *_, last = theta = _angles(flow.target, draw.grid.times)
-    legs = None if exact is not None else _legs(draw, flow, config)
+    legs = None if exact is not None else _legs(draw, flow)
     jumps = "1 jump" if draw.grid.steps == 1 else f"{draw.grid.steps} jumps"
     words = f"{draw.states.shape[1]:,} particles travel from noise to {label_of(flow.target)} in {jumps}"
     if exact is not None:
@@ -75,11 +74,10 @@ def _shown(draw: cm.Trajectory, exact: "Tensor | None", flow: cm.ExactFlow, conf
     )
 
 
-def _legs(draw: cm.Trajectory, flow: cm.ExactFlow, config: SamplerConfig) -> np.ndarray:
+def _legs(draw: cm.Trajectory, flow: cm.ExactFlow) -> np.ndarray:
     """The exact flow of every jump, from where the model's chain stood when it jumped, [N, l, m, 2]."""
-    chain = SAMPLERS[config.sampler].chain(draw.grid, renoise=config.renoise)
     starts = draw.states[:-1, :SHOWN].double()
-    pairs = zip(starts, chain.jumps, strict=True)
+    pairs = zip(starts, draw.chain.jumps, strict=True)
     return np.stack([plane(_exact_path(flow, x, jump.t, jump.s, LEG_LEVELS)) for x, jump in pairs])
 
 

@@ -22,7 +22,18 @@ from torch import Tensor
 from cmcore.grids import TimeGrid
 from cmcore.process import Time
 
-__all__ = ["CHUNK", "Chain", "Jump", "JumpMap", "JumpSampler", "jump_map_of", "land", "like_map", "make_chain"]
+__all__ = [
+    "CHUNK",
+    "Chain",
+    "Jump",
+    "JumpMap",
+    "JumpSampler",
+    "earliest_of",
+    "jump_map_of",
+    "land",
+    "like_map",
+    "make_chain",
+]
 
 JumpMap = Callable[[Tensor, Time, Time], Tensor]
 """Any map (x, t, s) → x_s acting on each point by itself: a learned flow map, the exact one, or a solver's step."""
@@ -88,11 +99,17 @@ class Chain:
 
 
 def make_chain(
-    grid: TimeGrid, *, sampler: JumpSampler = "deterministic", renoise: float = 0.5, noiseless_end: bool = False
+    grid: TimeGrid,
+    *,
+    sampler: JumpSampler = "deterministic",
+    renoise: float = 0.5,
+    noiseless_end: bool = False,
+    earliest: float = 0.0,
 ) -> Chain:
-    """The chain of a sampler: all η = 0 for "deterministic", η_k = renoise · t_k for "renoise".
+    """The chain of a sampler: all η = 0 for "deterministic", for "renoise" η_k = renoise · t_k.
 
     Args:
+        earliest: the δ a map was trained for; no jump that is renoised lands before it, so η_k ≤ t_k − earliest.
         noiseless_end: make the last jump land at δ without fresh noise. It must be asked for: with it only
             Wasserstein-type control survives, and the KL divergence can be infinite. At δ = 0 there is no other way
             to renoise, since no time is left to add noise in.
@@ -105,7 +122,12 @@ def make_chain(
         raise ValueError(f"Renoise is the share of t given to fresh noise, between 0 and 1; got {renoise:g}.")
     if grid.delta == 0 and not noiseless_end:
         raise ValueError("Renoising down to δ = 0 ends without noise: choose δ > 0, or ask for noiseless_end=True.")
-    etas = [renoise * time for time in grid.times[1:]]
+    if grid.delta <= earliest > 0 and not noiseless_end:
+        raise ValueError(
+            f"This map was trained down to δ = {earliest:g}, so renoising needs to end later than that: "
+            f"choose a larger δ, or ask for noiseless_end=True."
+        )
+    etas = [max(0.0, min(renoise * time, time - earliest)) for time in grid.times[1:]]
     if noiseless_end:
         etas[-1] = 0.0
     return Chain(grid, tuple(etas))
@@ -117,6 +139,11 @@ def jump_map_of(model: Any) -> JumpMap:
     if not callable(f):
         raise ValueError(f"Expected a map (x, t, s) → x or a trained model; got {type(model).__name__}.")
     return f
+
+
+def earliest_of(model: Any) -> float:
+    """The δ a trained model learned to land at; 0 for a map that does not say."""
+    return float(getattr(model, "delta", 0.0))
 
 
 def like_map(f: object) -> tuple[torch.dtype, torch.device]:

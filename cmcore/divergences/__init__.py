@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from cmcore.chain import Chain, JumpMap, JumpSampler, jump_map_of, make_chain
+from cmcore.chain import Chain, JumpMap, JumpSampler, earliest_of, jump_map_of, make_chain
 from cmcore.divergences.change_of_variables import SAMPLES, kl_change_of_variables
 from cmcore.divergences.convolution_grid import LANDINGS, kl_convolution_grid
 from cmcore.divergences.early_stopping import kl_to_noised
@@ -52,6 +52,7 @@ def kl(
     noiseless_end: bool = False,
     n: int | None = None,
     direction: Direction | None = None,
+    earliest: float | None = None,
 ) -> Estimate:
     """KL between the law q of a sampler at time δ and p_δ, by the estimator that fits the case.
 
@@ -74,12 +75,14 @@ def kl(
         noiseless_end: whether the last jump of a renoised sampler adds no noise.
         n: samples (20,000) or, renoised, landings (2^19) behind the estimate.
         direction: by default KL(model‖data) for deterministic sampling and KL(data‖model) for renoised.
+        earliest: where renoised jumps may land at the earliest; by default the δ of a trained model.
     """
     if n is not None and n < FEWEST:
         raise ValueError(f"An estimate with an interval needs at least {FEWEST} samples; got n = {n}.")
     tune()  # the temporaries of an estimate are as large as those of training
     f = jump_map_of(model)
-    chain = make_chain(grid, sampler=sampler, renoise=renoise, noiseless_end=noiseless_end)
+    earliest = earliest_of(model) if earliest is None else earliest
+    chain = make_chain(grid, sampler=sampler, renoise=renoise, noiseless_end=noiseless_end, earliest=earliest)
     if not target.has_score:
         raise NoDensity(f"{target.name} is known by its samples alone, so no KL against the truth can be had.")
     if grid.delta == 0 and not target.has_density:

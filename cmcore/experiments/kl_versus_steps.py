@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from cmcore.chain import earliest_of
 from cmcore.divergences import Direction, Estimate, kl
 from cmcore.experiments.curve import Curve
 from cmcore.grids import TimeGrid
@@ -45,17 +46,17 @@ def kl_points(
     plan = "renoise" if chosen.noisy else "deterministic"
     if delta is None and not hasattr(model, "delta"):
         delta = target.default_delta
+    learned = earliest_of(model)
     for calls in steps:
         jumps = calls // chosen.calls_per_jump
         if jumps < 1:
             continue
         times = grid_for(model, grid, jumps, horizon, delta)
-        estimate = kl(f, target, times, sampler=plan, renoise=renoise, n=n, seed=seed, direction=direction)
-        lowest = times.delta * (1 - renoise) if plan == "renoise" else times.delta
-        if lowest < getattr(model, "delta", 0.0):
-            words = (
-                f"The last jump lands at t = {lowest:g}, earlier than the δ = {model.delta:g} this map was trained for."
-            )
+        estimate = kl(
+            f, target, times, sampler=plan, renoise=renoise, n=n, seed=seed, direction=direction, earliest=learned
+        )
+        if times.delta < learned:
+            words = f"The last jump lands at t = {times.delta:g}, but this map was trained to δ = {learned:g} only."
             estimate = replace(estimate, note=f"{estimate.note} {words}".strip())
         yield KLPoint(calls, chosen.calls(times), times, estimate)
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cmcore.chain import JumpMap, like_map
+from cmcore.chain import JumpMap, earliest_of, like_map
 from cmcore.grids import TimeGrid, make_grid
 from cmcore.samplers.base import SAMPLERS, Sampler, Trajectory
 from cmcore.samplers.ddim import ddim
@@ -77,7 +77,15 @@ def sample(
     noise = starting_noise(n, _dim(model, dim), seed=seed, dtype=dtype, device=device)
     times = grid_for(model, grid, steps, horizon, delta)
     fresh = stream(seed, "fresh noise", device="cpu")
-    return chosen.draw(source, noise, times, renoise=renoise, noiseless_end=noiseless_end, generator=fresh)
+    return chosen.draw(
+        source,
+        noise,
+        times,
+        renoise=renoise,
+        noiseless_end=noiseless_end,
+        earliest=earliest_of(model),
+        generator=fresh,
+    )
 
 
 def source_for(model: Any, sampler: Sampler) -> Any:

@@ -25,6 +25,7 @@ class Trajectory:
         landings: where each jump landed before fresh noise was added, [K, n, d]; equal to `states[1:]` without.
         calls: network (or score) evaluations per sample.
         sampler: the registered name.
+        chain: the stages it made.
     """
 
     grid: TimeGrid
@@ -32,6 +33,7 @@ class Trajectory:
     landings: Float[Tensor, "k n d"]
     calls: int
     sampler: str
+    chain: Chain
 
     @property
     def points(self) -> Float[Tensor, "n d"]:
@@ -68,10 +70,12 @@ class Sampler:
     calls: Callable[[TimeGrid], int]
     calls_per_jump: int = 1
 
-    def chain(self, grid: TimeGrid, *, renoise: float = 0.5, noiseless_end: bool = False) -> Chain:
-        """What this sampler does on a grid; renoise and noiseless_end matter to noisy samplers alone."""
+    def chain(
+        self, grid: TimeGrid, *, renoise: float = 0.5, noiseless_end: bool = False, earliest: float = 0.0
+    ) -> Chain:
+        """What this sampler does on a grid; all but the grid matters to noisy samplers alone."""
         name = "renoise" if self.noisy else "deterministic"
-        return make_chain(grid, sampler=name, renoise=renoise, noiseless_end=noiseless_end)
+        return make_chain(grid, sampler=name, renoise=renoise, noiseless_end=noiseless_end, earliest=earliest)
 
     @torch.no_grad()
     def draw(
@@ -83,6 +87,7 @@ class Sampler:
         generator: torch.Generator,
         renoise: float = 0.5,
         noiseless_end: bool = False,
+        earliest: float = 0.0,
     ) -> Trajectory:
         """Draw from the given starting noise, x_0 ~ N(0, I).
 
@@ -90,18 +95,19 @@ class Sampler:
             source: a map (x, t, s) → x_s or a score (x, t) → ∇ log p_t(x), as `needs` says.
             generator: source of the fresh noise; untouched where none is added.
             renoise: η_{k+1} as a share of t_{k+1}.
-            noiseless_end: see :func:`cmcore.chain.make_chain`.
+            noiseless_end, earliest: see :func:`cmcore.chain.make_chain`.
         """
         f = self.jump(source)
         states, landings = [noise], []
-        for jump in self.chain(grid, renoise=renoise, noiseless_end=noiseless_end).jumps:
+        chain = self.chain(grid, renoise=renoise, noiseless_end=noiseless_end, earliest=earliest)
+        for jump in chain.jumps:
             landing = land(f, states[-1], jump)
             landings.append(landing)
             if jump.eta > 0:
                 fresh = torch.randn(landing.shape, generator=generator, dtype=torch.float64, device=generator.device)
                 landing = jump.scale * landing + jump.spread * fresh.to(landing)
             states.append(landing)
-        return Trajectory(grid, torch.stack(states), torch.stack(landings), self.calls(grid), self.name)
+        return Trajectory(grid, torch.stack(states), torch.stack(landings), self.calls(grid), self.name, chain)
 
 
 SAMPLERS: Registry[Sampler] = Registry("sampler")

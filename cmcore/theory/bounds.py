@@ -34,7 +34,7 @@ from jaxtyping import Float
 from scipy.stats import norm
 from torch import Tensor
 
-from cmcore.chain import Chain, Jump, JumpMap, jump_map_of, land, like_map, make_chain
+from cmcore.chain import Chain, Jump, JumpMap, earliest_of, jump_map_of, land, like_map, make_chain
 from cmcore.flow import ExactFlow
 from cmcore.grids import TimeGrid
 from cmcore.process import alpha, sigma
@@ -87,7 +87,7 @@ def bound_a(
     renoise: float = 0.5,
     n: int = 16_384,
 ) -> BoundA:
-    """Bound A on KL(p_δ‖q) for jump-then-renoise sampling, η_k = renoise · t_k.
+    """Bound A on KL(p_δ‖q) for jump-then-renoise sampling, η_k = renoise · t_k, landing at the model's δ or later.
 
     Args:
         model: a trained model or any map (x, t, s) → x_s.
@@ -97,7 +97,7 @@ def bound_a(
         renoise: η as a share of t, above 0.
         n: points for each jump.
     """
-    chain = make_chain(grid, sampler="renoise", renoise=renoise)
+    chain = make_chain(grid, sampler="renoise", renoise=renoise, earliest=earliest_of(model))
     if chain.deterministic:
         raise ValueError("Bound A is infinite without fresh noise; it speaks of renoised sampling with renoise > 0.")
     f, flow = jump_map_of(model), ExactFlow(target)

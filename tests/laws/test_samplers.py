@@ -175,3 +175,15 @@ def test_draws_live_where_the_map_does():
     here = sample(network(), 100, 2, sampler="renoise", delta=0.1, seed=0)
     assert draw.points.is_cuda
     torch.testing.assert_close(draw.points.cpu(), here.points, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("renoise", [0.3, 0.5, 1.0])
+def test_renoised_jumps_land_no_earlier_than_the_map_was_trained_for(renoise):
+    grid = make_grid("uniform_angle", 4, horizon=3.0, delta=0.02)
+    free = make_chain(grid, sampler="renoise", renoise=renoise)
+    held = make_chain(grid, sampler="renoise", renoise=renoise, earliest=0.015)
+    assert min(jump.s for jump in held.jumps) >= 0.015 - 1e-15
+    for a, b in zip(free.jumps, held.jumps, strict=True):
+        assert b == (a if a.s >= 0.015 else pytest.approx((a.t, 0.015, a.s + a.eta - 0.015)))
+    with pytest.raises(ValueError, match="trained down to δ = 0.02"):
+        make_chain(grid, sampler="renoise", renoise=renoise, earliest=0.02)
