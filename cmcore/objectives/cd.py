@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from cmcore.objectives.base import OBJECTIVES, Velocity
 from cmcore.objectives.consistency import Consistency, Ends
+from cmcore.objectives.metrics import Metric
 from cmcore.objectives.times import ClockName
 
 __all__ = ["ConsistencyDistillation"]
@@ -15,8 +16,9 @@ __all__ = ["ConsistencyDistillation"]
 class ConsistencyDistillation(Consistency):
     r"""CD: f(x_t, t, δ) = f⁻(x_r, r, δ), x_r one Heun step of the teacher's flow to the next point of a grid.
 
-    Song et al. 2023, arXiv:2303.01469: 39 intervals of the Karras grid, indices uniform, targets from an average of
-    the weights with decay 0.95, RAdam. Samples are drawn by jumping to δ and renoising.
+    Song et al. 2023, arXiv:2303.01469: 39 (here 64) intervals of the Karras grid, indices uniform, a squared error
+    (here pseudo-Huber), targets from an average of the weights with decay 0.95, RAdam. Samples are drawn by jumping to
+    δ and renoising.
     """
 
     velocity: Velocity = "exact"
@@ -24,6 +26,8 @@ class ConsistencyDistillation(Consistency):
     ends: Ends = "data"
     grid: ClockName = "karras"
     target_average: float = 0.95
+    metric: Metric = "pseudo_huber"
+    metric_scale: float = 0.1
 
     label: ClassVar[str] = "CD, consistency distillation"
     building_block: ClassVar[bool] = False

@@ -17,8 +17,9 @@ distribution       f(·, t, s) and f(·, r, s) push p_t and p_r to the same law 
 """
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import ClassVar, NamedTuple, get_args
 
 import torch
@@ -110,6 +111,7 @@ class Composition(Objective[Points]):
     teacher_steps: int | None = None
 
     velocities: ClassVar[tuple[Velocity, ...]] = get_args(Velocity)
+    settings: ClassVar[Mapping[str, float | int]] = MappingProxyType({"batch": 512})
 
     def __post_init__(self) -> None:
         _one_of("velocity", self.velocity, self.velocities, self.label)

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from cmcore.objectives.base import OBJECTIVES, Velocity
 from cmcore.objectives.consistency import Consistency, Ends, Growth
+from cmcore.objectives.metrics import Metric
 from cmcore.objectives.times import ClockName
 
 __all__ = ["ConsistencyTraining"]
@@ -15,17 +16,20 @@ __all__ = ["ConsistencyTraining"]
 class ConsistencyTraining(Consistency):
     r"""CT: f(x_t, t, δ) = f⁻(x_r, r, δ) with x_t, x_r made of the same data and noise; from samples alone.
 
-    Song et al. 2023, arXiv:2303.01469: a Karras grid whose N grows like a square root from 2 to 150, and targets from
-    an average of the weights. Samples are drawn by jumping to δ and renoising.
+    Song et al. 2023, arXiv:2303.01469: a Karras grid whose N grows like a square root from 2 to 150 (here 64), targets
+    from an average of the weights, and a squared error (here pseudo-Huber). Samples are drawn by jumping to δ and
+    renoising.
     """
 
     clock: ClockName = "karras"
     ends: Ends = "data"
     grid: ClockName = "karras"
     first_intervals: int = 2
-    intervals: int = 150
+    intervals: int = 64
     growth: Growth = "square_root"
     target_average: float = 0.95
+    metric: Metric = "pseudo_huber"
+    metric_scale: float = 0.1
 
     label: ClassVar[str] = "CT, consistency training"
     building_block: ClassVar[bool] = False

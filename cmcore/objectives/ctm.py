@@ -10,6 +10,7 @@ from torch import Tensor
 from cmcore.objectives.base import OBJECTIVES, Learner, Velocity
 from cmcore.objectives.composition import Composition, Points
 from cmcore.objectives.consistency import Consistency
+from cmcore.objectives.metrics import Metric
 
 __all__ = ["ConsistencyTrajectory"]
 
@@ -33,6 +34,8 @@ class ConsistencyTrajectory(Consistency):
     solver_steps: int = 4
     diagonal_share: float = 0.25
     target_average: float = 0.99
+    metric: Metric = "pseudo_huber"
+    metric_scale: float = 0.1
     to_data: float = 0.3
     from_noise: float = 0.2
 

@@ -1,10 +1,12 @@
 r"""Eulerian map distillation."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from cmcore.objectives.base import OBJECTIVES, Velocity
 from cmcore.objectives.eulerian import Eulerian
+from cmcore.objectives.metrics import Metric
+from cmcore.objectives.times import ClockName
 
 __all__ = ["EulerianMapDistillation"]
 
@@ -20,9 +22,13 @@ class EulerianMapDistillation(Eulerian):
 
     velocity: Velocity = "exact"
     diagonal_share: float = 0.25
-    to_data: float = 0.3
-    from_noise: float = 0.2
+    clock: ClockName = "log_normal"
+    log_mean: float = -1.0
+    log_sd: float = 1.4
+    metric: Metric = "unit"
+    metric_scale: float = 0.1
 
     label: ClassVar[str] = "EMD, Eulerian map distillation"
     building_block: ClassVar[bool] = False
+    preconditioning: ClassVar[Literal["trig", "linear"]] = "linear"
     velocities: ClassVar[tuple[Velocity, ...]] = ("learned", "exact")

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from cmcore.objectives.base import OBJECTIVES
 from cmcore.objectives.semigroup import Semigroup
-from cmcore.objectives.times import Clock, ClockName
+from cmcore.objectives.times import Clock
 
 __all__ = ["Shortcut"]
 
@@ -18,15 +18,16 @@ __all__ = ["Shortcut"]
 class Shortcut(Semigroup):
     r"""The semigroup at midpoints of a dyadic grid: gaps d = 2^{-m} of the clock, t a multiple of d, u = t − d/2.
 
-    Frans et al. 2024, arXiv:2410.12557: m = 0 … levels − 1 alike, 3/4 (there 7/8) of the rows on the diagonal, targets
-    from an average of the weights, the linear path. Between the gaps of the grid the network interpolates.
+    Frans et al. 2024, arXiv:2410.12557: m = 0 … levels − 1 alike, half (there 7/8) of the rows on the diagonal, targets
+    from an average of the weights; the dyadic clock is the angle (there the linear path's time). Between the gaps of
+    the grid the network interpolates.
 
     Args:
         levels: how many gaps; the smallest is 2^{1 − levels}.
     """
 
-    clock: ClockName = "uniform_linear"
-    target_average: float = 0.99
+    diagonal_share: float = 0.5
+    target_average: float = 0.9
     levels: int = 7
 
     label: ClassVar[str] = "Shortcut model"
