@@ -16,8 +16,8 @@ __all__ = ["ImprovedConsistencyTraining"]
 class ImprovedConsistencyTraining(Consistency):
     r"""iCT: CT without the average, with a pseudo-Huber metric of the map's error, and rows weighing 1/(σ_t − σ_r).
 
-    Song & Dhariwal 2023, arXiv:2310.14189: log σ ~ N(−1.1, 2²) over a Karras grid whose N doubles from 10 to 1,280,
-    c = 0.00054 √d. Samples are drawn by jumping to δ and renoising.
+    Song & Dhariwal 2023, arXiv:2310.14189: log σ ~ N(−1.1, 2²) over a Karras grid whose N doubles from 10 to 1,280
+    (here to 256), c = 0.00054 √d. Samples are drawn by jumping to δ and renoising.
     """
 
     clock: ClockName = "log_normal"
@@ -26,7 +26,7 @@ class ImprovedConsistencyTraining(Consistency):
     ends: Ends = "data"
     grid: ClockName = "karras"
     first_intervals: int = 10
-    intervals: int = 1280
+    intervals: int = 256
     growth: Growth = "doubling"
     metric: Metric = "pseudo_huber"
     metric_scale: float = 0.00076

@@ -137,9 +137,10 @@ def test_the_diagonal_is_uniform_in_the_clock():
 @pytest.mark.parametrize("name", ["lsd", "psd", "eulerian", "ayf", "shortcut", "two_time_cd", "ctm", "imm"])
 def test_shares_are_what_was_asked_for(name):
     n, diagonal = 20_000, 0.0 if name == "imm" else 0.25
+    one_a_group = {"particles": 1} if name == "imm" else {}
 
     def at_the_ends(**shares):
-        batch, clock = rows(make_objective(name, diagonal_share=diagonal, **shares), n)
+        batch, clock = rows(make_objective(name, diagonal_share=diagonal, **one_a_group, **shares), n)
         off = batch.rows(slice(round(n * diagonal), None))
         at_end, at_start = (off.theta - off.gap) <= clock.first + 1e-6, off.theta >= clock.last - 1e-6
         return float(at_end.float().mean()), float(at_start.float().mean())
