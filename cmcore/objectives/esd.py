@@ -20,6 +20,7 @@ class EulerianSelfDistillation(Eulerian):
 
     velocity: Velocity = "self"
     through_time: bool = True
+    target_average: float = 0.9
     to_data: float = 0.3
     from_noise: float = 0.2
 

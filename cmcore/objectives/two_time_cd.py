@@ -23,6 +23,7 @@ class TwoTimeConsistencyDistillation(Consistency):
 
     velocity: Velocity = "exact"
     solver: Solver = "ddim"
+    target_average: float = 0.9
     to_data: float = 0.3
     from_noise: float = 0.2
 
