@@ -32,33 +32,22 @@ UNIT = {"metric": "unit", "metric_scale": 0.1}
 HEUN = {"solver": "heun"}
 
 KNOBS: dict[str, tuple[dict[str, Any], ...]] = {
-    "lsd": (
-        {"gap_warmup": 0.5},
-        {"target_average": 0.9},
-        {"diagonal_share": 0.5},
-        PLAIN,
-        {"matrix_learning_rate": 0.02},
-    ),
-    "psd": ({"gap_warmup": 0.5}, {"target_average": 0.9}, {"diagonal_share": 0.5}, {"through": "uniform"}, PLAIN),
-    "mean_flow": (
-        {"gap_warmup": 0.5},
-        {"metric": "adaptive", "metric_scale": 1.0},
-        {"clock": "log_normal"},
-        {"diagonal_share": 0.5},
-    ),
-    "esd": ({"target_average": 0.9}, LINEAR, PLAIN, {"gap_warmup": 0.5}, {"through_time": False}),
-    "imm": ({"intervals": 32}, {"intervals": 128}, {"kernel_width": 3.0}, {"particles": 16}, {"gap_warmup": 0.5}),
-    "emd": (PLAIN, LINEAR, LOW_NOISE, UNIT, {"through_time": True}, {"diagonal_share": 0.5}),
-    "lmd": (HUBER, {"gap_warmup": 0.5}, {"diagonal_share": 0.1}, {"matrix_learning_rate": 0.05}),
+    "lsd": (LINEAR, {"target_average": 0.9}, LOW_NOISE, {"diagonal_share": 0.5}),
+    "psd": (LINEAR, {"target_average": 0.9}, LOW_NOISE, {"diagonal_share": 0.5}),
+    "mean_flow": (LINEAR, LOW_NOISE, {"metric": "adaptive", "metric_scale": 1.0}),
+    "esd": ({"target_average": 0.9}, {**LINEAR, **PLAIN}, LOW_NOISE),
+    "emd": (PLAIN, LINEAR, LOW_NOISE, UNIT, {"diagonal_share": 0.5}),
+    "ayf": ({**LINEAR, **PLAIN}, LOW_NOISE, {"gap_mean": 0.0}),
+    "lmd": (HUBER, LINEAR, LOW_NOISE),
+    "imm": ({"intervals": 32}, {"intervals": 128}, {"kernel_width": 3.0}, {"particles": 16}),
     "ct": ({"intervals": 64}, {"target_average": 0.0}, HUBER, {"growth": "doubling"}, {"from_noise": 0.2}),
     "shortcut": ({"target_average": 0.9}, {"clock": "uniform_angle"}, {"diagonal_share": 0.5}, *ENDS),
-    "ayf": (PLAIN, LINEAR, LOW_NOISE, {"metric": "l2"}, {"tangent_warmup": 0.3}),
     "ctm": ({"intervals": 64}, {"target_average": 0.9}, HUBER, {"diagonal_share": 0.5}),
-    "scm": ({"from_noise": 0.2}, {"tangent_warmup": 0.0}, {"tangent_warmup": 0.3}, {"log_mean": 0.0}, {"metric": "l2"}),
+    "scm": ({"from_noise": 0.2}, {"tangent_warmup": 0.0}, {"tangent_warmup": 0.3}, {"log_mean": 0.0}),
     "cd": ({"intervals": 128}, {"target_average": 0.0}, HUBER, {"from_noise": 0.2}, {"grid": "uniform_angle"}),
     "ict": ({"metric_scale": 0.1}, {"log_mean": 0.0}, {"intervals": 256}, {"space": "network", "step_power": 0.0}),
     "ect": ({"metric_scale": 0.1}, {"log_mean": 0.0}, {"intervals": 64}, {"space": "network", "step_power": 0.0}),
-    "two_time_cd": ({"intervals": 128}, HEUN, HUBER, {"target_average": 0.9}),
+    "two_time_cd": ({"intervals": 128}, HUBER, LOW_NOISE),
     "multistep_cm": ({"intervals": 256}, HUBER, {"target_average": 0.9}, {"growth": "doubling"}),
 }
 

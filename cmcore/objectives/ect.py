@@ -17,8 +17,8 @@ class EasyConsistencyTuning(Consistency):
     r"""ECT: from diffusion to consistency in stages, r/σ = 1 − (1 + 8/(1 + e^σ))/2^{stage}, from samples alone.
 
     Geng et al. 2024, arXiv:2406.14548: in the first stage r = δ for all but large noise, which is denoising; each stage
-    halves σ_t − σ_r, six of them here. log σ ~ N(−1.1, 2²), the norm of the map's error (a pseudo-Huber metric with c → 0) over
-    σ_t − σ_r. Samples are drawn by jumping to δ and renoising.
+    halves σ_t − σ_r, six of them here. log σ ~ N(−1.1, 2²), the norm of the map's error (a pseudo-Huber metric with c →
+    0) over σ_t − σ_r. Samples are drawn by jumping to δ and renoising.
     """
 
     clock: ClockName = "log_normal"
