@@ -46,6 +46,7 @@ def main() -> None:
     parser.add_argument("objectives", nargs="*", help="all families unless named; beyond eight Gaussians the core ones")
     parser.add_argument("--targets", nargs="*", default=["eight_gaussians", "moons", "checkerboard"])
     parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--threads", type=int, default=0, help="0: chosen by the lab's probe")
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--n", type=int, default=2000, help="samples behind a KL by change of variables")
     parser.add_argument("--landings", type=int, default=1 << 16, help="landings behind a KL by convolution")
@@ -73,7 +74,8 @@ def families(target: str) -> tuple[str, ...]:
 
 def trained(name: str, target: cm.Target, choices: argparse.Namespace) -> tuple[cm.TrainedModel, ...]:
     """The seeds of one objective, side by side within the budget."""
-    return cm.train_members(target, seeds=range(choices.seeds), objective=name, seconds=choices.seconds)
+    seeds = range(choices.seeds)
+    return cm.train_members(target, seeds=seeds, objective=name, seconds=choices.seconds, threads=choices.threads)
 
 
 # ---- both KLs -------------------------------------------------------------------------------------------------------

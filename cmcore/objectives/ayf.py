@@ -1,7 +1,7 @@
 r"""Align Your Flow."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from cmcore.objectives.base import OBJECTIVES, Velocity
 from cmcore.objectives.composition import SMALLEST_GAP
 from cmcore.objectives.eulerian import Eulerian
 from cmcore.objectives.metrics import Metric
+from cmcore.objectives.times import ClockName
 
 __all__ = ["AlignYourFlow"]
 
@@ -31,13 +32,15 @@ class AlignYourFlow(Eulerian):
     metric: Metric = "unit"
     metric_scale: float = 0.1
     tangent_warmup: float = 0.1
-    to_data: float = 0.3
-    from_noise: float = 0.2
+    clock: ClockName = "log_normal"
+    log_mean: float = -1.0
+    log_sd: float = 1.4
     gap_mean: float = -0.8
     gap_sd: float = 1.0
 
     label: ClassVar[str] = "AYF, Align Your Flow"
     building_block: ClassVar[bool] = False
+    preconditioning: ClassVar[Literal["trig", "linear"]] = "linear"
     velocities: ClassVar[tuple[Velocity, ...]] = ("learned", "exact")
 
     def readings(self, chance: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,8 @@
 r"""Eulerian self-distillation."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import ClassVar
 
 from cmcore.objectives.base import OBJECTIVES, Velocity
@@ -26,4 +28,5 @@ class EulerianSelfDistillation(Eulerian):
 
     label: ClassVar[str] = "ESD, Eulerian self-distillation"
     building_block: ClassVar[bool] = False
+    settings: ClassVar[Mapping[str, float | int]] = MappingProxyType({"batch": 1024})
     velocities: ClassVar[tuple[Velocity, ...]] = ("self",)

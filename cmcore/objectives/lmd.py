@@ -1,10 +1,11 @@
 r"""Lagrangian map distillation."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from cmcore.objectives.base import OBJECTIVES, Velocity
 from cmcore.objectives.lagrangian import Lagrangian
+from cmcore.objectives.metrics import Metric
 
 __all__ = ["LagrangianMapDistillation"]
 
@@ -20,9 +21,12 @@ class LagrangianMapDistillation(Lagrangian):
 
     velocity: Velocity = "exact"
     diagonal_share: float = 0.25
+    metric: Metric = "pseudo_huber"
+    metric_scale: float = 0.1
     to_data: float = 0.3
     from_noise: float = 0.2
 
     label: ClassVar[str] = "LMD, Lagrangian map distillation"
     building_block: ClassVar[bool] = False
+    preconditioning: ClassVar[Literal["trig", "linear"]] = "linear"
     velocities: ClassVar[tuple[Velocity, ...]] = ("learned", "exact")

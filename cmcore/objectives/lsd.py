@@ -1,7 +1,7 @@
 r"""Lagrangian self-distillation."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from cmcore.objectives.base import OBJECTIVES, Velocity
 from cmcore.objectives.lagrangian import Lagrangian
@@ -26,4 +26,5 @@ class LagrangianSelfDistillation(Lagrangian):
 
     label: ClassVar[str] = "LSD, Lagrangian self-distillation"
     building_block: ClassVar[bool] = False
+    preconditioning: ClassVar[Literal["trig", "linear"]] = "linear"
     velocities: ClassVar[tuple[Velocity, ...]] = ("self",)
