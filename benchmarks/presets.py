@@ -1,6 +1,6 @@
 """The search behind each objective's defaults: one knob at a time on eight Gaussians, the better setting kept.
 
-    python -m benchmarks.presets [OBJECTIVE ...] [--steps 500] [--out assets/presets.jsonl]
+    python -m benchmarks.presets [OBJECTIVE ...] [--steps 500] [--out assets/objectives/presets.jsonl]
 
 Each trial trains two seeds side by side for the same number of steps (of a smaller batch more) and is scored by the
 mean over N = 1, 4, 16 of log KL, the medians over both seeds. Maps that jump to δ alone are sampled by renoising
@@ -56,7 +56,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("objectives", nargs="*", help="all unless named")
     parser.add_argument("--steps", type=int, default=500, help="of a trial, at batch 1024")
-    parser.add_argument("--out", type=Path, default=Path("assets/presets.jsonl"))
+    parser.add_argument("--out", type=Path, default=Path("assets/objectives/presets.jsonl"))
     choices = parser.parse_args()
     for name in choices.objectives or KNOBS:
         search(name, choices)
