@@ -2,6 +2,7 @@
 
 import itertools
 from collections import deque
+from dataclasses import replace
 
 import pytest
 import torch
@@ -93,10 +94,11 @@ def test_a_budget_spent_before_the_first_step_is_no_divergence(target):
 
 
 def test_a_run_stopped_before_its_budget_became_steps_goes_on(target):
-    budget = config(steps=None, seconds=2.0, warmup=1000)
+    budget = config(steps=None, seconds=600.0, warmup=1000)
     early = next(e for e in cm.training(target, budget) if e.step == 50).model()
     assert early.config.steps is None
-    event = last(cm.training(target, budget, resume=early))
+    short = early.config.model_copy(update={"seconds": early.seconds + 0.5})
+    event = last(cm.training(target, short, resume=replace(early, config=short)))
     assert event.status == "finished"
     assert event.step > 50
 
