@@ -60,7 +60,8 @@ class TrainingConfig(Config):
     matrix_learning_rate: float | None = Field(
         None, gt=0, le=1, description="Muon's peak rate, hidden matrices; None: the objective's own"
     )
-    warmup: int = Field(200, ge=0, le=100_000)
+    warmup: int = Field(200, ge=0, le=100_000, description="steps over which the rates rise")
+    hold: int = Field(0, ge=0, le=10_000_000, description="steps before the rates fall; a budget in seconds sets it")
     average: float | None = Field(
         None, ge=0, lt=1, description="decay of the exponential average of the weights; None: the objective's own"
     )

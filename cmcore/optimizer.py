@@ -14,11 +14,14 @@ from cmcore.runtime import view_as_slices
 __all__ = ["BatchedMuon", "FlatAdam", "FlatOptimizer", "rate_factor"]
 
 
-def rate_factor(step: int, steps: int, warmup: int) -> float:
-    """Linear warm-up, then a cosine to zero at `steps`. During warm-up it does not depend on `steps`."""
+def rate_factor(step: int, steps: int | None, warmup: int, hold: int = 0) -> float:
+    """Linear warm-up, 1 until step `hold` and as long as `steps` is not known, then a cosine to zero at `steps`."""
     if step < warmup:
         return (step + 1) / warmup
-    return (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup))) / 2
+    start = max(warmup, hold)
+    if steps is None or step < start:
+        return 1.0
+    return (1 + math.cos(math.pi * (step - start) / max(1, steps - start))) / 2
 
 
 class BatchedMuon:
@@ -136,9 +139,12 @@ class FlatOptimizer:
         self.muon = BatchedMuon(matrices, slopes, flow_map.products) if hidden else None
         self._set_rates(varied or {}, rest, len(hidden))
 
-    def step(self, step: int, steps: int) -> None:
-        """One update from the gradients in place, the step-th of `steps`; the gradients are zeroed afterwards."""
-        factor = rate_factor(step, steps, self.config.warmup)
+    def step(self, step: int, steps: int | None, hold: int = 0) -> None:
+        """One update from the gradients in place, the step-th of `steps`; the gradients are zeroed afterwards.
+
+        The rates are those of :func:`rate_factor`: they do not fall while `steps` is not known, nor before `hold`.
+        """
+        factor = rate_factor(step, steps, self.config.warmup, hold)
         self._adam_step(factor)
         if self.muon is not None:
             self.muon.step(self.matrix_rate * factor)

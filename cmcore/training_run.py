@@ -30,6 +30,8 @@ BLOCK = 64
 """Steps whose batches are drawn together. Each block has its own random stream, so resuming needs only the step."""
 PREPARATION = 0.25
 """Share of a budget in seconds that may go into what is made once, before the first step."""
+WATCHED = 0.1
+"""Share of a budget in seconds over which the pace is measured before it is turned into steps."""
 CHECKED = 256
 """Fixed points on which the quality number is measured."""
 EXPLODED = 1e4
@@ -45,8 +47,6 @@ def resolved(config: TrainingConfig, target: Target) -> TrainingConfig:
     delta = target.default_delta if config.delta is None else config.delta
     settings = {**RATES, "batch": BATCH, **objective.settings}
     filled = {name: value for name, value in settings.items() if getattr(config, name) is None}
-    if config.steps is None:  # the warm-up knows no steps: it lasts until the pace has turned the budget into them
-        filled["warmup"] = max(config.warmup, 2 * REPORT)
     network = {
         **config.network.model_dump(),
         "second_time": not objective.velocity_only,
@@ -144,7 +144,8 @@ class Run:
         self.earliest = float(angle(torch.tensor(self.delta, dtype=torch.float64)))
         self._choose_threads()
         self.batches = self._stream_of_batches()
-        self.marks = [(self.step, time.perf_counter())]
+        self.began = time.perf_counter()
+        self.marks = [(self.step, self.began)]
 
     def _decide(self, objective: Objective) -> None:
         """Keep what a budget in seconds decided in the config, so that the run is repeated from it."""
@@ -243,8 +244,8 @@ class Run:
 
     def _progress(self, step: int) -> float:
         """Share of the run done; 0 while a budget in seconds may not have become steps yet."""
-        hold = max(self.config.warmup, 2 * REPORT)
-        return 0.0 if self.steps is None else min(1.0, max(0, step - hold) / max(1, self.steps - hold))
+        start = max(self.config.warmup, self.config.hold)
+        return 0.0 if self.steps is None else min(1.0, max(0, step - start) / max(1, self.steps - start))
 
     def _backward(self, batch: Any) -> Tensor:
         learner = Learner(self.flow_map, self.targets, self.velocities, self.earliest, self._progress(self.step))
@@ -257,8 +258,7 @@ class Run:
         losses = self._backward(next(self.batches))
         if (self.step + 1) % REPORT == 0 or self.step + 1 == self.steps:
             self.loss, self.gradient_norm = losses.cpu(), self.optimizer.gradient_norms().reshape(-1).cpu()
-        # Until a budget in seconds is turned into steps, the rate is still warming up and does not depend on them.
-        self.optimizer.step(self.step, self.steps or self.config.warmup + 1)
+        self.optimizer.step(self.step, self.steps, self.config.hold)
         if self.objective.target_decay is not None:
             # Small at first, so that the targets do not stay at the initial weights.
             decay = min(self.objective.target_decay, (1 + self.step) / (10 + self.step))
@@ -270,13 +270,19 @@ class Run:
             self._plan()
 
     def _plan(self) -> None:
-        """Turn a budget in seconds into steps, from the pace of the second half of the warm-up."""
-        left = (self.config.seconds or 0.0) - self.seconds
-        if left > 0 and self.step < max(self.config.warmup, 2 * REPORT):
+        """Turn a budget in seconds into steps, from the pace over the first tenth of it, or the warm-up if longer.
+
+        Until then the rates do not fall. Where they begin to is kept in the config, so that the run can be repeated.
+        """
+        budget, now = self.config.seconds or 0.0, time.perf_counter()
+        left = budget - self.seconds
+        soon = self.step < max(self.config.warmup, 2 * REPORT) or now - self.began < WATCHED * budget
+        if left > 0 and soon:
             return
         middle = self.marks[len(self.marks) // 2]
-        pace = (self.step - middle[0]) / max(1e-9, time.perf_counter() - middle[1])
+        pace = (self.step - middle[0]) / max(1e-9, now - middle[1])
         self.steps = self.step + max(1, int(0.97 * left * pace))
+        self.config = self.config.model_copy(update={"hold": self.step})
 
     @property
     def done(self) -> bool:
@@ -384,7 +390,7 @@ class Run:
     def learning_rate(self) -> float:
         """Adam's rate at the last step."""
         rate = self.config.learning_rate or 0.0
-        return rate * rate_factor(max(0, self.step - 1), self.steps or self.config.warmup + 1, self.config.warmup)
+        return rate * rate_factor(max(0, self.step - 1), self.steps, self.config.warmup, self.config.hold)
 
     def report(self) -> None:
         """Measure the quality, and write loss and quality into the histories."""

@@ -141,11 +141,11 @@ def spoil(monkeypatch, at, member):
 
     original = FlatOptimizer.step
 
-    def step(self, step, steps):
+    def step(self, step, steps, hold=0):
         if step == at and self.members:
             for part in self._parts(self.gradients):
                 part[member].fill_(float("nan"))
-        original(self, step, steps)
+        original(self, step, steps, hold)
 
     monkeypatch.setattr(FlatOptimizer, "step", step)
 

@@ -134,10 +134,10 @@ def _poisoned(target, config, at=120):
 
     original = module.FlatOptimizer.step
 
-    def step(self, step, steps):
+    def step(self, step, steps, hold=0):
         if step == at:
             self.gradients.fill_(float("nan"))
-        original(self, step, steps)
+        original(self, step, steps, hold)
 
     module.FlatOptimizer.step = step
     try:
@@ -176,6 +176,9 @@ def test_no_budget_is_refused():
 @pytest.mark.parametrize("steps", [201, 1000, 100_000])
 def test_warm_up_does_not_depend_on_the_length_of_the_run(steps):
     assert [rate_factor(i, steps, 200) for i in range(200)] == [(i + 1) / 200 for i in range(200)]
+    held = [rate_factor(i, n, 10, hold) for n, hold in ((None, 0), (steps, 150)) for i in range(10, 150)]
+    assert held == [1.0] * 280
+    assert rate_factor(steps, steps, 10, 150) == pytest.approx(0.0, abs=1e-12)
     assert rate_factor(steps, steps, 200) == pytest.approx(0.0, abs=1e-12)
 
 
