@@ -28,5 +28,7 @@ class EulerianSelfDistillation(Eulerian):
 
     label: ClassVar[str] = "ESD, Eulerian self-distillation"
     building_block: ClassVar[bool] = False
-    settings: ClassVar[Mapping[str, float | int]] = MappingProxyType({"batch": 1024})
+    settings: ClassVar[Mapping[str, float | int]] = MappingProxyType(
+        {"batch": 1024, "learning_rate": 2e-3, "matrix_learning_rate": 1e-2}  # it diverges at the rates of the others
+    )
     velocities: ClassVar[tuple[Velocity, ...]] = ("self",)
