@@ -19,7 +19,9 @@ from cmcore.experiments import baseline_curves
 from cmcore.theory import bound_a
 
 STEPS = (1, 2, 4, 8, 16)
-ASKED = (0.13, 0.08, 0.03, 0.009, 0.009)
+ASKED = (0.05, 0.03, 0.012, 0.003, 0.002)
+ASKED_OFF_MODES = 0.004
+"""At N = 1."""
 ASKED_RENOISED = (0.013, 0.008, 0.0035, 0.0012, 0.0005)
 EXPECTED_DDIM = (48, 8.1, 1.35, 0.30, 0.064)
 
@@ -59,7 +61,8 @@ def deterministic(target: cm.Target, choices: argparse.Namespace) -> None:
             for key in ("fold_share", "off_mode_mass")
         )
         row = f"{steps:3d} {asked:8.4g} {_median(found):8.4f} {_range(found):>19} {folds:8.2%} {off:10.2%}"
-        print(f"{row}  {found[0].estimator}{'' if _median(found) <= asked else '   MISSED'}", flush=True)
+        met = _median(found) <= asked and (steps > 1 or off <= ASKED_OFF_MODES)
+        print(f"{row}  {found[0].estimator}{'' if met else '   MISSED'}", flush=True)
 
 
 def renoised(target: cm.Target, choices: argparse.Namespace) -> None:
