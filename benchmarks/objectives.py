@@ -1,6 +1,7 @@
 """Every objective at an equal budget: both KLs against the number of jumps, and the table of a published comparison.
 
     python -m benchmarks.objectives [--seconds 60] [--seeds 4] [--out FILE] [--targets eight_gaussians …] [OBJECTIVE …]
+    python -m benchmarks.objectives --show assets/objectives/table.json      # what was measured before
     python -m benchmarks.objectives --histogram [--seconds 60]
 
 An objective trains its seeds side by side, all of them within the budget, teacher and pools included. Maps of two times
@@ -51,10 +52,14 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=2000, help="samples behind a KL by change of variables")
     parser.add_argument("--landings", type=int, default=1 << 16, help="landings behind a KL by convolution")
     parser.add_argument("--out", type=Path, help="a JSON file for the cells")
+    parser.add_argument("--show", type=Path, help="print the tables of such a file, and train nothing")
     parser.add_argument("--histogram", action="store_true", help="the earlier comparison instead")
     choices = parser.parse_args()
     if choices.histogram:
         histogram(choices)
+        return
+    if choices.show:
+        tables(json.loads(choices.show.read_text())["cells"])
         return
     cells: list[dict[str, Any]] = []
     for target in choices.targets:
@@ -62,6 +67,12 @@ def main() -> None:
             cells += list(measured(name, target, choices))
             if choices.out:
                 choices.out.write_text(json.dumps({"cells": cells}, indent=1) + "\n")
+    tables(cells)
+
+
+def tables(cells: list[dict[str, Any]]) -> None:
+    """A table for each target and direction."""
+    for target in dict.fromkeys(cell["target"] for cell in cells):
         for direction in (MODEL_DATA, DATA_MODEL):
             table(target, direction, [cell for cell in cells if cell["target"] == target])
 
