@@ -4,9 +4,9 @@
     python assets/make_pretrained.py eight_gaussians      one of them
     python assets/make_pretrained.py --curves             only the curves, of the runs that are there
 
-A run is determined by the config below, its seed, the version of the lab and the rounding of the machine. The weights of
-moons, two_spirals and checkerboard are those of an earlier version, with squared errors and float32 products: training
-them anew gives better runs, not the same numbers.
+A run is determined by the config below, its seed, the version of the lab and the rounding of the machine. The weights
+of moons, two_spirals and checkerboard are those of an earlier version, with squared errors and float32 products:
+training them anew gives better runs, not the same numbers.
 """
 
 import argparse
