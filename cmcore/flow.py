@@ -293,8 +293,8 @@ def pool_along(
 ) -> TrajectoryPool:
     """The same pool along a velocity dx/dθ that is known as a function alone, a learned one say; float32.
 
-    The sub-steps are doubled until doing so moves no coordinate of a subset by more than 0.002, a tenth of what such a
-    velocity is off; `error` is what it moved.
+    The sub-steps are doubled until doing so moves no coordinate of a subset by more than 0.002, or there are
+    eight; `error` is what it moved.
     """
     noise = _starting_points(n, dim, wide_share, generator).to(device, torch.float32)
     angles, _ = _levels(horizon, delta, levels, device)

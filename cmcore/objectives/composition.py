@@ -31,7 +31,7 @@ from cmcore.objectives.metrics import METRICS, Metric, distance
 from cmcore.objectives.times import CLOCKS, Clock, ClockName
 from cmcore.process import angle
 
-__all__ = ["Composition", "Drawing", "Points", "Regressed"]
+__all__ = ["Composition", "Points", "Prepared", "Regressed"]
 
 SMALLEST_GAP = 2e-3
 """Least distance of s from t off the diagonal, in clock readings: F* divides by it."""
@@ -70,7 +70,7 @@ class Points(NamedTuple):
         return Points(*(column[..., chosen, :] for column in self))
 
 
-class Drawing(NamedTuple):
+class Prepared(NamedTuple):
     """What a composition draws from: the source, and the clock of its times."""
 
     source: Source
@@ -170,12 +170,12 @@ class Composition(Objective[Points]):
     def target_decay(self) -> float | None:
         return self.target_average or None
 
-    def prepare(self, source: Source) -> Drawing:
+    def prepare(self, source: Source) -> Prepared:
         ends = angle(torch.tensor([source.delta, source.horizon], dtype=torch.float64)).tolist()
-        return Drawing(source, Clock(self.clock, *ends, mean=self.log_mean, sd=self.log_sd))
+        return Prepared(source, Clock(self.clock, *ends, mean=self.log_mean, sd=self.log_sd))
 
     def batches(
-        self, prepared: Drawing, count: int, size: int, *, generator: torch.Generator, progress: float = 0.0
+        self, prepared: Prepared, count: int, size: int, *, generator: torch.Generator, progress: float = 0.0
     ) -> Iterator[Points]:
         source, n = prepared.source, count * size
         target, device = source.target, source.device
