@@ -77,8 +77,8 @@ def _shown(draw: cm.Trajectory, exact: "Tensor | None", flow: cm.ExactFlow, conf
 def _legs(draw: cm.Trajectory, flow: cm.ExactFlow) -> np.ndarray:
     """The exact flow of every jump, from where the model's chain stood when it jumped, [N, l, m, 2]."""
     starts = draw.states[:-1, :SHOWN].double()
-    pairs = zip(starts, draw.chain.jumps, strict=True)
-    return np.stack([plane(_exact_path(flow, x, jump.t, jump.s, LEG_LEVELS)) for x, jump in pairs])
+    pairs = zip(starts, draw.chain.stages, strict=True)
+    return np.stack([plane(_exact_path(flow, x, stage.t, stage.s, LEG_LEVELS)) for x, stage in pairs])
 
 
 def _exact_path(flow: cm.ExactFlow, x: "Tensor", start: float, end: float, levels: int) -> "Tensor":

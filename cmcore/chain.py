@@ -11,7 +11,7 @@ and bounds bound it.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -25,14 +25,16 @@ from cmcore.process import Time
 __all__ = [
     "CHUNK",
     "Chain",
-    "Jump",
     "JumpMap",
     "JumpSampler",
+    "RenoisedChain",
+    "Stage",
     "earliest_of",
     "jump_map_of",
     "land",
     "like_map",
     "make_chain",
+    "renoised_chain",
 ]
 
 JumpMap = Callable[[Tensor, Time, Time], Tensor]
@@ -44,22 +46,18 @@ CHUNK = 4096
 """Points in one evaluation of a map: the activations of a small network stay in the cache, and memory is bounded."""
 
 
-class Jump(NamedTuple):
-    """One stage: from time t land at s, then add noise for a time η, arriving at s + η."""
+class Stage(NamedTuple):
+    """One stage: map x at time t to y = f(x, t, s), then add noise: scale · y + spread · z."""
 
     t: float
     s: float
-    eta: float
+    scale: float = 1.0
+    spread: float = 0.0
 
-    @property
-    def scale(self) -> float:
-        """e^{-η}, what is left of the landing."""
-        return math.exp(-self.eta)
-
-    @property
-    def spread(self) -> float:
-        """√(1 − e^{-2η}), the standard deviation of the fresh noise."""
-        return math.sqrt(-math.expm1(-2 * self.eta))
+    @classmethod
+    def renoised(cls, t: float, s: float, eta: float) -> "Stage":
+        """From t land at s, then run the forward process for the time η, arriving at s + η."""
+        return cls(t, s, math.exp(-eta), math.sqrt(-math.expm1(-2 * eta)))
 
 
 @dataclass(frozen=True)
@@ -68,24 +66,12 @@ class Chain:
 
     Attributes:
         grid: the times t_0 > … > t_K = δ.
-        etas: η_1 … η_K, the renoising times, 0 ≤ η_k ≤ t_k.
+        stages: what happens, in order; as many as the grid has steps, or more (a corrector is a stage of its own), or a
+            single one for a solver that remembers earlier steps and is taken as one map.
     """
 
     grid: TimeGrid
-    etas: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        if len(self.etas) != self.grid.steps:
-            raise ValueError(f"A chain of {self.grid.steps} jumps needs as many η; got {len(self.etas)}.")
-        for eta, time in zip(self.etas, self.grid.times[1:], strict=True):
-            if not 0 <= eta <= time:
-                raise ValueError(f"Renoising must satisfy 0 ≤ η ≤ t; got η = {eta:g} at t = {time:g}.")
-
-    @property
-    def jumps(self) -> tuple[Jump, ...]:
-        """The K stages."""
-        pairs = zip(self.grid.jumps, self.etas, strict=True)
-        return tuple(Jump(t, later - eta, eta) for (t, later), eta in pairs)
+    stages: tuple[Stage, ...]
 
     @property
     def delta(self) -> float:
@@ -95,7 +81,34 @@ class Chain:
     @property
     def deterministic(self) -> bool:
         """Whether no stage adds noise."""
-        return not any(self.etas)
+        return not any(stage.spread for stage in self.stages)
+
+    @property
+    def always_noisy(self) -> bool:
+        """Whether every stage adds noise."""
+        return all(stage.spread for stage in self.stages)
+
+
+@dataclass(frozen=True)
+class RenoisedChain(Chain):
+    """A chain of jumps of a flow map, each followed by the forward process for a time η.
+
+    Attributes:
+        etas: η_1 … η_K, the renoising times, 0 ≤ η_k ≤ t_k; all 0 is deterministic sampling.
+    """
+
+    etas: tuple[float, ...]
+
+
+def renoised_chain(grid: TimeGrid, etas: Sequence[float]) -> RenoisedChain:
+    """The chain that jumps from t_k to t_{k+1} − η_{k+1} and renoises for η_{k+1}."""
+    if len(etas) != grid.steps:
+        raise ValueError(f"A chain of {grid.steps} jumps needs as many η; got {len(etas)}.")
+    for eta, time in zip(etas, grid.times[1:], strict=True):
+        if not 0 <= eta <= time:
+            raise ValueError(f"Renoising must satisfy 0 ≤ η ≤ t; got η = {eta:g} at t = {time:g}.")
+    stages = (Stage.renoised(t, later - eta, eta) for (t, later), eta in zip(grid.jumps, etas, strict=True))
+    return RenoisedChain(grid, tuple(stages), tuple(etas))
 
 
 def make_chain(
@@ -105,7 +118,7 @@ def make_chain(
     renoise: float = 0.5,
     noiseless_end: bool = False,
     earliest: float = 0.0,
-) -> Chain:
+) -> RenoisedChain:
     """The chain of a sampler: all η = 0 for "deterministic", for "renoise" η_k = renoise · t_k.
 
     Args:
@@ -117,7 +130,7 @@ def make_chain(
     if sampler not in ("deterministic", "renoise"):
         raise ValueError(f"A chain is 'deterministic' or 'renoise'; got {sampler!r}.")
     if sampler == "deterministic" or renoise == 0:
-        return Chain(grid, (0.0,) * grid.steps)
+        return renoised_chain(grid, (0.0,) * grid.steps)
     if not 0 <= renoise <= 1:
         raise ValueError(f"Renoise is the share of t given to fresh noise, between 0 and 1; got {renoise:g}.")
     if grid.delta == 0 and not noiseless_end:
@@ -130,7 +143,7 @@ def make_chain(
     etas = [max(0.0, min(renoise * time, time - earliest)) for time in grid.times[1:]]
     if noiseless_end:
         etas[-1] = 0.0
-    return Chain(grid, tuple(etas))
+    return renoised_chain(grid, etas)
 
 
 def jump_map_of(model: Any) -> JumpMap:
@@ -155,6 +168,6 @@ def like_map(f: object) -> tuple[torch.dtype, torch.device]:
 
 
 @torch.no_grad()
-def land(f: JumpMap, x: Float[Tensor, "n d"], jump: Jump) -> Float[Tensor, "n d"]:
+def land(f: JumpMap, x: Float[Tensor, "n d"], stage: Stage) -> Float[Tensor, "n d"]:
     """y = f(x, t, s) for many points, in chunks and without a gradient tape."""
-    return torch.cat([f(piece, jump.t, jump.s) for piece in x.split(CHUNK)])
+    return torch.cat([f(piece, stage.t, stage.s) for piece in x.split(CHUNK)])

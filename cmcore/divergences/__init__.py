@@ -31,6 +31,7 @@ __all__ = [
     "kl_convolution_grid",
     "kl_gaussian",
     "kl_histogram",
+    "kl_of_chain",
     "kl_product",
     "kl_sandwich",
     "kl_to_noised",
@@ -54,16 +55,7 @@ def kl(
     direction: Direction | None = None,
     earliest: float | None = None,
 ) -> Estimate:
-    """KL between the law q of a sampler at time δ and p_δ, by the estimator that fits the case.
-
-    ==========================  ======================================================================
-    Gaussian target, affine f   closed form
-    product, coordinate-wise f  sum of one-dimensional quadratures
-    d = 1                       quadrature
-    deterministic               change of variables; all preimages (d = 2) or a bracket where f folds
-    renoised, d = 2             convolution on a grid
-    renoised, d > 2             sandwich between two mixtures
-    ==========================  ======================================================================
+    """KL between the law q of a flow map's sampler at time δ and p_δ; :func:`kl_of_chain` chooses the estimator.
 
     Args:
         model: a trained model or any map (x, t, s) → x_s.
@@ -77,23 +69,48 @@ def kl(
         direction: by default KL(model‖data) for deterministic sampling and KL(data‖model) for renoised.
         earliest: where renoised jumps may land at the earliest; by default the δ of a trained model.
     """
-    if n is not None and n < FEWEST:
-        raise ValueError(f"An estimate with an interval needs at least {FEWEST} samples; got n = {n}.")
-    tune()  # the temporaries of an estimate are as large as those of training
     f = jump_map_of(model)
     earliest = earliest_of(model) if earliest is None else earliest
     chain = make_chain(grid, sampler=sampler, renoise=renoise, noiseless_end=noiseless_end, earliest=earliest)
+    return kl_of_chain(f, target, chain, seed=seed, n=n, direction=direction)
+
+
+def kl_of_chain(
+    f: JumpMap, target: Target, chain: Chain, *, seed: int, n: int | None = None, direction: Direction | None = None
+) -> Estimate:
+    """KL between the law q of the last state of any chain and p_δ, in nats, by the estimator that fits the case.
+
+    ==========================  ======================================================================
+    Gaussian target, affine f   closed form
+    product, coordinate-wise f  sum of one-dimensional quadratures
+    d = 1                       quadrature
+    deterministic               change of variables; all preimages (d = 2) or a bracket where f folds
+    last stage noisy, d = 2     convolution on a grid
+    last stage noisy, d > 2     sandwich between two mixtures
+    ==========================  ======================================================================
+
+    Args:
+        f: the map of the stages.
+        target: the truth.
+        chain: what the sampler does, ending at δ.
+        seed: of all noise.
+        n: samples (20,000) or, where noise is added, landings (2^19) behind the estimate.
+        direction: by default KL(model‖data) for deterministic chains and KL(data‖model) for others.
+    """
+    if n is not None and n < FEWEST:
+        raise ValueError(f"An estimate with an interval needs at least {FEWEST} samples; got n = {n}.")
+    tune()  # the temporaries of an estimate are as large as those of training
     if not target.has_score:
         raise NoDensity(f"{target.name} is known by its samples alone, so no KL against the truth can be had.")
-    if grid.delta == 0 and not target.has_density:
+    if chain.delta == 0 and not target.has_density:
         raise NoDensity(f"{target.name} has no density at t = 0, so no KL is finite there: end the grid at δ > 0.")
     direction = direction or (MODEL_DATA if chain.deterministic else DATA_MODEL)
     exact = kl_gaussian(f, target, chain, direction=direction) or _one_dimensional(f, target, chain, direction)
     if exact is not None:
         return exact
     if chain.deterministic:
-        return kl_change_of_variables(f, target, grid, seed=seed, n=n or SAMPLES, direction=direction)
-    if chain.jumps[-1].eta == 0:
+        return kl_change_of_variables(f, target, chain.grid, seed=seed, n=n or SAMPLES, direction=direction)
+    if chain.stages[-1].spread == 0:
         return _unknown(
             chain, direction, "The last jump adds no noise, and the law before it is known as samples only."
         )
@@ -103,7 +120,7 @@ def kl(
 
 
 def _one_dimensional(f: JumpMap, target: Target, chain: Chain, direction: Direction) -> Estimate | None:
-    if not chain.deterministic and not all(chain.etas):
+    if not (chain.deterministic or chain.always_noisy):
         return None
     return (
         kl_1d(f, target, chain, direction=direction)

@@ -131,8 +131,8 @@ def _note(direction: Direction, uncovered: float, outside: float, half: float) -
 # ---- the law on a grid ----------------------------------------------------------------------------------------------
 def grid_law(f: JumpMap, target: Target, chain: Chain, *, n: int, seed: int) -> GridLaw:
     """The law of the chain's last stage from about n landings, one block at a time, in bounded memory."""
-    last = chain.jumps[-1]
-    if target.dim != 2 or last.eta <= 0:
+    last = chain.stages[-1]
+    if target.dim != 2 or last.spread <= 0:
         raise ValueError("The convolution grid needs a chain in the plane whose last stage adds noise.")
     spread, side = last.spread, last.spread / _CELLS_PER_SPREAD
     each = max(256, n // _BLOCKS)
@@ -158,11 +158,11 @@ def _scaled_landings(f: JumpMap, chain: Chain, n: int, *, seed: int, block: int)
     for start in range(0, n, _CHUNK):
         size = (min(_CHUNK, n - start), 2)
         x = torch.randn(size, generator=generator, dtype=dtype).to(device)
-        for jump in chain.jumps[:-1]:
-            x = land(f, x, jump)
-            if jump.eta > 0:
-                x = jump.scale * x + jump.spread * torch.randn(size, generator=generator, dtype=dtype).to(device)
-        yield chain.jumps[-1].scale * land(f, x, chain.jumps[-1]).double().cpu()
+        for stage in chain.stages[:-1]:
+            x = land(f, x, stage)
+            if stage.spread > 0:
+                x = stage.scale * x + stage.spread * torch.randn(size, generator=generator, dtype=dtype).to(device)
+        yield chain.stages[-1].scale * land(f, x, chain.stages[-1]).double().cpu()
 
 
 def _frame(

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cmcore.chain import Chain, Jump, JumpMap, land
+from cmcore.chain import Chain, JumpMap, Stage, land
 from cmcore.divergences.estimate import ESTIMATORS, MODEL_DATA, Direction, Estimate, Estimator
 from cmcore.divergences.push_forward import doubled
 from cmcore.streams import stream
@@ -53,7 +53,7 @@ def kl_gaussian(f: JumpMap, target: Target, chain: Chain, *, direction: Directio
     law = _law(doubled(f), chain, target.dim)
     if law is None:
         return None
-    last = Jump(0.0, 0.0, chain.delta)
+    last = Stage.renoised(0.0, 0.0, chain.delta)
     identity = torch.eye(target.dim, dtype=torch.float64)
     truth = last.scale * target.mean, last.scale**2 * target.covariance + last.spread**2 * identity
     value = gaussian_kl(*law, *truth) if direction == MODEL_DATA else gaussian_kl(*truth, *law)
@@ -78,21 +78,21 @@ def _law(f: JumpMap, chain: Chain, dim: int) -> tuple[Tensor, Tensor] | None:
     """Mean and covariance of the chain's last state; None once a jump turns out not to be affine."""
     identity = torch.eye(dim, dtype=torch.float64)
     mean, covariance = torch.zeros(dim, dtype=torch.float64), identity
-    for jump in chain.jumps:
-        affine = _affine(f, jump, dim)
+    for stage in chain.stages:
+        affine = _affine(f, stage, dim)
         if affine is None:
             return None
         offset, matrix = affine
-        mean = jump.scale * (offset + matrix @ mean)
-        covariance = jump.scale**2 * matrix @ covariance @ matrix.T + jump.spread**2 * identity
+        mean = stage.scale * (offset + matrix @ mean)
+        covariance = stage.scale**2 * matrix @ covariance @ matrix.T + stage.spread**2 * identity
     return mean, covariance
 
 
-def _affine(f: JumpMap, jump: Jump, dim: int) -> tuple[Tensor, Tensor] | None:
+def _affine(f: JumpMap, stage: Stage, dim: int) -> tuple[Tensor, Tensor] | None:
     """y = b + A x, read off at 0 and the unit vectors and checked at random points."""
     basis = torch.cat([torch.zeros(1, dim, dtype=torch.float64), torch.eye(dim, dtype=torch.float64)])
     probes = 2 * torch.randn(_PROBES, dim, generator=stream(0, "affine probes"), dtype=torch.float64)
-    images = land(f, torch.cat([basis, probes]), jump)
+    images = land(f, torch.cat([basis, probes]), stage)
     offset, matrix = images[0], (images[1 : dim + 1] - images[0]).T
     error = (images[dim + 1 :] - (offset + probes @ matrix.T)).abs().max()
     return (offset, matrix) if error <= _AFFINE * (1 + images.abs().max()) else None

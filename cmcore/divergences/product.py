@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from cmcore.chain import Chain, Jump, JumpMap, land, like_map
+from cmcore.chain import Chain, JumpMap, Stage, land, like_map
 from cmcore.divergences.estimate import ESTIMATORS, Direction, Estimate, Estimator
 from cmcore.divergences.quadrature_1d import kl_1d
 from cmcore.process import Time
@@ -35,7 +35,7 @@ def kl_product(f: JumpMap, target: Target, chain: Chain, *, direction: Direction
     """
     if not isinstance(target, Product) or isinstance(f, torch.nn.Module):
         return None
-    if not all(_separates(f, target, jump) for jump in chain.jumps):
+    if not all(_separates(f, target, stage) for stage in chain.stages):
         return None
     parts = []
     for factor, columns in target.columns():
@@ -62,7 +62,7 @@ def _along(f: JumpMap, target: Product, columns: slice) -> JumpMap:
     return along
 
 
-def _separates(f: JumpMap, target: Product, jump: Jump) -> bool:
+def _separates(f: JumpMap, target: Product, stage: Stage) -> bool:
     """Whether f moves each coordinate by itself, and the coordinates of one factor alike.
 
     A coordinate j that moves another, i, differs from it in some binary digit of its index: replacing all coordinates
@@ -73,7 +73,7 @@ def _separates(f: JumpMap, target: Product, jump: Jump) -> bool:
     probes, others = torch.randn(2, _PROBES, target.dim, generator=generator, dtype=dtype)
 
     def moved(x: Tensor) -> Tensor:
-        return target.unrotate(land(f, target.rotate(x), jump))
+        return target.unrotate(land(f, target.rotate(x), stage))
 
     image = moved(probes)
     tolerance = _CLOSE * (1 + float(image.abs().max()))

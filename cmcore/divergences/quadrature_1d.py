@@ -64,7 +64,7 @@ def kl_1d(f: JumpMap, target: Target, chain: Chain, *, direction: Direction) -> 
 
     Every stage must add noise, or none.
     """
-    if not chain.deterministic and not all(chain.etas):
+    if not (chain.deterministic or chain.always_noisy):
         raise ValueError("In one dimension a chain adds noise at every stage or at none.")
     f = doubled(f)
     make, size = (_pushed_law, _NODES) if chain.deterministic else (_renoised_law, _CELLS)
@@ -162,16 +162,16 @@ def _renoised_law(f: JumpMap, chain: Chain, size: int) -> _Law:
     edges = torch.linspace(-_EDGE, _EDGE, size + 1, dtype=torch.float64)
     mass = torch.special.ndtr(edges).diff()
     centres = density = before = landed = mass
-    for jump in chain.jumps:
+    for stage in chain.stages:
         before = mass
-        landed = jump.scale * land(f, edges[:, None], jump)[:, 0]
-        edges = _edges(landed, mass, jump.spread, size)
+        landed = stage.scale * land(f, edges[:, None], stage)[:, 0]
+        edges = _edges(landed, mass, stage.spread, size)
         centres = (edges[1:] + edges[:-1]) / 2
-        density = _spread_out(landed, mass, centres, jump.spread)
+        density = _spread_out(landed, mass, centres, stage.spread)
         mass = density * (edges[1] - edges[0])
 
     def log_density(x: Tensor) -> Tensor:
-        return _spread_out(landed, before, x, chain.jumps[-1].spread).log()
+        return _spread_out(landed, before, x, chain.stages[-1].spread).log()
 
     return _Law(centres, mass, density.log(), log_density)
 

@@ -42,8 +42,8 @@ def kl_sandwich(
         n: M, the number of landings; the bracket narrows as it grows, slowly when d is large.
         direction: which KL.
     """
-    last = chain.jumps[-1]
-    if last.eta <= 0:
+    last = chain.stages[-1]
+    if last.spread <= 0:
         raise ValueError("The sandwich needs a last stage that adds noise.")
     centres = _centres(f, chain, n, target.dim, seed)
     if direction == MODEL_DATA:
@@ -107,11 +107,11 @@ def _centres(f: JumpMap, chain: Chain, n: int, dim: int, seed: int) -> Float[Ten
         return torch.randn(n, dim, generator=generator, dtype=torch.float64).to(device, dtype)
 
     x = fresh()
-    for jump in chain.jumps[:-1]:
-        x = land(f, x, jump)
-        if jump.eta > 0:
-            x = jump.scale * x + jump.spread * fresh()
-    last = chain.jumps[-1]
+    for stage in chain.stages[:-1]:
+        x = land(f, x, stage)
+        if stage.spread > 0:
+            x = stage.scale * x + stage.spread * fresh()
+    last = chain.stages[-1]
     return last.scale * land(f, x, last).double().cpu()
 
 

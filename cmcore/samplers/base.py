@@ -100,12 +100,12 @@ class Sampler:
         f = self.jump(source)
         states, landings = [noise], []
         chain = self.chain(grid, renoise=renoise, noiseless_end=noiseless_end, earliest=earliest)
-        for jump in chain.jumps:
-            landing = land(f, states[-1], jump)
+        for stage in chain.stages:
+            landing = land(f, states[-1], stage)
             landings.append(landing)
-            if jump.eta > 0:
+            if stage.spread > 0:
                 fresh = torch.randn(landing.shape, generator=generator, dtype=torch.float64, device=generator.device)
-                landing = jump.scale * landing + jump.spread * fresh.to(landing)
+                landing = stage.scale * landing + stage.spread * fresh.to(landing)
             states.append(landing)
         return Trajectory(grid, torch.stack(states), torch.stack(landings), self.calls(grid), self.name, chain)
 

@@ -34,7 +34,7 @@ from jaxtyping import Float
 from scipy.stats import norm
 from torch import Tensor
 
-from cmcore.chain import Chain, Jump, JumpMap, earliest_of, jump_map_of, land, like_map, make_chain
+from cmcore.chain import JumpMap, RenoisedChain, Stage, earliest_of, jump_map_of, land, like_map, make_chain
 from cmcore.flow import ExactFlow
 from cmcore.grids import TimeGrid
 from cmcore.process import alpha, sigma
@@ -75,7 +75,7 @@ class BoundA:
     initialisation: Interval
     jumps: tuple[Interval, ...]
     map_errors: tuple[Interval, ...]
-    chain: Chain
+    chain: RenoisedChain
 
 
 def bound_a(
@@ -101,8 +101,8 @@ def bound_a(
     if chain.deterministic:
         raise ValueError("Bound A is infinite without fresh noise; it speaks of renoised sampling with renoise > 0.")
     f, flow = jump_map_of(model), ExactFlow(target)
-    errors = tuple(map_error(f, target, jump, seed=seed, n=n, flow=flow) for jump in chain.jumps)
-    jumps = tuple(_scaled(error, 1 / (2 * math.expm1(2 * j.eta))) for error, j in zip(errors, chain.jumps, strict=True))
+    errors = tuple(map_error(f, target, stage, seed=seed, n=n, flow=flow) for stage in chain.stages)
+    jumps = tuple(_scaled(error, 1 / (2 * math.expm1(2 * eta))) for error, eta in zip(errors, chain.etas, strict=True))
     start = initialisation_kl(target, grid.horizon, seed=seed)
     value = start.value + sum(part.value for part in jumps)
     # The same noise serves every jump, so the errors of the parts may be fully correlated: add them, not their squares.
@@ -111,14 +111,14 @@ def bound_a(
 
 
 def map_error(
-    f: JumpMap, target: Target, jump: Jump, *, seed: int, n: int = 16_384, flow: ExactFlow | None = None
+    f: JumpMap, target: Target, stage: Stage, *, seed: int, n: int = 16_384, flow: ExactFlow | None = None
 ) -> Interval:
     """ε² = E_{x∼p_t}|f(x,t,s) − Φ_{t→s}(x)|², with a 95 % interval from n exact samples of p_t."""
     dtype, device = like_map(f)
     flow = flow or ExactFlow(target)
-    x = target.sample(n, t=jump.t, generator=stream(seed, f"map error at {jump.t:g}"))
-    truth = land(flow, x, jump)
-    mapped = land(f, x.to(device, dtype), jump).double().cpu()
+    x = target.sample(n, t=stage.t, generator=stream(seed, f"map error at {stage.t:g}"))
+    truth = land(flow, x, stage)
+    mapped = land(f, x.to(device, dtype), stage).double().cpu()
     return _mean((mapped - truth).square().sum(1))
 
 

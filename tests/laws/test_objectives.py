@@ -12,7 +12,7 @@ from scipy import stats
 from torch import nn
 
 import cmcore as cm
-from cmcore.chain import Chain, make_chain
+from cmcore.chain import make_chain, renoised_chain
 from cmcore.config import NetworkConfig, TrainingConfig
 from cmcore.grids import make_grid
 from cmcore.model import FlowMap
@@ -465,7 +465,7 @@ def test_gamma_sampling_is_jumping_and_renoising(gamma):
             x = f(x * alpha(t), float(t), float(s)) / alpha(s)
             if gamma:
                 x += (noise_level(after) ** 2 - level**2).sqrt() * draw(50, 2, generator=generator)
-    chain = Chain(grid, tuple(etas))
+    chain = renoised_chain(grid, etas)
     found = _along(f, noise, chain, stream(0, "fresh"))
     # γ = 1 lands at time 0 up to rounding, and an angle is the square root of a time there.
     torch.testing.assert_close(found, x * alpha(times[-1]), rtol=0, atol=1e-6)
@@ -487,10 +487,10 @@ def test_gamma_one_is_the_classic_loop_of_jumping_to_zero_and_renoising():
 
 @torch.no_grad()
 def _along(f, x, chain, generator):
-    for jump in chain.jumps:
-        x = f(x, jump.t, max(jump.s, 0.0))
-        if jump.eta:
-            x = jump.scale * x + jump.spread * draw(x.shape, generator=generator)
+    for stage in chain.stages:
+        x = f(x, stage.t, max(stage.s, 0.0))
+        if stage.spread:
+            x = stage.scale * x + stage.spread * draw(x.shape, generator=generator)
     return x
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import cmcore as cm
-from cmcore.chain import Chain, make_chain
+from cmcore.chain import Stage, make_chain, renoised_chain
 from cmcore.config import NetworkConfig
 from cmcore.flow import ExactFlow
 from cmcore.grids import make_grid
@@ -149,8 +149,8 @@ def test_bad_choices_are_one_sentence():
     grid = make_grid("uniform_angle", 2, horizon=3.0, delta=0.1)
     for wrong in (
         lambda: make_chain(grid, sampler="renoise", renoise=1.5),
-        lambda: Chain(grid, (0.1,)),
-        lambda: Chain(grid, (5.0, 0.1)),
+        lambda: renoised_chain(grid, (0.1,)),
+        lambda: renoised_chain(grid, (5.0, 0.1)),
         lambda: sample(network(), 0, 2, seed=0),
         lambda: sample(lambda x, t, s: x, 3, 2, seed=0),
         lambda: sample(network(), 3, 3, grid=grid, seed=0),
@@ -163,10 +163,12 @@ def test_bad_choices_are_one_sentence():
 
 def test_jumps_land_where_the_chain_says():
     grid = make_grid("uniform_angle", 3, horizon=3.0, delta=0.1)
-    for jump, later in zip(make_chain(grid, sampler="renoise", renoise=0.3).jumps, grid.times[1:], strict=True):
-        assert jump.s + jump.eta == pytest.approx(later)
-        assert jump.eta == pytest.approx(0.3 * later)
-        assert jump.spread == pytest.approx(float(sigma(torch.tensor(jump.eta, dtype=torch.float64))))
+    chain = make_chain(grid, sampler="renoise", renoise=0.3)
+    for stage, eta, later in zip(chain.stages, chain.etas, grid.times[1:], strict=True):
+        assert stage.s + eta == pytest.approx(later)
+        assert eta == pytest.approx(0.3 * later)
+        assert stage.scale == pytest.approx(math.exp(-eta))
+        assert stage.spread == pytest.approx(float(sigma(torch.tensor(eta, dtype=torch.float64))))
 
 
 @pytest.mark.cuda
@@ -182,8 +184,8 @@ def test_renoised_jumps_land_no_earlier_than_the_map_was_trained_for(renoise):
     grid = make_grid("uniform_angle", 4, horizon=3.0, delta=0.02)
     free = make_chain(grid, sampler="renoise", renoise=renoise)
     held = make_chain(grid, sampler="renoise", renoise=renoise, earliest=0.015)
-    assert min(jump.s for jump in held.jumps) >= 0.015 - 1e-15
-    for a, b in zip(free.jumps, held.jumps, strict=True):
-        assert b == (a if a.s >= 0.015 else pytest.approx((a.t, 0.015, a.s + a.eta - 0.015)))
+    assert min(stage.s for stage in held.stages) >= 0.015 - 1e-15
+    for later, a, b in zip(grid.times[1:], free.stages, held.stages, strict=True):
+        assert b == (a if a.s >= 0.015 else pytest.approx(Stage.renoised(a.t, 0.015, later - 0.015)))
     with pytest.raises(ValueError, match="trained down to δ"):
         make_chain(grid, sampler="renoise", renoise=renoise, earliest=0.02)

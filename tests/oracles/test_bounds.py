@@ -50,13 +50,13 @@ def test_the_closed_form_is_sharp_for_one_atom():
 
 def test_map_error_is_that_of_the_disturbance():
     """|f − Φ|² averages a² sin² under p_t; the exact map has none."""
-    jump = make_chain(make_grid("uniform_angle", 2, horizon=3.0, delta=0.1), sampler="renoise").jumps[0]
+    stage = make_chain(make_grid("uniform_angle", 2, horizon=3.0, delta=0.1), sampler="renoise").stages[0]
     nodes = torch.linspace(-9, 9, 20_001, dtype=torch.float64)
-    density = PAIR.log_prob(nodes[:, None], jump.t).exp()
-    truth = 0.01 * float((density * torch.sin(3 * nodes + jump.t) ** 2).sum() / density.sum())
-    found = map_error(disturbed(PAIR, 0.1), PAIR, jump, seed=0)
+    density = PAIR.log_prob(nodes[:, None], stage.t).exp()
+    truth = 0.01 * float((density * torch.sin(3 * nodes + stage.t) ** 2).sum() / density.sum())
+    found = map_error(disturbed(PAIR, 0.1), PAIR, stage, seed=0)
     assert found.low <= truth <= found.high
-    assert map_error(ExactFlow(PAIR), PAIR, jump, seed=0).value < 1e-15
+    assert map_error(ExactFlow(PAIR), PAIR, stage, seed=0).value < 1e-15
 
 
 @pytest.mark.slow
