@@ -1,4 +1,4 @@
-"""The command line: `cmcore train`, `sample`, `kl`, lists of what exists, and the lab itself.
+"""The command line: `cmcore train`, `sample`, `kl`, `experiment`, lists of what exists, and the lab itself.
 
 Results go to standard output, and everything else to standard error. Exit codes: 0 done; 1 failed, for example a run
 that diverged; 2 bad usage or input; 130 interrupted.
@@ -6,6 +6,7 @@ that diverged; 2 bad usage or input; 130 interrupted.
 
 import click
 
+from cmcore.cli.experiment import experiment
 from cmcore.cli.lab import app
 from cmcore.cli.lists import estimators, objectives, samplers, targets
 from cmcore.cli.measure import kl
@@ -22,5 +23,5 @@ def main() -> None:
     """Train multi-step consistency models and measure them against the exact truth."""
 
 
-for _command in (train, sample, kl, targets, objectives, samplers, estimators, app):
+for _command in (train, sample, kl, experiment, targets, objectives, samplers, estimators, app):
     main.add_command(_command)

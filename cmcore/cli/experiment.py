@@ -1,0 +1,130 @@
+"""`cmcore experiment`: ask one of the questions, with every choice of its config as an option."""
+
+import sys
+import types
+import typing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cmcore.cli.outcome import BadInput, table, write_json
+
+if TYPE_CHECKING:
+    from cmcore.experiments import Experiment, Progress, Result
+
+__all__ = ["experiment"]
+
+
+class _Experiments(click.Group):
+    """A command for each registered experiment, made when first asked for: the engine loads torch."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        from cmcore.experiments import EXPERIMENTS
+
+        return list(EXPERIMENTS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        from cmcore.experiments import EXPERIMENTS
+
+        name = cmd_name.replace("-", "_")
+        return _command(name, EXPERIMENTS[name])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        command = self.get_command(ctx, args[0])
+        return args[0], command, args[1:]
+
+
+@click.command(cls=_Experiments)
+def experiment() -> None:
+    """Ask one of the questions of the theory, and print fits, reading and table."""
+
+
+def _command(name: str, kind: "type[Experiment]") -> click.Command:
+    """The command of one experiment: an option for each field of its config."""
+
+    def ask(out: Path | None, as_json: bool, as_csv: bool, **given: Any) -> None:
+        if out and out.suffix not in {".json", ".csv"}:
+            raise BadInput(f"A result is written to .json or .csv; got {out.name!r}.")
+        question = kind(**{field: value for field, value in given.items() if value is not None})
+        with _shown() as show:
+            result = question.run(show)
+        if out:
+            from cmcore.store import write_atomically
+
+            write_atomically(out, (result.to_csv() if out.suffix == ".csv" else result.to_json()).encode())
+        if as_json:
+            write_json(result.model_dump())
+        else:
+            click.echo(result.to_csv() if as_csv else in_words(kind, result), nl=not as_csv)
+
+    options = [
+        click.Option(["--out"], type=click.Path(path_type=Path), help="Keep the result in a .json or .csv file."),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print the result as JSON."),
+        click.Option(["--csv", "as_csv"], is_flag=True, help="Print every point as a CSV table."),
+    ]
+    chosen = [_option(field, info) for field, info in kind.model_fields.items()]
+    words = f"{kind.code}. {kind.question}\n\n{kind.expects}"
+    return click.Command(
+        name, params=[*chosen, *options], callback=ask, help=words, short_help=f"{kind.code}: {kind.label}"
+    )
+
+
+def _option(field: str, info: Any) -> click.Option:
+    """--field, taking the field's own type; several values are separated by commas."""
+    flag = f"--{field.replace('_', '-')}"
+    default = info.get_default(call_default_factory=True)
+    shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
+    words = f"{info.description or ''} [default: {'decided by the run' if shown is None else shown}]".strip()
+    kind = _plain(info.annotation)
+    if kind is bool:
+        return click.Option([f"{flag}/--no-{field.replace('_', '-')}"], default=None, help=words)
+    if typing.get_origin(kind) is tuple or kind is tuple:
+        return click.Option([flag], default=None, callback=_split, metavar="A,B,…", help=words)
+    return click.Option([flag], default=None, type=kind if kind in (int, float) else str, help=words)
+
+
+def _plain(annotation: Any) -> Any:
+    """The type behind Annotated and Optional."""
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        annotation = next(part for part in typing.get_args(annotation) if part is not type(None))
+    return typing.get_args(annotation)[0] if hasattr(annotation, "__metadata__") else annotation
+
+
+def _split(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    return None if value is None else tuple(part.strip() for part in value.split(","))
+
+
+class _shown:  # noqa: N801  a context manager that reads like a function
+    """A progress bar on standard error, where a person looks on."""
+
+    def __enter__(self) -> typing.Callable[["Progress"], None]:
+        self.bar = click.progressbar(length=1000, file=sys.stderr, hidden=not sys.stderr.isatty(), item_show_func=str)
+        self.bar.__enter__()
+        return self.show
+
+    def show(self, progress: "Progress") -> None:
+        self.bar.update(max(0, round(1000 * progress.share) - self.bar.pos), progress.words)
+
+    def __exit__(self, *raised: object) -> None:
+        self.bar.__exit__(None, None, None)
+
+
+def in_words(kind: "type[Experiment]", result: "Result") -> str:
+    """Question, expectation, fits, reading."""
+    rows = [
+        (
+            fit.label,
+            f"{fit.slope:.4g}",
+            f"[{fit.low:.4g}, {fit.high:.4g}]",
+            "—" if fit.expected is None else f"{fit.expected:.4g}",
+            f"{fit.over[0]:.3g} … {fit.over[1]:.3g}",
+            fit.note,
+        )
+        for fit in result.fits
+    ]
+    fits = table(("slope of", "found", "95 % interval", "expected", "over", ""), rows) if rows else ""
+    parts = (f"{kind.code} {kind.label}. {kind.question}", f"Expected: {kind.expects}", fits, result.reading)
+    return "\n\n".join(part for part in parts if part)
