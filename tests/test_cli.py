@@ -288,6 +288,26 @@ def test_kl_is_that_of_the_library(run: Path) -> None:
     assert curves["ddim"] == exact
 
 
+def test_a_baseline_follows_the_score_asked_for_and_says_whose(run: Path) -> None:
+    words = ("kl", run, "--steps", "2", "-n", 512, "--baselines", "ddim", "--score", "model")
+    told = lab(*words, "--json")
+    assert told.exit_code == 0, told.output
+    curve = Curve.from_json(json.dumps(json.loads(told.stdout)["ddim"]))
+    assert curve.config["score"] == "model"
+    model = cm.load(run)
+    assert curve == cm.kl_versus_steps(model, model.target, [2], n=512, seed=0, sampler="ddim", score="model")
+    assert "ddim, learned score: " in lab(*words).stdout
+    wrong = lab("kl", run, "--baselines", "renoise")
+    assert wrong.exit_code == 2
+    assert "follows a score" in wrong.stderr
+
+
+def test_a_run_without_a_score_of_its_own_says_so(single_time_run: Path) -> None:
+    told = lab("sample", single_time_run, "--sampler", "ddim", "--score", "model")
+    assert told.exit_code == 2
+    assert "no score of its own" in told.stderr
+
+
 def test_kl_prints_a_row_for_every_n_and_no_number_it_does_not_trust(run: Path) -> None:
     words = ("kl", run, "--steps", "2,4", "-n", 2048)
     estimates = json.loads(lab(*words, "--json").stdout)["deterministic"]["estimates"]

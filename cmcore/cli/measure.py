@@ -9,7 +9,7 @@ import click
 
 import cmcore as cm
 from cmcore.cli.outcome import BadInput, table, write_json
-from cmcore.cli.sample import own_choices
+from cmcore.cli.sample import SCORE_HELP, own_choices, tell_score
 
 if TYPE_CHECKING:
     from cmcore.divergences import Direction, Estimate
@@ -19,6 +19,23 @@ __all__ = ["kl"]
 
 RENOISED = 0.02
 """δ of renoised draws that were not told where to stop."""
+
+
+class Names(click.ParamType):
+    """Names of baselines separated by commas: ddim,heun."""
+
+    name = "NAME,…"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
+        from cmcore.samplers import SAMPLERS
+
+        if isinstance(value, list):
+            return value
+        names = [name.strip() for name in value.split(",")]
+        for name in names:
+            if SAMPLERS[name].needs != "score":
+                self.fail(f"{name!r} draws from a map; a baseline follows a score.", param, ctx)
+        return names
 
 
 class Counts(click.ParamType):
@@ -48,9 +65,16 @@ class Counts(click.ParamType):
 @click.option("--direction", type=click.Choice(["model-data", "data-model"]), help="The sampler's own by default.")
 @click.option("-n", "--number", "n", type=int, help="Samples behind each estimate.")
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--baselines", is_flag=True, help="Beside it exact-score DDIM and Heun, which learn nothing.")
+@click.option(
+    "--baselines",
+    type=Names(),
+    is_flag=False,
+    flag_value="ddim,heun",
+    help="Beside it solvers that follow a score, by name (`cmcore samplers`); ddim,heun when none is named.",
+)
+@click.option("--score", type=click.Choice(["exact", "model"]), help=SCORE_HELP)
 @click.option("--json", "as_json", is_flag=True, help="Print the curves as JSON.")
-def kl(run: Path, sampler: str | None, baselines: bool, as_json: bool, **choices: Any) -> None:
+def kl(run: Path, sampler: str | None, baselines: list[str] | None, as_json: bool, **choices: Any) -> None:
     """Estimate KL between the samples of the run in folder RUN and its target, in nats.
 
     Both are taken at δ: q is the law of the samples, p_δ that of the data with noise up to time δ. model-data is
@@ -63,22 +87,17 @@ def kl(run: Path, sampler: str | None, baselines: bool, as_json: bool, **choices
     sampler, choices["renoise"], _ = own_choices(model, sampler, choices["renoise"])
     if choices["delta"] is None:  # renoised samples have a density at δ > 0 alone
         choices["delta"] = max(model.delta, RENOISED) if sampler == "renoise" else model.delta
+    names = [sampler, *(baselines or [])]
+    for name in names:
+        tell_score(model, name, choices["score"])
     curves = {}
-    with click.progressbar(
-        _samplers(sampler, baselines), file=sys.stderr, hidden=not sys.stderr.isatty(), label="Measuring"
-    ) as bar:
+    with click.progressbar(names, file=sys.stderr, hidden=not sys.stderr.isatty(), label="Measuring") as bar:
         for name in bar:
             curves[name] = cm.kl_versus_steps(model, model.target, sampler=name, horizon=model.horizon, **choices)
     if as_json:
         write_json({name: json.loads(curve.to_json()) for name, curve in curves.items()})
     else:
         click.echo("\n\n".join(_in_words(name, curve) for name, curve in curves.items()))
-
-
-def _samplers(sampler: str, baselines: bool) -> list[str]:
-    from cmcore.samplers import SAMPLERS
-
-    return [sampler, *(name for name, other in SAMPLERS.items() if baselines and other.needs == "score")]
 
 
 def _direction(name: str) -> "Direction":
@@ -93,7 +112,8 @@ def _in_words(sampler: str, curve: "Curve") -> str:
     head = ("N", "KL", "95 % interval", "floor", "n", "estimator")
     rows = [(f"{steps:g}", *_row(estimate)) for steps, estimate in zip(curve.values, curve.estimates, strict=True)]
     notes = [f"N = {n:g}: {e.note}" for n, e in zip(curve.values, curve.estimates, strict=True) if e.note]
-    title = f"{sampler}: {first.direction} at δ = {first.delta:g}, in {first.unit}"
+    score = {"exact": ", exact score", "model": ", learned score"}.get(curve.config.get("score", ""), "")
+    title = f"{sampler}{score}: {first.direction} at δ = {first.delta:g}, in {first.unit}"
     return "\n".join((title, table(head, rows, left=0), *notes))
 
 

@@ -13,9 +13,12 @@ from cmcore.cli.outcome import BadInput, write_json
 
 if TYPE_CHECKING:
     from cmcore.model import TrainedModel
-    from cmcore.samplers import Trajectory
+    from cmcore.samplers import Score, Trajectory
 
-__all__ = ["sample"]
+__all__ = ["SCORE_HELP", "own_choices", "sample", "tell_score"]
+
+
+SCORE_HELP = "What a baseline follows: the target's exact score, or the model's own; exact where it is known."
 
 
 @click.command()
@@ -26,6 +29,7 @@ __all__ = ["sample"]
 @click.option("--grid", default="uniform_angle", show_default=True, help="How the times are spaced.")
 @click.option("--renoise", type=float, help="η as a share of t, where noise is added; the run's own by default.")
 @click.option("--delta", type=float, help="δ, where sampling stops; the run's own by default.")
+@click.option("--score", type=click.Choice(["exact", "model"]), help=SCORE_HELP)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="A .csv or .parquet file; standard output by default.")
 @click.option("--json", "as_json", is_flag=True, help="Print the samples, or what was written, as JSON.")
@@ -35,7 +39,7 @@ def sample(run: Path, number: int, sampler: str | None, out: Path | None, as_jso
         raise BadInput(f"Samples are written to .csv or .parquet; got {out.name!r}.")
     model = cm.load(run)
     sampler, choices["renoise"], renoised = own_choices(model, sampler, choices["renoise"])
-    require_score(model, sampler)
+    tell_score(model, sampler, choices["score"])
     delta = model.delta if choices["delta"] is None else choices["delta"]
     # At δ = 0 no time is left to add noise in: the last jump of a map that learned jumps to δ alone is its sample.
     draw = cm.sample(model, number, sampler=sampler, noiseless_end=renoised and delta == 0, **choices)
@@ -68,12 +72,19 @@ def own_choices(model: "TrainedModel", sampler: str | None, renoise: float | Non
     return sampler or own.sampler, own.renoise if renoise is None else renoise, own.single_time
 
 
-def require_score(model: "TrainedModel", sampler: str) -> None:
-    """Refuse a baseline on a run that does not carry its target, whose exact score baselines follow."""
-    from cmcore.samplers import SAMPLERS
+def tell_score(model: "TrainedModel", sampler: str, score: "Score | None") -> None:
+    """Say on standard error when a baseline follows the model's own score unasked; refuse one that was not taught."""
+    from cmcore.objectives.about import own_drawing
+    from cmcore.samplers import SAMPLERS, score_of
 
-    if SAMPLERS[sampler].needs != "map" and model.target is None:
-        raise BadInput(f"{SAMPLERS[sampler].label} follows the target's exact score, and this run does not carry it.")
+    if SAMPLERS[sampler].needs != "score":
+        return
+    _, whose = score_of(model, score)
+    if whose == "model" and own_drawing(model.config).single_time:
+        raise BadInput("This run learned jumps to δ alone, so it has no score of its own; ask for --score exact.")
+    if whose == "model" and score is None:
+        words = f"{SAMPLERS[sampler].label} follows the run's own score: the exact one is not known here."
+        click.echo(words, err=True)
 
 
 def _in_own_units(model: "TrainedModel", draw: "Trajectory") -> tuple[list[str], list[list[float]]]:

@@ -1,4 +1,4 @@
-"""How samples are drawn: few jumps of a flow map, with or without fresh noise, and the exact-score baselines."""
+"""How samples are drawn: few jumps of a flow map, with or without fresh noise, and baselines that follow a score."""
 
 from typing import Any
 
@@ -8,10 +8,11 @@ from torch import Tensor
 
 from cmcore.chain import JumpMap, earliest_of, like_map
 from cmcore.grids import TimeGrid, make_grid
-from cmcore.samplers.base import SAMPLERS, Sampler, Trajectory
+from cmcore.samplers.base import SAMPLERS, PathSampler, Plan, Sampler, StageSampler, Trajectory
 from cmcore.samplers.ddim import ddim
 from cmcore.samplers.heun import heun
 from cmcore.samplers.jumps import DETERMINISTIC, RENOISE
+from cmcore.samplers.scores import ModelScore, Score, score_of
 from cmcore.streams import stream
 
 __all__ = [
@@ -19,12 +20,18 @@ __all__ = [
     "RENOISE",
     "SAMPLERS",
     "JumpMap",
+    "ModelScore",
+    "PathSampler",
+    "Plan",
     "Sampler",
+    "Score",
+    "StageSampler",
     "Trajectory",
     "ddim",
     "grid_for",
     "heun",
     "sample",
+    "score_of",
     "source_for",
     "starting_noise",
 ]
@@ -50,20 +57,23 @@ def sample(
     delta: float | None = None,
     renoise: float = 0.5,
     noiseless_end: bool = False,
+    score: Score | None = None,
     dim: int | None = None,
 ) -> Trajectory:
     """Draw n samples in a few steps.
 
     Args:
-        model: a trained model, any map (x, t, s) → x_s, or, for the baselines, a target (its exact score is used).
+        model: a trained model, any map (x, t, s) → x_s, or, for the baselines, a target or a score (x, t) → ∇log p_t.
         n: how many.
-        steps: K, the number of jumps. Heun's method makes two calls in each.
+        steps: K, the number of steps. Some baselines make several calls in each.
         seed: determines the starting noise and, in an independent stream, the fresh noise.
         sampler: a name in `SAMPLERS`.
         grid: a name in `GRIDS`, or the times themselves (then steps must agree).
         horizon, delta: T and δ; by default the model's own, else 3 and 0.
         renoise: η_{k+1} as a share of t_{k+1}, for samplers that add noise.
         noiseless_end: let the last jump of such a sampler land at δ without noise.
+        score: what a baseline follows: "exact" is the target's score, "model" the model's own velocity; by default
+            exact where the target is known.
         dim: d, for a map that does not know it.
 
     Returns:
@@ -72,7 +82,7 @@ def sample(
     chosen = SAMPLERS[sampler]
     if n < 1:
         raise ValueError(f"Draw at least one sample; got n = {n}.")
-    source = source_for(model, chosen)
+    source = source_for(model, chosen, score)
     dtype, device = like_map(getattr(model, "flow_map", model))
     noise = starting_noise(n, _dim(model, dim), seed=seed, dtype=dtype, device=device)
     times = grid_for(model, grid, steps, horizon, delta)
@@ -88,15 +98,9 @@ def sample(
     )
 
 
-def source_for(model: Any, sampler: Sampler) -> Any:
-    """What a sampler draws from: the model itself, or for a baseline the score of a target."""
-    if sampler.needs == "map":
-        return model
-    target = getattr(model, "target", None)  # a trained model may carry the target it was trained on
-    score = getattr(model if target is None else target, "score", model)
-    if not callable(score):
-        raise ValueError(f"{sampler.label} follows a score; give it a target, not a {type(model).__name__}.")
-    return score
+def source_for(model: Any, sampler: Sampler, score: Score | None = None) -> Any:
+    """What a sampler draws from: the model itself, or for a baseline the score that :func:`score_of` finds."""
+    return model if sampler.needs == "map" else score_of(model, score)[0]
 
 
 def _dim(model: Any, dim: int | None) -> int:

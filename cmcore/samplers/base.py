@@ -1,5 +1,11 @@
-r"""What a sampler is, and what it returns."""
+r"""What a sampler is, what it plans, and what it returns.
 
+A sampler turns a source (a map, or a score) and a grid into a :class:`Plan`: the map of its stages and the chain of
+them. Draws follow the plan and :func:`cmcore.divergences.kl_of_chain` measures it, so that what is measured is what
+is drawn.
+"""
+
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -8,11 +14,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cmcore.chain import Chain, JumpMap, land, make_chain
+from cmcore.chain import CHUNK, Chain, JumpMap, Stage, land
 from cmcore.grids import TimeGrid
 from cmcore.registry import Registry
+from cmcore.samplers.scores import Score, following
 
-__all__ = ["SAMPLERS", "JumpMap", "Sampler", "Trajectory"]
+__all__ = ["SAMPLERS", "ChainOf", "JumpMap", "Path", "PathSampler", "Plan", "Sampler", "StageSampler", "Trajectory"]
+
+Path = Callable[[Float[Tensor, "n d"]], Float[Tensor, "k1 n d"]]
+"""x_0 → the states at all times of a grid."""
+
+ChainOf = Callable[..., Chain]
+"""(grid, *, renoise, noiseless_end, earliest) → Chain; all but the grid matters to samplers that renoise alone."""
 
 
 @dataclass(frozen=True)
@@ -47,35 +60,71 @@ class Trajectory:
 
 
 @dataclass(frozen=True)
-class Sampler:
-    """A way to draw: which map makes a jump, and whether noise is added after it.
+class Plan:
+    """What a sampler will do, known before anything is drawn.
+
+    Attributes:
+        f: the map of the stages; a module where it follows a network, so that its weights say where it is evaluated.
+        chain: the stages.
+        calls: network (or score) evaluations per sample.
+        path: for a solver that remembers earlier steps, whose chain is one stage: the states at all times of the grid
+            it was planned for.
+    """
+
+    f: JumpMap
+    chain: Chain
+    calls: int
+    path: Path | None = None
+
+
+def _one_a_step(grid: TimeGrid) -> int:
+    return grid.steps
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampler(ABC):
+    """A way to draw.
 
     Attributes:
         name: the registered name.
-        label: for people.
+        label: for people; which score a solver follows is said by :meth:`labelled`.
         description: one sentence.
         needs: what it draws from: a two-time "map", or a "score" (x, t) → ∇ log p_t(x).
-        noisy: whether it adds fresh noise after a jump.
-        jump: makes the map of one jump out of what is needed.
+        noisy: whether it adds fresh noise.
         calls: evaluations of the network (or score) on a grid.
-        calls_per_jump: evaluations in one jump.
+        calls_per_jump: the most evaluations in one step.
     """
 
     name: str
     label: str
     description: str
     needs: Literal["map", "score"]
-    noisy: bool
-    jump: Callable[[Any], JumpMap]
-    calls: Callable[[TimeGrid], int]
+    noisy: bool = False
+    calls: Callable[[TimeGrid], int] = _one_a_step
     calls_per_jump: int = 1
 
-    def chain(
-        self, grid: TimeGrid, *, renoise: float = 0.5, noiseless_end: bool = False, earliest: float = 0.0
-    ) -> Chain:
-        """What this sampler does on a grid; all but the grid matters to noisy samplers alone."""
-        name = "renoise" if self.noisy else "deterministic"
-        return make_chain(grid, sampler=name, renoise=renoise, noiseless_end=noiseless_end, earliest=earliest)
+    @abstractmethod
+    def plan(
+        self,
+        source: Any,
+        grid: TimeGrid,
+        *,
+        renoise: float = 0.5,
+        noiseless_end: bool = False,
+        earliest: float = 0.0,
+    ) -> Plan:
+        """What this sampler does on a grid.
+
+        Args:
+            source: a map (x, t, s) → x_s or a score (x, t) → ∇ log p_t(x), as `needs` says.
+            grid: the times.
+            renoise: η_{k+1} as a share of t_{k+1}, for samplers that renoise.
+            noiseless_end, earliest: see :func:`cmcore.chain.make_chain`.
+        """
+
+    def labelled(self, score: Score | None) -> str:
+        """The label with the score that is followed: "DDIM, exact score"; the plain label for a map's sampler."""
+        return self.label if self.needs == "map" or score is None else f"{self.label}, {_WHOSE[score]} score"
 
     @torch.no_grad()
     def draw(
@@ -89,25 +138,97 @@ class Sampler:
         noiseless_end: bool = False,
         earliest: float = 0.0,
     ) -> Trajectory:
-        """Draw from the given starting noise, x_0 ~ N(0, I).
+        """Draw from the given starting noise, x_0 ~ N(0, I); arguments as of :meth:`plan`.
 
         Args:
-            source: a map (x, t, s) → x_s or a score (x, t) → ∇ log p_t(x), as `needs` says.
             generator: source of the fresh noise; untouched where none is added.
-            renoise: η_{k+1} as a share of t_{k+1}.
-            noiseless_end, earliest: see :func:`cmcore.chain.make_chain`.
         """
-        f = self.jump(source)
-        states, landings = [noise], []
-        chain = self.chain(grid, renoise=renoise, noiseless_end=noiseless_end, earliest=earliest)
-        for stage in chain.stages:
-            landing = land(f, states[-1], stage)
+        plan = self.plan(source, grid, renoise=renoise, noiseless_end=noiseless_end, earliest=earliest)
+        states, landings = _solved(plan.path, noise) if plan.path else _walked(plan, noise, generator)
+        return Trajectory(grid, states, landings, plan.calls, self.name, plan.chain)
+
+
+_WHOSE = {"exact": "exact", "model": "learned"}
+
+
+def _solved(path: Path, noise: Tensor) -> tuple[Tensor, Tensor]:
+    states = torch.cat([path(piece) for piece in noise.split(CHUNK)], dim=1)
+    return states, states[1:]
+
+
+def _walked(plan: Plan, noise: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Stage by stage; a stage that stays at its time replaces the state of that time."""
+    states, landings = [noise], []
+    for stage in plan.chain.stages:
+        x = landing = land(plan.f, states[-1], stage)
+        if stage.spread > 0:
+            fresh = torch.randn(x.shape, generator=generator, dtype=torch.float64, device=generator.device)
+            x = stage.scale * x + stage.spread * fresh.to(x)
+        if stage.t == stage.s:
+            states[-1] = x
+        else:
+            states.append(x)
             landings.append(landing)
-            if stage.spread > 0:
-                fresh = torch.randn(landing.shape, generator=generator, dtype=torch.float64, device=generator.device)
-                landing = stage.scale * landing + stage.spread * fresh.to(landing)
-            states.append(landing)
-        return Trajectory(grid, torch.stack(states), torch.stack(landings), self.calls(grid), self.name, chain)
+    return torch.stack(states), torch.stack(landings)
+
+
+def _each_jump(grid: TimeGrid, **_: Any) -> Chain:
+    """The deterministic chain: a stage for every step, and no noise."""
+    return Chain(grid, tuple(Stage(t, s) for t, s in grid.jumps))
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageSampler(Sampler):
+    """A sampler whose stages know nothing of each other.
+
+    Attributes:
+        step: makes the map of one stage out of what is needed.
+        chain: the stages on a grid.
+    """
+
+    step: Callable[[Any], JumpMap]
+    chain: ChainOf = _each_jump
+
+    def plan(
+        self,
+        source: Any,
+        grid: TimeGrid,
+        *,
+        renoise: float = 0.5,
+        noiseless_end: bool = False,
+        earliest: float = 0.0,
+    ) -> Plan:
+        chain = self.chain(grid, renoise=renoise, noiseless_end=noiseless_end, earliest=earliest)
+        f = self.step(source) if self.needs == "map" else following(source, self.step)
+        return Plan(f, chain, self.calls(grid))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PathSampler(Sampler):
+    """A deterministic solver that remembers earlier steps: one stage from T to δ, whose map is the whole solver.
+
+    Attributes:
+        path: makes the solver out of a score and a grid.
+    """
+
+    path: Callable[[Any, TimeGrid], Path]
+
+    def plan(
+        self,
+        source: Any,
+        grid: TimeGrid,
+        *,
+        renoise: float = 0.5,
+        noiseless_end: bool = False,
+        earliest: float = 0.0,
+    ) -> Plan:
+        whole = TimeGrid((grid.horizon, grid.delta), grid.name)
+
+        def step(score: Any) -> JumpMap:
+            along = self.path(score, grid)
+            return lambda x, t, s: along(x)[-1]
+
+        return Plan(following(source, step), _each_jump(whole), self.calls(grid), self.path(source, grid))
 
 
 SAMPLERS: Registry[Sampler] = Registry("sampler")

@@ -1,17 +1,16 @@
 r"""DDIM: the exponential integrator of the probability-flow ODE with the posterior mean held fixed."""
 
-from collections.abc import Callable
-
 from torch import Tensor
 
 from cmcore.chain import JumpMap
 from cmcore.process import Time, alpha, column, sigma
-from cmcore.samplers.base import SAMPLERS, Sampler
+from cmcore.samplers.base import SAMPLERS, StageSampler
+from cmcore.samplers.scores import ScoreFunction
 
 __all__ = ["DDIM", "ddim"]
 
 
-def ddim(score: Callable[[Tensor, Time], Tensor]) -> JumpMap:
+def ddim(score: ScoreFunction) -> JumpMap:
     r"""The step :math:`x_s = (\alpha_s - \alpha_t \sigma_s/\sigma_t)\, \hat x_0 + (\sigma_s/\sigma_t)\, x_t`.
 
     :math:`\hat x_0 = (x_t + \sigma_t^2 \nabla\log p_t(x_t))/\alpha_t` is the posterior mean (Tweedie). One score
@@ -27,13 +26,11 @@ def ddim(score: Callable[[Tensor, Time], Tensor]) -> JumpMap:
     return step
 
 
-DDIM = Sampler(
+DDIM = StageSampler(
     name="ddim",
-    label="DDIM, exact score",
-    description="A first-order step of the probability-flow ODE: one score evaluation a step, nothing learned.",
+    label="DDIM",
+    description="A first-order step of the probability-flow ODE: one score evaluation a step.",
     needs="score",
-    noisy=False,
-    jump=ddim,
-    calls=lambda grid: grid.steps,
+    step=ddim,
 )
 SAMPLERS.register("ddim")(DDIM)

@@ -1,0 +1,112 @@
+r"""Where a solver's score comes from: the target, which knows it exactly, or a model's own velocity.
+
+The PF-ODE velocity is :math:`b(x, t) = -x - \nabla\log p_t(x)`, so a model that has learned it has learned a score,
+:math:`-x - b`. No solver here evaluates a score at time 0: what would be asked there enters with the factor
+tan θ or σ, which is 0.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from cmcore.chain import JumpMap
+from cmcore.process import Time, angle, column
+
+__all__ = ["ModelScore", "Score", "ScoreFunction", "following", "score_of", "slope_in_angle"]
+
+Score = Literal["exact", "model"]
+"""Whose score: the target's, exact, or the model's own."""
+
+ScoreFunction = Callable[[Tensor, Time], Tensor]
+"""(x, t) → ∇ log p_t(x), t > 0."""
+
+
+class ModelScore(nn.Module):
+    """−x − b(x, t), with b the diagonal of a two-time map; a model trained by flow matching is a learned score.
+
+    Of a map that learned jumps to δ alone the diagonal was not taught, and this is no score.
+
+    Args:
+        flow_map: a learned map that tells its velocity.
+    """
+
+    def __init__(self, flow_map: nn.Module) -> None:
+        super().__init__()
+        if not callable(getattr(flow_map, "velocity", None)):
+            raise ValueError(f"A {type(flow_map).__name__} tells no velocity, so it has no score of its own.")
+        self.flow_map = flow_map
+
+    def forward(self, x: Float[Tensor, "n d"], t: Time) -> Float[Tensor, "n d"]:
+        """The score at time t > 0."""
+        velocity: Callable[[Tensor, Time], Tensor] = self.flow_map.velocity  # pyright: ignore[reportAssignmentType]
+        return -x - velocity(x, t)
+
+
+def score_of(model: Any, score: Score | None = None) -> tuple[ScoreFunction, Score]:
+    """The score to follow, and whose it is.
+
+    Args:
+        model: a trained model, which may carry the target it was trained on; a target; or a score itself, taken as
+            exact.
+        score: "exact" is the target's, "model" the model's own; by default exact where the target knows it.
+    """
+    if score not in (None, "exact", "model"):
+        raise ValueError(f"A score is 'exact' (the target's) or 'model' (its own); got {score!r}.")
+    exact, learned = _exact_score(model), _learned_map(model)
+    if score == "model" or (score is None and exact is None and learned is not None):
+        if learned is None:
+            raise ValueError(f"Only a learned map has a score of its own; got a {type(model).__name__}.")
+        return ModelScore(learned), "model"
+    if exact is None:
+        raise ValueError(
+            "No exact score is known here: give a target that knows its density, or a learned map and score='model'."
+        )
+    return exact, "exact"
+
+
+def _learned_map(model: Any) -> nn.Module | None:
+    """The network inside a trained model, or the network itself."""
+    flow_map = getattr(model, "flow_map", model)
+    return flow_map if isinstance(flow_map, nn.Module) else None
+
+
+def _exact_score(model: Any) -> ScoreFunction | None:
+    """The score of a target, or of the target a model carries, or a bare function; None where there is none."""
+    if _learned_map(model) is not None:
+        model = getattr(model, "target", None)
+    if not getattr(model, "has_score", True):
+        return None
+    score: ScoreFunction = getattr(model, "score", model)
+    return score if callable(score) else None
+
+
+class _Following(nn.Module):
+    """A map that follows a network: its weights say in which dtype and on which device it is evaluated."""
+
+    def __init__(self, score: nn.Module, step: Callable[[Any], JumpMap]) -> None:
+        super().__init__()
+        self.score = score
+        self.step = step
+
+    def forward(self, x: Tensor, t: Time, s: Time) -> Tensor:
+        return self.step(self.score)(x, t, s)
+
+
+def following(score: Any, step: Callable[[Any], JumpMap]) -> JumpMap:
+    """step(score); a module where the score is one."""
+    return _Following(score, step) if isinstance(score, nn.Module) else step(score)
+
+
+def slope_in_angle(score: ScoreFunction) -> Callable[[Tensor, Time], Tensor]:
+    """The PF-ODE's dx/dθ = −tan θ (x + ∇log p_t(x)) at time t; 0 at time 0, where a finite score is not asked for."""
+
+    def slope(x: Tensor, t: Time) -> Tensor:
+        theta = angle(column(t, x))
+        if not bool((theta > 0).any()):
+            return torch.zeros_like(x)
+        return -torch.tan(theta) * (x + score(x, t))
+
+    return slope
