@@ -1,5 +1,29 @@
-"""What is proved, evaluated on the models at hand."""
+"""What is proved, evaluated on the models at hand, and the lines that compare the two."""
 
-from cmcore.theory.bounds import BoundA, Interval, bound_a, initialisation_bound, initialisation_kl, map_error
+from cmcore.theory.bound_a import BoundA, bound_a, map_error
+from cmcore.theory.bound_b import BoundB, Supremum, bound_b
+from cmcore.theory.fits import GROWTHS, GrowthFit, LineFit, best_growth, fit_line, local_slopes, settled
+from cmcore.theory.initialisation import initialisation_bound, initialisation_kl
+from cmcore.theory.interval import Interval
+from cmcore.theory.path_kl import Decomposition, decomposition
 
-__all__ = ["BoundA", "Interval", "bound_a", "initialisation_bound", "initialisation_kl", "map_error"]
+__all__ = [
+    "GROWTHS",
+    "BoundA",
+    "BoundB",
+    "Decomposition",
+    "GrowthFit",
+    "Interval",
+    "LineFit",
+    "Supremum",
+    "best_growth",
+    "bound_a",
+    "bound_b",
+    "decomposition",
+    "fit_line",
+    "initialisation_bound",
+    "initialisation_kl",
+    "local_slopes",
+    "map_error",
+    "settled",
+]

@@ -1,0 +1,48 @@
+"""A value with its 95 % interval, for what the bounds are made of."""
+
+import math
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from scipy.stats import norm
+from torch import Tensor
+
+__all__ = ["Interval", "largest", "mean"]
+
+_Z = float(norm.ppf(0.975))
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value with a 95 % interval, in the unit of the value."""
+
+    value: float
+    low: float
+    high: float
+
+    def scaled(self, factor: float) -> "Interval":
+        """The interval of a positive multiple."""
+        return Interval(self.value * factor, self.low * factor, self.high * factor)
+
+    def __add__(self, other: "Interval") -> "Interval":
+        """The interval of the sum, ends added: right however the two errors are correlated."""
+        return Interval(self.value + other.value, self.low + other.low, self.high + other.high)
+
+    def root(self) -> "Interval":
+        """The interval of the square root: a root mean square from a mean square."""
+        return Interval(math.sqrt(self.value), math.sqrt(self.low), math.sqrt(self.high))
+
+
+def mean(values: Float[Tensor, " n"]) -> Interval:
+    """The mean of n independent draws of something that is never negative."""
+    centre = float(values.mean())
+    half = _Z * float(values.std()) / math.sqrt(len(values))
+    return Interval(centre, max(0.0, centre - half), centre + half)
+
+
+def largest(intervals: list[Interval]) -> Interval:
+    """The largest of several quantities: its value and both its ends are the largest of theirs.
+
+    The noise of each only lifts the largest value, so that a bound made of it errs upward.
+    """
+    return Interval(*(max(getattr(one, end) for one in intervals) for end in ("value", "low", "high")))
