@@ -6,6 +6,7 @@ from app.cards import number, resolved
 from app.measurements import Measured
 from app.runs import Run
 from cmcore.config import SamplerConfig
+from cmcore.theory import claimed_rate
 
 __all__ = ["sentence"]
 
@@ -37,11 +38,12 @@ def _start(value: float, start: float) -> str:
 
 def _claim(run: Run, config: SamplerConfig, value: float | None) -> str:
     smooth, d = run.target.smooth, run.target.dim
-    order = "log(d/ε)" if smooth else "d·log(d/ε)"
+    rate = claimed_rate(smooth=smooth)
     data = "smooth data" if smooth else "data that need not be smooth"
-    claim = f"For {data}, the paper’s abstract states KL = O(ε²) after O({order}) jumps."
+    claim = f"For {data}, the paper’s abstract states {rate.metric} after {rate.iterations} jumps."
     if value is None:
         return claim
+    order = rate.iterations.removeprefix("O(").removesuffix(")")
     needed = math.log(d / math.sqrt(value)) * (1 if smooth else d)
     jumps = "1 jump" if config.steps == 1 else f"{config.steps} jumps"
     return (
