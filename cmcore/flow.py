@@ -7,9 +7,10 @@ evenly paced: a blob of standard deviation ς turns over a range of θ of about 
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -260,8 +261,8 @@ def trajectory_pool(
     A share of them may start wider, from N(0, 1.5² I): the flow is exact there too, and a map that has seen the tails
     of the noise does not throw the rare far sample to where the data has no mass.
 
-    Fixed-step RK4 (Gaussians: the closed form). The number of sub-steps per level is doubled, from 1, until a subset
-    of the trajectories agrees with the adaptive solver to 0.0002 in every coordinate; `error` is what was measured.
+    Fixed-step RK4 (Gaussians: the closed form). Between neighbouring levels it takes as many sub-steps as a subset of
+    the trajectories needs to agree with the adaptive solver to 0.0002 in every coordinate; `error` is what they left.
     """
     noise = _starting_points(n, target.dim, wide_share, generator).to(device, dtype)
     angles, times = _levels(horizon, delta, levels, device)
@@ -299,12 +300,13 @@ def pool_along(
     noise = _starting_points(n, dim, wide_share, generator).to(device, torch.float32)
     angles, _ = _levels(horizon, delta, levels, device)
     subset = noise[:: max(1, n // 256)][:256]
-    coarse, substeps = _runge_kutta(velocity, subset, angles, 1), 1
+    coarse, substeps = _runge_kutta(velocity, subset, angles, [1] * (levels - 1)), 1
     while True:
-        fine = _runge_kutta(velocity, subset, angles, 2 * substeps)
+        fine = _runge_kutta(velocity, subset, angles, [2 * substeps] * (levels - 1))
         error = float((fine - coarse).abs().max())
         if error <= _TEACHER_TOLERANCE or substeps >= _MOST_TEACHER_SUBSTEPS:
-            return TrajectoryPool(angles.to(noise), _in_pieces(velocity, noise, angles, substeps), error)
+            states = _in_pieces(velocity, noise, angles, [substeps] * (levels - 1))
+            return TrajectoryPool(angles.to(noise), states, error)
         coarse, substeps = fine, 2 * substeps
 
 
@@ -329,7 +331,7 @@ def _levels(horizon: float, delta: float, levels: int, device: str | torch.devic
     return angles, times
 
 
-def _in_pieces(velocity: VelocityField, noise: Tensor, angles: Tensor, substeps: int) -> Tensor:
+def _in_pieces(velocity: VelocityField, noise: Tensor, angles: Tensor, substeps: Sequence[int]) -> Tensor:
     """The states at all angles, for pieces of the points that fit the cache."""
     states = noise.new_empty(len(angles), *noise.shape)
     chunk = max(1024, _CHUNK_ENTRIES // noise.shape[1])
@@ -338,26 +340,46 @@ def _in_pieces(velocity: VelocityField, noise: Tensor, angles: Tensor, substeps:
     return states
 
 
-def _enough_substeps(target: Target, noise: Tensor, times: Tensor, angles: Tensor) -> tuple[int, float]:
-    """The fewest sub-steps, a power of two, that meet the tolerance on a subset; and the error they leave there."""
+def _enough_substeps(target: Target, noise: Tensor, times: Tensor, angles: Tensor) -> tuple[list[int], float]:
+    """Sub-steps of each interval, powers of two, that meet the tolerance on a subset; and the error they leave there.
+
+    Where the density has edges the last interval may need dozens and all others one: the velocity turns over a range
+    of θ of about θ itself.
+    """
     size = min(len(noise), max(16, min(256, _SUBSET_ENTRIES // target.dim)))
     subset = noise[:: len(noise) // size][:size]
+    field = partial(velocity_in_angle, target)
     truth = ExactFlow(target, tolerance=1e-6).path(subset.double(), times)
-    substeps = 1
+    share = _TOLERANCE
     while True:
-        trial = _runge_kutta(partial(velocity_in_angle, target), subset, angles, substeps)
+        substeps = [
+            _fewest(field, start.to(noise), end, angles[k : k + 2], share)
+            for k, (start, end) in enumerate(pairwise(truth))
+        ]
+        trial = _runge_kutta(field, subset, angles, substeps)
         error = float((trial.double() - truth).abs().max())
-        if error <= _TOLERANCE or substeps >= _MOST_SUBSTEPS:
+        if error <= _TOLERANCE or max(substeps) >= _MOST_SUBSTEPS:
             return substeps, error
+        share /= 4
+
+
+def _fewest(velocity: VelocityField, start: Tensor, end: Tensor, angles: Tensor, tolerance: float) -> int:
+    """The fewest sub-steps, a power of two, that lead from the states at the first angle to those at the second."""
+    substeps = 1
+    while substeps < _MOST_SUBSTEPS:
+        landed = _runge_kutta(velocity, start, angles, [substeps])[-1]
+        if float((landed.double() - end).abs().max()) <= tolerance:
+            break
         substeps *= 2
+    return substeps
 
 
-def _runge_kutta(velocity: VelocityField, x: Tensor, angles: Tensor, substeps: int) -> Tensor:
-    """Classic RK4 in angle with `substeps` equal steps between neighbouring angles; the states at all of them."""
+def _runge_kutta(velocity: VelocityField, x: Tensor, angles: Tensor, substeps: Sequence[int]) -> Tensor:
+    """Classic RK4 in angle with equal steps between neighbouring angles, as many as asked; the states at all angles."""
     states = [x]
-    for start, end in zip(angles[:-1].tolist(), angles[1:].tolist(), strict=True):
-        h = (end - start) / substeps
-        for i in range(substeps):
+    for start, end, count in zip(angles[:-1].tolist(), angles[1:].tolist(), substeps, strict=True):
+        h = (end - start) / count
+        for i in range(count):
             theta = start + i * h
             k1 = velocity(x, theta)
             k2 = velocity(x + h / 2 * k1, theta + h / 2)

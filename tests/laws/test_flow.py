@@ -148,6 +148,15 @@ def test_a_narrow_target_gets_more_sub_steps():
     assert pool.error <= 1e-3
 
 
+def test_edges_cost_sub_steps_only_where_they_turn_the_flow(monkeypatch):
+    target, calls = make_target("checkerboard"), []
+    score = target.score
+    monkeypatch.setattr(target, "score", lambda x, t: calls.append(len(x)) or score(x, t))
+    pool = trajectory_pool(target, 999, horizon=T, delta=1e-6, generator=torch.Generator().manual_seed(0))
+    assert pool.error <= 1e-3
+    assert calls.count(999) < 2 * 4 * (len(pool.angles) - 1)  # fewer than two RK4 steps an interval
+
+
 @pytest.mark.parametrize("bad", [{"delta": 4.0}, {"delta": -0.1}, {"levels": 1}, {"n": 0}])
 def test_bad_pools_are_refused(bad):
     settings = {"n": 10, "horizon": T, "delta": 0.0, "levels": 5} | bad
