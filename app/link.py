@@ -8,15 +8,26 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from app import state
+from app.controls.experiment import field_key, read_field, write_field
 from app.parameters import chosen, families_first, key_of, read, write
 from app.runs import FIRST, runs
 from app.scene import STEPS
+from cmcore.experiments import EXPERIMENTS
 from cmcore.grids import GRIDS
 from cmcore.objectives import OBJECTIVES
 from cmcore.objectives.about import own_drawing, parameters_of
 from cmcore.targets import GALLERY
 
-__all__ = ["DEFAULTS", "linked_delta", "open_link", "open_train_link", "write_link", "write_train_link"]
+__all__ = [
+    "DEFAULTS",
+    "linked_delta",
+    "open_link",
+    "open_scaling_link",
+    "open_train_link",
+    "write_link",
+    "write_scaling_link",
+    "write_train_link",
+]
 
 DEFAULTS: Mapping[str, Any] = {
     "run": FIRST,
@@ -164,4 +175,37 @@ def write_train_link() -> None:
     if objective != families_first()[0]:
         wanted["objective"] = objective
     wanted |= {PARAMETER + name: write(value) for name, value in chosen(objective).items()}
+    state.set_link(wanted)
+
+
+# ---- Scaling ----------------------------------------------------------------------------------------------------
+def open_scaling_link() -> list[str]:
+    """The question, and those of its fields that differ from the shipped answer."""
+    state.remember("experiment", next(iter(EXPERIMENTS)), allowed=EXPERIMENTS)
+    if not state.first_time("scaling link"):
+        return []
+    problems, asked = [], state.link()
+    try:
+        if "question" in asked:
+            state.choose("experiment", _one_of(lambda: EXPERIMENTS, "the question")(asked["question"]))
+    except ValueError as problem:
+        return [_refused(problem)]
+    name = state.value("experiment")
+    for field in EXPERIMENTS[name].model_fields:
+        try:
+            if PARAMETER + field in asked:
+                state.choose(field_key(name, field), read_field(name, field, asked[PARAMETER + field]))
+        except ValueError as problem:
+            problems.append(_refused(problem))
+    return problems
+
+
+def write_scaling_link(name: str) -> None:
+    """Mirror the question in the address bar."""
+    wanted = {} if name == next(iter(EXPERIMENTS)) else {"question": name}
+    for field, info in EXPERIMENTS[name].model_fields.items():
+        default = write_field(info.get_default(call_default_factory=True))
+        held = state.value(field_key(name, field), default)
+        if held != default:
+            wanted[PARAMETER + field] = str(held)
     state.set_link(wanted)

@@ -17,6 +17,7 @@ def main() -> None:
     pages = {
         "explore": st.Page(_explore, title="Explore", url_path="explore", default=True),
         "train": st.Page(_train, title="Train", url_path="train"),
+        "scaling": st.Page(_scaling, title="Scaling", url_path="scaling"),
     }
     chosen = st.navigation(list(pages.values()), position="top")
     with st.skeleton(height=560):
@@ -36,3 +37,9 @@ def _train() -> None:
     from app.views.train import train
 
     train()
+
+
+def _scaling() -> None:
+    from app.views.scaling import scaling
+
+    scaling()

@@ -1,0 +1,112 @@
+"""Laws of every experiment: configs that refuse, results that survive JSON, the figure, the command line."""
+
+import json
+import math
+
+import pytest
+from click.testing import CliRunner
+
+from app.figures.experiment import experiment_figure, summary
+from app.figures.theme import DARK, LIGHT
+from cmcore.cli import main
+from cmcore.experiments import EXPERIMENTS, Axis, Experiment, Fit, Panel, Progress, Result, Series
+
+RESULT = Result(
+    experiment="made_up",
+    config={"seed": 0},
+    panels=(
+        Panel(name="left", title="Left", x=Axis(label="d", log=True), y=Axis(label="K")),
+        Panel(name="right", title="Right", x=Axis(label="h"), y=Axis(label="KL(model‖data), nats", log=True)),
+    ),
+    series=(
+        Series(label="exact", role="exact", panel="left", x=(1, 10, 100), y=(1.0, 2.0, 3.0)),
+        Series(
+            label="learned", role="model", panel="right", x=(1, 2, 3), y=(1e-3, -1e-5, math.inf),
+            low=(5e-4, -2e-5, 1.0), high=(2e-3, 1e-5, math.inf), how="quadrature", floor=1e-5,
+        ),
+    ),
+    fits=(Fit(label="K against log d", slope=0.5, low=0.4, high=0.6, expected=0.5, over=(1, 100)),),
+    reading="One sees what was made up.",
+)  # fmt: skip
+
+
+@pytest.fixture(params=list(EXPERIMENTS))
+def kind(request):
+    return EXPERIMENTS[request.param]
+
+
+def test_an_experiment_says_what_it_asks_and_every_field_says_what_it_is(kind):
+    assert kind.question.endswith("?")
+    assert kind.expects.endswith(".")
+    assert kind.label
+    assert kind.code
+    assert kind().seed == 0
+    assert all(info.description for info in kind.model_fields.values())
+
+
+def test_an_experiment_survives_json_and_refuses_what_it_does_not_know(kind):
+    assert kind(**json.loads(kind().model_dump_json())) == kind()
+    with pytest.raises(ValueError, match="not_a_field"):
+        kind(not_a_field=1)
+    with pytest.raises(ValueError, match="seed"):
+        kind(seed=-1)
+
+
+def test_a_result_survives_json_infinities_included():
+    assert Result.from_json(RESULT.to_json()) == RESULT
+    for broken in ("", "[]", "{}", RESULT.to_json()[:-3], RESULT.to_json().replace('"reading"', '"riding"')):
+        with pytest.raises(ValueError, match=r"\S"):
+            Result.from_json(broken)
+
+
+def test_every_point_is_a_row_of_the_table():
+    rows = RESULT.to_csv().strip().splitlines()
+    assert len(rows) == 1 + 3 + 3
+    assert rows[0].startswith("panel,series,role,x,y,low,high")
+
+
+def test_running_tells_every_part_and_returns_the_result():
+    class Counted(Experiment):
+        def measure(self):
+            yield Progress(0.0, "first")
+            yield Progress(0.5, "second")
+            return RESULT
+
+    told = []
+    assert Counted().run(told.append) is RESULT
+    assert [part.words for part in told] == ["first", "second"]
+
+
+# ---- the figure -------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("theme", [LIGHT, DARK])
+def test_the_figure_holds_the_points_on_named_axes_in_the_colour_of_their_role(theme):
+    figure = experiment_figure(RESULT, theme)
+    drawn = {trace.name: trace for trace in figure.data}
+    assert list(drawn["exact"].x) == [1, 10, 100]
+    assert drawn["exact"].line.color == theme.exact
+    assert drawn["learned"].line.color == theme.model
+    assert (figure.layout.xaxis.title.text, figure.layout.xaxis.type) == ("d", "log")
+    assert (figure.layout.yaxis2.title.text, figure.layout.yaxis2.type) == ("KL(model‖data), nats", "log")
+
+
+def test_what_a_logarithmic_axis_cannot_show_is_left_out_and_said():
+    drawn = {trace.name: trace for trace in experiment_figure(RESULT, LIGHT).data}
+    assert list(drawn["learned"].y) == [1e-3]
+    assert "2 of 3 points not above zero or not finite" in summary(RESULT)
+
+
+# ---- the command line -------------------------------------------------------------------------------------------
+def test_every_experiment_is_a_command_with_an_option_for_each_field(kind):
+    name = next(name for name, other in EXPERIMENTS.items() if other is kind)
+    told = CliRunner().invoke(main, ["experiment", name, "--help"], terminal_width=200)
+    assert told.exit_code == 0, told.output
+    for field in kind.model_fields:
+        assert f"--{field.replace('_', '-')}" in told.output
+
+
+def test_a_field_out_of_range_and_an_unknown_question_are_one_sentence():
+    name = next(iter(EXPERIMENTS))
+    for arguments in ([name, "--seed", "-1"], ["no_such_question"]):
+        told = CliRunner().invoke(main, ["experiment", *arguments])
+        assert told.exit_code == 2
+        assert "Traceback" not in told.output
