@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 import cmcore as cm
 from cmcore.cli import main
 from cmcore.experiments import Curve
+from cmcore.experiments.kl_versus_steps import BASELINES
 from cmcore.objectives import make_objective
 from cmcore.objectives.trajectory_regression import TrajectoryRegression
 from cmcore.training import training
@@ -279,7 +280,8 @@ def test_kl_is_that_of_the_library(run: Path) -> None:
     result = lab("kl", run, "--steps", "1,4", "-n", 2048, "--seed", 7, "--baselines", "--json")
     assert result.exit_code == 0, result.output
     curves = {name: Curve.from_json(json.dumps(curve)) for name, curve in json.loads(result.stdout).items()}
-    assert set(curves) == {"deterministic", "ddim", "heun"}
+    assert set(curves) == {"deterministic", *BASELINES}
+    assert {e.direction for curve in curves.values() for e in curve.estimates} == {"KL(model‖data)"}
     model = cm.load(run)
     assert curves["deterministic"] == cm.kl_versus_steps(model, model.target, [1, 4], n=2048, seed=7)
     exact = cm.kl_versus_steps(

@@ -110,5 +110,5 @@ def _objective_in_words(name: str, kind: "type[Objective]") -> str:
     )
 
 
-samplers = _listing("samplers", "samplers:SAMPLERS", "List the ways to draw.", ("needs",))
+samplers = _listing("samplers", "samplers:SAMPLERS", "List the ways to draw.", ("needs", "noisy", "calls_per_jump"))
 estimators = _listing("estimators", "divergences:ESTIMATORS", "List the ways to measure a divergence.")

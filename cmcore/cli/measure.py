@@ -62,15 +62,17 @@ class Counts(click.ParamType):
 @click.option("--grid", default="uniform_angle", show_default=True, help="How the times are spaced.")
 @click.option("--renoise", type=float, help="η as a share of t, where noise is added; the run's own by default.")
 @click.option("--delta", type=float, help="δ, where sampling stops; the run's own by default, at least 0.02 renoised.")
-@click.option("--direction", type=click.Choice(["model-data", "data-model"]), help="The sampler's own by default.")
+@click.option(
+    "--direction", type=click.Choice(["model-data", "data-model"]), help="By default the run's own sampler decides."
+)
 @click.option("-n", "--number", "n", type=int, help="Samples behind each estimate.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option(
     "--baselines",
     type=Names(),
     is_flag=False,
-    flag_value="ddim,heun",
-    help="Beside it solvers that follow a score, by name (`cmcore samplers`); ddim,heun when none is named.",
+    flag_value="ddim,heun,dpm++2m,exponential_sde",
+    help="Beside it solvers that follow a score, by name (`cmcore samplers` lists them); four when none is named.",
 )
 @click.option("--score", type=click.Choice(["exact", "model"]), help=SCORE_HELP)
 @click.option("--json", "as_json", is_flag=True, help="Print the curves as JSON.")
@@ -87,6 +89,7 @@ def kl(run: Path, sampler: str | None, baselines: list[str] | None, as_json: boo
     sampler, choices["renoise"], _ = own_choices(model, sampler, choices["renoise"])
     if choices["delta"] is None:  # renoised samples have a density at δ > 0 alone
         choices["delta"] = max(model.delta, RENOISED) if sampler == "renoise" else model.delta
+    choices["direction"] = choices["direction"] or _own_direction(sampler)  # one for all curves
     names = [sampler, *(baselines or [])]
     for name in names:
         tell_score(model, name, choices["score"])
@@ -104,6 +107,14 @@ def _direction(name: str) -> "Direction":
     from cmcore.divergences import DATA_MODEL, MODEL_DATA
 
     return MODEL_DATA if name == "model-data" else DATA_MODEL
+
+
+def _own_direction(sampler: str) -> "Direction":
+    """KL(data‖model) where noise is added, KL(model‖data) elsewhere."""
+    from cmcore.divergences import DATA_MODEL, MODEL_DATA
+    from cmcore.samplers import SAMPLERS
+
+    return DATA_MODEL if SAMPLERS[sampler].noisy else MODEL_DATA
 
 
 def _in_words(sampler: str, curve: "Curve") -> str:

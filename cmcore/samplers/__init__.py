@@ -1,5 +1,7 @@
 """How samples are drawn: few jumps of a flow map, with or without fresh noise, and baselines that follow a score."""
 
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
 import torch
@@ -10,10 +12,13 @@ from cmcore.chain import JumpMap, earliest_of, like_map
 from cmcore.grids import TimeGrid, make_grid
 from cmcore.samplers.base import SAMPLERS, PathSampler, Plan, Sampler, StageSampler, Trajectory
 from cmcore.samplers.ddim import ddim
-from cmcore.samplers.heun import heun
 from cmcore.samplers.jumps import DETERMINISTIC, RENOISE
+from cmcore.samplers.runge_kutta import heun
 from cmcore.samplers.scores import ModelScore, Score, score_of
 from cmcore.streams import stream
+
+for _module in iter_modules(__path__):  # each file registers its members
+    import_module(f"{__name__}.{_module.name}")
 
 __all__ = [
     "DETERMINISTIC",

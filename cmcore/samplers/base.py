@@ -19,7 +19,18 @@ from cmcore.grids import TimeGrid
 from cmcore.registry import Registry
 from cmcore.samplers.scores import Score, following
 
-__all__ = ["SAMPLERS", "ChainOf", "JumpMap", "Path", "PathSampler", "Plan", "Sampler", "StageSampler", "Trajectory"]
+__all__ = [
+    "SAMPLERS",
+    "ChainOf",
+    "JumpMap",
+    "Path",
+    "PathSampler",
+    "Plan",
+    "Sampler",
+    "StageSampler",
+    "Trajectory",
+    "one_stage",
+]
 
 Path = Callable[[Float[Tensor, "n d"]], Float[Tensor, "k1 n d"]]
 """x_0 → the states at all times of a grid."""
@@ -77,10 +88,6 @@ class Plan:
     path: Path | None = None
 
 
-def _one_a_step(grid: TimeGrid) -> int:
-    return grid.steps
-
-
 @dataclass(frozen=True, kw_only=True)
 class Sampler(ABC):
     """A way to draw.
@@ -91,8 +98,7 @@ class Sampler(ABC):
         description: one sentence.
         needs: what it draws from: a two-time "map", or a "score" (x, t) → ∇ log p_t(x).
         noisy: whether it adds fresh noise.
-        calls: evaluations of the network (or score) on a grid.
-        calls_per_jump: the most evaluations in one step.
+        calls_per_jump: the most evaluations of the network (or score) in one step.
     """
 
     name: str
@@ -100,7 +106,6 @@ class Sampler(ABC):
     description: str
     needs: Literal["map", "score"]
     noisy: bool = False
-    calls: Callable[[TimeGrid], int] = _one_a_step
     calls_per_jump: int = 1
 
     @abstractmethod
@@ -177,6 +182,15 @@ def _each_jump(grid: TimeGrid, **_: Any) -> Chain:
     return Chain(grid, tuple(Stage(t, s) for t, s in grid.jumps))
 
 
+def one_stage(grid: TimeGrid) -> Chain:
+    """The deterministic chain whose only stage goes from T to δ."""
+    return _each_jump(TimeGrid((grid.horizon, grid.delta), grid.name))
+
+
+def _one_a_step(grid: TimeGrid) -> int:
+    return grid.steps
+
+
 @dataclass(frozen=True, kw_only=True)
 class StageSampler(Sampler):
     """A sampler whose stages know nothing of each other.
@@ -184,10 +198,12 @@ class StageSampler(Sampler):
     Attributes:
         step: makes the map of one stage out of what is needed.
         chain: the stages on a grid.
+        calls: evaluations on a grid.
     """
 
     step: Callable[[Any], JumpMap]
     chain: ChainOf = _each_jump
+    calls: Callable[[TimeGrid], int] = _one_a_step
 
     def plan(
         self,
@@ -205,7 +221,7 @@ class StageSampler(Sampler):
 
 @dataclass(frozen=True, kw_only=True)
 class PathSampler(Sampler):
-    """A deterministic solver that remembers earlier steps: one stage from T to δ, whose map is the whole solver.
+    """A solver that remembers earlier steps, one call in each: one stage from T to δ, whose map is the whole solver.
 
     Attributes:
         path: makes the solver out of a score and a grid.
@@ -222,13 +238,11 @@ class PathSampler(Sampler):
         noiseless_end: bool = False,
         earliest: float = 0.0,
     ) -> Plan:
-        whole = TimeGrid((grid.horizon, grid.delta), grid.name)
-
         def step(score: Any) -> JumpMap:
             along = self.path(score, grid)
             return lambda x, t, s: along(x)[-1]
 
-        return Plan(following(source, step), _each_jump(whole), self.calls(grid), self.path(source, grid))
+        return Plan(following(source, step), one_stage(grid), grid.steps, self.path(source, grid))
 
 
 SAMPLERS: Registry[Sampler] = Registry("sampler")

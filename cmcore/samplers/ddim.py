@@ -1,13 +1,18 @@
-r"""DDIM: the exponential integrator of the probability-flow ODE with the posterior mean held fixed."""
+r"""DDIM: the exponential integrator of the probability-flow ODE with the posterior mean held fixed.
+
+Alone it is deterministic; with fresh noise after every step it is the sampler of Jain & Zhang 2025.
+"""
+
+from functools import partial
 
 from torch import Tensor
 
-from cmcore.chain import JumpMap
+from cmcore.chain import JumpMap, make_chain
 from cmcore.process import Time, alpha, column, sigma
 from cmcore.samplers.base import SAMPLERS, StageSampler
-from cmcore.samplers.scores import ScoreFunction
+from cmcore.samplers.scores import ScoreFunction, posterior_mean
 
-__all__ = ["DDIM", "ddim"]
+__all__ = ["DDIM", "DDIM_RENOISE", "ddim"]
 
 
 def ddim(score: ScoreFunction) -> JumpMap:
@@ -20,8 +25,7 @@ def ddim(score: ScoreFunction) -> JumpMap:
     def step(x: Tensor, t: Time, s: Time) -> Tensor:
         now, then = column(t, x), column(s, x)
         ratio = sigma(then) / sigma(now)
-        clean = (x + sigma(now) ** 2 * score(x, t)) / alpha(now)
-        return (alpha(then) - alpha(now) * ratio) * clean + ratio * x
+        return (alpha(then) - alpha(now) * ratio) * posterior_mean(score, x, t) + ratio * x
 
     return step
 
@@ -33,4 +37,21 @@ DDIM = StageSampler(
     needs="score",
     step=ddim,
 )
-SAMPLERS.register("ddim")(DDIM)
+
+DDIM_RENOISE = StageSampler(
+    name="ddim_renoise",
+    label="DDIM, then renoise",
+    description="A DDIM step that goes too far by η, and fresh noise back up (after Jain & Zhang 2025).",
+    needs="score",
+    noisy=True,
+    step=ddim,
+    chain=partial(make_chain, sampler="renoise"),
+)
+"""An ODE step beyond :math:`t_{k+1}`, then a smaller step of the forward process back up to it.
+
+The idea is that of Jain & Zhang 2025, arXiv:2508.16306, of which the abstract alone was at hand: DDIM as the ODE step
+and η = a share of t as the noising step are this project's reading of it.
+"""
+
+for _sampler in (DDIM, DDIM_RENOISE):
+    SAMPLERS.register(_sampler.name)(_sampler)

@@ -6,22 +6,49 @@ tan θ or σ, which is 0.
 """
 
 from collections.abc import Callable
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, Literal, cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from cmcore.chain import JumpMap
-from cmcore.process import Time, angle, column
+from cmcore.process import Time, alpha, angle, column, sigma
+from cmcore.targets.base import Target
 
-__all__ = ["ModelScore", "Score", "ScoreFunction", "following", "score_of", "slope_in_angle"]
+__all__ = [
+    "ModelScore",
+    "Score",
+    "ScoreFunction",
+    "TargetScore",
+    "following",
+    "posterior_mean",
+    "score_of",
+    "slope_in_angle",
+]
 
 Score = Literal["exact", "model"]
 """Whose score: the target's, exact, or the model's own."""
 
 ScoreFunction = Callable[[Tensor, Time], Tensor]
 """(x, t) → ∇ log p_t(x), t > 0."""
+
+
+@dataclass(frozen=True)
+class TargetScore:
+    """∇ log p_t of a target, exact."""
+
+    target: Target
+
+    @property
+    def dim(self) -> int:
+        """d."""
+        return self.target.dim
+
+    def __call__(self, x: Float[Tensor, "n d"], t: Time) -> Float[Tensor, "n d"]:
+        """The score at time t."""
+        return self.target.score(x, t)
 
 
 class ModelScore(nn.Module):
@@ -38,6 +65,11 @@ class ModelScore(nn.Module):
         if not callable(getattr(flow_map, "velocity", None)):
             raise ValueError(f"A {type(flow_map).__name__} tells no velocity, so it has no score of its own.")
         self.flow_map = flow_map
+
+    @property
+    def dim(self) -> int:
+        """d."""
+        return self.flow_map.dim  # pyright: ignore[reportReturnType]
 
     def forward(self, x: Float[Tensor, "n d"], t: Time) -> Float[Tensor, "n d"]:
         """The score at time t > 0."""
@@ -75,12 +107,11 @@ def _learned_map(model: Any) -> nn.Module | None:
 
 def _exact_score(model: Any) -> ScoreFunction | None:
     """The score of a target, or of the target a model carries, or a bare function; None where there is none."""
-    if _learned_map(model) is not None:
-        model = getattr(model, "target", None)
-    if not getattr(model, "has_score", True):
-        return None
-    score: ScoreFunction = getattr(model, "score", model)
-    return score if callable(score) else None
+    target: Any = model if isinstance(model, Target) else getattr(model, "target", None)
+    if isinstance(target, Target):
+        return TargetScore(target) if target.has_score else None
+    bare = callable(model) and _learned_map(model) is None
+    return cast("ScoreFunction", model) if bare else None
 
 
 class _Following(nn.Module):
@@ -98,6 +129,12 @@ class _Following(nn.Module):
 def following(score: Any, step: Callable[[Any], JumpMap]) -> JumpMap:
     """step(score); a module where the score is one."""
     return _Following(score, step) if isinstance(score, nn.Module) else step(score)
+
+
+def posterior_mean(score: ScoreFunction, x: Float[Tensor, "n d"], t: Time) -> Float[Tensor, "n d"]:
+    """E[X₀ | X_t = x] = (x + σ_t² ∇log p_t(x)) / α_t (Tweedie's formula)."""
+    now = column(t, x)
+    return (x + sigma(now) ** 2 * score(x, t)) / alpha(now)
 
 
 def slope_in_angle(score: ScoreFunction) -> Callable[[Tensor, Time], Tensor]:

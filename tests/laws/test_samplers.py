@@ -1,26 +1,32 @@
 """Laws of every sampler: calls, repeatability, what noise it adds, and equalities between members."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 import cmcore as cm
-from cmcore.chain import Stage, make_chain, renoised_chain
+from cmcore.chain import Stage, like_map, make_chain, renoised_chain
 from cmcore.config import NetworkConfig
+from cmcore.divergences import kl_of_chain
+from cmcore.divergences.push_forward import doubled
 from cmcore.flow import ExactFlow
 from cmcore.grids import make_grid
 from cmcore.model import FlowMap
 from cmcore.process import sigma
-from cmcore.samplers import SAMPLERS, sample, starting_noise
+from cmcore.samplers import SAMPLERS, ModelScore, ddim, sample, score_of, source_for, starting_noise
+from cmcore.samplers.dpm_solver import dpm_solver
 from cmcore.streams import stream
-from cmcore.targets import make_target
+from cmcore.targets import GaussianMixture, make_target
 
 TARGET = make_target("eight_gaussians")
 
 
 class Counting:
     """Counts evaluations of a map or a score, for every point of a chunk at once."""
+
+    dim = 2
 
     def __init__(self, function):
         self.function, self.calls = function, 0
@@ -36,7 +42,7 @@ def network(seed=0, dim=2):
 
 
 def source(name):
-    return TARGET.score if SAMPLERS[name].needs == "score" else network()
+    return score_of(TARGET)[0] if SAMPLERS[name].needs == "score" else network()
 
 
 @pytest.fixture(params=list(SAMPLERS))
@@ -47,12 +53,15 @@ def name(request):
 @pytest.mark.parametrize("delta", [0.0, 0.02])
 @pytest.mark.parametrize("steps", [1, 3])
 def test_the_calls_reported_are_the_calls_made(name, steps, delta):
-    if SAMPLERS[name].noisy and delta == 0:
+    if "renoise" in name and delta == 0:
         pytest.skip("renoising needs δ > 0")
     counting = Counting(TARGET.score if SAMPLERS[name].needs == "score" else network().double())
+    grid = make_grid("uniform_angle", steps, horizon=3.0, delta=delta)
+    planned = SAMPLERS[name].plan(counting, grid)
+    pilot = counting.calls  # a solver that chooses its steps tries them out when it plans
     draw = sample(counting, 5, steps, sampler=name, delta=delta, dim=2, seed=0)
-    assert draw.calls == counting.calls
-    assert draw.calls <= SAMPLERS[name].calls_per_jump * steps
+    assert draw.calls == planned.calls == counting.calls - 2 * pilot
+    assert pilot or draw.calls <= SAMPLERS[name].calls_per_jump * steps
     assert draw.states.shape == (steps + 1, 5, 2)
     assert draw.landings.shape == (steps, 5, 2)
     assert draw.delta == delta
@@ -131,18 +140,101 @@ def test_the_exact_map_keeps_the_law_under_any_renoising():
         assert torch.allclose(draw.points.T.cov(), truth.T.cov(), atol=0.08)
 
 
-@pytest.mark.parametrize("name", ["ddim", "heun"])
-def test_baselines_converge_to_the_flow_at_their_order(name):
-    """Halving the step divides the error by 2 for DDIM, by 4 for Heun."""
-    flow = ExactFlow(TARGET)
-    noise = starting_noise(200, 2, seed=7)
-    truth = flow(noise, 3.0, 0.05)
+BASELINES = [name for name, sampler in SAMPLERS.items() if sampler.needs == "score"]
+PAIR = GaussianMixture([0.3, 0.7], [[-1.0], [1.0]], 0.1, name="pair")
+BLOB = GaussianMixture([1.0], [[0.0]], 0.3, name="blob")
+
+
+@pytest.mark.parametrize(
+    ("name", "order"), [("ddim", 1), ("euler", 1), ("heun", 2), ("rk4", 4), ("dpm++2m", 2), ("dpm++3m", 2)]
+)
+def test_ode_solvers_converge_to_the_flow_at_their_order(name, order):
+    """Halving the step divides the error by 2 to the order; 3M starts with a step of DDIM, which holds it to 2."""
+    truth = ExactFlow(PAIR)(starting_noise(200, 1, seed=7), 3.0, 0.05)
     errors = []
     for steps in (64, 128):
-        draw = sample(TARGET, 200, steps, sampler=name, delta=0.05, seed=7)
+        draw = sample(PAIR, 200, steps, sampler=name, delta=0.05, seed=7)
         errors.append(float((draw.points - truth).abs().median()))
-    order = math.log2(errors[0] / errors[1])
-    assert order == pytest.approx(SAMPLERS[name].calls_per_jump, abs=0.35)
+    assert math.log2(errors[0] / errors[1]) == pytest.approx(order, abs=0.35)
+
+
+def test_the_adaptive_solver_follows_the_flow():
+    truth = ExactFlow(TARGET)(starting_noise(200, 2, seed=7), 3.0, 0.0)
+    draw = sample(TARGET, 200, 3, sampler="dopri5", delta=0.0, seed=7)
+    assert float((draw.points - truth).abs().median()) < 1e-6
+    with pytest.raises(ValueError, match="needs to know d"):
+        SAMPLERS["dopri5"].plan(lambda x, t: -x, draw.grid)
+
+
+@pytest.mark.parametrize("name", ["euler_maruyama", "exponential_sde", "ddpm"])
+def test_steps_of_the_reverse_sde_have_weak_order_one(name):
+    """The law of a step is wrong by h², that of a draw by h, and its KL by h²."""
+    kls = []
+    for steps in (128, 256):
+        plan = SAMPLERS[name].plan(BLOB.score, make_grid("constant_step", steps, horizon=4.0, delta=0.05))
+        kls.append(kl_of_chain(plan.f, BLOB, plan.chain, seed=0).value)
+    assert math.log2(kls[0] / kls[1]) == pytest.approx(2, abs=0.3)
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_what_is_measured_is_what_is_drawn(name):
+    """The Gaussian that the plan implies, stage by stage, is the law of the draws; and more steps make it better."""
+    grid = make_grid("uniform_angle", 4, horizon=4.0, delta=0.05)
+    source = source_for(BLOB, SAMPLERS[name])
+    plan = SAMPLERS[name].plan(source, grid)
+    mean, variance = 0.0, 1.0
+    for stage in plan.chain.stages:
+        at_zero, at_one = plan.f(torch.tensor([[0.0], [1.0]], dtype=torch.float64), stage.t, stage.s)[:, 0].tolist()
+        mean = stage.scale * (at_zero + (at_one - at_zero) * mean)
+        variance = (stage.scale * (at_one - at_zero)) ** 2 * variance + stage.spread**2
+    draw = SAMPLERS[name].draw(source, starting_noise(40_000, 1, seed=1), grid, generator=stream(1, "fresh"))
+    assert float(draw.points.mean()) == pytest.approx(mean, abs=5 * math.sqrt(variance / 40_000))
+    assert float(draw.points.var()) == pytest.approx(variance, rel=0.04)
+    finer = SAMPLERS[name].plan(source, make_grid("uniform_angle", 32, horizon=4.0, delta=0.05))
+    first, second = (kl_of_chain(p.f, BLOB, p.chain, seed=0).value for p in (plan, finer))
+    assert second < max(first / 4, 1e-7)
+
+
+def test_baselines_that_are_others_in_disguise():
+    grid = make_grid("uniform_angle", 4, horizon=3.0, delta=0.05)
+    noise = starting_noise(50, 2, seed=2)
+    plain, unnoised = (
+        SAMPLERS[name].draw(TARGET.score, noise, grid, generator=stream(0, "none"), renoise=0.0)
+        for name in ("ddim", "ddim_renoise")
+    )
+    assert torch.equal(plain.states, unnoised.states)
+    first_order = dpm_solver(TARGET.score, grid, order=1)(noise)
+    torch.testing.assert_close(first_order, plain.states)
+
+
+def test_a_map_that_learned_the_velocity_alone_jumps_by_ddim_with_its_own_score():
+    config = NetworkConfig(width=16, depth=2, second_time=False)
+    model = FlowMap(2, config, generator=torch.Generator().manual_seed(3)).double()
+    x = starting_noise(50, 2, seed=3)
+    torch.testing.assert_close(ddim(ModelScore(model))(x, 1.2, 0.4), model(x, 1.2, 0.4))
+
+
+def test_the_score_is_the_one_asked_for():
+    model = SimpleNamespace(flow_map=network(), target=TARGET)
+    assert score_of(model)[1] == "exact"
+    assert score_of(SimpleNamespace(flow_map=network(), target=None))[1] == "model"
+    exact, learned = (sample(model, 20, 3, sampler="heun", dim=2, seed=0, score=s).points for s in ("exact", "model"))
+    assert not torch.allclose(exact, learned)
+    assert SAMPLERS["heun"].labelled("exact") == "Heun, exact score"
+    assert SAMPLERS["heun"].labelled("model") == "Heun, learned score"
+    for wrong in (lambda: score_of(TARGET, "model"), lambda: score_of("nothing"), lambda: score_of(TARGET, "other")):
+        with pytest.raises(ValueError, match=r"^[^\n]+\.$"):
+            wrong()
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_every_baseline_follows_a_learned_score(name):
+    """In the network's own precision, and in float64 where an estimate asks for that."""
+    plan = SAMPLERS[name].plan(ModelScore(network()), make_grid("uniform_angle", 2, horizon=3.0, delta=0.1))
+    assert like_map(plan.f)[0] == torch.float32
+    assert like_map(doubled(plan.f))[0] == torch.float64
+    draw = sample(network(), 20, 2, sampler=name, score="model", delta=0.1, seed=0)
+    assert bool(draw.points.isfinite().all())
 
 
 def test_bad_choices_are_one_sentence():
@@ -177,6 +269,17 @@ def test_draws_live_where_the_map_does():
     here = sample(network(), 100, 2, sampler="renoise", delta=0.1, seed=0)
     assert draw.points.is_cuda
     torch.testing.assert_close(draw.points.cpu(), here.points, rtol=0, atol=1e-4)
+
+
+@pytest.mark.cuda
+def test_a_learned_score_is_followed_where_the_network_is():
+    for name in ("heun", "dpm++2m", "ddpm_langevin", "dopri5"):
+        there, here = (
+            sample(model, 100, 2, sampler=name, score="model", delta=0.1, seed=0)
+            for model in (network().cuda(), network())
+        )
+        assert there.points.is_cuda
+        torch.testing.assert_close(there.points.cpu(), here.points, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("renoise", [0.3, 0.5, 1.0])

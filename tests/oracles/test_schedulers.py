@@ -1,0 +1,71 @@
+"""Whole trajectories against the schedulers of diffusers, a public implementation, fed with our times and our score."""
+
+import pytest
+import torch
+from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
+
+from cmcore.grids import TimeGrid, make_grid
+from cmcore.process import alpha, sigma
+from cmcore.samplers import SAMPLERS, starting_noise
+from cmcore.samplers.scores import posterior_mean
+from cmcore.targets import make_target
+
+TARGET = make_target("eight_gaussians")
+GRID = make_grid("uniform_angle", 12, horizon=3.0, delta=0.05)
+LEVELS = GRID.steps + 1
+"""Their time i is our time t_{K−i}: as many training times as the grid has, the last of which is never left."""
+DPM = {"final_sigmas_type": "sigma_min", "lower_order_final": False, "solver_type": "midpoint"}
+
+
+def table(grid: TimeGrid) -> dict:
+    """Their table of noise: β_i such that the products of 1 − β up to i are α² of our times."""
+    signal = alpha(torch.tensor(grid.times[::-1], dtype=torch.float64)) ** 2
+    betas = 1 - signal / torch.cat([torch.ones(1), signal[:-1]])
+    return {"num_train_timesteps": LEVELS, "trained_betas": betas.numpy(), "prediction_type": "sample"}
+
+
+def followed(scheduler, noise: torch.Tensor, **choices) -> torch.Tensor:
+    """The states of their sampler at our times."""
+    states = [noise]
+    for i in range(GRID.steps, 0, -1):
+        clean = posterior_mean(TARGET.score, states[-1], GRID.times[GRID.steps - i])
+        states.append(scheduler.step(clean, i, states[-1], **choices).prev_sample)
+    return torch.stack(states)
+
+
+def ours(name: str, noise: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
+    return SAMPLERS[name].draw(TARGET.score, noise, GRID, generator=generator or torch.Generator()).states
+
+
+def assert_same(mine: torch.Tensor, theirs: torch.Tensor) -> None:
+    """Their tables are float32, and a trajectory near a boundary between modes magnifies that; most are not."""
+    assert float((mine - theirs).abs().quantile(0.95)) < 1e-5
+
+
+def test_ddim_is_theirs():
+    noise = starting_noise(100, 2, seed=1)
+    scheduler = DDIMScheduler(**table(GRID), clip_sample=False)
+    scheduler.set_timesteps(LEVELS)
+    assert_same(ours("ddim", noise), followed(scheduler, noise))
+
+
+def test_ddpm_is_theirs():
+    noise = starting_noise(100, 2, seed=2)
+    scheduler = DDPMScheduler(**table(GRID), clip_sample=False, variance_type="fixed_small")
+    scheduler.set_timesteps(LEVELS)
+    theirs = followed(scheduler, noise, generator=torch.Generator().manual_seed(3))
+    assert_same(ours("ddpm", noise, torch.Generator().manual_seed(3)), theirs)
+
+
+@pytest.mark.parametrize(("name", "order"), [("ddim", 1), ("dpm++2m", 2), ("dpm++3m", 3)])
+def test_dpm_solver_is_theirs(name, order):
+    noise = starting_noise(100, 2, seed=4)
+    scheduler = DPMSolverMultistepScheduler(**table(GRID), **DPM, solver_order=order, algorithm_type="dpmsolver++")
+    scheduler.set_timesteps(timesteps=list(range(GRID.steps, 0, -1)))
+    assert_same(ours(name, noise), followed(scheduler, noise))
+
+
+def test_their_noise_levels_are_ours():
+    scheduler = DDIMScheduler(**table(GRID))
+    times = torch.tensor(GRID.times[::-1], dtype=torch.float64)
+    torch.testing.assert_close(scheduler.alphas_cumprod.double(), 1 - sigma(times) ** 2, rtol=1e-5, atol=0)
