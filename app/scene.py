@@ -1,20 +1,23 @@
 """What the stage shows of a run: draws for every N from the same noise, and the exact flow beside them."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 import numpy as np
+import torch
 from scipy.ndimage import gaussian_filter
+from torch import Tensor
 
 import cmcore as cm
-from app.components.particle_stage import Draw, Scene
+from app.components.particle_stage import Draw, MapLayers, Scene
+from cmcore.chain import JumpMap, jump_map_of, like_map
 from cmcore.config import SamplerConfig
+from cmcore.divergences.push_forward import push_forward
+from cmcore.flow import velocity_in_angle
 from cmcore.process import angle
+from cmcore.samplers import DETERMINISTIC
 from cmcore.streams import stream
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-__all__ = ["STEPS", "density_image", "extent_of", "make_scene", "plane", "shown_samples"]
+__all__ = ["STEPS", "density_image", "extent_of", "make_scene", "map_layers", "plane", "shown_samples"]
 
 STEPS = (1, 2, 4, 8, 16)
 PARTICLES = 2_000
@@ -22,6 +25,15 @@ FOLLOWED = 160
 SHOWN = 14
 PATH_LEVELS = 48
 LEG_LEVELS = 6
+MESH_SIDE = 33
+MESH_REACH = 3.2
+"""The mesh of noise covers ±3.2 standard deviations: all but 0.3 % of the noise."""
+DEPOSIT_SIDE = 71
+DEPOSIT_PIXELS = 96
+FIELD_SIDE = 17
+FIELD_LEVELS = 13
+_LEAST_ANGLE = 0.03
+_PIXEL_TIME = 1e-4
 DRAWN = 1e-4
 """Local error of the exact paths, a hundredth of a pixel. Numbers are computed elsewhere, to far smaller tolerances."""
 PIXELS = 360
@@ -51,10 +63,82 @@ def make_scene(model: object, target: cm.Target, *, key: str, config: SamplerCon
         exact=None if exact is None else plane(exact),
         density=density_image(target, config.delta),
         shown=SHOWN,
+        field=_field(target, start, end) if target.dim == 2 else None,
     )
 
 
-def _shown(draw: cm.Trajectory, exact: "Tensor | None", flow: cm.ExactFlow, config: SamplerConfig) -> Draw:
+def map_layers(model: object, target: cm.Target, *, config: SamplerConfig, seed: int) -> MapLayers | None:
+    """What the scene's jumps do to the plane; None where fresh noise or another dimension leaves nothing to show.
+
+    It takes about three times as long as the scene itself, and is made in the background.
+    """
+    if config.sampler != "deterministic" or target.dim != 2:
+        return None
+    choices = config.model_dump(exclude={"steps"})
+    draws = {n: cm.sample(model, PARTICLES, n, seed=seed, dim=2, **choices) for n in STEPS}
+    grids = {n: draw.grid for n, draw in draws.items()}
+    return MapLayers(
+        reach=MESH_REACH,
+        meshes=_meshes(model, grids),
+        log_ratios=_log_ratios(model, target, draws),
+        densities=_model_densities(model, grids, extent_of(target)),
+    )
+
+
+def _square(side: int, f: JumpMap) -> Tensor:
+    """An even mesh of noise over ±MESH_REACH, rows along the second coordinate, [side², 2]."""
+    dtype, device = like_map(f)
+    axis = torch.linspace(-MESH_REACH, MESH_REACH, side, dtype=dtype, device=device)
+    y, x = torch.meshgrid(axis, axis, indexing="ij")
+    return torch.stack([x, y], dim=-1).reshape(-1, 2)
+
+
+def _meshes(model: object, grids: Mapping[int, cm.TimeGrid]) -> dict[int, np.ndarray]:
+    """Where an even mesh of noise is at the times of each grid, [N + 1, side, side, 2]."""
+    f = jump_map_of(model)
+    noise, unused = _square(MESH_SIDE, f), torch.Generator()
+    drawn = {n: DETERMINISTIC.draw(f, noise, grid, generator=unused).states for n, grid in grids.items()}
+    return {n: states.cpu().numpy().reshape(-1, MESH_SIDE, MESH_SIDE, 2) for n, states in drawn.items()}
+
+
+def _log_ratios(model: object, target: cm.Target, draws: Mapping[int, cm.Trajectory]) -> dict[int, np.ndarray]:
+    """log q/p_δ at every particle, from the Jacobians of the jumps; on a fold, q of the particle's own layer."""
+    f = jump_map_of(model)
+    found = {}
+    for n, draw in draws.items():
+        branch = push_forward(f, draw.states[0], draw.grid)
+        t = draw.delta if draw.delta > 0 or target.has_density else _PIXEL_TIME
+        points = branch.points.double().cpu()
+        found[n] = (branch.log_density.double().cpu() - target.log_prob(points, t)).numpy()
+    return found
+
+
+def _model_densities(model: object, grids: Mapping[int, cm.TimeGrid], extent: float) -> dict[int, np.ndarray]:
+    """Opacity of q where the jumps end: the noise of a fine mesh, counted where it lands, blurred by a pixel or two."""
+    f = jump_map_of(model)
+    noise, unused = _square(DEPOSIT_SIDE, f), torch.Generator()
+    weight = (-noise.double().square().sum(1) / 2).exp().cpu().numpy()
+    found = {}
+    for n, grid in grids.items():
+        x, y = DETERMINISTIC.draw(f, noise, grid, generator=unused).points.double().cpu().numpy().T
+        mass, *_ = np.histogram2d(y, x, bins=DEPOSIT_PIXELS, range=[[-extent, extent]] * 2, weights=weight)
+        found[n] = _bands(gaussian_filter(mass[::-1], sigma=1.2))
+    return found
+
+
+def _field(target: cm.Target, start: float, end: float) -> np.ndarray:
+    """dx/dθ of the exact flow on an even grid of the square shown, at even angles, [levels, side, side, 2]."""
+    extent = extent_of(target)
+    axis = (np.arange(FIELD_SIDE) + 0.5) * (2 * extent / FIELD_SIDE) - extent
+    x, y = np.meshgrid(axis, axis)
+    points = target.mean.new_tensor(np.stack([x, y], axis=-1).reshape(-1, 2))
+    # At θ = 0 a law without a density has no score, and any other no velocity: the last level stands just before.
+    angles = np.maximum(np.linspace(start, end, FIELD_LEVELS), _LEAST_ANGLE)
+    levels = [velocity_in_angle(target, points, theta) for theta in angles]
+    return torch.stack(levels).view(FIELD_LEVELS, FIELD_SIDE, FIELD_SIDE, 2).numpy()
+
+
+def _shown(draw: cm.Trajectory, exact: Tensor | None, flow: cm.ExactFlow, config: SamplerConfig) -> Draw:
     first, *_, last = theta = _angles(flow.target, draw.grid.times)
     legs = None if exact is not None else _legs(draw, flow)
     jumps = "1 jump" if draw.grid.steps == 1 else f"{draw.grid.steps} jumps"
@@ -81,7 +165,7 @@ def _legs(draw: cm.Trajectory, flow: cm.ExactFlow) -> np.ndarray:
     return np.stack([plane(_exact_path(flow, x, stage.t, stage.s, LEG_LEVELS)) for x, stage in pairs])
 
 
-def _exact_path(flow: cm.ExactFlow, x: "Tensor", start: float, end: float, levels: int) -> "Tensor":
+def _exact_path(flow: cm.ExactFlow, x: Tensor, start: float, end: float, levels: int) -> Tensor:
     """Φ along times evenly spaced in θ, both ends included, [levels + 1, n, d]."""
     grid = cm.make_grid("uniform_angle", levels, horizon=start, delta=end)
     return flow.path(x, x.new_tensor(grid.times))
@@ -142,7 +226,7 @@ def _bands(density: np.ndarray) -> np.ndarray:
     return opacity.astype(np.uint8)
 
 
-def plane(states: "Tensor") -> np.ndarray:
+def plane(states: Tensor) -> np.ndarray:
     """The first two coordinates; points on a line are spread out vertically so that they can be told apart."""
     flat = states.detach().cpu().numpy()
     if flat.shape[-1] == 1:

@@ -1,5 +1,6 @@
 """Explore: one run, from noise to data in N jumps, and how far from the truth it ends."""
 
+from dataclasses import replace
 from html import escape
 
 import streamlit as st
@@ -11,6 +12,7 @@ from app.controls.runs import run_controls
 from app.controls.sampler import default_delta, sampler_controls
 from app.figures.kl_curve import describe, kl_curve
 from app.figures.theme import theme
+from app.layers import background_layers, still_layering
 from app.link import open_link, write_link
 from app.measurements import DIRECTIONS, Measured, as_csv, ddim_calls, initialisation, lines, measured, stopping
 from app.runs import Run, runs
@@ -72,6 +74,10 @@ def _direction(sampler: str) -> Direction:
 
 def _stage(run: Run, config: SamplerConfig, direction: Direction) -> None:
     scene = _scene(run.key, config.model_copy(update={"steps": 1}).key, int(state.value("seed")), run, config)
+    layers = background_layers(scene.key, run, config, int(state.value("seed")))
+    if layers.pending:
+        st.fragment(_when_layered, run_every=POLL)(scene.key)
+    scene = replace(scene, layers=layers.known, pending=layers.pending)
     known = measured(run, config, direction)
     particle_stage(
         scene,
@@ -80,6 +86,12 @@ def _stage(run: Run, config: SamplerConfig, direction: Direction) -> None:
         key=STAGE,
         on_steps=_take_steps,
     )
+
+
+def _when_layered(key: str) -> None:
+    """The stage is told once its layers are there; the picture does not wait for them."""
+    if not still_layering(key):
+        st.rerun()
 
 
 def _take_steps() -> None:

@@ -1,13 +1,28 @@
 """What the stage is given: the same noise for every N, paths that start where the draws start, bands that hold mass."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
 import cmcore as cm
-from app.components.buffer import unpack
-from app.components.particle_stage import scene_message
-from app.scene import BANDS, STEPS, density_image, extent_of, make_scene, plane
+from app.components.buffer import POSITION_RANGE, unpack
+from app.components.particle_stage import STROKE, scene_message
+from app.scene import (
+    BANDS,
+    MESH_SIDE,
+    STEPS,
+    _bands,
+    _density,
+    density_image,
+    extent_of,
+    make_scene,
+    map_layers,
+    plane,
+)
 from cmcore.config import SamplerConfig
+from cmcore.flow import velocity_in_angle
 from cmcore.streams import stream
 from tests.app.conftest import untrained
 
@@ -97,3 +112,58 @@ def test_laws_without_a_density_and_other_dimensions_can_be_drawn(name, paramete
     assert scene.density.max() == sum(BANDS.values())
     assert scene.draws[4].states.shape == (5, 2000, 2)
     assert scene.exact.shape[-1] == 2
+
+
+# ---- what the map does to the plane -------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def exact_layers():
+    target = untrained().target
+    return map_layers(cm.ExactFlow(target, tolerance=1e-6), target, config=SamplerConfig(), seed=3)
+
+
+def test_the_mesh_starts_as_an_even_square_of_noise(exact_layers):
+    for n, mesh in exact_layers.meshes.items():
+        assert mesh.shape == (n + 1, MESH_SIDE, MESH_SIDE, 2)
+        np.testing.assert_allclose(mesh[0, 0, :, 0], np.linspace(-exact_layers.reach, exact_layers.reach, MESH_SIDE))
+        np.testing.assert_allclose(mesh[0, :, 0, 1], np.linspace(-exact_layers.reach, exact_layers.reach, MESH_SIDE))
+
+
+def test_the_exact_map_has_the_density_of_the_data(exact_layers):
+    """Up to what starting from N(0, I) instead of p_T costs, q = p: no particle has a colour."""
+    for ratios in exact_layers.log_ratios.values():
+        assert np.quantile(np.abs(ratios), 0.99) < 0.02
+    truth = _bands(_density(untrained().target, 0.0, extent_of(untrained().target)))
+    for image in exact_layers.densities.values():
+        pixel = np.arange(len(truth)) * len(image) // len(truth)
+        inside = image[pixel][:, pixel] > 0
+        assert inside[truth == truth.max()].mean() > 0.99  # where half of the data is, the model is
+
+
+def test_fresh_noise_and_other_dimensions_leave_no_layers():
+    model = untrained()
+    renoised = SamplerConfig(sampler="renoise", delta=0.02)
+    assert map_layers(model, model.target, config=renoised, seed=0) is None
+    line = untrained("gaussian", dim=1)
+    assert map_layers(line, line.target, config=SamplerConfig(), seed=0) is None
+
+
+def test_the_message_with_all_layers_stays_small(deterministic, exact_layers):
+    message = scene_message(replace(deterministic, layers=exact_layers), steps=4, labels={})
+    header, arrays = unpack(message)
+    assert len(message) <= 700_000
+    assert header["reach"] == exact_layers.reach
+    for n in STEPS:
+        assert arrays[f"ratio_{n}"].shape == (2000,)
+        assert abs(int(np.median(arrays[f"ratio_{n}"])) - 127) <= 3
+        assert arrays[f"model_{n}"].dtype == np.uint8
+
+
+def test_the_velocity_field_is_that_of_the_exact_flow(deterministic):
+    header, arrays = unpack(scene_message(deterministic, steps=4, labels={}))
+    levels, side, _, _ = arrays["field"].shape
+    target, extent = untrained().target, deterministic.extent
+    spot = torch.tensor([[(0.5 / side * 2 - 1) * extent] * 2], dtype=torch.float64)
+    theta = deterministic.angles[0] + (deterministic.angles[1] - deterministic.angles[0]) * 3 / (levels - 1)
+    truth = velocity_in_angle(target, spot, theta)[0].numpy() * STROKE
+    shown = arrays["field"][3, 0, 0] * (extent / POSITION_RANGE) * header["fieldScale"]
+    np.testing.assert_allclose(shown, truth, atol=2e-3 * np.abs(truth).max() + 1e-4)

@@ -73,6 +73,25 @@ def test_layers_can_be_hidden(open_page):
     assert error.get_attribute("aria-pressed") == "false"
 
 
+def test_further_layers_open_with_a_key_and_need_no_mesh_that_is_not_there(open_page):
+    page = open_page()
+    wait_for_stage(page)
+    page.locator("canvas.view").focus()
+    page.keyboard.press("l")
+    folds = page.get_by_role("button", name="Folds", exact=True)
+    page.wait_for_function(
+        "button => !button.disabled", arg=folds.element_handle()
+    )  # computed while the picture already moves
+    for name in ("Velocity", "Mesh", "Folds", "Model density", "log q/p"):
+        button = page.get_by_role("button", name=name, exact=True)
+        button.click()
+        assert button.get_attribute("aria-pressed") == "true"
+    page.wait_for_function("window.particleStage.u === 1")
+    page.get_by_text("Renoise", exact=True).click()
+    page.wait_for_function("button => button.disabled", arg=folds.element_handle())
+    assert "deterministic" in folds.get_attribute("title")
+
+
 def test_reduced_motion_does_not_play(open_page):
     page = open_page(reduced_motion="reduce")
     page.wait_for_function("window.particleStage")

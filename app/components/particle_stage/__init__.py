@@ -1,7 +1,8 @@
 """The stage: particles travel from noise to data in N jumps, on a canvas that plays without asking the server."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as fields
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from streamlit.components.v2 import component
 
 from app.components.buffer import pack, quantise
 
-__all__ = ["Scene", "particle_stage", "scene_message"]
+__all__ = ["Draw", "MapLayers", "Scene", "particle_stage", "scene_message"]
 
 _HERE = Path(__file__).parent
 _read = lambda *parts: "\n".join(path.read_text(encoding="utf-8") for path in parts)  # noqa: E731
@@ -19,10 +20,14 @@ _COMPONENT = component(
     "particle_stage",
     html=_read(_HERE / "stage.html"),
     css=_read(_HERE / "stage.css"),
-    js=_read(_HERE.parent / "shared.js", _HERE / "draw.js", _HERE / "stage.js"),
+    js=_read(_HERE.parent / "shared.js", _HERE / "mesh.js", _HERE / "draw.js", _HERE / "stage.js"),
 )
 
 PLAY_SECONDS = 9.0
+STROKE = 0.12
+"""Radians of θ that a stroke of the velocity field shows."""
+RATIO = 1.0
+"""Nats of |log q/p| at which its colour is full."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,24 @@ class Draw:
 
 
 @dataclass(frozen=True)
+class MapLayers:
+    """What deterministic jumps do to the plane, by N.
+
+    Attributes:
+        reach: half the side of the square of noise that the mesh covers.
+        meshes: where the points of an even square mesh of noise are at the times, [N + 1, side, side, 2]; rows run with
+            the second coordinate.
+        log_ratios: log q/p_δ of every particle where the jumps end, [n].
+        densities: opacity of the model's density there, uint8, as the scene's `density`.
+    """
+
+    reach: float
+    meshes: Mapping[int, np.ndarray]
+    log_ratios: Mapping[int, np.ndarray]
+    densities: Mapping[int, np.ndarray]
+
+
+@dataclass(frozen=True)
 class Scene:
     """Everything the stage draws, for every N, from the same noise.
 
@@ -59,6 +82,10 @@ class Scene:
         exact: exact PF-ODE paths of the first particles, at equal steps of θ, [L, m, 2]; None for renoised draws.
         density: opacity of the target's density on the square, uint8, [rows, columns], top row first; or None.
         shown: how many of the first particles carry a visible path.
+        layers: what the map does to space; None while it is being computed, for renoised draws, and for d ≠ 2.
+        pending: whether the layers are being computed.
+        field: dx/dθ of the exact flow on an even grid of the square, at times even in θ, [levels, side, side, 2]; or
+            None.
     """
 
     key: str
@@ -68,7 +95,10 @@ class Scene:
     exact: np.ndarray | None = None
     density: np.ndarray | None = None
     shown: int = 16
-    multiples: Sequence[int] = field(default=(1, 2, 4, 8))
+    multiples: Sequence[int] = fields(default=(1, 2, 4, 8))
+    layers: MapLayers | None = None
+    pending: bool = False
+    field: np.ndarray | None = None
 
 
 def scene_message(scene: Scene, *, steps: int, labels: Mapping[int, str]) -> bytes:
@@ -82,6 +112,11 @@ def scene_message(scene: Scene, *, steps: int, labels: Mapping[int, str]) -> byt
             arrays[f"legs_{n}"] = quantise(draw.legs, scene.extent)
     if scene.exact is not None:
         arrays["exact"] = quantise(scene.exact, scene.extent)
+    if scene.layers is not None:
+        arrays |= _layer_arrays(scene.layers, scene.extent)
+    fastest = 1.0 if scene.field is None else float(np.abs(scene.field).max()) or 1.0
+    if scene.field is not None:
+        arrays["field"] = quantise(scene.field * (scene.extent / fastest), scene.extent)
     count = next(iter(scene.draws.values())).states.shape[1]
     header: dict[str, Any] = {
         "key": scene.key,
@@ -97,8 +132,21 @@ def scene_message(scene: Scene, *, steps: int, labels: Mapping[int, str]) -> byt
         "shown": min(count, scene.shown),
         "compact": min(count, 600),
         "seconds": PLAY_SECONDS,
+        "pending": scene.pending,
+        "reach": scene.layers.reach if scene.layers else 0.0,
+        "fieldScale": STROKE * fastest / scene.extent,
     }
     return pack(header, arrays)
+
+
+def _layer_arrays(layers: MapLayers, extent: float) -> dict[str, np.ndarray]:
+    arrays = {}
+    for n, mesh in layers.meshes.items():
+        arrays[f"mesh_{n}"] = quantise(mesh, extent)
+        arrays[f"model_{n}"] = layers.densities[n]
+        shown = np.nan_to_num(layers.log_ratios[n], nan=RATIO, posinf=RATIO, neginf=-RATIO)
+        arrays[f"ratio_{n}"] = np.rint(127.5 + 127.5 / RATIO * np.clip(shown, -RATIO, RATIO)).astype(np.uint8)
+    return arrays
 
 
 def particle_stage(

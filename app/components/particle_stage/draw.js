@@ -149,7 +149,10 @@ function drawScene(canvas, message, steps, u, palette, heads, look) {
   if (look.ground) drawDensity(context, look.ground, view, message.extent);
   const count = look.compact ? Math.min(message.compact, heads.length / 2) : heads.length / 2;
   positions(message, steps, u, heads);
-  drawDots(context, heads, count, view, look.compact ? 1.2 : 2, palette.model, 0.5);
+  drawMap(context, view, message, steps, u, palette, look);
+  if (look.layers.ratio && u >= 1 && !look.compact && message.arrays[`ratio_${steps}`]) {
+    drawRatios(context, view, heads, message, steps, palette);
+  } else drawDots(context, heads, count, view, look.compact ? 1.2 : 2, palette.model, 0.5);
   context.lineJoin = context.lineCap = "round";
   for (const i of look.shown) {
     const strength = !look.selected || look.selected.has(i) ? 1 : 0.15;

@@ -8,6 +8,14 @@ const LAYERS = {
   jumps: { label: "Model jumps", colour: "model", draw: '<path d="M2 7 L16 3"/><circle cx="2" cy="7" r="2"/><circle cx="16" cy="3" r="2"/>' },
   error: { label: "Error", colour: "error", draw: '<path d="M0 5 H18" stroke-dasharray="4 3"/>' },
 };
+// Further layers, behind a button: what the map does to space. They need the mesh that deterministic draws carry.
+const MORE = {
+  velocity: { label: "Velocity", colour: "exact", draw: '<path d="M2 8 L15 3"/><circle cx="15" cy="3" r="1.6"/>', title: "The exact flow, back in time" },
+  mesh: { label: "Mesh", colour: "model", draw: '<path d="M1 3 Q9 0 17 3 M1 8 Q9 5 17 8 M5 0 V10 M13 0 V10" stroke-width="1"/>', title: "An even mesh of noise, carried along by the model" },
+  folds: { label: "Folds", colour: "error", draw: '<path d="M2 9 L9 1 L16 9 Z"/>', title: "Cells of the mesh that the model turns over" },
+  model: { label: "Model density", colour: "model", draw: '<circle cx="9" cy="5" r="5" stroke-dasharray="2 2"/>', title: "Where the jumps end: areas that hold 50, 80 and 95 % of the model's mass, like those of the data" },
+  ratio: { label: "log q/p", colour: "model", draw: '<path d="M1 5 H8" stroke-width="6"/>', title: "Particles where the jumps end, by the exact densities of both laws: the model's colour where it puts too much, the data's where too little; full at 1 nat" },
+};
 const stages = new WeakMap();
 
 function createStage(root) {
@@ -16,10 +24,10 @@ function createStage(root) {
   const stage = {
     root, calm, section: find(".stage"), canvas: find(".view"), ground: find(".ground"), parts: {},
     steps: null, sent: null, u: calm ? 1 : 0, playing: !calm, speed: 1, goal: null, restUntil: 0, last: 0, request: 0,
-    layers: { density: true, exact: true, jumps: true, error: true }, hover: null, pinned: new Set(), visible: true,
+    layers: { density: true, exact: true, jumps: true, error: true, velocity: false, mesh: false, folds: false, model: false, ratio: false }, hover: null, pinned: new Set(), visible: true,
     message: null, palette: null, image: null, heads: null, view: null, choose: () => {},
   };
-  for (const name of ["legend", "readout", "done", "marks", "scrubber", "play", "step", "speed", "multiples", "summary"])
+  for (const name of ["legend", "more", "readout", "done", "marks", "scrubber", "play", "step", "speed", "multiples", "summary"])
     stage.parts[name] = find(`.${name}`);
   stage.legend = buildLegend(stage);
   wire(stage);
@@ -27,20 +35,49 @@ function createStage(root) {
 }
 
 function buildLegend(stage) {
-  return Object.entries(LAYERS).map(([name, layer]) => {
+  const rows = [[LAYERS, stage.parts.legend], [MORE, stage.parts.more]];
+  const built = rows.flatMap(([layers, place]) => Object.entries(layers).map(([name, layer]) => {
     const button = document.createElement("button");
     button.type = "button";
     button.innerHTML = `<svg viewBox="0 0 18 10" fill="none" stroke-width="2" aria-hidden="true">${layer.draw}</svg>`;
     button.append(layer.label);
-    button.title = "Show or hide";
-    button.onclick = () => {
-      stage.layers[name] = !stage.layers[name];
-      button.setAttribute("aria-pressed", stage.layers[name]);
-      paintAll(stage);
-    };
-    stage.parts.legend.append(button);
-    return { name, button };
-  });
+    button.onclick = () => toggle(stage, name);
+    place.append(button);
+    return { name, button, layer };
+  }));
+  const opener = document.createElement("button");
+  opener.type = "button";
+  opener.className = "opener";
+  opener.textContent = "Layers";
+  opener.title = "More to see: what the map does to space (L)";
+  opener.setAttribute("aria-expanded", "false");
+  opener.onclick = () => openLayers(stage, stage.parts.more.hidden);
+  stage.parts.legend.append(opener);
+  return built;
+}
+
+function openLayers(stage, open) {
+  stage.parts.more.hidden = !open;
+  stage.parts.legend.querySelector(".opener").setAttribute("aria-expanded", open);
+}
+
+function toggle(stage, name) {
+  stage.layers[name] = !stage.layers[name];
+  for (const one of stage.legend) if (one.name === name) one.button.setAttribute("aria-pressed", stage.layers[name]);
+  if (name === "ratio" && stage.layers.ratio) { stage.playing = false; stage.goal = null; stage.u = 1; }
+  paintAll(stage);
+}
+
+// Which layers this draw can show, and why not where it cannot.
+function offer(stage) {
+  const { message, steps } = stage;
+  const meshed = message.arrays[`mesh_${steps}`] !== undefined, renoised = message.arrays[`landings_${steps}`] !== undefined;
+  for (const { name, button, layer } of stage.legend) {
+    const there = !(name in MORE) || (name === "velocity" ? message.arrays.field !== undefined : meshed);
+    button.setAttribute("aria-pressed", stage.layers[name]);
+    button.disabled = !there;
+    button.title = there ? layer.title ?? "Show or hide" : message.pending ? "Being computed" : renoised ? "Fresh noise leaves no mesh: choose deterministic jumps" : "For targets in the plane";
+  }
 }
 
 function wire(stage) {
@@ -131,6 +168,7 @@ function key(stage, event) {
     " ": () => play(stage, !stage.playing),
     ArrowRight: () => stepBy(stage, 1),
     ArrowLeft: () => stepBy(stage, -1),
+    l: () => openLayers(stage, stage.parts.more.hidden),
   }[event.key] ?? (/^[1-9]$/.test(event.key) && Number(event.key) in stage.message.progress
     ? () => setSteps(stage, Number(event.key)) : null);
   if (act) { event.preventDefault(); act(); }
@@ -221,7 +259,7 @@ function layOut(stage) {
     return [mark, label];
   }));
   stage.dots = [...parts.marks.querySelectorAll("span")];
-  for (const { name, button } of stage.legend) button.setAttribute("aria-pressed", stage.layers[name]);
+  offer(stage);
   stage.canvas.setAttribute("aria-label", message.summaries[steps]);
   parts.summary.textContent = message.summaries[steps];
   const { multiples } = parts;
@@ -273,12 +311,17 @@ export default function (component) {
   Object.assign(stage, {
     message, palette,
     image: message.arrays.density ? densityImage(message.arrays.density, palette.data) : null,
+  });
+  message.images = Object.fromEntries(Object.keys(message.progress)
+    .filter(n => message.arrays[`model_${n}`])
+    .map(n => [n, densityImage(message.arrays[`model_${n}`], palette.model)]));
+  Object.assign(stage, {
     heads: new Float32Array(2 * message.arrays[`states_${message.steps}`].shape[1]),
   });
   stage.section.classList.toggle("dark", palette.dark);
   stage.section.style.setProperty("--model", palette.model);
-  for (const { name, button } of stage.legend) {
-    button.querySelector("svg").style.stroke = palette[LAYERS[name].colour];
+  for (const { button, layer } of stage.legend) {
+    button.querySelector("svg").style.stroke = palette[layer.colour];
     button.querySelector("circle[opacity]")?.setAttribute("fill", palette.data);
   }
   // An echo of an older choice must not undo a newer one made here meanwhile.
