@@ -87,7 +87,8 @@ class Composition(Objective[Points]):
         log_mean, log_sd: of log σ/α, for the clock "log_normal".
         diagonal_share: share of the rows that lie on the diagonal.
         to_data, from_noise: share of the other rows that end at δ, or start at T, beyond those that do by chance.
-        metric, metric_scale: how an error becomes a number; see :mod:`cmcore.objectives.metrics`.
+        metric, metric_scale: how an error becomes a number; see :mod:`cmcore.objectives.metrics`. The diagonal takes
+            the plain square all the same where velocity = "self".
         weight_power: w; rows off the diagonal weigh (sin(θ_t − θ_s))^w. w = 0 weighs errors of F, w = 2 of the map.
         gap_warmup: share of the run over which the largest gap grows to the whole of [δ, T]; 0: no such curriculum.
         target_average: decay of the average of the weights that makes the targets; 0: the current weights do.
@@ -215,6 +216,11 @@ class Composition(Objective[Points]):
         """How many rows of a batch of `size` lie on the diagonal; they come first."""
         return round(self.diagonal_share * size)
 
+    @property
+    def diagonal_metric(self) -> Metric:
+        """The metric on the diagonal: the plain square where it alone sees pairs, since its minimiser is their mean."""
+        return "l2" if self.velocity == "self" else self.metric
+
     def velocity_at(self, learner: Learner, points: Points) -> Tensor:
         """dx/dθ at the rows off the diagonal; "self" asks the targets' own diagonal."""
         if self.velocity != "self":
@@ -238,7 +244,7 @@ class Composition(Objective[Points]):
             on = batch.rows(slice(rows))
             answer = learner.flow_map.direction(on.x, on.theta, on.gap, for_weights=True)
             error = answer - learner.flow_map.preconditioning.direction(on.x, on.theta, on.velocity)
-            total = total + distance(error, self.metric, self.metric_scale).sum((-2, -1))
+            total = total + distance(error, self.diagonal_metric, self.metric_scale).sum((-2, -1))
         return total / n
 
 
@@ -263,6 +269,9 @@ class Regressed(Composition):
             wanted += [self.wanted(learner, off)] if rows < n else []
         error = learner.flow_map.direction(batch.x, batch.theta, batch.gap, for_weights=True) - torch.cat(wanted, -2)
         distances = distance(error, self.metric, self.metric_scale)
+        if rows and self.diagonal_metric != self.metric:
+            taught = distance(error[..., :rows, :], self.diagonal_metric, self.metric_scale)
+            distances = torch.cat((taught, distances[..., rows:, :]), -2)
         if self.weight_power:  # 1 on the diagonal, where the sine is 0
             distances = distances * torch.where(batch.gap > 0, batch.gap.sin() ** self.weight_power, 1.0)
         return distances.mean((-2, -1))

@@ -29,7 +29,7 @@ class Eulerian(Composition):
     `through_time` the gradient flows through F alone, towards sg(F − E).
 
     Args:
-        through_time: let the gradient flow through ∂_t F too, ESD's choice; ∇F · v never carries any.
+        through_time: let the gradient flow through ∂_t F too, as ESD's paper does; ∇F · v never carries any.
         tangent_warmup: share of the run over which r grows from 0 to 1; 0: r = 1 throughout.
     """
 

@@ -177,6 +177,8 @@ class Rounded(ExactMap):
         ("eulerian", {"diagonal_share": 0.0}, "trig"),
         ("lsd", {}, "trig"),
         ("esd", {}, "trig"),
+        ("esd", {}, "linear"),
+        ("esd", {"through_time": True, "metric": "l2"}, "trig"),
         ("psd", {}, "linear"),
     ],
 )
@@ -297,6 +299,7 @@ def test_four_families_share_one_eulerian_residual(form):
     with torch.no_grad():
         own = points._replace(velocity=f.velocity_in_angle(points.x, points.theta))
     families = [make_objective(name) for name in ("eulerian", "mean_flow", "ayf", "esd", "scm", "emd")]
+    families.append(make_objective("esd", through_time=True))
     errors = [objective.errors(learner(f), own) for objective in families]
     for error in errors[1:]:
         torch.testing.assert_close(error, errors[0], rtol=1e-9, atol=1e-9)
@@ -308,7 +311,7 @@ def test_four_families_share_one_eulerian_residual(form):
 
 @FORMS
 def test_gradients_of_the_eulerian_identities_flow_where_they_say(form):
-    """ESD: through F and ∂_t F. The others: towards F* = sg(F − E), as a regression."""
+    """As a regression towards F* = sg(F − E), or, through time, ESD's "full" choice, through F and ∂_t F."""
     f, (points, _, _) = random_map(form), pair_points()
     one, zero = torch.ones_like(points.theta), torch.zeros_like(points.x)
     with torch.no_grad():
@@ -320,9 +323,9 @@ def test_gradients_of_the_eulerian_identities_flow_where_they_say(form):
     skip_t, out_t = f.preconditioning.by_start(own.theta, own.gap)
     full = out_t * answer + out * (by_start + in_space) - skip_t * own.x - skip * own.velocity
     full = full / out_t if form == "linear" else full
-    esd = make_objective("esd").errors(learner(f), own)
+    through = make_objective("esd", through_time=True).errors(learner(f), own)
     torch.testing.assert_close(
-        weights_gradient(esd.square().sum(), f), weights_gradient(full.square().sum(), f), rtol=1e-8, atol=1e-8
+        weights_gradient(through.square().sum(), f), weights_gradient(full.square().sum(), f), rtol=1e-8, atol=1e-8
     )
     plain = make_objective("eulerian").errors(learner(f), own)
     regression = (answer - (answer - full).detach()).square().sum()
@@ -519,12 +522,22 @@ def test_metrics_are_their_formulas(metric):
 
 
 @FORMS
-@pytest.mark.parametrize("name", ["psd", "eulerian", "lagrangian", "consistency"])
+@pytest.mark.parametrize(
+    ("name", "velocity"),
+    [
+        ("psd", "conditional"),
+        ("eulerian", "conditional"),
+        ("eulerian", "self"),
+        ("lagrangian", "exact"),
+        ("consistency", "exact"),
+        ("consistency", "self"),
+    ],
+)
 @pytest.mark.parametrize("share", [0.25, 1.0])
-def test_a_loss_is_the_mean_over_the_diagonal_and_the_rest(name, form, share):
-    """However the rows are evaluated: together, or the diagonal by itself."""
+def test_a_loss_is_the_mean_over_the_diagonal_and_the_rest(name, velocity, form, share):
+    """However the rows are evaluated: together, or the diagonal by itself, by the square where pairs alone teach it."""
     power, metric, c = 2.0, "pseudo_huber", 0.5
-    choice = {"diagonal_share": share, "weight_power": power, "metric": metric, "metric_scale": c}
+    choice = {"velocity": velocity, "diagonal_share": share, "weight_power": power, "metric": metric, "metric_scale": c}
     objective, f = make_objective(name, **choice), random_map(form)
     (batch,) = batches(objective, 1, 64)
     batch = Points(*(column.double() for column in batch))
@@ -534,7 +547,7 @@ def test_a_loss_is_the_mean_over_the_diagonal_and_the_rest(name, form, share):
     assert bool((off.gap > 0).all())
     taught = f.preconditioning.velocity(on.x, on.theta, raw(f, on.x, on.theta, on.gap)) - on.velocity
     taught = taught / f.preconditioning.by_start(on.theta, on.gap).out
-    total = distance(taught, metric, c).sum()
+    total = distance(taught, "l2" if velocity == "self" else metric, c).sum()
     if len(off.x):
         total = total + (off.gap.sin() ** power * distance(objective.errors(learner(f), off), metric, c)).sum()
     torch.testing.assert_close(objective.loss(learner(f), batch), total / 64)
