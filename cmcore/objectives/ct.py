@@ -1,7 +1,7 @@
 r"""Consistency training."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from cmcore.objectives.base import OBJECTIVES, Velocity
 from cmcore.objectives.consistency import Consistency, Ends, Growth
@@ -16,16 +16,15 @@ __all__ = ["ConsistencyTraining"]
 class ConsistencyTraining(Consistency):
     r"""CT: f(x_t, t, δ) = f⁻(x_r, r, δ) with x_t, x_r made of the same data and noise; from samples alone.
 
-    Song et al. 2023, arXiv:2303.01469: a Karras grid whose N grows like a square root from 2 to 150 (here 64), targets
-    from an average of the weights, and a squared error (here pseudo-Huber). Samples are drawn by jumping to δ and
-    renoising.
+    Song et al. 2023, arXiv:2303.01469: a Karras grid whose N grows like a square root from 2 to 150, targets from an
+    average of the weights, and a squared error (here pseudo-Huber). Samples are drawn by jumping to δ and renoising.
     """
 
     clock: ClockName = "karras"
     ends: Ends = "data"
     grid: ClockName = "karras"
     first_intervals: int = 2
-    intervals: int = 64
+    intervals: int = 150
     growth: Growth = "square_root"
     target_average: float = 0.95
     metric: Metric = "pseudo_huber"
@@ -33,4 +32,5 @@ class ConsistencyTraining(Consistency):
 
     label: ClassVar[str] = "CT, consistency training"
     building_block: ClassVar[bool] = False
+    preconditioning: ClassVar[Literal["trig", "linear"]] = "linear"
     velocities: ClassVar[tuple[Velocity, ...]] = ("conditional",)
