@@ -4,11 +4,15 @@ from typing import Any
 
 from cmcore.chain import Chain, JumpMap, JumpSampler, earliest_of, jump_map_of, make_chain
 from cmcore.divergences.change_of_variables import SAMPLES, kl_change_of_variables
+from cmcore.divergences.classifier import classifier_accuracy
+from cmcore.divergences.comparison import SampleComparison, compare_samples, compare_with_target
 from cmcore.divergences.convolution_grid import LANDINGS, kl_convolution_grid
+from cmcore.divergences.distances import Distance, energy_distance, mmd, sliced_wasserstein
 from cmcore.divergences.early_stopping import kl_to_noised
 from cmcore.divergences.estimate import DATA_MODEL, ESTIMATORS, MODEL_DATA, Direction, Estimate, Estimator
 from cmcore.divergences.gaussian import gaussian_kl, kl_gaussian
 from cmcore.divergences.histogram import kl_histogram
+from cmcore.divergences.neighbours import kl_neighbours, kl_neighbours_known
 from cmcore.divergences.off_mode import off_mode_mass
 from cmcore.divergences.product import kl_product
 from cmcore.divergences.quadrature_1d import kl_1d
@@ -22,8 +26,14 @@ __all__ = [
     "ESTIMATORS",
     "MODEL_DATA",
     "Direction",
+    "Distance",
     "Estimate",
     "Estimator",
+    "SampleComparison",
+    "classifier_accuracy",
+    "compare_samples",
+    "compare_with_target",
+    "energy_distance",
     "gaussian_kl",
     "kl",
     "kl_1d",
@@ -32,10 +42,14 @@ __all__ = [
     "kl_gaussian",
     "kl_histogram",
     "kl_of_chain",
+    "kl_neighbours",
+    "kl_neighbours_known",
     "kl_product",
     "kl_sandwich",
     "kl_to_noised",
+    "mmd",
     "off_mode_mass",
+    "sliced_wasserstein",
 ]
 
 FEWEST = 256
