@@ -15,14 +15,19 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float
-from scipy.stats import norm
-from scipy.stats import t as student_t
+from scipy.special import ndtri, stdtrit
 from torch import Tensor
 
 __all__ = ["LogRatioKL", "kl_from_log_ratio", "mean_and_error", "quantile"]
 
 _LARGEST_FOR_CV = 0.1
 """Above this KL the ratio's tail makes the control variate unreliable (measured: coverage falls below 90 %)."""
+
+_THREE_SIGMA = 0.99865
+"""Level at which the mean of r is taken to differ from 1, so that CV is given up: one estimate in 400 for no cause."""
+
+_BEYOND_DOUBT = 1 - 1e-6
+"""Level at which it is taken to exceed 1, so that the map must have preimages that were not counted."""
 
 _ROUNDING = 1e-4
 """Excess of the mean ratio that a map in float32, or one solved to a tolerance, may show without a fold."""
@@ -37,21 +42,25 @@ class LogRatioKL:
         half_width: half of a 95 % interval.
         form: "k1" or "CV", the form used.
         k1: the plain mean of −log r.
+        k1_error: its standard error.
         mean_ratio: the mean of r; 1 where q covers p and the densities are right.
         mean_ratio_error: its standard error.
+        rows: how many independent rows the errors come from.
     """
 
     value: float
     half_width: float
     form: Literal["k1", "CV"]
     k1: float
+    k1_error: float
     mean_ratio: float
     mean_ratio_error: float
+    rows: int
 
     @property
     def misses_preimages(self) -> bool:
         """Whether E r exceeds 1 beyond doubt: with the full density of q it cannot, with one branch of two it does."""
-        return self.mean_ratio - 1 > 4 * self.mean_ratio_error + _ROUNDING
+        return self.mean_ratio - 1 > quantile(self.rows, _BEYOND_DOUBT) * self.mean_ratio_error + _ROUNDING
 
 
 def kl_from_log_ratio(
@@ -68,15 +77,21 @@ def kl_from_log_ratio(
     excess = weight * (log_ratio.exp() - 1)
     mean_excess, excess_error = mean_and_error(excess)
     k1, k1_error = mean_and_error(loss, weight - 1)
-    allowed = control_variate and abs(mean_excess) < 3 * excess_error and k1 <= _LARGEST_FOR_CV
-    value, error = mean_and_error(loss, excess) if allowed and math.isfinite(k1) else (k1, k1_error)
+    value, error = mean_and_error(loss, excess)
+    # The choice rests on CV's own value: one by k1 would keep k1 where its noise is upward.
+    covered = math.isfinite(k1) and abs(mean_excess) < quantile(len(loss), _THREE_SIGMA) * excess_error
+    allowed = control_variate and covered and value <= _LARGEST_FOR_CV
+    if not allowed:
+        value, error = k1, k1_error
     return LogRatioKL(
         value=value,
         half_width=quantile(len(loss)) * error,
         form="CV" if allowed else "k1",
         k1=k1,
+        k1_error=k1_error,
         mean_ratio=1 + mean_excess,
         mean_ratio_error=excess_error,
+        rows=len(loss),
     )
 
 
@@ -95,6 +110,6 @@ def mean_and_error(
     return float(rows.mean()), float(rows.std()) / math.sqrt(len(rows)) if len(rows) > 1 else math.inf
 
 
-def quantile(rows: int) -> float:
-    """The 97.5 % quantile of the mean of so many independent rows, in standard errors."""
-    return float(norm.ppf(0.975) if rows > 200 else student_t.ppf(0.975, rows - 1))
+def quantile(rows: int, level: float = 0.975) -> float:
+    """The quantile, 97.5 % unless told, of the mean of so many independent rows, in standard errors."""
+    return float(ndtri(level) if rows > 200 else stdtrit(rows - 1, level))

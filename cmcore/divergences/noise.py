@@ -1,14 +1,14 @@
 r"""Starting noise for estimators: weighted towards the tails, and in the plane quasi-random.
 
-A few points far out, where a network has seen little, carry most of the variance of a KL. They are drawn more often
-and weighted less: if V is uniform, a radius whose tail probability is :math:`V^{3/2}` has weight
-:math:`w = \tfrac32 V^{1/2} \le 3/2`, and E[w g(z)] = E g(Z) for Z ~ N(0, I). Measured on learned
-maps of the eight Gaussians, this halves the standard error at 8 and 16 jumps.
+A few points far out, where a network has seen little and where the ratio of two laws has its tail, carry most of the
+variance of a KL. They are drawn more often and weighted less: if V is uniform, a radius whose tail probability is
+:math:`V^2` has weight :math:`w = 2V \le 2`, and E[w g(z)] = E g(Z) for Z ~ N(0, I). With :math:`V^{3/2}` nominal 95 %
+intervals were measured to cover 81 to 88 % where q misses a small component of p, with :math:`V^2` 95 %.
 """
 
 import torch
 from jaxtyping import Float
-from scipy.stats import chi2, qmc
+from scipy.special import chdtri
 from torch import Tensor
 
 from cmcore.streams import stream
@@ -18,7 +18,7 @@ __all__ = ["SCRAMBLES", "weighted_noise"]
 SCRAMBLES = 16
 """Independent scramblings of a Sobol sequence; their spread gives the error."""
 
-_TAIL = 1.5
+_TAIL = 2.0
 
 
 def weighted_noise(n: int, dim: int, *, seed: int) -> tuple[Float[Tensor, "rows m {dim}"], Float[Tensor, "rows m"]]:
@@ -30,8 +30,8 @@ def weighted_noise(n: int, dim: int, *, seed: int) -> tuple[Float[Tensor, "rows 
     each = 1 << max(0, (n // SCRAMBLES).bit_length() - 1)
     if dim == 2 and each >= 64:
         scrambles = torch.randint(2**31 - 1, (SCRAMBLES,), generator=stream(seed, "estimator scrambles")).tolist()
-        rows = [qmc.Sobol(2, scramble=True, rng=row).random(each) for row in scrambles]
-        uniform = torch.stack([torch.from_numpy(row) for row in rows])
+        engines = [torch.quasirandom.SobolEngine(2, scramble=True, seed=row) for row in scrambles]
+        uniform = torch.stack([engine.draw(each, dtype=torch.float64) for engine in engines])
         angle = 2 * torch.pi * uniform[..., 1]
         direction = torch.stack([angle.cos(), angle.sin()], dim=-1)
         level = uniform[..., 0]
@@ -41,5 +41,5 @@ def weighted_noise(n: int, dim: int, *, seed: int) -> tuple[Float[Tensor, "rows 
         direction = torch.randn(n, 1, dim, generator=generator, dtype=torch.float64)
         direction = direction / direction.norm(dim=-1, keepdim=True)
     level = level.clamp(1e-12, 1 - 1e-12)
-    radius = torch.from_numpy(chi2.isf((level**_TAIL).numpy(), dim)).sqrt()
+    radius = torch.from_numpy(chdtri(dim, (level**_TAIL).numpy())).sqrt()
     return radius[..., None] * direction, _TAIL * level ** (_TAIL - 1)

@@ -219,6 +219,17 @@ def test_a_dropped_mode_is_not_hidden_by_the_control_variate():
     assert not forward.trusted or covers(forward, truth)
 
 
+def test_a_lost_mode_too_small_to_see_is_admitted_beyond_the_plane():
+    """A far mode of weight 5e-4 hides in the error of the mean ratio: CV cannot see it, the interval holds it."""
+    weight, scale = 5e-4, 1.04
+    target = GaussianMixture([1 - weight, weight], [[0.0] * 3, [40.0, 0.0, 0.0]], 1.0)
+    truth = 3 * (scale**2 - 1 - 2 * math.log(scale)) / 2 - math.log1p(-weight)
+    found = [kl_change_of_variables(lambda x, t, s: scale * x, target, ONE, seed=seed, n=4096) for seed in range(20)]
+    assert sum(e.value < truth for e in found) >= 18
+    assert sum(e.low <= truth <= e.high for e in found) >= 17
+    assert all(e.floor > weight for e in found)
+
+
 def test_a_dropped_mode_on_the_grid():
     target = GaussianMixture([0.9, 0.1], [[-2.0, 0.0], [2.0, 0.0]], 0.01)
     left = GaussianMixture([1.0], [[-2.0, 0.0]], 0.01)
@@ -286,6 +297,18 @@ def test_what_stopping_early_costs():
 
 
 # ---- intervals mean what they say -----------------------------------------------------------------------------------
+@pytest.mark.slow
+@pytest.mark.parametrize("dim", [2, 3])
+def test_intervals_cover_a_small_component(dim):
+    """0.2 % of p sits where q is thin: the ratio has a heavy tail."""
+    weight = 0.002
+    pair = GaussianMixture([1 - weight, weight], [[0.0], [2.0]], 1.0)
+    truth = kl(lambda x, t, s: x, pair, ONE, seed=0).value
+    target = Product([pair, (standard(1), dim - 1)])
+    found = [kl_change_of_variables(lambda x, t, s: x, target, ONE, seed=seed, n=4096) for seed in range(40)]
+    assert sum(e.low <= truth <= e.high for e in found) >= 34
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [0.01, 0.05, 0.2])
 def test_intervals_cover(size):

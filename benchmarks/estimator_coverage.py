@@ -1,0 +1,279 @@
+"""Coverage of the 95 % intervals of every exact estimator, and floors of the others.
+
+`estimators.py --coverage` and `--floors` print these tables. The KL of every pair of laws is known: a formula for
+Gaussians, the trapezoid rule on the line for the rest. Models are closed-form maps of N(0, I), handed to the estimator
+itself so that no closed form is taken. Repeats differ in the seed alone.
+"""
+
+import math
+import statistics
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from scipy.optimize import brentq
+
+from cmcore.chain import make_chain
+from cmcore.divergences import (
+    DATA_MODEL,
+    MODEL_DATA,
+    Direction,
+    Estimate,
+    classifier_accuracy,
+    energy_distance,
+    kl_1d,
+    kl_change_of_variables,
+    kl_convolution_grid,
+    kl_neighbours,
+    kl_neighbours_known,
+    kl_sandwich,
+    kl_to_noised,
+    mmd,
+    sliced_wasserstein,
+)
+from cmcore.divergences.product import kl_product
+from cmcore.grids import make_grid
+from cmcore.streams import stream
+from cmcore.targets import GaussianMixture, Product, make_target
+
+SIZES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+ONE = make_grid("uniform_angle", 1, horizon=3.0, delta=0.0)
+LINE = GaussianMixture([1.0], [[0.0]], 1.0)
+
+
+def standard(dim):
+    return GaussianMixture([1.0], [[0.0] * dim], 1.0)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the table: an estimator on one or more pairs of laws, its repeats shared out among them.
+
+    `share` is its part of the repeats asked for, less where an estimate is dear.
+    """
+
+    label: str
+    truth: float
+    estimates: dict[str, Callable[[int], Estimate]]
+    share: float = 1.0
+
+
+# ---- maps and their KL, size by size --------------------------------------------------------------------------------
+def shifted(c):
+    return lambda x, t, s: x + c / math.sqrt(x.shape[1])
+
+
+def scaled(c):
+    return lambda x, t, s: c * x
+
+
+def warped(c):
+    return lambda x, t, s: x + c * torch.sin(4 * x + 1)
+
+
+def bent(c):
+    return lambda z: 1 + 4 * c * torch.cos(4 * z + 1)
+
+
+def identity(x, t, s):
+    return x
+
+
+def far_component(weight):
+    """1 − w of N(0, 1) and w of N(2, 1), in one dimension."""
+    return GaussianMixture([1 - weight, weight], [[0.0], [2.0]], 1.0)
+
+
+def scale_kl(c, dim, direction):
+    c = c if direction == MODEL_DATA else 1 / c
+    return dim * (c * c - 1 - 2 * math.log(c)) / 2
+
+
+NODES = torch.linspace(-12, 12, 6001, dtype=torch.float64)[:, None]
+
+
+def by_trapezoids(f, slope, target, direction):
+    """KL of an increasing map of the line, over noise z: both laws have density at f(z), and dx = f'(z) dz."""
+    log_q = LINE.log_prob(NODES) - slope(NODES[:, 0]).log()
+    log_p = target.log_prob(f(NODES, 0.0, 0.0))
+    first, second = (log_q, log_p) if direction == MODEL_DATA else (log_p, log_q)
+    return float((first.exp() * (first - second) * slope(NODES[:, 0])).sum() * (NODES[1] - NODES[0]))
+
+
+def pairs(size: float, dim: int, direction: Direction) -> Iterator[tuple[str, Callable, object, float]]:
+    """(name, map, target, KL) of every kind whose KL reaches the size."""
+    yield "shift", shifted(math.sqrt(2 * size)), standard(dim), size
+    for name, bracket in (("narrow", (1e-3, 1.0)), ("wide", (1.0, 20.0))):
+        c = brentq(lambda c: scale_kl(c, dim, direction) - size, *bracket, xtol=1e-14)
+        yield name, scaled(c), standard(dim), size
+    for name, most, kl in (
+        ("warp", 0.24, lambda c: dim * by_trapezoids(warped(c), bent(c), LINE, direction)),
+        ("mixture", 0.9, lambda w: by_trapezoids(identity, torch.ones_like, far_component(w), direction)),
+    ):
+        if kl(most) > size:
+            c = brentq(lambda c: kl(c) - size, 1e-6, most, rtol=1e-6)  # noqa: B023 - called at once
+            target = standard(dim) if name == "warp" else Product([far_component(c), (LINE, dim - 1)])
+            yield name, warped(c) if name == "warp" else identity, target, kl(c)
+
+
+# ---- what is measured -----------------------------------------------------------------------------------------------
+def change_of_variables_rows() -> Iterator[Row]:
+    for direction in (MODEL_DATA, DATA_MODEL):
+        for dim in (2, 8):
+            for size in SIZES:
+                kinds = list(pairs(size, dim, direction))
+                dear = 1 if direction == MODEL_DATA else 4 if dim == 2 and size < 0.1 else 20 if dim == 2 else 40
+                for n, share in ((2048, 1.0), (20_000, 0.05)):
+                    if dear >= 20 and n > 2048 and size not in (1e-2, 1.0):
+                        continue
+                    estimates = {
+                        name: lambda seed, f=f, target=target, n=n, direction=direction: kl_change_of_variables(
+                            f, target, ONE, seed=seed, n=n, direction=direction
+                        )
+                        for name, f, target, _ in kinds
+                    }
+                    yield Row(f"change of variables, {direction}, d = {dim}, n = {n:,}", size, estimates, share / dear)
+
+
+def other_rows() -> Iterator[Row]:
+    chain = make_chain(make_grid("uniform_angle", 1, horizon=3.0, delta=0.1), sampler="renoise")
+    for direction in (MODEL_DATA, DATA_MODEL):
+        for size in SIZES:
+            f = shifted(math.sqrt(2 * size) / chain.jumps[0].scale)
+            for n, share in ((1 << 14, 0.05), (1 << 19, 0.01)):
+                if n < 1 << 19 or size == 1e-3:
+                    estimate = {
+                        "shift": lambda seed, f=f, n=n, direction=direction: kl_convolution_grid(
+                            f, standard(2), chain, seed=seed, n=n, direction=direction
+                        )
+                    }
+                    yield Row(f"convolution on a grid, {direction}, d = 2, n = {n:,}", size, estimate, share)
+    for size in SIZES:
+        v = brentq(lambda v: noised_kl(v, 8, 0.1) - size, 1e-4, 1 - 1e-9, xtol=1e-14)  # noqa: B023 - called at once
+        target = GaussianMixture([1.0], [[0.0] * 8], v)
+        estimate = {"narrow": lambda seed, target=target: kl_to_noised(target, 0.1, seed=seed)}
+        yield Row("exact densities, KL(p₀‖p_δ), d = 8, n = 20,000", size, estimate, 0.1)
+    fold = {"fold": lambda seed: kl_change_of_variables(folding, standard(2), ONE, seed=seed, n=2048)}
+    yield Row("all preimages, KL(model‖data), d = 2, n = 2,048", FOLD, fold, 0.025)
+
+
+def bracket_rows() -> Iterator[Row]:
+    """Intervals that hold the truth by construction, so that more than 95 % is right."""
+    fold = {"fold": lambda seed: kl_change_of_variables(folding, standard(3), ONE, seed=seed, n=2048)}
+    yield Row("bracket where a map folds, d = 3, n = 2,048", FOLD, fold, 0.025)
+    chain = make_chain(make_grid("uniform_angle", 1, horizon=3.0, delta=0.3), sampler="renoise", renoise=1.0)
+    for size in (1e-2, 1e-1, 1.0):
+        f = shifted(math.sqrt(2 * size) / chain.jumps[0].scale)
+        estimate = {"shift": lambda seed, f=f: kl_sandwich(f, standard(3), chain, seed=seed, n=4096)}
+        yield Row("sandwich, KL(model‖data), d = 3, n = 4,096", size, estimate, 0.01)
+
+
+def noised_kl(v, dim, delta):
+    """KL(N(0, v I)‖p_δ)."""
+    ratio = v / (v * math.exp(-2 * delta) - math.expm1(-2 * delta))
+    return dim * (ratio - 1 - math.log(ratio)) / 2
+
+
+FOLD = 0.896911
+"""KL of z + 0.4 sin 3z against N(0, 1), by tanh-sinh quadrature between the folds and their images."""
+
+
+def folding(x, t, s):
+    return torch.cat([x[:, :1] + 0.4 * torch.sin(3 * x[:, :1]), x[:, 1:]], dim=1)
+
+
+# ---- the tables -----------------------------------------------------------------------------------------------------
+def coverage(repeats: int) -> None:
+    head = f"{'estimator':60} {'KL':>7} {'repeats':>7} {'coverage':>8} {'too high':>8} {'too low':>8} {'least':>15}"
+    for title, rows in (
+        ("nominal 95 % intervals; asked: coverage of 92 to 98 %", [*change_of_variables_rows(), *other_rows()]),
+        ("brackets; asked: at least 95 %", list(bracket_rows())),
+    ):
+        print(f"\n{title}\n{head} {'half width':>10} {'ms':>6}  estimators, laws")
+        for row in rows:
+            print(covered(row, max(10, round(repeats * row.share))), flush=True)
+    quadratures()
+
+
+def covered(row: Row, repeats: int) -> str:
+    """One row: coverage, misses on either side, the law least covered, and half the width as a share of the KL."""
+    started, high, low, widths, names, by_law = time.perf_counter(), 0, 0, [], Counter(), {}
+    each = -(-repeats // len(row.estimates))
+    for law, estimate in row.estimates.items():
+        found = [estimate(seed) for seed in range(each)]
+        above, below = (sum(e.low > row.truth for e in found), sum(e.high < row.truth for e in found))
+        high, low = high + above, low + below
+        by_law[law] = 1 - (above + below) / each
+        widths += [(e.high - e.low) / 2 / row.truth for e in found]
+        names.update(e.estimator for e in found)
+    total = each * len(row.estimates)
+    least = min(by_law, key=lambda law: by_law[law])
+    milliseconds = (time.perf_counter() - started) / total * 1000
+    return (
+        f"{row.label:60} {row.truth:7.1e} {total:7d} {1 - (high + low) / total:8.1%} {high / total:8.1%} "
+        f"{low / total:8.1%} {f'{least} {by_law[least]:.0%}':>15} {statistics.median(widths):10.1%} "
+        f"{milliseconds:6.0f}  {', '.join(names)}; {', '.join(row.estimates)}"
+    )
+
+
+def quadratures() -> None:
+    """Deterministic estimators: their error beside the error they state."""
+    print(f"\nquadratures, nothing drawn\n{'case':44} {'KL':>12} {'error':>9} {'stated':>9}")
+    chain = make_chain(ONE)
+    for size in SIZES:
+        for direction in (MODEL_DATA, DATA_MODEL):
+            c = brentq(lambda c: scale_kl(c, 1, direction) - size, 1.0, 20.0, xtol=1e-15)  # noqa: B023
+            found = kl_1d(scaled(c), LINE, chain, direction=direction)
+            report(f"quadrature, wide, {direction}", found, size)
+    report("quadrature, fold, KL(model‖data)", kl_1d(folding, LINE, chain, direction=MODEL_DATA), FOLD)
+    c = brentq(lambda c: scale_kl(c, 50, MODEL_DATA) - 0.1, 1.0, 20.0, xtol=1e-15)
+    found = kl_product(scaled(c), Product([(LINE, 50)]), chain, direction=MODEL_DATA)
+    report("sum over 50 coordinates, wide", found, 0.1)
+
+
+def report(label: str, found: Estimate, truth: float) -> None:
+    print(f"{label:44} {truth:12.4e} {abs(found.value - truth):9.1e} {found.high - found.value:9.1e}", flush=True)
+
+
+def floors(repeats: int) -> None:
+    """What estimators that see samples alone say of two samples of one law."""
+    print(f"\ntwo samples of the eight Gaussians (d = 2) or of N(0, I); {repeats} repeats")
+    print(f"{'estimator':52} {'mean':>9} {'sd':>8} {'floor':>8} {'0 or band holds it':>19} {'s':>6}")
+    for dim, n in ((1, 10_000), (2, 10_000), (2, 50_000), (3, 10_000)):
+        target = make_target("eight_gaussians") if dim == 2 else standard(dim)
+        some = repeats if n < 50_000 else max(5, repeats // 8)
+        floor(f"nearest neighbours, d = {dim}, n = {n:,}", some, lambda s: kl_neighbours(*two(target, n, s)))  # noqa: B023
+        floor(
+            f"nearest neighbours, p known, d = {dim}, n = {n:,}",
+            some,
+            lambda s: kl_neighbours_known(two(target, n, s)[0], target, seed=s),  # noqa: B023
+        )
+    for dim in (2, 8):
+        for label, distance in (
+            ("energy distance", energy_distance),
+            ("MMD²", mmd),
+            ("sliced W₂²", sliced_wasserstein),
+            ("accuracy of a classifier", classifier_accuracy),
+        ):
+            floor(f"{label}, d = {dim}, n = 1,000", repeats, lambda s: distance(*two(standard(dim), 1000, s), seed=s))  # noqa: B023
+
+
+def two(target, n, seed):
+    return (target.sample(n, generator=stream(seed, purpose)) for purpose in ("points", "data"))
+
+
+def floor(label, repeats, measure) -> None:
+    started = time.perf_counter()
+    found = [measure(seed) for seed in range(repeats)]
+    seconds = (time.perf_counter() - started) / repeats
+    values = [e.value for e in found]
+    if isinstance(found[0], Estimate):
+        held = sum(e.low <= 0 <= e.high for e in found)
+        least = statistics.median(e.floor for e in found)
+    else:
+        held = sum(e.null_low <= e.value <= e.null_high for e in found)
+        least = statistics.median(e.null_high for e in found)
+    numbers = f"{statistics.mean(values):9.5f} {statistics.stdev(values):8.5f} {least:8.5f}"
+    print(f"{label:52} {numbers} {held / repeats:19.0%} {seconds:6.2f}", flush=True)
