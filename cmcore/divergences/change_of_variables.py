@@ -46,6 +46,9 @@ ESTIMATORS.register("inversion")(
 SAMPLES = 20_000
 """The default number of samples."""
 
+_MOST_SOLVES = 200_000
+"""Preimages looked for times jumps, beyond which a KL would take minutes; a bracket that is right is given instead."""
+
 _INVERTED = 4096
 """Data points inverted for KL(data‖model): each costs a Newton solve through all jumps, in float64."""
 _PATIENCE = 40
@@ -118,7 +121,10 @@ def kl_change_of_variables(
         return _by_ratio(draw, kl) if sure else _inverted(draw, seed, kl)
     if not folds:
         return _plain(draw, draw.branch.log_density, "change_of_variables")
-    return _plain(draw, _unfolded(draw), "preimages") if target.dim == 2 else _bracket(draw)
+    if target.dim != 2:
+        return _bracket(draw)
+    log_q = _unfolded(draw)
+    return _one_branch(draw) if log_q is None else _plain(draw, log_q, "preimages")
 
 
 def _drawn(f: JumpMap, target: Target, grid: TimeGrid, n: int, seed: int) -> _Draw:
@@ -162,16 +168,30 @@ def _lower_bound_only(estimate: Estimate) -> Estimate:
     return replace(estimate, high=math.inf, trusted=False, note=note)
 
 
-def _unfolded(draw: _Draw) -> Float[Tensor, " n"]:
-    """log q at the draw's own points, summed over all preimages, in the plane."""
+def _unfolded(draw: _Draw) -> Float[Tensor, " n"] | None:
+    """log q at the draw's own points, summed over all preimages, in the plane; None where that is too much work."""
     candidates = PlaneMesh(draw.f, draw.grid).candidates(draw.branch.points)
     own = draw.branch.log_density
     # A turned branch, or one that is not the main one, has company that must be found.
     doubtful = candidates.several | (draw.branch.orientation < 0) | (own < candidates.leading - 3)
     log_q = torch.logaddexp(own, candidates.minor)
     index = doubtful.nonzero()[:, 0]
+    if _too_much(candidates.of(index, draw.noise[index]), draw.grid):
+        return None
     log_q[index] = _with_company(draw, candidates, index).log_density
     return log_q
+
+
+def _too_much(candidates: Candidates, grid: TimeGrid) -> bool:
+    return len(candidates.index) * grid.steps > _MOST_SOLVES
+
+
+def _one_branch(draw: _Draw) -> Estimate:
+    """KL(model‖data) from below: q is at least the density of the branch that each sample came by."""
+    kl = draw.kl(draw.branch.log_density, control_variate=False)
+    note = "The map folds so much that its preimages were not all looked for: the KL is at least the lower end."
+    estimate = _estimate(draw, MODEL_DATA, "bracket", kl.value, kl.half_width, kl.half_width, draw.diagnostics(kl))
+    return replace(estimate, low=max(0.0, kl.value - kl.half_width), high=math.inf, trusted=False, note=note)
 
 
 def _bracket(draw: _Draw) -> Estimate:
@@ -218,8 +238,9 @@ def _inverted(draw: _Draw, seed: int, reverse: LogRatioKL) -> Estimate:
     data = draw.target.sample(n, t=draw.grid.delta, generator=stream(seed, "inverted data"))
     cloud = NoiseCloud(draw.noise, draw.branch.points)
     source = PlaneMesh(draw.f, draw.grid) if draw.target.dim == 2 else cloud
-    f = doubled(draw.f)
-    log_q = full_density(f, draw.grid, data, source.candidates(data)).log_density
+    f, candidates = doubled(draw.f), source.candidates(data)
+    every = not _too_much(candidates, draw.grid)
+    log_q = full_density(f, draw.grid, data, candidates if every else cloud.candidates(data, 1)).log_density
     missed = (~torch.isfinite(log_q)).nonzero()[:, 0]
     again = cloud.candidates(data[missed], neighbours=_PATIENCE)
     retry = full_density(f, draw.grid, data[missed], again, newton_steps=_PATIENCE)
@@ -233,7 +254,9 @@ def _inverted(draw: _Draw, seed: int, reverse: LogRatioKL) -> Estimate:
     diagnostics = draw.diagnostics(reverse) | {"uncovered_share": uncovered}
     estimate = _estimate(draw, DATA_MODEL, "inversion", value, half, half, diagnostics, note)
     estimate = replace(estimate, n=n, trusted=uncovered == 0)
-    return estimate if uncovered == 0 else replace(estimate, high=math.inf)
+    estimate = replace(estimate, high=math.inf) if uncovered else estimate
+    few = "The map folds so much that few preimages of each point were looked for: the KL is at most the upper end."
+    return estimate if every else replace(estimate, low=0.0, trusted=False, note=few)
 
 
 # ---- what every estimate says ---------------------------------------------------------------------------------------

@@ -190,6 +190,17 @@ def test_folds_in_the_other_direction(amount):
     assert covers(estimate, truth.value)
 
 
+@pytest.mark.parametrize("direction", [MODEL_DATA, DATA_MODEL])
+@pytest.mark.parametrize("amount", [0.4, 0.8])
+def test_folds_that_are_too_much_work_are_bracketed_and_say_so(amount, direction, monkeypatch):
+    monkeypatch.setattr("cmcore.divergences.change_of_variables._MOST_SOLVES", 100)
+    truth = kl(folding(amount), standard(1), ONE, seed=0, direction=direction)
+    estimate = kl(folding(amount), standard(2), ONE, seed=0, direction=direction)
+    assert not estimate.trusted
+    assert estimate.low <= truth.value <= estimate.high
+    assert "folds so much" in estimate.note
+
+
 def test_a_map_that_covers_half_the_data_is_told():
     """|z|: KL(q‖p) = log 2 although the mean ratio is 1; no noise leads to the other half."""
 
