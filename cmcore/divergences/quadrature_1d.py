@@ -41,11 +41,11 @@ _FAR = 7.2
 _NODES = 1 << 15
 _DATA_NODES = 1 << 12
 _CELLS = 2048
-_MOST_CELLS = 1 << 14
+_MOST_CELLS = 1 << 16
 _CELLS_PER_SPREAD = 8
 _SPREADS = 12
-_NARROW = 0.6
-"""A sum over points this far apart, in units of the noise's spread, is the integral to within e^{-2π²/0.6²}."""
+_NARROW = 1.0
+"""A sum over points this far apart, in units of the noise's spread, is the integral to within e^{-2π²} of it."""
 _REACH = 40
 """Beyond so many spreads a Gaussian density underflows."""
 _ROWS = 256

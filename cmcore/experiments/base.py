@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from cmcore.config import Config
 from cmcore.registry import Registry
 
-__all__ = ["EXPERIMENTS", "Axis", "Experiment", "Fit", "Panel", "Progress", "Result", "Series"]
+__all__ = ["EXPERIMENTS", "Axis", "Experiment", "Fit", "Panel", "Progress", "Result", "Role", "Series"]
 
 Role = Literal["model", "exact", "baseline", "bound", "floor"]
 """What a line is, and with that its colour everywhere."""
