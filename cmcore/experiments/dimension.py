@@ -20,7 +20,7 @@ from cmcore.grids import GRIDS, make_grid
 from cmcore.samplers import SAMPLERS, Sampler
 from cmcore.targets.base import Target
 from cmcore.theory import initialisation_kl
-from cmcore.theory.fits import best_growth
+from cmcore.theory.fits import GrowthFit, best_growth
 
 __all__ = ["Dimension"]
 
@@ -29,6 +29,8 @@ _EARLIEST = 0.5
 _LATEST = 12.0
 _PER_DECADE = 4
 _ABOVE_FLOOR = 4
+_FEWEST_DIMS = 3
+"""More dimensions than these tell growths apart."""
 
 
 @EXPERIMENTS.register("dimension")
@@ -77,7 +79,8 @@ class Dimension(Experiment):
         needs = [need for need in map(self._needed, orders) if need.x]
         logs = [_straight(line, 1 / (2 * CASES[case][0] * self.step)) for case, line in exact.items()]
         powers = [_order_fit(line) for line in orders]
-        growth = self._growth((*exact.values(), *needs))
+        lines = [line for line in (*exact.values(), *needs) if len(set(line.x)) > _FEWEST_DIMS]
+        growth = {line.label: best_growth(line.x, line.y) for line in lines}
         return Result(
             experiment="dimension",
             config=self.model_dump(mode="json"),
@@ -85,7 +88,11 @@ class Dimension(Experiment):
             series=(*exact.values(), *orders, *needs),
             fits=tuple(fit for fit in (*logs, *powers, *map(_need_fit, needs)) if fit),
             reading=self._reading([fit for fit in logs if fit], orders, powers, growth),
-            facts=self._errors((*exact.values(), *needs)),
+            facts={
+                f"{label}, held-out error of {form}": error
+                for label, fit in growth.items()
+                for form, error in fit.errors.items()
+            },
             seconds=time.perf_counter() - started,
         )
 
@@ -162,17 +169,9 @@ class Dimension(Experiment):
             Panel(name="needed", x=d, y=calls, title=f"Solvers, {goal}"),
         )
 
-    def _growth(self, lines: tuple[Series, ...]) -> dict[str, str]:
-        """For every line with enough points, the growth that predicts larger d best."""
-        return {line.label: best_growth(line.x, line.y).best for line in lines if len(set(line.x)) > 3}
-
-    def _errors(self, lines: tuple[Series, ...]) -> dict[str, float]:
-        found = {line.label: best_growth(line.x, line.y).errors for line in lines if len(set(line.x)) > 3}
-        return {
-            f"{label}, held-out error of {form}": e for label, errors in found.items() for form, e in errors.items()
-        }
-
-    def _reading(self, logs: list[Fit], orders: list[Series], powers: list[Fit | None], growth: dict[str, str]) -> str:
+    def _reading(
+        self, logs: list[Fit], orders: list[Series], powers: list[Fit | None], growth: dict[str, GrowthFit]
+    ) -> str:
         slopes = "; ".join(f"{fit.label} {fit.slope:.3f}" for fit in logs)
         text = f"Jumps of the exact map per unit of log d, where settled: {slopes}. {verdict(logs)}"
         told = []
@@ -180,7 +179,7 @@ class Dimension(Experiment):
             order = f"order p = {-fit.slope:.2f}, so d^{-1 / fit.slope:.2f}" if fit else "no settled order here"
             told.append(f"{line.label}: {order}")
         solvers = f" Solvers of the exact score, KL ~ calls^−p: {'; '.join(told)}." if told else ""
-        forms = "; ".join(f"{label}: {best}" for label, best in growth.items())
+        forms = "; ".join(f"{label}: {fit.best}" for label, fit in growth.items())
         return (
             f"{text}{solvers} Of log d, √d and d, the growth that predicts larger d best: {forms}. These are "
             "observations on one product law, for the dimensions that were measured."

@@ -34,7 +34,7 @@ def coordinate(case: str, sd: float) -> Target:
 def measured(
     label: str, x: Sequence[float | int], estimates: Sequence[Estimate], *, panel: str, role: Role, how: str
 ) -> Series:
-    """The line of some estimates, with their intervals and the largest of their floors."""
+    """The line of some estimates, with their intervals and the floor of the smallest."""
     return Series(
         label=label,
         role=role,
@@ -44,7 +44,7 @@ def measured(
         low=tuple(e.low for e in estimates),
         high=tuple(e.high for e in estimates),
         how=how,
-        floor=max((e.floor for e in estimates), default=0.0),
+        floor=min(estimates, key=lambda e: e.value).floor if estimates else 0.0,
     )
 
 

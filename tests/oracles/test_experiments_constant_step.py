@@ -9,18 +9,18 @@ SMALL = {"jumps": 6, "step": 0.5, "delta": 0.1, "sd": 0.6, "fixed_horizon": 1.0,
 
 @pytest.fixture(scope="module")
 def result():
-    return EXPERIMENTS["constant_step"](**SMALL).run()
+    return EXPERIMENTS["constant_step"](**SMALL, renoise=0).run()
 
 
 def test_slopes_are_those_of_the_first_cumulant_that_differs(result):
-    exact = [fit for fit in result.fits if fit.label.startswith("exact")]
-    assert len(exact) == 3
-    for fit, order in zip(exact, (1, 2, 3), strict=True):
+    for fit, order in zip(result.fits, (1, 2, 3), strict=True):
         assert fit.expected == -2 * order * 0.5
         assert fit.slope == pytest.approx(fit.expected, rel=0.05)
 
 
-def test_renoising_steepens_by_the_time_renoised(result):
+@pytest.mark.slow
+def test_renoising_steepens_by_the_time_renoised():
+    result = EXPERIMENTS["constant_step"](**SMALL).run()
     renoised = [fit for fit in result.fits if fit.label.startswith("renoised")]
     assert renoised
     assert all(fit.slope == pytest.approx(fit.expected, rel=0.05) for fit in renoised)

@@ -86,6 +86,18 @@ def test_one_dimension_against_the_closed_form(sampler, direction):
     assert covers(estimate, truth.value)
 
 
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("sampler", ["deterministic", "renoise"])
+def test_a_small_kl_on_the_line_keeps_its_digits(sampler, direction):
+    gaussian = GaussianMixture([1.0], [[0.7]], 0.3)
+    grid = make_grid("uniform_angle", 2, horizon=8.0, delta=0.1)
+    truth = kl(ExactFlow(gaussian), gaussian, grid, sampler=sampler, seed=0, direction=direction)
+    estimate = kl_1d(ExactFlow(gaussian), gaussian, make_chain(grid, sampler=sampler), direction=direction)
+    assert truth.value < 1e-7
+    assert estimate.value == pytest.approx(truth.value, rel=1e-4, abs=1e-13)
+    assert estimate.floor < 1e-10
+
+
 @pytest.mark.parametrize("dim", [3, 8])
 def test_the_sandwich_holds_the_closed_form(dim):
     gaussian = GaussianMixture([1.0], [[0.3] * dim], 0.5)
