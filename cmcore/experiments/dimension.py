@@ -13,12 +13,11 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from cmcore.divergences import DATA_MODEL, Estimate, kl_of_chain
+from cmcore.divergences import DATA_MODEL, kl_of_chain
 from cmcore.experiments.base import EXPERIMENTS, Axis, Experiment, Fit, Panel, Progress, Result, Series
 from cmcore.experiments.lines import CASES, coordinate, measured, power_fit, settled_fit, verdict
 from cmcore.grids import GRIDS, make_grid
-from cmcore.samplers import SAMPLERS, Sampler
-from cmcore.targets.base import Target
+from cmcore.samplers import SAMPLERS, Sampler, source_for
 from cmcore.theory import initialisation_kl
 from cmcore.theory.fits import GrowthFit, best_growth
 
@@ -126,20 +125,20 @@ class Dimension(Experiment):
         return {name: sampler for name, sampler in SAMPLERS.items() if sampler.needs == "score"}
 
     def _order(self, sampler: Sampler) -> Series:
-        """KL_1 against calls."""
-        target, calls, estimates = coordinate(self.case, self.sd), [], []
+        """KL_1 against calls. A solver that chooses its steps has one point at most, and no order."""
+        target, found = coordinate(self.case, self.sd), {}
         for steps in _ladder(self.most_calls // sampler.calls_per_jump):
-            called, estimate = self._estimate(sampler, target, steps)
+            grid = make_grid(self.grid, steps, horizon=self.horizon, delta=self.delta)
+            plan = sampler.plan(source_for(target, sampler, "exact"), grid)
+            known = plan.chain.deterministic or plan.chain.always_noisy  # else there is no quadrature of its law
+            if not known or plan.calls > self.most_calls or plan.calls in found:
+                continue
+            estimate = kl_of_chain(plan.f, target, plan.chain, seed=self.seed, direction=DATA_MODEL)
             if estimate.trusted and math.isfinite(estimate.value) and estimate.value > _ABOVE_FLOOR * estimate.floor:
-                calls.append(called)
-                estimates.append(estimate)
+                found[plan.calls] = estimate
+        calls, estimates = list(found), list(found.values())
         how = f"{DATA_MODEL} in one dimension, quadrature; T = {self.horizon:g} fixed, grid {self.grid}"
         return measured(sampler.labelled("exact"), calls, estimates, panel="order", role="baseline", how=how)
-
-    def _estimate(self, sampler: Sampler, target: Target, steps: int) -> tuple[int, Estimate]:
-        grid = make_grid(self.grid, steps, horizon=self.horizon, delta=self.delta)
-        plan = sampler.plan(target.score, grid)
-        return plan.calls, kl_of_chain(plan.f, target, plan.chain, seed=self.seed, direction=DATA_MODEL)
 
     def _needed(self, order: Series) -> Series:
         """The same points as d = ε²/KL_1 against calls: the dimension each number of calls suffices for."""
