@@ -79,7 +79,7 @@ class Dimension(Experiment):
         logs = [_straight(line, 1 / (2 * CASES[case][0] * self.step)) for case, line in exact.items()]
         powers = [_order_fit(line) for line in orders]
         lines = [line for line in (*exact.values(), *needs) if len(set(line.x)) > _FEWEST_DIMS]
-        growth = {line.label: best_growth(line.x, line.y) for line in lines}
+        growth = {line.label: best_growth(np.asarray(line.x), np.asarray(line.y)) for line in lines}
         return Result(
             experiment="dimension",
             config=self.model_dump(mode="json"),

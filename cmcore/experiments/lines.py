@@ -3,6 +3,8 @@
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from cmcore.divergences import Estimate
 from cmcore.experiments.base import Fit, Role, Series
 from cmcore.targets.base import Target
@@ -58,7 +60,7 @@ def settled_fit(
     if len(x) < _FEWEST:
         return None
     last = (y[-1] - y[-2]) / (x[-1] - x[-2])
-    tail = settled(x, y, share * abs(last))
+    tail = settled(np.asarray(x), np.asarray(y), share * abs(last))
     if not x[tail]:
         return None
     return _fit(label, x[tail], y[tail], expected=expected, note=note)
@@ -75,7 +77,7 @@ def power_fit(
 
 
 def _fit(label: str, x: Sequence[float], y: Sequence[float], *, expected: float | None, note: str) -> Fit:
-    line = fit_line(x, y)
+    line = fit_line(np.asarray(x), np.asarray(y))
     return Fit(
         label=label,
         slope=line.slope,
