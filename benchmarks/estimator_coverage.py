@@ -261,7 +261,7 @@ def floors(repeats: int) -> None:
 
 
 def two(target, n, seed):
-    return (target.sample(n, generator=stream(seed, purpose)) for purpose in ("points", "data"))
+    return tuple(target.sample(n, generator=stream(seed, purpose)) for purpose in ("points", "data"))
 
 
 def floor(label, repeats, measure) -> None:
