@@ -6,14 +6,13 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from cmcore.chain import RenoisedChain, make_chain
+from cmcore.chain import JumpSampler, RenoisedChain, make_chain
 from cmcore.divergences import DATA_MODEL, MODEL_DATA, Direction, Estimate, kl_of_chain
 from cmcore.experiments.base import EXPERIMENTS, Axis, Experiment, Panel, Progress, Result, Role, Series
 from cmcore.grids import make_grid
 from cmcore.model import TrainedModel
 from cmcore.targets import make_target
-from cmcore.theory import Interval, bound_of_chain
-from cmcore.theory.best_grid import least_bound, least_kl
+from cmcore.theory import Interval, bound_of_chain, least_bound, least_kl
 from cmcore.training import train
 
 __all__ = ["TimeGrids"]
@@ -57,7 +56,7 @@ class TimeGrids(Experiment):
                 chains.append((draw, name, k, chain))
                 found[draw, name, k] = self._measured(model, chain, DRAWS[draw][0])
         bounds = {
-            (name, k): bound_of_chain(model, chain, target, seed=self.seed + 2, n=4096).total
+            (name, k): bound_of_chain(model, target, chain, seed=self.seed + 2, n=4096).total
             for draw, name, k, chain in chains
             if draw == "renoise"
         }
@@ -83,14 +82,18 @@ class TimeGrids(Experiment):
         """Every chain that is compared at K = k."""
         assert model.target is not None
         renoised = draw == "renoise"
-        where = {"horizon": model.horizon, "delta": self.delta if renoised else model.delta}
+        sampler: JumpSampler = "renoise" if renoised else "deterministic"
+        horizon, delta = model.horizon, self.delta if renoised else model.delta
         for name in NAMED:
-            sampler = "renoise" if renoised else "deterministic"
-            yield name, make_chain(make_grid(name, k, **where), sampler=sampler, earliest=model.delta)
-        chosen = least_kl(model, model.target, k, sampler=sampler, seed=self.seed, trials=self.trials, **where)
+            grid = make_grid(name, k, horizon=horizon, delta=delta)
+            yield name, make_chain(grid, sampler=sampler, earliest=model.delta)
+        chosen = least_kl(
+            model, model.target, k, horizon=horizon, delta=delta, sampler=sampler, seed=self.seed, trials=self.trials
+        )
         yield "kl", chosen.chain
         if renoised:
-            yield "bound", least_bound(model, model.target, k, seed=self.seed, **where).chain
+            least = least_bound(model, model.target, k, horizon=horizon, delta=delta, seed=self.seed)
+            yield "bound", least.chain
 
     def _measured(self, model: TrainedModel, chain: RenoisedChain, direction: Direction) -> Estimate:
         """KL on noise that nothing was chosen by."""
@@ -116,7 +119,7 @@ class TimeGrids(Experiment):
             floor=max(e.floor for e in estimates),
         )
 
-    def _bound(self, bounds: dict[tuple[str, int], "Interval"], name: str) -> Series:
+    def _bound(self, bounds: dict[tuple[str, int], Interval], name: str) -> Series:
         parts = [bounds[name, k] for k in self.steps]
         return Series(
             label=f"Bound A, {({**NAMED, **OURS})[name]}",
@@ -139,7 +142,10 @@ class TimeGrids(Experiment):
                 y=Axis(label=f"{MODEL_DATA}, nats", log=True),
             ),
             Panel(
-                name="renoise", title=f"Renoised, δ = {self.delta:g}", x=x, y=Axis(label=f"{DATA_MODEL}, nats", log=True)
+                name="renoise",
+                title=f"Renoised, δ = {self.delta:g}",
+                x=x,
+                y=Axis(label=f"{DATA_MODEL}, nats", log=True),
             ),
         )
 

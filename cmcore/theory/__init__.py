@@ -1,6 +1,7 @@
 """What is proved, evaluated on the models at hand; what is claimed elsewhere; and the lines that compare the two."""
 
-from cmcore.theory.bound_a import BoundA, bound_a, map_error
+from cmcore.theory.best_grid import BestChain, least_bound, least_kl
+from cmcore.theory.bound_a import BoundA, bound_a, bound_of_chain, map_error
 from cmcore.theory.bound_b import BoundB, Supremum, bound_b
 from cmcore.theory.fits import GROWTHS, GrowthFit, LineFit, best_growth, fit_line, local_slopes, settled
 from cmcore.theory.initialisation import initialisation_bound, initialisation_kl
@@ -13,6 +14,7 @@ __all__ = [
     "CLAIMS",
     "GROWTHS",
     "RATES",
+    "BestChain",
     "BoundA",
     "BoundB",
     "Claim",
@@ -25,11 +27,14 @@ __all__ = [
     "best_growth",
     "bound_a",
     "bound_b",
+    "bound_of_chain",
     "claimed_rate",
     "decomposition",
     "fit_line",
     "initialisation_bound",
     "initialisation_kl",
+    "least_bound",
+    "least_kl",
     "local_slopes",
     "map_error",
     "settled",

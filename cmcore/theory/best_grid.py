@@ -16,6 +16,7 @@ draw. What is found has been chosen for that noise: measure it again with anothe
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -77,8 +78,10 @@ def least_bound(
     cost, landing = _stage_costs(error, times, levels)
     path, value = _shortest(cost, steps)
     grid = TimeGrid(tuple(float(times[i]) for i in path), "least bound")
-    etas = [float(times[j] - times[landing[i, j]]) for i, j in zip(path[:-1], path[1:], strict=True)]
-    return BestChain(renoised_chain(grid, etas), value, f"{levels} times even in angle", int(torch.isfinite(cost).sum()))
+    etas = [float(times[j] - times[landing[i, j]]) for i, j in pairwise(path)]
+    return BestChain(
+        renoised_chain(grid, etas), value, f"{levels} times even in angle", int(torch.isfinite(cost).sum())
+    )
 
 
 def _candidates(horizon: float, delta: float, earliest: float, levels: int) -> Float[Tensor, " m"]:
@@ -101,7 +104,9 @@ def _pairwise_map_error(model: Any, target: Target, times: Tensor, *, seed: int,
         later = exact[i + 1 :]
         points = x.to(device, dtype).repeat(len(later), 1)
         ends = times[i + 1 :].to(device, dtype).repeat_interleave(n)
-        landed = torch.cat([f(p, float(times[i]), s) for p, s in zip(points.split(4096), ends.split(4096), strict=True)])
+        landed = torch.cat(
+            [f(p, float(times[i]), s) for p, s in zip(points.split(4096), ends.split(4096), strict=True)]
+        )
         gap = landed.double().cpu().view_as(later) - later
         error[i, i + 1 :] = gap.square().sum(2).mean(1)
     return error
@@ -184,7 +189,8 @@ def least_kl(
     named = [name for name in GRIDS if delta > 0 or name != "shrinking_step"]
     starts = {name: make_grid(name, steps, horizon=horizon, delta=delta) for name in named}
     first = {
-        name: measured(make_chain(grid, sampler=sampler, renoise=0.5, earliest=earliest)) for name, grid in starts.items()
+        name: measured(make_chain(grid, sampler=sampler, renoise=0.5, earliest=earliest))
+        for name, grid in starts.items()
     }
     name = min(first, key=lambda key: first[key])
     free = _gaps_of(starts[name]) + ([] if sampler == "deterministic" else [0.0])

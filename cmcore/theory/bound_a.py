@@ -30,7 +30,7 @@ from cmcore.targets.base import Target
 from cmcore.theory.initialisation import initialisation_kl
 from cmcore.theory.interval import Interval, mean
 
-__all__ = ["BoundA", "bound_a", "map_error"]
+__all__ = ["BoundA", "bound_a", "bound_of_chain", "map_error"]
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,17 @@ def bound_a(
         n: points for each jump.
     """
     chain = make_chain(grid, sampler="renoise", renoise=renoise, earliest=earliest_of(model))
-    if chain.deterministic:
+    return bound_of_chain(model, target, chain, seed=seed, n=n)
+
+
+def bound_of_chain(model: Any, target: Target, chain: RenoisedChain, *, seed: int, n: int = 16_384) -> BoundA:
+    """Bound A for any chain of renoised jumps, each η > 0; arguments as of :func:`bound_a`."""
+    if not chain.always_noisy:
         raise ValueError("Bound A is infinite without fresh noise; it speaks of renoised sampling with renoise > 0.")
     f, flow = jump_map_of(model), ExactFlow(target)
     errors = tuple(map_error(f, target, stage, seed=seed, n=n, flow=flow) for stage in chain.stages)
-    jumps = tuple(error.scaled(1 / (2 * math.expm1(2 * eta))) for error, eta in zip(errors, chain.etas, strict=True))
-    start = initialisation_kl(target, grid.horizon, seed=seed)
+    jumps = tuple(e.scaled(1 / (2 * math.expm1(2 * eta))) for e, eta in zip(errors, chain.etas, strict=True))
+    start = initialisation_kl(target, chain.grid.horizon, seed=seed)
     # The same noise serves every jump, so the errors of the parts may be fully correlated: their ends add.
     return BoundA(sum(jumps, start), start, jumps, errors, chain)
 
