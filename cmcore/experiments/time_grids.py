@@ -19,7 +19,10 @@ __all__ = ["TimeGrids"]
 
 NAMED = {"uniform_angle": "even in angle", "karras": "Karras, ρ = 7", "constant_step": "constant step"}
 OURS = {"kl": "least measured KL", "bound": "least Bound A"}
-DRAWS = {"deterministic": (MODEL_DATA, "deterministic"), "renoise": (DATA_MODEL, "renoised")}
+DRAWS: dict[str, tuple[Direction, str]] = {
+    "deterministic": (MODEL_DATA, "deterministic"),
+    "renoise": (DATA_MODEL, "renoised"),
+}
 
 
 @EXPERIMENTS.register("time_grids")
