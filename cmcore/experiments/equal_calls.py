@@ -70,7 +70,7 @@ class EqualCalls(Experiment):
     depth: int = Field(4, ge=1, le=12, description="hidden layers")
     batch: int = Field(256, ge=32, le=8192, description="training pairs in a step, for each map")
     samples: int = Field(4096, ge=512, le=1_000_000, description="behind each KL(model‖data)")
-    landings: int = Field(1 << 16, ge=4096, le=1 << 24, description="behind each KL(data‖model)")
+    landings: int = Field(1 << 17, ge=4096, le=1 << 24, description="behind each KL(data‖model)")
     points: int = Field(1024, ge=256, le=1_000_000, description="behind the map error of each jump, for Bound A")
 
     @field_validator("calls")
