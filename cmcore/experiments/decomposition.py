@@ -83,7 +83,7 @@ class PathDecomposition(Experiment):
         target = make_target(self.target)
         if target.dim > 2 or not target.has_score:
             raise ValueError(
-                f"KL(data‖model) of a renoised run is measured in one or two dimensions, not for {target}."
+                f"KL(data‖model) of a renoised run is measured in one or two dimensions, not of {target.name}."
             )
         return self
 

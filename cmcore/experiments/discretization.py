@@ -256,6 +256,11 @@ class Discretization(Experiment):
                 f"{mine.high:.2f}), {close} {SLOPES[name]:g}; the teacher's own steps, nothing learned, give "
                 f"{teachers.slope:.2f} there."
             )
+            if abs(away) > ASKED:
+                yield (
+                    f"Of the difference, {teachers.slope - SLOPES[name]:+.2f} is the teacher's own, whose τ are not "
+                    f"small enough for the limit, and {mine.slope - teachers.slope:+.2f} the network's."
+                )
 
     def _floor_read(self, learned: list[Measured], exact_teacher: list[Measured]) -> str:
         coarse, fine = exact_teacher[0]["map"].median, exact_teacher[-1]["map"].median
