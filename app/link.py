@@ -24,6 +24,7 @@ __all__ = [
     "open_link",
     "open_scaling_link",
     "open_train_link",
+    "questions",
     "write_link",
     "write_scaling_link",
     "write_train_link",
@@ -179,9 +180,14 @@ def write_train_link() -> None:
 
 
 # ---- Scaling ----------------------------------------------------------------------------------------------------
+def questions() -> list[str]:
+    """Names of the experiments, E1 first."""
+    return sorted(EXPERIMENTS, key=lambda name: (EXPERIMENTS[name].code[0] != "E", EXPERIMENTS[name].code))
+
+
 def open_scaling_link() -> list[str]:
     """The question, and those of its fields that differ from the shipped answer."""
-    state.remember("experiment", next(iter(EXPERIMENTS)), allowed=EXPERIMENTS)
+    state.remember("experiment", questions()[0], allowed=EXPERIMENTS)
     if not state.first_time("scaling link"):
         return []
     problems, asked = [], state.link()
@@ -202,7 +208,7 @@ def open_scaling_link() -> list[str]:
 
 def write_scaling_link(name: str) -> None:
     """Mirror the question in the address bar."""
-    wanted = {} if name == next(iter(EXPERIMENTS)) else {"question": name}
+    wanted = {} if name == questions()[0] else {"question": name}
     for field, info in EXPERIMENTS[name].model_fields.items():
         default = write_field(info.get_default(call_default_factory=True))
         held = state.value(field_key(name, field), default)

@@ -11,7 +11,7 @@ from app.controls.experiment import experiment_controls
 from app.figures.experiment import experiment_figure, summary
 from app.figures.theme import theme
 from app.jobs import Busy, JobView
-from app.link import open_scaling_link, write_scaling_link
+from app.link import open_scaling_link, questions, write_scaling_link
 from cmcore.experiments import EXPERIMENTS, Experiment, Result
 from cmcore.theory.rates import CAVEAT, RATES
 
@@ -43,10 +43,9 @@ def scaling() -> None:
 
 
 def _choice() -> str:
-    state.remember("experiment", next(iter(EXPERIMENTS)), allowed=EXPERIMENTS)
     return st.selectbox(
         "Question",
-        list(EXPERIMENTS),
+        questions(),
         format_func=lambda name: f"{EXPERIMENTS[name].code} · {EXPERIMENTS[name].label}",
         key="experiment",
         persist_state="session",
