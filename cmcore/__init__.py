@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cmcore.model import FlowMap, TrainedModel
     from cmcore.samplers import Trajectory, sample
     from cmcore.store import load, save
+    from cmcore.sweep import read_sweep, run_sweep
     from cmcore.targets import (
         BoxMixture,
         CircleMixture,
@@ -68,8 +69,10 @@ __all__ = [
     "make_grid",
     "make_target",
     "objectives",
+    "read_sweep",
     "read_table",
     "real_table",
+    "run_sweep",
     "sample",
     "samplers",
     "save",
@@ -89,6 +92,7 @@ _HOMES = {
     "model": ("FlowMap", "TrainedModel"),
     "samplers": ("Trajectory", "sample"),
     "store": ("load", "save"),
+    "sweep": ("read_sweep", "run_sweep"),
     "targets": (
         "BoxMixture",
         "CircleMixture",

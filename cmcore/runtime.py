@@ -29,7 +29,16 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Tuning", "choose_device", "choose_threads", "describe_device", "products_dtype", "tune", "view_as_slices"]
+__all__ = [
+    "Tuning",
+    "choose_device",
+    "choose_threads",
+    "describe_device",
+    "products_dtype",
+    "tune",
+    "tune_repeatably",
+    "view_as_slices",
+]
 
 
 @dataclass(frozen=True)
@@ -43,25 +52,54 @@ class Tuning:
 @lru_cache(maxsize=1)
 def tune() -> Tuning:
     """Apply the process-wide part of the recipe, once; later calls return what the first one did."""
-    wanted = os.environ.get("CMCORE_TUNING", "matmul,malloc").split(",")
+    wanted = _wanted()
     return Tuning(matmul="matmul" in wanted and _fast_matmul(), malloc="malloc" in wanted and _keep_memory())
+
+
+def tune_repeatably() -> None:
+    """The same recipe without the race, so that every process of a machine computes the same digits.
+
+    Two races may end differently, on a busy machine above all. oneDNN's products are taken wherever they are accurate.
+    """
+    tune()
+    taken = "matmul" in _wanted() and _medium_is_accurate()
+    torch.set_float32_matmul_precision("medium" if taken else "highest")
+
+
+def _wanted() -> list[str]:
+    return os.environ.get("CMCORE_TUNING", "matmul,malloc").split(",")
 
 
 def _fast_matmul() -> bool:
     """Take the oneDNN path if it is as accurate as float32 and not slower; say whether it was taken."""
-    generator = torch.Generator().manual_seed(0)
-    a, b = torch.randn(2, 512, 512, generator=generator)
-    exact = (a.double() @ b.double()).float()
+    a, b = _probe()
     before = torch.get_float32_matmul_precision()
     # By this thread's processor time: with other programs on the cores, wall times would make the choice a lottery.
     plain = _fastest(lambda: a @ b, clock=time.thread_time)
+    accurate = _medium_is_accurate()
     torch.set_float32_matmul_precision("medium")
-    error = float((a @ b - exact).abs().max() / exact.abs().max())
     # A clear gain or none: near a tie the choice, and with it the last digits, would change from start to start.
-    taken = error < 1e-5 and 1.2 * _fastest(lambda: a @ b, clock=time.thread_time) < plain
+    taken = accurate and 1.2 * _fastest(lambda: a @ b, clock=time.thread_time) < plain
     if not taken:
         torch.set_float32_matmul_precision(before)
     return taken
+
+
+@lru_cache(maxsize=1)
+def _medium_is_accurate() -> bool:
+    """Whether products of precision "medium" are float32 here and not bfloat16."""
+    a, b = _probe()
+    exact = (a.double() @ b.double()).float()
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    error = float((a @ b - exact).abs().max() / exact.abs().max())
+    torch.set_float32_matmul_precision(before)
+    return error < 1e-5
+
+
+def _probe() -> Tensor:
+    """Two matrices, [2, 512, 512]."""
+    return torch.randn(2, 512, 512, generator=torch.Generator().manual_seed(0))
 
 
 def _fastest(call: Callable[[], object], tries: int = 5, clock: Callable[[], float] = time.perf_counter) -> float:

@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from cmcore.runtime import choose_device, choose_threads, describe_device, tune
+from cmcore.runtime import choose_device, choose_threads, describe_device, tune, tune_repeatably
 
 
 def test_tuned_products_are_float32_products():
@@ -20,6 +20,18 @@ def test_tuned_products_are_float32_products():
         assert float((a @ b - exact).abs().max() / exact.abs().max()) < 1e-5
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+def test_what_is_tuned_repeatably_does_not_depend_on_how_a_race_ended():
+    before, taken = torch.get_float32_matmul_precision(), set()
+    try:
+        for race in ("highest", "medium"):
+            torch.set_float32_matmul_precision(race)
+            tune_repeatably()
+            taken.add(torch.get_float32_matmul_precision())
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert len(taken) == 1
 
 
 @pytest.mark.parametrize(("wanted", "malloc"), [("", False), ("matmul", False)])

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["kl"]
 
-RENOISED = 0.02
-"""δ of renoised draws that were not told where to stop."""
-
 
 class Names(click.ParamType):
     """Names of baselines separated by commas: ddim,heun."""
@@ -87,7 +84,9 @@ def kl(run: Path, sampler: str | None, baselines: list[str] | None, as_json: boo
         raise BadInput(f"The run in {run} does not carry its target, so there is no truth to compare with.")
     choices["direction"] = choices["direction"] and _direction(choices["direction"])
     sampler, choices["renoise"], _ = own_choices(model, sampler, choices["renoise"])
-    if choices["delta"] is None:  # renoised samples have a density at δ > 0 alone
+    if choices["delta"] is None:
+        from cmcore.experiments.kl_versus_steps import RENOISED
+
         choices["delta"] = max(model.delta, RENOISED) if sampler == "renoise" else model.delta
     choices["direction"] = choices["direction"] or _own_direction(sampler)  # one for all curves
     names = [sampler, *(baselines or [])]
