@@ -94,7 +94,9 @@ def cluster(here: Path) -> Iterator[str]:
 
 
 def python(*words: object, **choices: Any) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-m", *map(str, words)], stderr=subprocess.DEVNULL, **choices)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, "-m", *map(str, words)]
+    return subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment, **choices)
 
 
 def killed(steps: int, sweep: Sweep, here: Path, expected: list[dict[str, Any]]) -> None:

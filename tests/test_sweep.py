@@ -417,8 +417,9 @@ def test_without_dask_the_command_says_what_to_install(tmp_path: Path, monkeypat
 
 # ---- processes --------------------------------------------------------------------------------------------------
 def start(*words: object, **choices) -> subprocess.Popen:
-    """A Python of its own in a process group of its own."""
+    """A Python of its own in a process group of its own, which finds the lab unless told otherwise."""
     command = [sys.executable, "-m", *map(str, words)]
+    choices = {"env": os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}, **choices}
     return subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL, **choices)
 
 

@@ -11,6 +11,8 @@ import joblib
 import torch
 from threadpoolctl import threadpool_limits
 
+from cmcore.sweep.cell import run_cell
+
 __all__ = ["SCHEDULER", "Backend", "workers"]
 
 Backend = Literal["local", "dask"]
@@ -54,6 +56,11 @@ def _end_with(parent: int) -> None:
     Thread(target=watch, daemon=True).start()
 
 
+def _lab_is_here() -> bool:
+    """What can be unpacked and run only where the lab is installed."""
+    return run_cell.__name__ == "run_cell"
+
+
 @contextlib.contextmanager
 def _cluster(scheduler: str) -> Iterator[int]:
     try:
@@ -73,6 +80,12 @@ def _cluster(scheduler: str) -> Iterator[int]:
                 f"The scheduler at {scheduler} has no worker: start some with `dask worker {scheduler} --nthreads 1`."
             )
             raise ValueError(words) from None
+        try:  # joblib waits for ever for a task that cannot be unpacked there
+            client.submit(_lab_is_here, pure=False).result(timeout=PATIENCE)
+            client.run(_lab_is_here)
+        except Exception as error:  # noqa: BLE001  whatever the other machine raises
+            words = f"The cluster at {scheduler} cannot import this lab ({type(error).__name__})"
+            raise ValueError(f"{words}: install the same version for its scheduler and all its workers.") from None
         with joblib.parallel_config(backend="dask", client=client):
             workers_of: Any = client.nthreads()  # awaited by the client itself, which is not asynchronous
             yield sum(workers_of.values())
