@@ -18,7 +18,8 @@ def experiment_controls(name: str, *, disabled: bool) -> tuple[Experiment | None
     """The experiment as it is steered now, or a sentence on what does not fit."""
     kind = EXPERIMENTS[name]
     given = {}
-    for field, info in kind.model_fields.items():
+    fields = sorted(kind.model_fields.items(), key=lambda item: item[0] == "seed")  # what is asked first, the seed last
+    for field, info in fields:
         state.remember(field_key(name, field), write_field(info.get_default(call_default_factory=True)))
         given[field] = _widget(name, field, info, disabled=disabled)
     changed = [field for field in given if _differs(kind, field, given[field])]
@@ -69,15 +70,13 @@ def read_field(name: str, field: str, text: str) -> Any:
 def _widget(name: str, field: str, info: Any, *, disabled: bool) -> Any:
     """The control of one field; what it gives is what the config takes."""
     kind = _kind(info.annotation)
-    words = info.description or field.replace("_", " ")
-    label, _, rest = words.partition(";")
+    label = field.replace("_", " ").capitalize()
     settings: dict[str, Any] = {
         "key": field_key(name, field),
-        "help": plain(rest.strip()) or None,
+        "help": plain(info.description or "") or None,
         "disabled": disabled,
         "persist_state": "session",
     }
-    label = plain(label[:1].upper() + label[1:])
     if isinstance(kind, tuple):
         return st.selectbox(label, kind, **settings)
     if field == "target":

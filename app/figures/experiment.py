@@ -1,66 +1,74 @@
-"""The picture of an experiment: its panels side by side, every line in the colour of what it is."""
+"""The pictures of an experiment, one a panel, every line in the colour of what it is."""
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from app.figures.theme import Theme, fade
-from cmcore.experiments.base import Axis, Result, Series
+from cmcore.experiments.base import Axis, Panel, Result, Series
 
-__all__ = ["experiment_figure", "summary"]
+__all__ = ["panel_figure", "summary"]
 
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 
 
-def experiment_figure(result: Result, theme: Theme, *, columns: int | None = None, height: int = 380) -> go.Figure:
-    """All panels of a result; `columns` of them in a row, all of them unless told (one where the screen is narrow).
+def panel_figure(result: Result, panel: Panel, theme: Theme, *, height: int = 400) -> go.Figure:
+    """One panel of a result.
 
     Lines of one role share its colour and differ in dash and marker. Bands are 95 % intervals. Values that a
-    logarithmic axis cannot show are left out, and the summary beside the figure says so.
+    logarithmic axis cannot show are left out, and :func:`summary` says so.
     """
-    panels = result.panels
-    columns = min(columns or len(panels), len(panels))
-    rows = math.ceil(len(panels) / columns)
-    figure = make_subplots(
-        rows=rows,
-        cols=columns,
-        subplot_titles=[panel.title for panel in panels],
-        horizontal_spacing=0.09 if columns < 3 else 0.07,
-        vertical_spacing=0.34 / rows,
-    )
-    for i, panel in enumerate(panels):
-        at = {"row": i // columns + 1, "col": i % columns + 1}
-        lines = [line for line in result.series if line.panel == panel.name]
-        counts: dict[str, int] = {}
-        for line in lines:
-            order = counts.setdefault(line.role, 0)
-            counts[line.role] += 1
-            _draw(figure, line, order, panel.y, theme, at)
-        figure.update_xaxes(title_text=panel.x.label, type="log" if panel.x.log else "linear", **at)
-        figure.update_yaxes(title_text=panel.y.label, type="log" if panel.y.log else "linear", **at)
-    return _framed(figure, theme, height * rows)
+    figure = go.Figure()
+    lines = [line for line in result.series if line.panel == panel.name]
+    orders: dict[str, int] = {}
+    for line in lines:
+        order = orders.setdefault(line.role, 0)
+        orders[line.role] += 1
+        _draw(figure, line, order, panel.y, theme)
+    across = [line.x[i] for line in lines for i in _drawable(line, panel.y) if line.x[i] > 0]
+    up = [line.y[i] for line in lines for i in _drawable(line, panel.y)]
+    figure.update_xaxes(title_text=panel.x.label, **_scale(panel.x, across))
+    figure.update_yaxes(title_text=panel.y.label, range=_range(lines, panel.y), **_scale(panel.y, up))
+    return _framed(figure, theme, height + 19 * len(lines), len(lines))
 
 
-def summary(result: Result) -> str:
-    """The figure in words: every line from its first point to its last, and what could not be drawn."""
+def _scale(axis: Axis, values: Sequence[float]) -> dict[str, Any]:
+    """Linear, or logarithmic with at most seven labels: whole decades, or 1, 2, 5 where there are hardly two."""
+    if not axis.log:
+        return {"type": "linear"}
+    decades = math.log10(max(values) / min(values)) if values else 1.0
+    return {"type": "log", "dtick": "D2" if decades < 1.6 else math.ceil(decades / 6)}
+
+
+def _range(lines: Sequence[Series], y: Axis) -> tuple[float, float] | None:
+    """At least a decade where values hardly differ on a logarithmic axis; else plotly's own choice."""
+    values = [line.y[i] for line in lines for i in _drawable(line, y)]
+    if not y.log or not values or max(values) > 3 * min(values):
+        return None
+    middle = math.log10(max(values) * min(values)) / 2
+    return middle - 0.5, middle + 0.5
+
+
+def summary(result: Result, panel: Panel) -> str:
+    """The panel in words: every line from its first point to its last, and what could not be drawn."""
     told = []
-    panels = {panel.name: panel for panel in result.panels}
     for line in result.series:
-        panel = panels[line.panel]
+        if line.panel != panel.name:
+            continue
         shown = _drawable(line, panel.y)
         if not shown:
             told.append(f"{line.label}: nothing that this axis can show")
             continue
         first, last = shown[0], shown[-1]
-        words = f"{line.label}: {panel.y.label} {line.y[first]:.3g} at {panel.x.label} {line.x[first]:.3g}"
+        words = f"{line.label}: {line.y[first]:.3g} at {line.x[first]:.3g}"
         if last != first:
             words += f", {line.y[last]:.3g} at {line.x[last]:.3g}"
         left = len(line.x) - len(shown)
         told.append(words + (f" ({left} of {len(line.x)} points not above zero or not finite)" if left else ""))
-    return "; ".join(told) + "."
+    return f"{panel.y.label} against {panel.x.label}. " + "; ".join(told) + "."
 
 
 def _drawable(line: Series, y: Axis) -> list[int]:
@@ -77,7 +85,7 @@ def _colour(line: Series, theme: Theme) -> str:
     }[line.role]
 
 
-def _draw(figure: go.Figure, line: Series, order: int, y: Axis, theme: Theme, at: dict[str, int]) -> None:  # noqa: PLR0917
+def _draw(figure: go.Figure, line: Series, order: int, y: Axis, theme: Theme) -> None:
     shown = _drawable(line, y)
     if not shown:
         return
@@ -90,7 +98,7 @@ def _draw(figure: go.Figure, line: Series, order: int, y: Axis, theme: Theme, at
         ends = [min(h, 1e300) for h in high] + [max(a, floor) for a in low[::-1]]
         figure.add_scatter(
             x=[*x, *x[::-1]], y=ends, fill="toself", fillcolor=fade(colour, 0.16), line={"width": 0}, mode="lines",
-            hoverinfo="skip", showlegend=False, name=f"{line.label}, interval", **at,
+            hoverinfo="skip", showlegend=False, name=f"{line.label}, interval",
         )  # fmt: skip
     figure.add_scatter(
         x=x,
@@ -107,17 +115,10 @@ def _draw(figure: go.Figure, line: Series, order: int, y: Axis, theme: Theme, at
         hovertemplate="%{x:.4g}: %{y:.4g} [%{customdata[0]:.4g}, %{customdata[1]:.4g}]"
         + (f"<br>{line.how}" if line.how else "")
         + f"<extra>{line.label}</extra>",
-        legendgroup=line.label,
-        showlegend=not _named_before(figure.data, line.label),
-        **at,
     )
 
 
-def _named_before(traces: Sequence[go.Scatter], label: str) -> bool:
-    return any(trace.name == label for trace in traces)
-
-
-def _framed(figure: go.Figure, theme: Theme, height: int) -> go.Figure:
+def _framed(figure: go.Figure, theme: Theme, height: int, count: int) -> go.Figure:
     axis = {
         "color": theme.muted,
         "gridcolor": theme.hairline,
@@ -129,13 +130,19 @@ def _framed(figure: go.Figure, theme: Theme, height: int) -> go.Figure:
     }
     figure.update_xaxes(**axis)
     figure.update_yaxes(**axis)
-    figure.update_annotations(font={"size": 13, "color": theme.ink})
     figure.update_layout(
         height=height,
-        margin={"l": 56, "r": 12, "t": 34, "b": 44},
+        margin={"l": 56, "r": 12, "t": 8, "b": 60 + 19 * count},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        legend={"orientation": "h", "yanchor": "top", "y": -0.2, "x": 0, "font": {"color": theme.ink, "size": 11.5}},
+        legend={
+            "orientation": "v",
+            "yref": "container",
+            "yanchor": "bottom",
+            "y": 0,
+            "x": 0,
+            "font": {"color": theme.ink, "size": 11.5},
+        },
         modebar={"bgcolor": "rgba(0,0,0,0)", "color": theme.muted, "activecolor": theme.ink},
         font={"family": "Inter, 'Source Sans', sans-serif", "size": 11.5, "color": theme.ink},
         hoverlabel={"bgcolor": theme.paper, "font": {"color": theme.ink}, "bordercolor": theme.hairline},

@@ -8,7 +8,7 @@ from app import state
 from app.answers import Asked, ask, asked, known_answer, shipped_answer, snippet_of
 from app.cards import number, plain
 from app.controls.experiment import experiment_controls
-from app.figures.experiment import experiment_figure, summary
+from app.figures.experiment import panel_figure, summary
 from app.figures.theme import theme
 from app.jobs import Busy, JobView
 from app.link import open_scaling_link, questions, write_scaling_link
@@ -102,14 +102,7 @@ def _answer(name: str, question: Experiment | None) -> None:
             st.info("Not measured yet: press Measure. It takes a few minutes at most.")
             return
         st.caption("Shown: the answer the lab ships with. Its settings differ from those on the left.")
-    drawn = theme(st.context.theme.type)
-    st.plotly_chart(
-        experiment_figure(result, drawn),
-        theme=None,
-        key="answer",
-        config={"displaylogo": False, "modeBarButtons": [["toImage"]], "toImageButtonOptions": {"scale": 3}},
-        alt=summary(result),
-    )
+    _panels(result)
     st.html(f"<p class='reading'>{escape(result.reading)}</p>{_fits(result)}")
     with st.container(horizontal=True, vertical_alignment="center"):
         made = question if question is not None and known_answer(name, question) is result else None
@@ -131,6 +124,26 @@ def _answer(name: str, question: Experiment | None) -> None:
             on_click="ignore",
             type="tertiary",
         )
+
+
+def _panels(result: Result) -> None:
+    """The panels side by side, as many as fit."""
+    colours = theme(st.context.theme.type)
+    with st.container(key="panels"):
+        for panel in result.panels:
+            with st.container(key=f"panel_{panel.name}"):
+                st.html(f"<h2 class='eyebrow'>{escape(panel.title or panel.y.label)}</h2>")
+                st.plotly_chart(
+                    panel_figure(result, panel, colours),
+                    theme=None,
+                    key=f"answer:{result.experiment}:{panel.name}",
+                    config={
+                        "displaylogo": False,
+                        "modeBarButtons": [["toImage"]],
+                        "toImageButtonOptions": {"scale": 3},
+                    },
+                    alt=summary(result, panel),
+                )
 
 
 def _fits(result: Result) -> str:

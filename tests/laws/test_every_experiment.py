@@ -6,7 +6,7 @@ import math
 import pytest
 from click.testing import CliRunner
 
-from app.figures.experiment import experiment_figure, summary
+from app.figures.experiment import panel_figure, summary
 from app.figures.theme import DARK, LIGHT
 from cmcore.cli import main
 from cmcore.experiments import EXPERIMENTS, Axis, Experiment, Fit, Panel, Progress, Result, Series
@@ -78,21 +78,31 @@ def test_running_tells_every_part_and_returns_the_result():
 
 
 # ---- the figure -------------------------------------------------------------------------------------------------
+def drawn(panel, theme=LIGHT):
+    figure = panel_figure(RESULT, RESULT.panels[panel], theme)
+    return figure.layout, {trace.name: trace for trace in figure.data}
+
+
 @pytest.mark.parametrize("theme", [LIGHT, DARK])
-def test_the_figure_holds_the_points_on_named_axes_in_the_colour_of_their_role(theme):
-    figure = experiment_figure(RESULT, theme)
-    drawn = {trace.name: trace for trace in figure.data}
-    assert list(drawn["exact"].x) == [1, 10, 100]
-    assert drawn["exact"].line.color == theme.exact
-    assert drawn["learned"].line.color == theme.model
-    assert (figure.layout.xaxis.title.text, figure.layout.xaxis.type) == ("d", "log")
-    assert (figure.layout.yaxis2.title.text, figure.layout.yaxis2.type) == ("KL(model‖data), nats", "log")
+def test_a_panel_holds_its_points_on_named_axes_in_the_colour_of_their_role(theme):
+    layout, traces = drawn(0, theme)
+    assert set(traces) == {"exact"}
+    assert list(traces["exact"].x) == [1, 10, 100]
+    assert traces["exact"].line.color == theme.exact
+    assert (layout.xaxis.title.text, layout.xaxis.type) == ("d", "log")
+    layout, traces = drawn(1, theme)
+    assert traces["learned"].line.color == theme.model
+    assert (layout.yaxis.title.text, layout.yaxis.type) == ("KL(model‖data), nats", "log")
 
 
 def test_what_a_logarithmic_axis_cannot_show_is_left_out_and_said():
-    drawn = {trace.name: trace for trace in experiment_figure(RESULT, LIGHT).data}
-    assert list(drawn["learned"].y) == [1e-3]
-    assert "2 of 3 points not above zero or not finite" in summary(RESULT)
+    assert list(drawn(1)[1]["learned"].y) == [1e-3]
+    assert "2 of 3 points not above zero or not finite" in summary(RESULT, RESULT.panels[1])
+
+
+def test_values_that_hardly_differ_do_not_fill_the_axis():
+    low, high = drawn(1)[0].yaxis.range
+    assert high - low == pytest.approx(1)
 
 
 # ---- the command line -------------------------------------------------------------------------------------------

@@ -1,0 +1,69 @@
+"""Scaling: shipped answers at once, other settings measured in the background, links, and refusals as sentences."""
+
+import json
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app.answers import SHIPPED, snippet_of
+from app.controls.experiment import field_key, read_field, write_field
+from app.link import questions
+from cmcore.experiments import EXPERIMENTS, Result
+from tests.app.test_pages import html, poll
+
+
+def scaling(**query):
+    def script():
+        from app.views.scaling import scaling
+
+        scaling()
+
+    at = AppTest.from_function(script, default_timeout=90)
+    for name, value in query.items():
+        at.query_params[name] = value
+    return at.run()
+
+
+@pytest.mark.parametrize("name", [file.stem for file in SHIPPED.glob("*.json")])
+def test_a_shipped_answer_is_one_of_todays_questions_and_is_shown_at_once(name):
+    result = Result.from_json((SHIPPED / f"{name}.json").read_bytes())
+    assert EXPERIMENTS[result.experiment](**result.config).model_dump(mode="json") == json.loads(
+        json.dumps(result.config)
+    )
+    at = scaling(question=name)
+    assert not at.exception
+    assert EXPERIMENTS[name].question in html(at).replace("&#x27;", "'")
+    assert result.reading[:40].replace("'", "&#x27;") in html(at)
+
+
+def test_other_settings_are_measured_in_the_background():
+    at = scaling(question="thresholds")
+    at.number_input(key=field_key("thresholds", "most_steps")).set_value(4).run()
+    assert at.query_params["o.most_steps"] in ("4", ["4"])
+    assert any("Its settings differ" in caption.value for caption in at.caption)
+    at.button(key="measure").click().run()
+    poll(at, lambda at: not any("Its settings differ" in caption.value for caption in at.caption), seconds=90)
+    assert "K = 4" in html(at)
+
+
+def test_a_link_opens_the_question_with_its_settings_and_what_does_not_fit_is_a_sentence():
+    at = scaling(question="thresholds", **{"o.most_steps": "8", "o.distance": "far", "o.signs": "odd"})
+    assert at.number_input(key=field_key("thresholds", "most_steps")).value == 8
+    assert len(at.warning) == 2
+    assert all("could not be followed" in warning.value for warning in at.warning)
+    assert scaling(question="no_such").warning
+
+
+@pytest.mark.parametrize("name", questions())
+def test_every_field_survives_a_link(name):
+    for field, info in EXPERIMENTS[name].model_fields.items():
+        held = write_field(info.get_default(call_default_factory=True))
+        if held is not None:
+            assert read_field(name, field, str(held)) == held
+
+
+def test_the_code_beside_an_answer_makes_it_again():
+    question = EXPERIMENTS["thresholds"](most_steps=4)
+    told = {}
+    exec(snippet_of("thresholds", question).replace("print", "str"), told)
+    assert told["result"].config == question.model_dump(mode="json")
