@@ -46,8 +46,8 @@ ESTIMATORS.register("inversion")(
 SAMPLES = 20_000
 """The default number of samples."""
 
-_MOST_SOLVES = 200_000
-"""Preimages looked for times jumps, beyond which a KL would take minutes; a bracket that is right is given instead."""
+_MOST_SOLVES = 1_600_000
+"""Preimages looked for × jumps × Newton steps: beyond it a KL would take minutes, and gets a bracket that is right."""
 
 _INVERTED = 4096
 """Data points inverted for KL(data‖model): each costs a Newton solve through all jumps, in float64."""
@@ -186,8 +186,8 @@ def _unfolded(draw: _Draw) -> Float[Tensor, " n"] | None:
     return log_q
 
 
-def _too_much(candidates: Candidates, grid: TimeGrid) -> bool:
-    return len(candidates.index) * grid.steps > _MOST_SOLVES
+def _too_much(candidates: Candidates, grid: TimeGrid, *, newton_steps: int = 8) -> bool:
+    return len(candidates.index) * grid.steps * newton_steps > _MOST_SOLVES
 
 
 def _one_branch(draw: _Draw) -> Estimate:
@@ -247,8 +247,10 @@ def _inverted(draw: _Draw, seed: int, reverse: LogRatioKL) -> Estimate:
     log_q = full_density(f, draw.grid, data, candidates if every else cloud.candidates(data, 1)).log_density
     missed = (~torch.isfinite(log_q)).nonzero()[:, 0]
     again = cloud.candidates(data[missed], neighbours=_PATIENCE)
-    retry = full_density(f, draw.grid, data[missed], again, newton_steps=_PATIENCE)
-    log_q[missed] = retry.log_density
+    if _too_much(again, draw.grid, newton_steps=_PATIENCE):
+        every = False
+    else:
+        log_q[missed] = full_density(f, draw.grid, data[missed], again, newton_steps=_PATIENCE).log_density
     covered = torch.isfinite(log_q)
     uncovered = 1 - float(covered.double().mean())
     log_ratio = (log_q - draw.target.log_prob(data, draw.grid.delta))[covered, None]
