@@ -1,8 +1,9 @@
 """The layers of a scene that take longer than its picture: made in the background, kept for a while."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from app import state
 from app.components.particle_stage import MapLayers
@@ -10,7 +11,6 @@ from app.jobs import Busy
 from app.measurements import measuring_workers
 from app.runs import Run
 from app.scene import map_layers
-from cmcore.config import SamplerConfig
 
 __all__ = ["Layered", "background_layers", "still_layering"]
 
@@ -27,16 +27,16 @@ class Layered:
     pending: bool = False
 
 
-def background_layers(key: str, run: Run, config: SamplerConfig, seed: int) -> Layered:
-    """The layers of the scene of that key; the first question starts the work."""
+def background_layers(key: str, run: Run, how: Mapping[str, Any]) -> Layered:
+    """The layers of the scene of that key, made as `map_layers` is told to; the first question starts the work."""
     kept = state.kept("layers")
     if key in kept:
         return Layered(kept[key])
-    if config.sampler != "deterministic" or run.target.dim != 2:
+    if how["config"].sampler != "deterministic" or run.target.dim != 2:
         return Layered()
     if state.value("layers of") != key:
         try:
-            work = measuring_workers().submit(lambda stop: _made(run, config, seed, stop))
+            work = measuring_workers().submit(lambda stop: _made(run, how, stop))
         except Busy:
             return Layered()
         state.keep_job(JOB, work)
@@ -62,6 +62,6 @@ def _take(key: str) -> bool:
     return True
 
 
-def _made(run: Run, config: SamplerConfig, seed: int, stop: threading.Event) -> Iterator[MapLayers | None]:
+def _made(run: Run, how: Mapping[str, Any], stop: threading.Event) -> Iterator[MapLayers | None]:
     if not stop.is_set():
-        yield map_layers(run.model, run.target, config=config, seed=seed)
+        yield map_layers(run.model, run.target, **how)

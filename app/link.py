@@ -11,7 +11,8 @@ from app import state
 from app.controls.experiment import field_key, read_field, write_field
 from app.parameters import chosen, families_first, key_of, read, write
 from app.runs import FIRST, runs
-from app.scene import STEPS
+from app.scene import PARTICLES, STEPS
+from app.start import read_start, write_start
 from cmcore.experiments import EXPERIMENTS
 from cmcore.grids import GRIDS
 from cmcore.objectives import OBJECTIVES
@@ -37,8 +38,11 @@ DEFAULTS: Mapping[str, Any] = {
     "grid": "uniform_angle",
     "renoise": 0.5,
     "seed": 0,
+    "start": None,
+    "particle count": PARTICLES,
 }
 """What the first visit shows, by widget key."""
+MOST_PARTICLES = 10_000
 FIRST_TARGET = "moons"
 PARAMETER = "o."
 """Before the name of an objective's parameter, in a link."""
@@ -72,6 +76,10 @@ def _seed(text: str) -> int:
     return int(_between(0, 2**31 - 1, "the seed")(text))
 
 
+def _particles(text: str) -> int:
+    return int(_between(100, MOST_PARTICLES, "the number of particles")(text))
+
+
 LINK: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "run": ("run", _one_of(runs, "the run")),
     "n": ("steps", _one_of(lambda: STEPS, "N")),
@@ -79,9 +87,13 @@ LINK: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "grid": ("grid", _one_of(lambda: GRIDS, "the time grid")),
     "eta": ("renoise", _between(0.05, 1.0, "η/t")),
     "seed": ("seed", _seed),
+    "start": ("start", read_start),
+    "particles": ("particle count", _particles),
     "delta": ("linked delta", _between(0.0, 1.0, "δ")),
 }
 """Parameter of the link → (state key, reader)."""
+WRITERS: Mapping[str, Callable[[Any], str]] = {"start": write_start}
+"""How a value is written where str will not do."""
 
 
 def open_link() -> list[str]:
@@ -124,7 +136,8 @@ def linked_delta() -> float | None:
 def write_link(*, delta: float, default_delta: float) -> None:
     """Mirror the view in the address bar; what is at its default is left out."""
     defaults = _defaults()
-    wanted = {name: str(state.value(key)) for name, (key, _) in LINK.items() if state.value(key) != defaults.get(key)}
+    held = {name: state.value(key) for name, (key, _) in LINK.items() if state.value(key) != defaults.get(key)}
+    wanted = {name: WRITERS.get(name, str)(value) for name, value in held.items()}
     wanted.pop("delta", None)
     if delta != default_delta:
         wanted["delta"] = f"{delta:g}"

@@ -1,6 +1,7 @@
 """What the stage shows of a run: draws for every N from the same noise, and the exact flow beside them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,18 @@ from cmcore.process import angle
 from cmcore.samplers import DETERMINISTIC
 from cmcore.streams import stream
 
-__all__ = ["STEPS", "density_image", "extent_of", "make_scene", "map_layers", "plane", "shown_samples"]
+__all__ = [
+    "STEPS",
+    "density_image",
+    "extent_of",
+    "grids_of",
+    "make_scene",
+    "map_layers",
+    "path_of",
+    "plane",
+    "shown_draw",
+    "shown_samples",
+]
 
 STEPS = (1, 2, 4, 8, 16)
 PARTICLES = 2_000
@@ -41,25 +53,47 @@ BANDS = {0.95: 26, 0.8: 34, 0.5: 44}
 """The density is drawn as bands that hold these shares of the data; each adds its opacity, of 255, to those around."""
 
 
-def make_scene(model: object, target: cm.Target, *, key: str, config: SamplerConfig, seed: int) -> Scene:
+Grids = Mapping[int, cm.TimeGrid]
+"""The times, by N."""
+
+
+def grids_of(config: SamplerConfig, moved: Mapping[int, Sequence[float]] | None = None) -> Grids:
+    """For every N the times t_1 > … > t_{N−1} that were moved, or else the named grid; T and δ stay."""
+    moved = moved or {}
+    named = {
+        n: cm.make_grid(config.grid, n, horizon=config.horizon, delta=config.delta) for n in STEPS if n not in moved
+    }
+    return named | {n: cm.TimeGrid((config.horizon, *times, config.delta)) for n, times in moved.items()}
+
+
+def make_scene(
+    model: object,
+    target: cm.Target,
+    *,
+    key: str,
+    config: SamplerConfig,
+    seed: int,
+    grids: Grids | None = None,
+    particles: int = PARTICLES,
+) -> Scene:
     """The scene of `model` (a trained model or any jump map) against `target`, in the first two coordinates.
 
     Every draw starts from the same noise. Deterministic jumps are compared with the exact path from that noise; a
     renoised draw takes fresh noise on the way, so there each jump is compared with the exact jump from where it began.
+    `grids` are the times by N; by default those that `config` names.
     """
-    choices = config.model_dump(exclude={"steps"})
-    draws = {n: cm.sample(model, PARTICLES, n, seed=seed, dim=target.dim, **choices) for n in STEPS}
+    draws = _draws(model, target, config, grids or grids_of(config), seed=seed, particles=particles)
     flow = cm.ExactFlow(target, tolerance=DRAWN)
     exact = None
     if config.sampler == "deterministic":
         noise = draws[STEPS[0]].states[0, :FOLLOWED].double()
-        exact = _exact_path(flow, noise, config.horizon, config.delta, PATH_LEVELS)
+        exact = path_of(flow, noise, config)
     start, end = _angles(target, (config.horizon, config.delta))
     return Scene(
         key=key,
         extent=extent_of(target),
         angles=(start, end),
-        draws={n: _shown(draw, exact, flow, config) for n, draw in draws.items()},
+        draws={n: shown_draw(draw, exact, flow) for n, draw in draws.items()},
         exact=None if exact is None else plane(exact),
         density=density_image(target, config.delta),
         shown=SHOWN,
@@ -67,16 +101,30 @@ def make_scene(model: object, target: cm.Target, *, key: str, config: SamplerCon
     )
 
 
-def map_layers(model: object, target: cm.Target, *, config: SamplerConfig, seed: int) -> MapLayers | None:
+def _draws(
+    model: object, target: cm.Target, config: SamplerConfig, grids: Grids, *, seed: int, particles: int
+) -> dict[int, cm.Trajectory]:
+    choices: dict[str, Any] = {"sampler": config.sampler, "renoise": config.renoise, "dim": target.dim}
+    return {n: cm.sample(model, particles, n, seed=seed, grid=grids[n], **choices) for n in STEPS}
+
+
+def map_layers(
+    model: object,
+    target: cm.Target,
+    *,
+    config: SamplerConfig,
+    seed: int,
+    grids: Grids | None = None,
+    particles: int = PARTICLES,
+) -> MapLayers | None:
     """What the scene's jumps do to the plane; None where fresh noise or another dimension leaves nothing to show.
 
     It takes about three times as long as the scene itself, and is made in the background.
     """
     if config.sampler != "deterministic" or target.dim != 2:
         return None
-    choices = config.model_dump(exclude={"steps"})
-    draws = {n: cm.sample(model, PARTICLES, n, seed=seed, dim=2, **choices) for n in STEPS}
-    grids = {n: draw.grid for n, draw in draws.items()}
+    grids = grids or grids_of(config)
+    draws = _draws(model, target, config, grids, seed=seed, particles=particles)
     return MapLayers(
         reach=MESH_REACH,
         meshes=_meshes(model, grids),
@@ -93,7 +141,7 @@ def _square(side: int, f: JumpMap) -> Tensor:
     return torch.stack([x, y], dim=-1).reshape(-1, 2)
 
 
-def _meshes(model: object, grids: Mapping[int, cm.TimeGrid]) -> dict[int, np.ndarray]:
+def _meshes(model: object, grids: Grids) -> dict[int, np.ndarray]:
     """Where an even mesh of noise is at the times of each grid, [N + 1, side, side, 2]."""
     f = jump_map_of(model)
     noise, unused = _square(MESH_SIDE, f), torch.Generator()
@@ -113,7 +161,7 @@ def _log_ratios(model: object, target: cm.Target, draws: Mapping[int, cm.Traject
     return found
 
 
-def _model_densities(model: object, grids: Mapping[int, cm.TimeGrid], extent: float) -> dict[int, np.ndarray]:
+def _model_densities(model: object, grids: Grids, extent: float) -> dict[int, np.ndarray]:
     """Opacity of q where the jumps end: the noise of a fine mesh, counted where it lands, blurred by a pixel or two."""
     f = jump_map_of(model)
     noise, unused = _square(DEPOSIT_SIDE, f), torch.Generator()
@@ -138,7 +186,8 @@ def _field(target: cm.Target, start: float, end: float) -> np.ndarray:
     return torch.stack(levels).view(FIELD_LEVELS, FIELD_SIDE, FIELD_SIDE, 2).numpy()
 
 
-def _shown(draw: cm.Trajectory, exact: Tensor | None, flow: cm.ExactFlow, config: SamplerConfig) -> Draw:
+def shown_draw(draw: cm.Trajectory, exact: Tensor | None, flow: cm.ExactFlow) -> Draw:
+    """A draw beside the exact paths of its first particles, [L, m, d], or without them beside exact single jumps."""
     first, *_, last = theta = _angles(flow.target, draw.grid.times)
     legs = None if exact is not None else _legs(draw, flow)
     jumps = "1 jump" if draw.grid.steps == 1 else f"{draw.grid.steps} jumps"
@@ -163,6 +212,11 @@ def _legs(draw: cm.Trajectory, flow: cm.ExactFlow) -> np.ndarray:
     starts = draw.states[:-1, :SHOWN].double()
     pairs = zip(starts, draw.chain.stages, strict=True)
     return np.stack([plane(_exact_path(flow, x, stage.t, stage.s, LEG_LEVELS)) for x, stage in pairs])
+
+
+def path_of(flow: cm.ExactFlow, noise: Tensor, config: SamplerConfig) -> Tensor:
+    """The exact path of each noise from T to δ, as the stage draws it, [L, n, d]."""
+    return _exact_path(flow, noise, config.horizon, config.delta, PATH_LEVELS)
 
 
 def _exact_path(flow: cm.ExactFlow, x: Tensor, start: float, end: float, levels: int) -> Tensor:

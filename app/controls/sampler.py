@@ -14,6 +14,7 @@ __all__ = ["sampler_controls"]
 
 SAMPLERS = {"deterministic": "Deterministic", "renoise": "Renoise"}
 DELTAS = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
+PINNED, REDRAWN = "Pinned", "Redrawn"
 RENOISE_DELTA = 0.02
 """The default δ of renoised draws, whose noise has nowhere to go at δ = 0."""
 
@@ -46,11 +47,27 @@ def sampler_controls(run: Run) -> SamplerConfig:
             renoise = st.slider(
                 "Renoise, η as a share of t", 0.05, 1.0, step=0.05, key="renoise", persist_state="session"
             )
+            if state.value("start") is not None:
+                _own_noise()
         st.number_input("Seed of the noise", 0, 2**31 - 1, key="seed", persist_state="session")
     if words := note(run, sampler, renoise, steps):
         st.caption(words)
     return SamplerConfig(
         sampler=sampler, grid=grid, steps=steps, horizon=run.model.horizon, delta=delta, renoise=renoise
+    )
+
+
+def _own_noise() -> None:
+    """Whether a start of one's own meets the same fresh noise again each time it is put somewhere."""
+    st.segmented_control(
+        "Fresh noise of your start",
+        (PINNED, REDRAWN),
+        default=PINNED,
+        help="Pinned: the same at each release. Redrawn: new at each release.",
+        key="own_noise",
+        required=True,
+        width="stretch",
+        persist_state="session",
     )
 
 

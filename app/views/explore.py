@@ -1,23 +1,20 @@
 """Explore: one run, from noise to data in N jumps, and how far from the truth it ends."""
 
-from dataclasses import replace
 from html import escape
 
 import streamlit as st
 
 from app import state
-from app.cards import bare_card, direction_title, direction_words, kl_card, plain, short
-from app.components.particle_stage import Scene, particle_stage
+from app.cards import bare_card, direction_title, direction_words, kl_card, plain
 from app.controls.runs import run_controls
 from app.controls.sampler import default_delta, sampler_controls
 from app.figures.kl_curve import describe, kl_curve
 from app.figures.theme import theme
-from app.layers import background_layers, still_layering
 from app.link import open_link, write_link
 from app.measurements import DIRECTIONS, Measured, as_csv, ddim_calls, initialisation, lines, measured, stopping
 from app.runs import Run, runs
-from app.scene import STEPS, make_scene
 from app.snippet import snippet
+from app.stage import stage
 from app.theory import sentence
 from cmcore.config import SamplerConfig
 from cmcore.divergences.estimate import Direction
@@ -26,8 +23,6 @@ __all__ = ["explore"]
 
 POLL = 0.8
 """Seconds between looks at a measurement under way."""
-STAGE = "particles"
-"""Key of the stage."""
 
 
 def explore() -> None:
@@ -46,7 +41,7 @@ def explore() -> None:
         with measures:
             direction = _direction(config.sampler)
         with st.container(key="stage_area"):
-            _stage(run, config, direction)
+            stage(run, config, measured(run, config, direction))
         with measures:
             known = measured(run, config, direction)
             state.choose("on screen", _extent(known))
@@ -70,41 +65,6 @@ def _direction(sampler: str) -> Direction:
     )
     assert direction is not None  # one is always chosen
     return direction
-
-
-def _stage(run: Run, config: SamplerConfig, direction: Direction) -> None:
-    scene = _scene(run.key, config.model_copy(update={"steps": 1}).key, int(state.value("seed")), run, config)
-    layers = background_layers(scene.key, run, config, int(state.value("seed")))
-    if layers.pending:
-        st.fragment(_when_layered, run_every=POLL)(scene.key)
-    scene = replace(scene, layers=layers.known, pending=layers.pending)
-    known = measured(run, config, direction)
-    particle_stage(
-        scene,
-        steps=config.steps,
-        labels={n: short(known.estimates.get(n)) for n in scene.multiples},
-        key=STAGE,
-        on_steps=_take_steps,
-    )
-
-
-def _when_layered(key: str) -> None:
-    """The stage is told once its layers are there; the picture does not wait for them."""
-    if not still_layering(key):
-        st.rerun()
-
-
-def _take_steps() -> None:
-    """N was chosen on the stage itself: the slider follows."""
-    steps = state.value(STAGE, {}).get("steps")
-    if steps in STEPS:
-        state.choose("steps", steps)
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
-def _scene(run_key: str, config_key: str, seed: int, _run: Run, _config: SamplerConfig) -> Scene:
-    """Cached by the run's and the config's own keys; the scene holds every N, so N is not one of them."""
-    return make_scene(_run.model, _run.target, key=f"{run_key}/{config_key}/{seed}", config=_config, seed=seed)
 
 
 def _measures(run: Run, config: SamplerConfig, direction: Direction) -> None:

@@ -20,7 +20,7 @@ _COMPONENT = component(
     "particle_stage",
     html=_read(_HERE / "stage.html"),
     css=_read(_HERE / "stage.css"),
-    js=_read(_HERE.parent / "shared.js", _HERE / "mesh.js", _HERE / "draw.js", _HERE / "stage.js"),
+    js=_read(_HERE.parent / "shared.js", _HERE / "mesh.js", _HERE / "draw.js", _HERE / "start.js", _HERE / "stage.js"),
 )
 
 PLAY_SECONDS = 9.0
@@ -86,6 +86,7 @@ class Scene:
         pending: whether the layers are being computed.
         field: dx/dθ of the exact flow on an even grid of the square, at times even in θ, [levels, side, side, 2]; or
             None.
+        start: a start that a person chose; its particle is then the last of those followed.
     """
 
     key: str
@@ -99,6 +100,15 @@ class Scene:
     layers: MapLayers | None = None
     pending: bool = False
     field: np.ndarray | None = None
+    start: tuple[float, float] | None = None
+
+    @property
+    def followed(self) -> int:
+        """How many of the first particles have something exact to be compared with."""
+        if self.exact is not None:
+            return self.exact.shape[1]
+        legs = next(iter(self.draws.values())).legs
+        return self.shown if legs is None else legs.shape[-2]
 
 
 def scene_message(scene: Scene, *, steps: int, labels: Mapping[int, str]) -> bytes:
@@ -128,7 +138,10 @@ def scene_message(scene: Scene, *, steps: int, labels: Mapping[int, str]) -> byt
         "progress": {str(n): draw.progress for n, draw in scene.draws.items()},
         "times": {str(n): draw.times for n, draw in scene.draws.items()},
         "summaries": {str(n): draw.summary for n, draw in scene.draws.items()},
-        "followed": min(count, scene.shown if scene.exact is None else scene.exact.shape[1]),
+        "followed": min(count, scene.followed),
+        "start": scene.start,
+        "own": scene.followed - 1 if scene.start else None,
+        "startable": scene.field is not None,
         "shown": min(count, scene.shown),
         "compact": min(count, 600),
         "seconds": PLAY_SECONDS,
@@ -150,11 +163,24 @@ def _layer_arrays(layers: MapLayers, extent: float) -> dict[str, np.ndarray]:
 
 
 def particle_stage(
-    scene: Scene, *, steps: int, labels: Mapping[int, str], key: str, on_steps: Callable[[], None]
+    scene: Scene,
+    *,
+    steps: int,
+    labels: Mapping[int, str],
+    key: str,
+    on_steps: Callable[[], None],
+    on_start: Callable[[], None],
 ) -> None:
-    """Show the scene with N = steps. `on_steps` is called when N is chosen on the stage itself."""
+    """Show the scene with N = steps.
+
+    Args:
+        on_steps: called when N is chosen on the stage itself.
+        on_start: called when a start is put on the stage, moved or removed; the component's `start` is then
+            {"at": [x, y] or null, "release": a number that grows}.
+    """
     _COMPONENT(
         key=key,
         data=scene_message(scene, steps=steps, labels=labels),
         on_steps_change=on_steps,
+        on_start_change=on_start,
     )

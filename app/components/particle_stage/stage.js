@@ -25,7 +25,8 @@ function createStage(root) {
     root, calm, section: find(".stage"), canvas: find(".view"), ground: find(".ground"), parts: {},
     steps: null, sent: null, u: calm ? 1 : 0, playing: !calm, speed: 1, goal: null, restUntil: 0, last: 0, request: 0,
     layers: { density: true, exact: true, jumps: true, error: true, velocity: false, mesh: false, folds: false, model: false, ratio: false }, hover: null, pinned: new Set(), visible: true,
-    message: null, palette: null, image: null, heads: null, view: null, choose: () => {},
+    start: null, startSent: undefined, steering: false, press: null, drawn: false,
+    message: null, palette: null, image: null, heads: null, view: null, tell: () => {},
   };
   for (const name of ["legend", "more", "readout", "done", "marks", "scrubber", "play", "step", "speed", "multiples", "summary"])
     stage.parts[name] = find(`.${name}`);
@@ -86,9 +87,11 @@ function wire(stage) {
   parts.step.onclick = () => stepBy(stage, 1);
   parts.speed.onclick = () => { stage.speed = { 0.5: 1, 1: 2, 2: 0.5 }[stage.speed]; paint(stage); };
   parts.scrubber.oninput = event => { stage.playing = false; stage.goal = null; seek(stage, event.target.value / 1000); };
-  canvas.onpointermove = event => hover(stage, nearest(stage, event));
+  wireStart(stage);
+  canvas.onpointermove = event => { if (!stage.press?.drawing) hover(stage, nearest(stage, event)); };
   canvas.onpointerleave = () => hover(stage, null);
   canvas.onclick = event => {
+    if (stage.drawn) { stage.drawn = false; return; }
     const i = nearest(stage, event);
     if (i === null) stage.pinned.clear();
     else if (!stage.pinned.delete(i)) stage.pinned.add(i);
@@ -157,18 +160,21 @@ function setSteps(stage, steps) {
   stage.goal = null;
   layOut(stage);
   paint(stage);
-  stage.choose(steps);
+  stage.tell("steps", steps);
 }
 
 function key(stage, event) {
   const target = event.composedPath()[0];
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (target !== document.body && target !== stage.canvas) return; // someone is typing, or a control has the keys
-  const act = {
+  const arrow = event.key.startsWith("Arrow");
+  const act = stage.steering && (arrow || event.key === "Enter") ? () => (arrow ? steerBy(stage, event.key, event.shiftKey) : steer(stage)) : {
     " ": () => play(stage, !stage.playing),
     ArrowRight: () => stepBy(stage, 1),
     ArrowLeft: () => stepBy(stage, -1),
     l: () => openLayers(stage, stage.parts.more.hidden),
+    s: () => steer(stage),
+    Escape: () => removeStart(stage),
   }[event.key] ?? (/^[1-9]$/.test(event.key) && Number(event.key) in stage.message.progress
     ? () => setSteps(stage, Number(event.key)) : null);
   if (act) { event.preventDefault(); act(); }
@@ -186,7 +192,7 @@ function nearest(stage, event) {
   };
   for (let i = 0; i < stage.message.followed; i++) {
     consider(i, stage.heads[2 * i], stage.heads[2 * i + 1]);
-    if (i < stage.message.shown) for (let k = 0; k <= stage.steps; k++) consider(i, ...statePoint(stage.message, stage.steps, k, i));
+    if (i < stage.message.shown || i === stage.message.own) for (let k = 0; k <= stage.steps; k++) consider(i, ...statePoint(stage.message, stage.steps, k, i));
   }
   return best;
 }
@@ -204,12 +210,15 @@ function paint(stage) {
   if (!message) return;
   const selected = new Set(stage.pinned);
   if (stage.hover !== null) selected.add(stage.hover);
+  const own = ownIndex(stage);
+  if (own !== null) selected.add(own);
   const shown = [...new Set([...Array(message.shown).keys(), ...selected])].sort((a, b) => selected.has(a) - selected.has(b));
   const began = performance.now();
   stage.view = drawScene(stage.canvas, message, steps, u, palette, stage.heads, {
     layers: stage.layers, selected: selected.size ? selected : null, shown,
     ground: null, compact: false,
   });
+  drawStart(stage);
   const { k } = locate(message.progress[steps], u);
   write(parts.readout, reading(stage, k));
   write(parts.play, stage.playing ? "Pause" : "Play");
@@ -219,15 +228,17 @@ function paint(stage) {
   for (const [j, mark] of stage.dots.entries()) mark.classList.toggle("past", message.progress[steps][j] <= u + 1e-9);
   const counter = (window.particleStage ??= { frames: 0 });
   const cost = performance.now() - began;
-  Object.assign(counter, { frames: counter.frames + 1, cost, u, steps, playing: stage.playing, key: message.key });
+  Object.assign(counter, { frames: counter.frames + 1, cost, u, steps, playing: stage.playing, key: message.key, start: stage.start, own });
 }
 
 // Touches the page only when the words change, which is far less often than every frame.
 function write(element, text) { if (element.textContent !== text) element.textContent = text; }
 
 function reading(stage, k) {
-  const { message, steps, u, hover } = stage;
-  const curves = hover === null ? [] : comparisons(message, steps, hover);
+  const { message, steps, u } = stage;
+  if (stage.start !== null && (stage.press?.drawing || stage.steering)) return `start ${stage.start.map(v => v.toFixed(2)).join(", ")}`;
+  const subject = stage.hover ?? (u >= 1 ? ownIndex(stage) : null);
+  const curves = subject === null ? [] : comparisons(message, steps, subject);
   if (curves.length) {
     const { arrived: [x, y], points } = curves[Math.min(k, curves.length - 1)];
     const error = Math.hypot(x - points.at(-1)[0], y - points.at(-1)[1]).toFixed(3);
@@ -292,9 +303,11 @@ function paintMultiples(stage) {
   const { message, parts, palette } = stage;
   const heads = new Float32Array(stage.heads.length);
   const shown = [...Array(Math.min(5, message.shown)).keys()];
+  const own = ownIndex(stage);
+  if (own !== null) shown.push(own);
   message.multiples.forEach((n, j) =>
     drawScene(parts.multiples.children[j].querySelector("canvas"), message, n, 1, palette, heads, {
-      layers: stage.layers, selected: null, shown,
+      layers: stage.layers, selected: own === null ? null : new Set([own]), shown,
       ground: stage.layers.density ? stage.image : null, compact: true,
     }));
 }
@@ -307,7 +320,7 @@ export default function (component) {
   const palette = readPalette(stage.section);
   const message = readMessage(data);
   const fresh = message.key !== stage.message?.key;
-  stage.choose = steps => setStateValue("steps", steps);
+  stage.tell = setStateValue;
   Object.assign(stage, {
     message, palette,
     image: message.arrays.density ? densityImage(message.arrays.density, palette.data) : null,
@@ -330,6 +343,7 @@ export default function (component) {
     stage.steps = message.steps;
   }
   if (fresh) { stage.pinned.clear(); stage.hover = null; }
+  takeStart(stage);
   layOut(stage);
   paintAll(stage);
   wake(stage);

@@ -1,0 +1,85 @@
+"""The stage of Explore: what it shows of a run, and what a person does on the stage itself."""
+
+from dataclasses import replace
+from typing import Any
+
+import streamlit as st
+
+from app import state
+from app.cards import short
+from app.components.particle_stage import Scene, particle_stage
+from app.controls.sampler import REDRAWN
+from app.layers import background_layers, still_layering
+from app.measurements import Measured
+from app.runs import Run
+from app.scene import STEPS, grids_of, make_scene
+from app.start import OwnPaths, Start, checked_start, own_paths, with_start
+from cmcore.config import SamplerConfig
+
+__all__ = ["stage"]
+
+KEY = "particles"
+POLL = 0.8
+"""Seconds between looks at layers under way."""
+
+
+def stage(run: Run, config: SamplerConfig, known: Measured) -> None:
+    """The run's particles, exact paths and layers, for every N; `known` says what stands beside the small multiples."""
+    key, how = _question(run, config)
+    layers = background_layers(key, run, how)
+    if layers.pending:
+        st.fragment(_when_layered, run_every=POLL)(key)
+    scene = replace(_scene(key, run, how), layers=layers.known, pending=layers.pending)
+    start: Start | None = state.value("start")
+    if start is not None and run.target.dim == 2:
+        scene = with_start(scene, _own(key, start, state.value("release", 0), run, how))
+    particle_stage(
+        scene,
+        steps=config.steps,
+        labels={n: short(known.estimates.get(n)) for n in scene.multiples},
+        key=KEY,
+        on_steps=_take_steps,
+        on_start=_take_start,
+    )
+
+
+def _question(run: Run, config: SamplerConfig) -> tuple[str, dict[str, Any]]:
+    """What the scene is made from, and the key of it: the scene holds every N, so N is no part of either."""
+    seed, particles = int(state.value("seed")), int(state.value("particle count"))
+    how = {"config": config, "grids": grids_of(config), "seed": seed, "particles": particles}
+    return f"{run.key}/{config.model_copy(update={'steps': 1}).key}/{seed}/{particles}", how
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _scene(key: str, _run: Run, _how: dict[str, Any]) -> Scene:
+    return make_scene(_run.model, _run.target, key=key, **_how)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _own(key: str, start: Start, release: int, _run: Run, _how: dict[str, Any]) -> OwnPaths:
+    how = {name: value for name, value in _how.items() if name != "particles"}
+    return own_paths(_run.model, _run.target, start=start, release=release, **how)
+
+
+def _when_layered(key: str) -> None:
+    """The stage is told once its layers are there; the picture does not wait for them."""
+    if not still_layering(key):
+        st.rerun()
+
+
+# ---- what is done on the stage itself ---------------------------------------------------------------------------
+def _told(name: str) -> Any:
+    return state.value(KEY, {}).get(name)
+
+
+def _take_steps() -> None:
+    """N was chosen: the slider follows."""
+    if _told("steps") in STEPS:
+        state.choose("steps", _told("steps"))
+
+
+def _take_start() -> None:
+    """A start was put there, moved, or removed; each release draws fresh noise again where that was asked for."""
+    state.choose("start", checked_start((_told("start") or {}).get("at")))
+    if state.value("own_noise") == REDRAWN:
+        state.choose("release", state.value("release", 0) + 1)

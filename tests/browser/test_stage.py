@@ -1,0 +1,69 @@
+"""What a person does on the stage itself: starts of their own."""
+
+import pytest
+
+from tests.browser.test_lab import stage, wait_for_stage
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+def middle(page):
+    box = page.locator("canvas.view").bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def drag(page, start, end):
+    page.mouse.move(*start)
+    page.mouse.down()
+    page.mouse.move(*end, steps=4)
+    page.mouse.up()
+
+
+def test_dragging_puts_a_start_whose_paths_come_back_and_escape_removes_it(open_page):
+    page = open_page()
+    wait_for_stage(page)
+    x, y = middle(page)
+    drag(page, (x + 40, y - 40), (x + 60, y - 60))
+    page.wait_for_function("window.particleStage.own !== null")
+    page.wait_for_function("location.search.includes('start=')")
+    first = stage(page)["start"]
+    assert min(first) > 0
+    assert "Your start" in page.locator("canvas.view").get_attribute("aria-label")
+    drag(page, (x + 60, y - 60), (x - 60, y + 60))  # the ring itself, to the other side
+    page.wait_for_function("window.particleStage.own !== null && window.particleStage.start[0] < 0")
+    page.locator("canvas.view").focus()
+    page.keyboard.press("Escape")
+    page.wait_for_function("window.particleStage.start === null && !location.search.includes('start=')")
+
+
+def test_a_start_is_steered_with_the_keyboard(open_page):
+    page = open_page()
+    wait_for_stage(page)
+    page.locator("canvas.view").focus()
+    page.keyboard.press("s")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_function("window.particleStage.own !== null && window.particleStage.start[1] === 0.1")
+    assert stage(page)["start"] == [-0.1, 0.1]
+    page.wait_for_function("location.search.includes('start=-0.1')")
+
+
+def test_a_finger_that_rests_draws_and_one_that_does_not_scrolls(open_page):
+    page = open_page(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    wait_for_stage(page)
+    box = page.locator("canvas.view").bounding_box()
+    x, y = box["x"] + 80, box["y"] + 200
+    wire = page.context.new_cdp_session(page)
+
+    def touch(kind, *points):
+        wire.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": a, "y": b} for a, b in points]})
+
+    touch("touchStart", (x, y))
+    touch("touchMove", (x, y - 40))
+    touch("touchEnd")
+    assert stage(page)["start"] is None
+    touch("touchStart", (x, y))
+    page.wait_for_function("window.particleStage.start !== null")
+    touch("touchMove", (x + 10, y + 20))
+    touch("touchEnd")
+    page.wait_for_function("window.particleStage.own !== null")
