@@ -12,6 +12,7 @@ __all__ = [
     "card",
     "direction_title",
     "direction_words",
+    "in_words",
     "kl_card",
     "number",
     "percent",
@@ -44,6 +45,17 @@ def short(estimate: Estimate | None) -> str:
     if estimate is None or not estimate.trusted:
         return ""
     return number(estimate.value, 2) if resolved(estimate) else f"< {number(estimate.floor, 2)}"
+
+
+def in_words(estimate: Estimate | None) -> str:
+    """The value with its interval, within a sentence."""
+    if estimate is None:
+        return "not measured yet"
+    if not estimate.trusted:
+        return "no estimate to trust"
+    if not resolved(estimate):
+        return f"below {number(estimate.floor, 2)} {estimate.unit}"
+    return f"{number(estimate.value)} {estimate.unit} ({number(estimate.low, 2)} … {number(estimate.high, 2)})"
 
 
 def resolved(estimate: Estimate) -> bool:

@@ -13,6 +13,7 @@ from app.parameters import chosen, families_first, key_of, read, write
 from app.runs import FIRST, runs
 from app.scene import PARTICLES, STEPS
 from app.start import read_start, write_start
+from app.times import read_times, write_times
 from cmcore.experiments import EXPERIMENTS
 from cmcore.grids import GRIDS
 from cmcore.objectives import OBJECTIVES
@@ -39,6 +40,7 @@ DEFAULTS: Mapping[str, Any] = {
     "renoise": 0.5,
     "seed": 0,
     "start": None,
+    "moved times": None,
     "particle count": PARTICLES,
 }
 """What the first visit shows, by widget key."""
@@ -88,11 +90,12 @@ LINK: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "eta": ("renoise", _between(0.05, 1.0, "η/t")),
     "seed": ("seed", _seed),
     "start": ("start", read_start),
+    "times": ("moved times", read_times),
     "particles": ("particle count", _particles),
     "delta": ("linked delta", _between(0.0, 1.0, "δ")),
 }
 """Parameter of the link → (state key, reader)."""
-WRITERS: Mapping[str, Callable[[Any], str]] = {"start": write_start}
+WRITERS: Mapping[str, Callable[[Any], str]] = {"start": write_start, "times": write_times}
 """How a value is written where str will not do."""
 
 

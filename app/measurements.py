@@ -63,7 +63,7 @@ def measured(run: Run, config: SamplerConfig, direction: Direction) -> Measured:
     known = _precomputed(run, config, direction)
     if not _missing(known, config, direction):
         return known
-    key = f"kl:{run.key}:{config.model_copy(update={'steps': 1}).key}:{direction}"
+    key = f"kl:{run.key}:{config.model_copy(update={'steps': 1, 'times': None}).key}:{direction}"
     known = state.kept("measured").get(key, known)
     job = state.job(key)
     if job is None or job.status == "stopped":
@@ -191,12 +191,15 @@ def stopping(run_key: str, delta: float, _run: Run) -> float:
 
 
 # ---- for the figure ---------------------------------------------------------------------------------------------
-def lines(measured: Measured) -> list[Line]:
-    """The curves of the chart."""
+def lines(measured: Measured, moved: Mapping[int, Estimate] | None = None) -> list[Line]:
+    """The curves of the chart; the estimates at moved times stand beside the curve of the named grid."""
     drawn = []
     model = tuple(_point(n, e) for n, e in sorted(measured.estimates.items()) if e.trusted)
     if model:
         drawn.append(Line("learned map", "model", model))
+    beside = tuple(_point(n, e) for n, e in sorted((moved or {}).items()) if e.trusted)
+    if beside:
+        drawn.append(Line("moved times", "model", beside, symbol="diamond"))
     for (name, estimates), dash in zip(measured.baselines.items(), ("dot", "dash"), strict=False):
         points = tuple(_point(calls, e) for calls, e in sorted(estimates.items()) if e.trusted and calls <= max(STEPS))
         if points:
@@ -235,14 +238,15 @@ def _calls(n: int) -> str:
     return "1 call" if n == 1 else f"{n} calls"
 
 
-def as_csv(measured: Measured) -> str:
-    """Every estimate on the chart as a table, trusted or not."""
+def as_csv(measured: Measured, moved: Mapping[int, Estimate] | None = None) -> str:
+    """Every estimate on the chart as a table, trusted or not; `moved` are those at moved times."""
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(
         ["curve", "network_calls", *(column.name for column in fields(Estimate) if column.name != "diagnostics")]
     )
-    for label, estimates in {"learned map": measured.estimates, **measured.baselines}.items():
+    curves = {"learned map": measured.estimates, "learned map at moved times": moved or {}, **measured.baselines}
+    for label, estimates in curves.items():
         for calls, estimate in sorted(estimates.items()):
             row = {column.name: getattr(estimate, column.name) for column in fields(Estimate)}
             writer.writerow([label, calls, *(value for name, value in row.items() if name != "diagnostics")])

@@ -19,14 +19,16 @@ __all__ = ["snippet"]
 def snippet(run: Run, config: SamplerConfig, direction: Direction) -> str:
     """Python that computes the curve on screen."""
     n = LANDINGS if config.sampler == "renoise" else None
+    grid = [f"grid={config.grid!r}", f"delta={config.delta!r}"]
     choices = [
         f"sampler={config.sampler!r}",
-        f"grid={config.grid!r}",
-        f"delta={config.delta!r}",
+        *(grid if config.times is None else [f"grid=cm.TimeGrid({config.times!r})"]),
         *([f"renoise={config.renoise!r}", f"n={n}"] if n else []),
         f"direction={direction!r}",
         f"seed={SEED}",
     ]
+    if config.times is not None:
+        return _at_times(run, config.steps, choices)
     return "\n".join(
         [
             "import cmcore as cm",
@@ -37,6 +39,23 @@ def snippet(run: Run, config: SamplerConfig, direction: Direction) -> str:
             *(f"    {choice}," for choice in choices),
             ")",
             "print(curve.to_frame())",
+        ]
+    )
+
+
+def _at_times(run: Run, steps: int, choices: list[str]) -> str:
+    """The one estimate at moved times."""
+    return "\n".join(
+        [
+            "import cmcore as cm",
+            "from cmcore.experiments import kl_points",
+            "",
+            *_model(run),
+            "points = kl_points(",
+            f"    model, model.target, [{steps}],",
+            *(f"    {choice}," for choice in choices),
+            ")",
+            "print(next(points).estimate)",
         ]
     )
 

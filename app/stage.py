@@ -14,9 +14,10 @@ from app.measurements import Measured
 from app.runs import Run
 from app.scene import STEPS, grids_of, make_scene
 from app.start import OwnPaths, Start, checked_start, own_paths, with_start
+from app.times import Moved, checked_times, fitting, write_times
 from cmcore.config import SamplerConfig
 
-__all__ = ["stage"]
+__all__ = ["restore_times", "stage"]
 
 KEY = "particles"
 POLL = 0.8
@@ -25,34 +26,40 @@ POLL = 0.8
 
 def stage(run: Run, config: SamplerConfig, known: Measured) -> None:
     """The run's particles, exact paths and layers, for every N; `known` says what stands beside the small multiples."""
-    key, how = _question(run, config)
+    moved = fitting(state.value("moved times"), config)
+    key, how = _question(run, config, moved)
     layers = background_layers(key, run, how)
     if layers.pending:
         st.fragment(_when_layered, run_every=POLL)(key)
-    scene = replace(_scene(key, run, how), layers=layers.known, pending=layers.pending)
+    scene = replace(_scene(key, run, how), layers=layers.known, pending=layers.pending, moved=tuple(moved))
     start: Start | None = state.value("start")
     if start is not None and run.target.dim == 2:
         scene = with_start(scene, _own(key, start, state.value("release", 0), run, how))
     particle_stage(
         scene,
         steps=config.steps,
-        labels={n: short(known.estimates.get(n)) for n in scene.multiples},
+        labels={n: short(known.estimates.get(n)) or "moved" * (n in moved) for n in scene.multiples},
         key=KEY,
         on_steps=_take_steps,
         on_start=_take_start,
+        on_times=_take_times,
     )
 
 
-def _question(run: Run, config: SamplerConfig) -> tuple[str, dict[str, Any]]:
-    """What the scene is made from, and the key of it: the scene holds every N, so N is no part of either."""
+def _question(run: Run, config: SamplerConfig, moved: Moved) -> tuple[str, dict[str, Any]]:
+    """What the scene is made from, and the key of all of it: the scene holds every N, so N is no part of either.
+
+    The scene's own key leaves the moved times out, since the noise stays: the stage goes on where it is.
+    """
     seed, particles = int(state.value("seed")), int(state.value("particle count"))
-    how = {"config": config, "grids": grids_of(config), "seed": seed, "particles": particles}
-    return f"{run.key}/{config.model_copy(update={'steps': 1}).key}/{seed}/{particles}", how
+    how = {"config": config, "grids": grids_of(config, moved), "seed": seed, "particles": particles}
+    key = f"{run.key}/{config.model_copy(update={'steps': 1, 'times': None}).key}/{seed}/{particles}"
+    return f"{key}/{write_times(moved)}", how
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _scene(key: str, _run: Run, _how: dict[str, Any]) -> Scene:
-    return make_scene(_run.model, _run.target, key=key, **_how)
+    return make_scene(_run.model, _run.target, key=key.rpartition("/")[0], **_how)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -83,3 +90,19 @@ def _take_start() -> None:
     state.choose("start", checked_start((_told("start") or {}).get("at")))
     if state.value("own_noise") == REDRAWN:
         state.choose("release", state.value("release", 0) + 1)
+
+
+def _take_times() -> None:
+    """Times were moved, or given back to the named grid."""
+    told = _told("times") or {}
+    times = checked_times(told.get("steps"), told.get("times"))
+    if times is None:
+        restore_times(told.get("steps"))
+    else:
+        state.choose("moved times", {**(state.value("moved times") or {}), told["steps"]: times})
+
+
+def restore_times(steps: object) -> None:
+    """N jumps take the named grid again."""
+    left = {n: times for n, times in (state.value("moved times") or {}).items() if n != steps}
+    state.choose("moved times", left or None)

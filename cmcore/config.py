@@ -4,6 +4,7 @@ Configs are frozen pydantic models: bad values raise one clear sentence per fiel
 value survives JSON unchanged.
 """
 
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -90,3 +91,21 @@ class SamplerConfig(Config):
     horizon: float = Field(3.0, gt=0, le=20)
     delta: float = Field(0.0, ge=0, lt=20)
     renoise: float = Field(0.5, ge=0, le=1, description="η_{k+1} as a share of t_{k+1}")
+    times: tuple[float, ...] | None = Field(
+        None, max_length=4097, description="T = t_0 > … > t_K = δ, chosen one by one; None: those of the grid"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "SamplerConfig":
+        times = self.times
+        if times is None:
+            return self
+        if len(times) != self.steps + 1:
+            raise ValueError(f"{self.steps} jumps have {self.steps + 1} times, T and δ among them; got {len(times)}.")
+        if times[0] != self.horizon or times[-1] != self.delta:
+            raise ValueError(
+                f"Times run from T = {self.horizon:g} to δ = {self.delta:g}; got {times[0]:g} to {times[-1]:g}."
+            )
+        if any(later >= earlier for earlier, later in pairwise(times)):
+            raise ValueError("The times of a draw must decrease strictly, from T down to δ.")
+        return self

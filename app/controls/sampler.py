@@ -6,6 +6,7 @@ from app import state
 from app.link import linked_delta
 from app.runs import Run
 from app.scene import STEPS
+from app.times import with_times
 from cmcore.config import SamplerConfig
 from cmcore.grids import GRIDS
 from cmcore.objectives.about import own_drawing
@@ -39,6 +40,7 @@ def sampler_controls(run: Run) -> SamplerConfig:
             [name for name in GRIDS if name != "shrinking_step" or run.model.delta > 0 or sampler == "renoise"],
             format_func=lambda name: name.replace("_", " "),
             key="grid",
+            on_change=_name_grid,
             persist_state="session",
         )
         delta = _delta(run, sampler)
@@ -52,9 +54,15 @@ def sampler_controls(run: Run) -> SamplerConfig:
         st.number_input("Seed of the noise", 0, 2**31 - 1, key="seed", persist_state="session")
     if words := note(run, sampler, renoise, steps):
         st.caption(words)
-    return SamplerConfig(
+    config = SamplerConfig(
         sampler=sampler, grid=grid, steps=steps, horizon=run.model.horizon, delta=delta, renoise=renoise
     )
+    return with_times(config, state.value("moved times"))
+
+
+def _name_grid() -> None:
+    """A grid was named: it holds for every N."""
+    state.choose("moved times", None)
 
 
 def _own_noise() -> None:

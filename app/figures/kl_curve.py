@@ -30,12 +30,13 @@ class Point:
 
 @dataclass(frozen=True)
 class Line:
-    """A named curve and what it is: the learned map, an exact-score baseline, or a bound."""
+    """A named curve and what it is: the learned map, an exact-score baseline, or a bound; `symbol` marks its points."""
 
     label: str
     role: Literal["model", "baseline", "bound"]
     points: tuple[Point, ...]
     dash: str = "solid"
+    symbol: str = "circle"
 
 
 def kl_curve(
@@ -103,7 +104,12 @@ def _draw(figure: go.Figure, line: Line, theme: Theme) -> None:
         name=line.label,
         mode="lines+markers" if line.role == "model" else "lines",
         line={"color": colour, "width": 2.4 if line.role == "model" else 1.6, "dash": line.dash},
-        marker={"size": 6, "color": theme.paper, "line": {"color": colour, "width": 1.8}},
+        marker={
+            "size": 6 if line.symbol == "circle" else 10,
+            "symbol": line.symbol,
+            "color": theme.paper,
+            "line": {"color": colour, "width": 1.8},
+        },
         customdata=[[(p.high - p.low) / 2, p.estimator, f"{p.n:,}"] for p in points],
         hovertemplate="%{x} calls: %{y:.3g} ± %{customdata[0]:.2g} nats<br>%{customdata[1]}, n = %{customdata[2]}"
         f"<extra>{line.label}</extra>",

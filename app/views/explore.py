@@ -5,16 +5,17 @@ from html import escape
 import streamlit as st
 
 from app import state
-from app.cards import bare_card, direction_title, direction_words, kl_card, plain
+from app.cards import bare_card, direction_title, direction_words, in_words, kl_card, plain
 from app.controls.runs import run_controls
 from app.controls.sampler import default_delta, sampler_controls
 from app.figures.kl_curve import describe, kl_curve
 from app.figures.theme import theme
 from app.link import open_link, write_link
-from app.measurements import DIRECTIONS, Measured, as_csv, ddim_calls, initialisation, lines, measured, stopping
+from app.measurements import DIRECTIONS, Measured, as_csv, ddim_calls, initialisation, lines, stopping
+from app.moved import Known, known
 from app.runs import Run, runs
 from app.snippet import snippet
-from app.stage import stage
+from app.stage import restore_times, stage
 from app.theory import sentence
 from cmcore.config import SamplerConfig
 from cmcore.divergences.estimate import Direction
@@ -41,11 +42,11 @@ def explore() -> None:
         with measures:
             direction = _direction(config.sampler)
         with st.container(key="stage_area"):
-            stage(run, config, measured(run, config, direction))
+            stage(run, config, known(run, config, direction).shown)
         with measures:
-            known = measured(run, config, direction)
-            state.choose("on screen", _extent(known))
-            st.fragment(_measures, run_every=POLL if known.waiting else None)(run, config, direction)
+            now = known(run, config, direction).shown
+            state.choose("on screen", _extent(now))
+            st.fragment(_measures, run_every=POLL if now.waiting else None)(run, config, direction)
     write_link(delta=config.delta, default_delta=default_delta(run, config.sampler))
 
 
@@ -69,13 +70,13 @@ def _direction(sampler: str) -> Direction:
 
 def _measures(run: Run, config: SamplerConfig, direction: Direction) -> None:
     """The measurements column; runs again on its own while something is being measured."""
-    known = measured(run, config, direction)
-    _card(known, config, direction, run)
-    _chart(known, config, direction, run)
-    st.html(
-        f'<p class="theory">{escape(sentence(run, config, known, initialisation(run.key, config.horizon, run)))}</p>'
-    )
-    if _extent(known) != state.value("on screen"):
+    now = known(run, config, direction)
+    _card(now.shown, config, direction, run)
+    _times(now.curve, config)
+    _chart(now, config, direction, run)
+    words = sentence(run, config, now.shown, initialisation(run.key, config.horizon, run))
+    st.html(f'<p class="theory">{escape(words)}</p>')
+    if _extent(now.shown) != state.value("on screen"):
         st.rerun()  # a new number belongs beside its small multiple too, and polling ends with the measuring
 
 
@@ -94,8 +95,19 @@ def _card(known: Measured, config: SamplerConfig, direction: Direction, run: Run
         st.html(bare_card(direction_title(direction, config.delta), words))
 
 
-def _chart(known: Measured, config: SamplerConfig, direction: Direction, run: Run) -> None:
-    drawn = lines(known)
+def _times(curve: Measured, config: SamplerConfig) -> None:
+    """Where the times were moved: what the named grid gives, and the way back to it."""
+    if config.times is None:
+        if config.steps in (state.value("moved times") or {}):
+            st.caption(f"Your times do not lie between T = {config.horizon:g} and δ = {config.delta:g}.")
+        return
+    named = config.grid.replace("_", " ")
+    st.caption(plain(f"With moved times. The grid “{named}” has {in_words(curve.estimates.get(config.steps))}."))
+    st.button("Restore times", on_click=restore_times, args=(config.steps,), key="restore_times")
+
+
+def _chart(known: Known, config: SamplerConfig, direction: Direction, run: Run) -> None:
+    drawn = lines(known.curve, known.moved)
     st.html('<h2 class="eyebrow">KL versus network calls</h2>')
     st.plotly_chart(
         kl_curve(drawn, calls=config.steps, theme=theme(st.context.theme.type)),
@@ -105,12 +117,12 @@ def _chart(known: Measured, config: SamplerConfig, direction: Direction, run: Ru
         alt=describe(drawn),
     )
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.caption(known.waiting or "Band: 95 % interval of this model.")
+        st.caption(known.shown.waiting or "Band: 95 % interval of this model.")
         with st.popover("Code", type="tertiary"):
             st.code(snippet(run, config, direction), language="python")
         st.download_button(
             "CSV",
-            data=lambda: as_csv(known),
+            data=lambda: as_csv(known.curve, known.moved),
             file_name=f"kl-{run.key}-{config.sampler}.csv",
             mime="text/csv",
             on_click="ignore",

@@ -37,7 +37,7 @@ def kl_points(
     *,
     seed: int,
     sampler: str = "deterministic",
-    grid: str = "uniform_angle",
+    grid: str | TimeGrid = "uniform_angle",
     horizon: float | None = None,
     delta: float | None = None,
     renoise: float = 0.5,
@@ -45,7 +45,7 @@ def kl_points(
     n: int | None = None,
     direction: Direction | None = None,
 ) -> Iterator[KLPoint]:
-    """The points of :func:`kl_versus_steps` one at a time, for whoever shows progress."""
+    """The points of :func:`kl_versus_steps` one at a time; `grid` may also be the times themselves."""
     chosen = SAMPLERS[sampler]
     source = source_for(model, chosen, score)
     if delta is None and not hasattr(model, "delta"):

@@ -3,7 +3,7 @@
 import pytest
 
 from app.components.buffer import unpack
-from tests.app.test_pages import html, page
+from tests.app.test_pages import html, page, poll
 
 
 def stage_message(at):
@@ -37,10 +37,45 @@ def test_a_link_chooses_how_many_particles(shipped):
     assert at.query_params["particles"] in ("300", ["300"])
 
 
-@pytest.mark.parametrize("query", [{"start": "1"}, {"start": "nan,0"}, {"particles": "50"}, {"particles": "1e6"}])
+@pytest.mark.parametrize(
+    "query", [{"start": "1"}, {"start": "nan,0"}, {"times": "1,2,3"}, {"particles": "50"}, {"particles": "1e6"}]
+)
 def test_a_bad_link_is_a_sentence(shipped, query):
     at = page(**query)
     assert not at.exception
     assert len(at.warning) == 1
     assert "could not be followed" in at.warning[0].value
     assert "KL(model" in html(at)
+
+
+def test_a_link_moves_the_times_and_a_button_gives_them_back(shipped):
+    at = page(times="1.5,0.6,0.1")
+    assert not at.exception
+    header, _ = stage_message(at)
+    assert header["times"]["4"] == [3.0, 1.5, 0.6, 0.1, 0.0]
+    assert header["moved"] == [4]
+    assert [c for c in at.caption if c.value.startswith("With moved times")]
+    poll(at, lambda at: "Estimator" in html(at))
+    at.button(key="restore_times").click().run()
+    assert not at.exception
+    header, _ = stage_message(at)
+    assert header["moved"] == []
+    assert "times" not in at.query_params
+
+
+def test_naming_a_grid_gives_the_moved_times_back(shipped):
+    at = page(times="1.5,0.6,0.1")
+    at.selectbox(key="grid").set_value("karras").run()
+    assert stage_message(at)[0]["moved"] == []
+
+
+def test_moved_times_that_do_not_fit_are_said_and_wait(shipped):
+    at = page(times="1.5,0.6,0.1", delta="0.2")
+    assert stage_message(at)[0]["moved"] == []
+    assert [c for c in at.caption if "do not lie between" in c.value]
+
+
+def test_other_n_keep_the_named_grid(shipped):
+    at = page(times="1.5,0.6,0.1", n="8")
+    assert stage_message(at)[0]["moved"] == [4]
+    assert not [c for c in at.caption if c.value.startswith("With moved times")]

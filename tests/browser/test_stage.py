@@ -67,3 +67,37 @@ def test_a_finger_that_rests_draws_and_one_that_does_not_scrolls(open_page):
     touch("touchMove", (x + 10, y + 20))
     touch("touchEnd")
     page.wait_for_function("window.particleStage.own !== null")
+
+
+def times_of(page):
+    return stage(page)["times"]
+
+
+def test_a_time_is_dragged_and_comes_back_on_a_double_click(open_page):
+    page = open_page()
+    wait_for_stage(page)
+    named = times_of(page)
+    handle = page.get_by_role("slider", name="Time 2 of 3")
+    box = handle.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    drag(page, (x, y), (x + 60, y))
+    page.wait_for_function("t => window.particleStage.times[2] < t", arg=named[2])
+    assert times_of(page)[1] == pytest.approx(named[1], rel=1e-3)
+    page.wait_for_function("location.search.includes('times=')")
+    page.get_by_text("With moved times").wait_for()
+    handle.dblclick()
+    page.wait_for_function("t => window.particleStage.times[2] === t", arg=named[2])
+    page.wait_for_function("!location.search.includes('times=')")
+
+
+def test_a_time_is_moved_with_the_arrow_keys_and_keeps_the_focus(open_page):
+    page = open_page()
+    wait_for_stage(page)
+    named = times_of(page)
+    handle = page.get_by_role("slider", name="Time 1 of 3")
+    handle.focus()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_function("t => window.particleStage.times[1] > t", arg=named[1])
+    assert handle.get_attribute("aria-valuetext").startswith("t = ")
+    assert handle.evaluate("h => h.getRootNode().activeElement === h")

@@ -20,7 +20,14 @@ _COMPONENT = component(
     "particle_stage",
     html=_read(_HERE / "stage.html"),
     css=_read(_HERE / "stage.css"),
-    js=_read(_HERE.parent / "shared.js", _HERE / "mesh.js", _HERE / "draw.js", _HERE / "start.js", _HERE / "stage.js"),
+    js=_read(
+        _HERE.parent / "shared.js",
+        _HERE / "mesh.js",
+        _HERE / "draw.js",
+        _HERE / "start.js",
+        _HERE / "handles.js",
+        _HERE / "stage.js",
+    ),
 )
 
 PLAY_SECONDS = 9.0
@@ -87,6 +94,7 @@ class Scene:
         field: dx/dθ of the exact flow on an even grid of the square, at times even in θ, [levels, side, side, 2]; or
             None.
         start: a start that a person chose; its particle is then the last of those followed.
+        moved: the N whose times a person moved.
     """
 
     key: str
@@ -101,6 +109,7 @@ class Scene:
     pending: bool = False
     field: np.ndarray | None = None
     start: tuple[float, float] | None = None
+    moved: Sequence[int] = ()
 
     @property
     def followed(self) -> int:
@@ -140,6 +149,7 @@ def scene_message(scene: Scene, *, steps: int, labels: Mapping[int, str]) -> byt
         "summaries": {str(n): draw.summary for n, draw in scene.draws.items()},
         "followed": min(count, scene.followed),
         "start": scene.start,
+        "moved": list(scene.moved),
         "own": scene.followed - 1 if scene.start else None,
         "startable": scene.field is not None,
         "shown": min(count, scene.shown),
@@ -170,6 +180,7 @@ def particle_stage(
     key: str,
     on_steps: Callable[[], None],
     on_start: Callable[[], None],
+    on_times: Callable[[], None],
 ) -> None:
     """Show the scene with N = steps.
 
@@ -177,10 +188,13 @@ def particle_stage(
         on_steps: called when N is chosen on the stage itself.
         on_start: called when a start is put on the stage, moved or removed; the component's `start` is then
             {"at": [x, y] or null, "release": a number that grows}.
+        on_times: called when times are moved there or given back to the named grid; the component's `times` is then
+            {"steps": N, "times": [t_1, …, t_{N−1}] or null, "release": …}.
     """
     _COMPONENT(
         key=key,
         data=scene_message(scene, steps=steps, labels=labels),
         on_steps_change=on_steps,
         on_start_change=on_start,
+        on_times_change=on_times,
     )

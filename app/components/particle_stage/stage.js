@@ -25,10 +25,10 @@ function createStage(root) {
     root, calm, section: find(".stage"), canvas: find(".view"), ground: find(".ground"), parts: {},
     steps: null, sent: null, u: calm ? 1 : 0, playing: !calm, speed: 1, goal: null, restUntil: 0, last: 0, request: 0,
     layers: { density: true, exact: true, jumps: true, error: true, velocity: false, mesh: false, folds: false, model: false, ratio: false }, hover: null, pinned: new Set(), visible: true,
-    start: null, startSent: undefined, steering: false, press: null, drawn: false,
+    start: null, startSent: undefined, steering: false, press: null, drawn: false, moving: null, grip: null,
     message: null, palette: null, image: null, heads: null, view: null, tell: () => {},
   };
-  for (const name of ["legend", "more", "readout", "done", "marks", "scrubber", "play", "step", "speed", "multiples", "summary"])
+  for (const name of ["legend", "more", "readout", "done", "marks", "handles", "scrubber", "play", "step", "speed", "multiples", "summary"])
     stage.parts[name] = find(`.${name}`);
   stage.legend = buildLegend(stage);
   wire(stage);
@@ -101,7 +101,7 @@ function wire(stage) {
   document.addEventListener("keydown", keys);
   const sight = new IntersectionObserver(([entry]) => { stage.visible = entry.isIntersecting; wake(stage); });
   sight.observe(canvas);
-  const size = new ResizeObserver(() => paintAll(stage));
+  const size = new ResizeObserver(() => { if (stage.message) layMarks(stage); paintAll(stage); });
   size.observe(canvas);
   stage.destroy = () => {
     document.removeEventListener("keydown", keys);
@@ -228,7 +228,7 @@ function paint(stage) {
   for (const [j, mark] of stage.dots.entries()) mark.classList.toggle("past", message.progress[steps][j] <= u + 1e-9);
   const counter = (window.particleStage ??= { frames: 0 });
   const cost = performance.now() - began;
-  Object.assign(counter, { frames: counter.frames + 1, cost, u, steps, playing: stage.playing, key: message.key, start: stage.start, own });
+  Object.assign(counter, { frames: counter.frames + 1, cost, u, steps, playing: stage.playing, key: message.key, start: stage.start, own, times: message.times[steps] });
 }
 
 // Touches the page only when the words change, which is far less often than every frame.
@@ -237,6 +237,7 @@ function write(element, text) { if (element.textContent !== text) element.textCo
 function reading(stage, k) {
   const { message, steps, u } = stage;
   if (stage.start !== null && (stage.press?.drawing || stage.steering)) return `start ${stage.start.map(v => v.toFixed(2)).join(", ")}`;
+  if (stage.moving?.dragging) return `t = ${timeLabel(timeAt(message, stage.moving.progress[stage.moving.j]))}`;
   const subject = stage.hover ?? (u >= 1 ? ownIndex(stage) : null);
   const curves = subject === null ? [] : comparisons(message, steps, subject);
   if (curves.length) {
@@ -257,19 +258,7 @@ const timeLabel = t => (t === 0 ? "0" : t >= 0.995 ? t.toFixed(1).replace(/\.0$/
 // What changes with N or the message, but not with time: marks on the axis, small multiples, words.
 function layOut(stage) {
   const { message, parts, steps } = stage;
-  const progress = message.progress[steps], times = message.times[steps];
-  parts.marks.replaceChildren(...progress.flatMap((p, j) => {
-    const mark = document.createElement("span");
-    mark.style.left = `${100 * p}%`;
-    const crowded = steps > 8 && j % 4 !== 0;
-    if (crowded) return [mark];
-    const label = document.createElement("small");
-    label.textContent = j === 0 ? `T = ${timeLabel(times[j])}` : j === steps ? `${timeLabel(times[j])}` : timeLabel(times[j]);
-    label.className = j === 0 ? "first" : j === steps ? "last" : "";
-    label.style.left = `${100 * p}%`;
-    return [mark, label];
-  }));
-  stage.dots = [...parts.marks.querySelectorAll("span")];
+  layMarks(stage);
   offer(stage);
   stage.canvas.setAttribute("aria-label", message.summaries[steps]);
   parts.summary.textContent = message.summaries[steps];
@@ -344,6 +333,7 @@ export default function (component) {
   }
   if (fresh) { stage.pinned.clear(); stage.hover = null; }
   takeStart(stage);
+  takeTimes(stage, fresh);
   layOut(stage);
   paintAll(stage);
   wake(stage);
