@@ -58,8 +58,8 @@ def known(run: Run, config: SamplerConfig, direction: Direction) -> Known:
     return Known(curve, shown, {n: kl.estimate for n, kl in found.items() if kl.estimate is not None})
 
 
-def _key(run: Run, config: SamplerConfig, direction: Direction) -> tuple[str, str, str]:
-    return run.key, config.key, direction
+def _key(run: Run, config: SamplerConfig, direction: Direction) -> str:
+    return f"{run.key}/{config.key}/{direction}"
 
 
 def _kept(run: Run, config: SamplerConfig, direction: Direction) -> MovedKL:

@@ -92,7 +92,7 @@ class SamplerConfig(Config):
     delta: float = Field(0.0, ge=0, lt=20)
     renoise: float = Field(0.5, ge=0, le=1, description="η_{k+1} as a share of t_{k+1}")
     times: tuple[float, ...] | None = Field(
-        None, max_length=4097, description="T = t_0 > … > t_K = δ, chosen one by one; None: those of the grid"
+        default=None, max_length=4097, description="T = t_0 > … > t_K = δ, chosen one by one; None: those of the grid"
     )
 
     @model_validator(mode="after")

@@ -46,6 +46,7 @@ def sampler_controls(run: Run) -> SamplerConfig:
         delta = _delta(run, sampler)
         renoise = 0.5
         if sampler == "renoise":
+            _take_share()
             renoise = st.slider(
                 "Renoise, η as a share of t", 0.05, 1.0, step=0.05, key="renoise", persist_state="session"
             )
@@ -63,6 +64,14 @@ def sampler_controls(run: Run) -> SamplerConfig:
 def _name_grid() -> None:
     """A grid was named: it holds for every N."""
     state.choose("moved times", None)
+
+
+def _take_share() -> None:
+    """η/t that a search found, once."""
+    share = state.value("found share")
+    if share is not None:
+        state.choose("found share", None)
+        state.choose("renoise", min(1.0, max(0.05, share)))
 
 
 def _own_noise() -> None:

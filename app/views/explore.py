@@ -5,9 +5,10 @@ from html import escape
 import streamlit as st
 
 from app import state
-from app.cards import bare_card, direction_title, direction_words, in_words, kl_card, plain
+from app.cards import bare_card, direction_title, direction_words, kl_card, plain
 from app.controls.runs import run_controls
 from app.controls.sampler import default_delta, sampler_controls
+from app.controls.times import times_card, under_way
 from app.figures.kl_curve import describe, kl_curve
 from app.figures.theme import theme
 from app.link import open_link, write_link
@@ -15,7 +16,7 @@ from app.measurements import DIRECTIONS, Measured, as_csv, ddim_calls, initialis
 from app.moved import Known, known
 from app.runs import Run, runs
 from app.snippet import snippet
-from app.stage import restore_times, stage
+from app.stage import stage
 from app.theory import sentence
 from cmcore.config import SamplerConfig
 from cmcore.divergences.estimate import Direction
@@ -46,7 +47,8 @@ def explore() -> None:
         with measures:
             now = known(run, config, direction).shown
             state.choose("on screen", _extent(now))
-            st.fragment(_measures, run_every=POLL if now.waiting else None)(run, config, direction)
+            going = now.waiting or under_way(run, config, direction)
+            st.fragment(_measures, run_every=POLL if going else None)(run, config, direction)
     write_link(delta=config.delta, default_delta=default_delta(run, config.sampler))
 
 
@@ -72,7 +74,7 @@ def _measures(run: Run, config: SamplerConfig, direction: Direction) -> None:
     """The measurements column; runs again on its own while something is being measured."""
     now = known(run, config, direction)
     _card(now.shown, config, direction, run)
-    _times(now.curve, config)
+    times_card(now.curve, run, config, direction)
     _chart(now, config, direction, run)
     words = sentence(run, config, now.shown, initialisation(run.key, config.horizon, run))
     st.html(f'<p class="theory">{escape(words)}</p>')
@@ -93,17 +95,6 @@ def _card(known: Measured, config: SamplerConfig, direction: Direction, run: Run
     else:
         words = known.problem or known.waiting or "Not measured."
         st.html(bare_card(direction_title(direction, config.delta), words))
-
-
-def _times(curve: Measured, config: SamplerConfig) -> None:
-    """Where the times were moved: what the named grid gives, and the way back to it."""
-    if config.times is None:
-        if config.steps in (state.value("moved times") or {}):
-            st.caption(f"Your times do not lie between T = {config.horizon:g} and δ = {config.delta:g}.")
-        return
-    named = config.grid.replace("_", " ")
-    st.caption(plain(f"With moved times. The grid “{named}” has {in_words(curve.estimates.get(config.steps))}."))
-    st.button("Restore times", on_click=restore_times, args=(config.steps,), key="restore_times")
 
 
 def _chart(known: Known, config: SamplerConfig, direction: Direction, run: Run) -> None:

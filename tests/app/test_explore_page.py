@@ -1,9 +1,36 @@
 """Explore: what a person puts on the stage comes back from the link, and bad wishes are sentences."""
 
+import time
+
 import pytest
 
+from app import search
 from app.components.buffer import unpack
-from tests.app.test_pages import html, page, poll
+from app.measurements import measuring_workers
+from cmcore.chain import make_chain
+from cmcore.grids import TimeGrid
+from cmcore.theory import BestChain
+from tests.app import test_pages
+from tests.app.test_pages import html, poll
+
+OPENED = []
+
+
+def page(**query):
+    OPENED.append(test_pages.page(**query))
+    return OPENED[-1]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quiet_end():
+    """The interpreter does not end while a worker is inside torch."""
+    yield
+    for at in OPENED:
+        for job in at.session_state["kept:jobs"].values():
+            job.cancel()
+    last = measuring_workers().submit(lambda stop: iter(()))
+    while not last.view().over:
+        time.sleep(0.05)
 
 
 def stage_message(at):
@@ -79,3 +106,34 @@ def test_other_n_keep_the_named_grid(shipped):
     at = page(times="1.5,0.6,0.1", n="8")
     assert stage_message(at)[0]["moved"] == [4]
     assert not [c for c in at.caption if c.value.startswith("With moved times")]
+
+
+def test_best_times_are_searched_for_and_both_kls_are_said(shipped, monkeypatch):
+    best = TimeGrid((3.0, 1.5, 0.6, 0.1, 0.0))
+    monkeypatch.setattr(search, "least_kl", lambda *_, **__: BestChain(make_chain(best), 0.01, "uniform_angle", 7))
+    at = page()
+    at.button(key="best_times").click().run()
+    assert not at.exception
+    poll(at, lambda at: [c for c in at.caption if c.value.startswith("With the best times of 7 trials")])
+    assert stage_message(at)[0]["times"]["4"] == list(best.times)
+    poll(at, lambda at: [c for c in at.caption if "nats" in c.value or "below" in c.value])
+
+
+def test_a_search_can_be_cancelled(shipped, monkeypatch):
+    def endless(*_, progress, **__):
+        while True:
+            progress(0.5)
+            time.sleep(0.01)
+
+    monkeypatch.setattr(search, "least_kl", endless)
+    at = page()
+    at.button(key="best_times").click().run()
+    at.button(key="cancel_search").click().run()
+    assert not at.exception
+    assert at.button(key="best_times")
+    assert stage_message(at)[0]["moved"] == []
+
+
+def test_one_jump_has_no_times_to_search(shipped):
+    at = page(n="1")
+    assert "best_times" not in [button.key for button in at.button]

@@ -8,14 +8,16 @@ import pytest
 from pydantic import ValidationError
 
 import cmcore as cm
-from app import moved
+from app import moved, search
 from app.measurements import SEED, Measured, as_csv, lines
 from app.runs import Run
 from app.scene import STEPS, grids_of, make_scene
 from app.snippet import snippet
 from app.times import checked_times, fitting, read_times, with_times, write_times
+from cmcore.chain import renoised_chain
 from cmcore.config import SamplerConfig
 from cmcore.divergences.estimate import MODEL_DATA, Estimate
+from cmcore.theory import BestChain
 from tests.app.conftest import untrained
 
 TIMES = (1.5, 0.6, 0.1)
@@ -124,3 +126,46 @@ def test_the_code_measures_at_the_moved_times(monkeypatch):
     assert found["point"].estimate.value == pytest.approx(
         next(moved._measure(run, SamplerConfig(steps=2, times=(3.0, 0.5, 0.0)), MODEL_DATA, threading.Event())).value
     )
+
+
+# ---- the search for the best ones ---------------------------------------------------------------------------------
+def found(grid, etas, trials=7):
+    return BestChain(renoised_chain(grid, etas), 0.01, "uniform_angle", trials)
+
+
+def test_what_a_search_finds_is_kept_as_times_and_a_share():
+    grid = cm.TimeGrid((3.0, 1.23456, 0.4, 0.1, 0.02))
+    best = found(grid, [0.3 * t for t in grid.times[1:]])
+    assert search.found_times(best) == (1.235, 0.4, 0.1)
+    assert search.found_share(best) == pytest.approx(0.3)
+
+
+def test_a_search_reports_its_share_and_ends_when_it_is_cancelled(monkeypatch):
+    run, stop, shares = Run("eight_gaussians", "Eight Gaussians", untrained()), threading.Event(), []
+
+    def endless(*_, progress, **__):
+        while True:
+            progress(0.25)
+            shares.append(0.25)
+            stop.set()
+
+    monkeypatch.setattr(search, "least_kl", endless)
+    (only,) = search._search(run, SamplerConfig(), MODEL_DATA, stop)
+    assert shares == [0.25]
+    assert (only.share, only.found) == (0.25, None)
+
+
+def test_a_search_asks_for_the_draw_on_screen_with_noise_of_its_own(monkeypatch):
+    asked = {}
+
+    def least_kl(model, target, steps, **choices):
+        asked.update(choices, steps=steps)
+        return found(cm.TimeGrid((3.0, 1.0, 0.05)), [0.1, 0.01])
+
+    monkeypatch.setattr(search, "least_kl", least_kl)
+    run = Run("eight_gaussians", "Eight Gaussians", untrained())
+    config = SamplerConfig(sampler="renoise", delta=0.05, steps=2)
+    *_, last = search._search(run, config, MODEL_DATA, threading.Event())
+    assert search.found_times(last.found) == (1.0,)
+    assert (asked["steps"], asked["sampler"], asked["delta"], asked["direction"]) == (2, "renoise", 0.05, MODEL_DATA)
+    assert asked["seed"] != SEED
