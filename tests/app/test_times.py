@@ -5,13 +5,14 @@ import threading
 
 import numpy as np
 import pytest
+import torch
 from pydantic import ValidationError
 
 import cmcore as cm
 from app import moved, search
 from app.measurements import SEED, Measured, as_csv, lines
 from app.runs import Run
-from app.scene import STEPS, grids_of, make_scene
+from app.scene import STEPS, grids_of, make_scene, map_layers
 from app.snippet import snippet
 from app.times import checked_times, fitting, read_times, with_times, write_times
 from cmcore.chain import renoised_chain
@@ -91,6 +92,17 @@ def test_the_scene_jumps_at_the_moved_times():
     usual = make_scene(model, model.target, **choices)
     np.testing.assert_array_equal(scene.draws[8].states, usual.draws[8].states)
     assert scene.draws[4].progress != usual.draws[4].progress
+
+
+def test_the_layers_follow_the_moved_times():
+    """The mesh after one jump is where one jump to the first moved time takes it."""
+    model, config = untrained(), SamplerConfig()
+    choices = {"config": config, "seed": 3, "grids": grids_of(config, {4: TIMES}), "particles": 20}
+    layers = map_layers(model, model.target, **choices)
+    noise = torch.as_tensor(layers.meshes[4][0].reshape(-1, 2))
+    landed = model.flow_map(noise, 3.0, TIMES[0]).numpy()
+    np.testing.assert_allclose(layers.meshes[4][1].reshape(-1, 2), landed, atol=1e-6)
+    assert layers.log_ratios[4].shape == (20,)
 
 
 def test_moved_times_that_are_the_grid_have_its_kl():
