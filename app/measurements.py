@@ -11,8 +11,8 @@ from itertools import pairwise
 
 import streamlit as st
 
-import cmcore as cm
 from app import state
+from app.estimates import SEED, Question, known_bound, known_point, measure_bound, measure_point
 from app.figures.kl_curve import Line, Point
 from app.jobs import Busy, JobView, Workers, freeze_imports
 from app.runs import Run
@@ -20,23 +20,17 @@ from app.scene import STEPS
 from cmcore.config import SamplerConfig
 from cmcore.divergences import kl_to_noised
 from cmcore.divergences.estimate import DATA_MODEL, Direction, Estimate
-from cmcore.experiments import kl_points
 from cmcore.samplers import SAMPLERS
-from cmcore.theory import bound_a, initialisation_kl
+from cmcore.theory import initialisation_kl
 
 __all__ = ["DIRECTIONS", "Measured", "as_csv", "ddim_calls", "initialisation", "lines", "measured", "stopping"]
 
 DIRECTIONS: tuple[Direction, ...] = ("KL(model‖data)", "KL(data‖model)")
-LANDINGS = 1 << 17
-"""Landings behind an estimate of a renoised draw: a quarter of the estimator's default, since somebody is waiting."""
-SEED = 2
 LEASE = 8.0
 """Seconds without a look after which measuring stops; a page that comes back starts it again where it was."""
 BASELINES = ("ddim", "heun")
 """Samplers that take steps with the exact score: nothing learned."""
 BASELINE_CALLS = (*STEPS, 32)
-BOUND_POINTS = 4_096
-"""Points of p_t at which the map's error is measured, for every jump."""
 
 
 @dataclass(frozen=True)
@@ -60,22 +54,19 @@ class Measured:
 
 def measured(run: Run, config: SamplerConfig, direction: Direction) -> Measured:
     """What is known now; starts measuring in the background what is not."""
-    known = _precomputed(run, config, direction)
-    if not _missing(known, config, direction):
+    known = _known(run, config, direction)
+    if not any(_parts(run, config, direction)):
         return known
     key = f"kl:{run.key}:{config.model_copy(update={'steps': 1, 'times': None}).key}:{direction}"
-    known = state.kept("measured").get(key, known)
     job = state.job(key)
     if job is None or job.status == "stopped":
         state.drop_jobs("kl:", unfinished=True)
         try:
-            work = partial(_measure, run, config, direction, known)
-            job = measuring_workers().submit(work, lease=LEASE)
+            job = measuring_workers().submit(partial(_measure, run, config, direction, known), lease=LEASE)
         except Busy as busy:
             return replace(known, problem=str(busy))
         state.keep_job(key, job)
-    state.kept("measured")[key] = told = _told(measuring_workers().view(job), known)
-    return told
+    return _told(measuring_workers().view(job), known)
 
 
 @st.cache_resource(show_spinner=False)
@@ -100,45 +91,35 @@ def _measure(
     run: Run, config: SamplerConfig, direction: Direction, known: Measured, stop: threading.Event
 ) -> Iterator[Measured]:
     """Measure what is not known, the N on screen first; what is known so far after each part."""
-    for words, part in _parts(run, config, direction, known):
+    for words, part in _parts(run, config, direction):
         if stop.is_set():
             return
         yield replace(known, waiting=words)
-        known = part(known)
+        part()
+        known = _known(run, config, direction)
     yield replace(known, waiting="")
 
 
-def _parts(
-    run: Run, config: SamplerConfig, direction: Direction, known: Measured
-) -> Iterator[tuple[str, Callable[[Measured], Measured]]]:
-    """What is still to be measured: in words, and as a function that adds it to what is known."""
-    shared = {"grid": config.grid, "horizon": config.horizon, "delta": config.delta, "direction": direction}
-    landings = LANDINGS if config.sampler == "renoise" else None
-    drawn = {**shared, "sampler": config.sampler, "renoise": config.renoise, "n": landings}
-
-    def model(n: int, known: Measured) -> Measured:
-        point = next(kl_points(run.model, run.target, [n], seed=SEED, **drawn))
-        return replace(known, estimates={**known.estimates, n: point.estimate})
-
-    def baseline(name: str, calls: int, known: Measured) -> Measured:
-        points = kl_points(run.target, run.target, [calls], seed=SEED, sampler=name, **shared)
-        return _with_baseline(known, name, {point.calls: point.estimate for point in points})
-
-    def bound(n: int, known: Measured) -> Measured:
-        grid = cm.make_grid(config.grid, n, horizon=config.horizon, delta=config.delta)
-        told = bound_a(run.model, run.target, grid, seed=SEED, renoise=config.renoise, n=BOUND_POINTS)
-        return replace(known, bound={**known.bound, n: told.total.value})
-
+def _parts(run: Run, config: SamplerConfig, direction: Direction) -> Iterator[tuple[str, Callable[[], object]]]:
+    """What is still to be measured, in words and as a function that does it."""
     for n in sorted(STEPS, key=lambda n: n != config.steps):
-        if n not in known.estimates:
-            yield f"Measuring N = {n}.", partial(model, n)
+        question = _question(config, direction, config.sampler, n)
+        if known_point(run, question) is None:
+            yield f"Measuring N = {n}.", partial(measure_point, run, question)
     for name in BASELINES:
         for calls in BASELINE_CALLS:
-            if calls not in known.baselines.get(name, {}):
-                yield f"Measuring {SAMPLERS[name].label}.", partial(baseline, name, calls)
+            question = _question(config, direction, name, calls)
+            if question.jumps and known_point(run, question) is None:
+                yield f"Measuring {SAMPLERS[name].label}.", partial(measure_point, run, question)
     for n in STEPS:
-        if _bounded(config, direction) and n not in known.bound:
-            yield "Evaluating Bound A.", partial(bound, n)
+        question = _question(config, direction, config.sampler, n)
+        if _bounded(config, direction) and known_bound(run, question) is None:
+            yield "Evaluating Bound A.", partial(measure_bound, run, question)
+
+
+def _question(config: SamplerConfig, direction: Direction, sampler: str, calls: int) -> Question:
+    shared = {"grid": config.grid, "horizon": config.horizon, "delta": config.delta, "renoise": config.renoise}
+    return Question(sampler, calls, direction, **shared)
 
 
 def _bounded(config: SamplerConfig, direction: Direction) -> bool:
@@ -146,36 +127,20 @@ def _bounded(config: SamplerConfig, direction: Direction) -> bool:
     return config.sampler == "renoise" and direction == DATA_MODEL
 
 
-def _missing(known: Measured, config: SamplerConfig, direction: Direction) -> bool:
-    bound = _bounded(config, direction) and not set(STEPS) <= set(known.bound)
-    return bound or not set(STEPS) <= set(known.estimates) or not set(BASELINES) <= set(known.baselines)
-
-
-def _with_baseline(known: Measured, name: str, points: Mapping[int, Estimate]) -> Measured:
-    return replace(known, baselines={**known.baselines, name: {**known.baselines.get(name, {}), **points}})
-
-
-def _precomputed(run: Run, config: SamplerConfig, direction: Direction) -> Measured:
-    """What the run ships with for this sampler, δ and direction."""
-    fitting = [curve for curve in run.curves.values() if _fits(curve, config, direction)]
-    known = Measured()
-    for curve in fitting:
-        points = dict(zip(curve.calls, curve.estimates, strict=True))
-        if curve.sampler == config.sampler:
-            known = replace(known, estimates={**known.estimates, **points})
-        elif curve.sampler in BASELINES:
-            known = _with_baseline(known, curve.sampler, points)
-        elif curve.sampler == "bound_a":
-            known = replace(known, bound={calls: estimate.value for calls, estimate in points.items()})
-    return known
-
-
-def _fits(curve: cm.Curve, config: SamplerConfig, direction: Direction) -> bool:
-    wanted = {"grid": config.grid, "horizon": config.horizon, "delta": config.delta}
-    if curve.sampler in ("renoise", "bound_a"):
-        wanted["renoise"] = config.renoise
-    asked = all(estimate.direction == direction for estimate in curve.estimates)
-    return asked and all(curve.config.get(name) == value for name, value in wanted.items())
+def _known(run: Run, config: SamplerConfig, direction: Direction) -> Measured:
+    """All that is known: what the run ships with, and what was measured for anybody."""
+    estimates, baselines, bound = {}, {}, {}
+    for n in STEPS:
+        question = _question(config, direction, config.sampler, n)
+        if point := known_point(run, question):
+            estimates[n] = point.estimate
+        if _bounded(config, direction) and (told := known_bound(run, question)):
+            bound[n] = told.total.value
+    for name in BASELINES:
+        points = [known_point(run, q) for n in BASELINE_CALLS if (q := _question(config, direction, name, n)).jumps]
+        if any(points):
+            baselines[name] = {point.calls: point.estimate for point in points if point}
+    return Measured(estimates, baselines, bound)
 
 
 @st.cache_data(max_entries=128, show_spinner=False)

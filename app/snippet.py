@@ -3,7 +3,7 @@
 from typing import Any
 
 import cmcore as cm
-from app.measurements import LANDINGS, SEED
+from app.estimates import LANDINGS, SEED
 from app.runs import SHIPPED, Run
 from app.scene import STEPS
 from cmcore.config import SamplerConfig, TrainingConfig

@@ -45,7 +45,10 @@ def kl_points(
     n: int | None = None,
     direction: Direction | None = None,
 ) -> Iterator[KLPoint]:
-    """The points of :func:`kl_versus_steps` one at a time; `grid` may also be the times themselves."""
+    """The points of :func:`kl_versus_steps` one at a time, for whoever shows progress.
+
+    `grid` may also be the times themselves, for a single N whose K jumps they hold.
+    """
     chosen = SAMPLERS[sampler]
     source = source_for(model, chosen, score)
     if delta is None and not hasattr(model, "delta"):

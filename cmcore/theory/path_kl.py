@@ -15,7 +15,7 @@ from typing import Any
 from cmcore.divergences import DATA_MODEL, Estimate, kl
 from cmcore.grids import TimeGrid
 from cmcore.targets.base import Target
-from cmcore.theory.bound_a import bound_a
+from cmcore.theory.bound_a import BoundA, bound_a
 from cmcore.theory.interval import Interval
 
 __all__ = ["Decomposition", "decomposition"]
@@ -38,6 +38,13 @@ class Decomposition:
     jumps: tuple[Interval, ...]
     measured: Estimate
     slack: Interval
+
+    @classmethod
+    def of(cls, bound: BoundA, measured: Estimate) -> "Decomposition":
+        """Bound A of a draw beside the estimate of KL(p_δ‖q) of the same draw; another direction is a ValueError."""
+        if measured.direction != DATA_MODEL:
+            raise ValueError(f"Bound A bounds {DATA_MODEL}; the estimate is of {measured.direction}.")
+        return cls(bound.total, bound.initialisation, bound.jumps, measured, _difference(bound.total, measured))
 
     @property
     def floor(self) -> float:
@@ -68,8 +75,7 @@ def decomposition(
     """
     parts = bound_a(model, target, grid, seed=seed, renoise=renoise, n=n)
     measured = kl(model, target, grid, seed=seed, sampler="renoise", renoise=renoise, n=landings, direction=DATA_MODEL)
-    slack = _difference(parts.total, measured)
-    return Decomposition(parts.total, parts.initialisation, parts.jumps, measured, slack)
+    return Decomposition.of(parts, measured)
 
 
 def _difference(path: Interval, measured: Estimate) -> Interval:

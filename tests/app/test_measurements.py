@@ -6,8 +6,8 @@ import threading
 import pytest
 
 import cmcore as cm
-from app import measurements
-from app.measurements import BASELINES, Measured, as_csv, lines
+from app import estimates, measurements
+from app.measurements import BASELINE_CALLS, BASELINES, Measured, as_csv, lines
 from app.runs import Run, _load
 from app.scene import STEPS
 from cmcore.config import SamplerConfig
@@ -16,10 +16,18 @@ from cmcore.experiments import KLPoint
 from tests.app.conftest import untrained
 
 
+@pytest.fixture(autouse=True)
+def nothing_measured():
+    estimates.forget()
+    yield
+    estimates.forget()
+
+
 def curve(sampler, direction, delta, *, renoise=0.5):
-    estimates = tuple(Estimate(1 / n, 0.9 / n, 1.1 / n, direction, delta, "closed_form", 100, 0.0) for n in STEPS)
+    steps = BASELINE_CALLS if sampler in BASELINES else STEPS
+    points = tuple(Estimate(1 / n, 0.9 / n, 1.1 / n, direction, delta, "closed_form", 100, 0.0) for n in steps)
     config = {"grid": "uniform_angle", "horizon": 3.0, "delta": delta, "renoise": renoise, "n": None, "target": "t"}
-    return cm.Curve("steps", tuple(map(float, STEPS)), estimates, STEPS, sampler, config, 7)
+    return cm.Curve("steps", tuple(map(float, steps)), points, steps, sampler, config, 7)
 
 
 @pytest.fixture
@@ -36,11 +44,11 @@ def run(tmp_path):
 
 
 def test_a_shipped_curve_answers_its_own_question(run):
-    known = measurements._precomputed(run, SamplerConfig(), MODEL_DATA)
+    known = measurements._known(run, SamplerConfig(), MODEL_DATA)
     assert {n: e.value for n, e in known.estimates.items()} == {n: 1 / n for n in STEPS}
     assert all(e.direction == MODEL_DATA for e in known.estimates.values())
     assert set(known.baselines) == set(BASELINES)
-    assert not measurements._missing(known, SamplerConfig(), MODEL_DATA)
+    assert not any(measurements._parts(run, SamplerConfig(), MODEL_DATA))
 
 
 @pytest.mark.parametrize(
@@ -54,29 +62,45 @@ def test_a_shipped_curve_answers_its_own_question(run):
     ],
 )
 def test_and_no_other(run, config, direction):
-    known = measurements._precomputed(run, config, direction)
+    known = measurements._known(run, config, direction)
     assert not known.estimates
-    assert measurements._missing(known, config, direction)
+    assert any(measurements._parts(run, config, direction))
 
 
-def test_measuring_starts_with_the_n_on_screen_and_skips_what_is_known(monkeypatch):
-    asked = []
+def answering(asked):
+    """Instead of measuring: note what is asked, and answer 1."""
 
     def kl_points(source, target, steps, **choices):
         asked.append((choices["sampler"], *steps))
         for n in steps:
-            estimate = Estimate(1.0, 0.9, 1.1, choices["direction"], choices["delta"], "closed_form", 1, 0.0)
-            yield KLPoint(n, n, cm.make_grid("uniform_angle", n, horizon=3.0, delta=0.0), estimate)
+            delta = choices["grid"].delta
+            yield KLPoint(n, n, choices["grid"], Estimate(1.0, 0.9, 1.1, choices["direction"], delta, "none", 1, 0.0))
 
-    monkeypatch.setattr(measurements, "kl_points", kl_points)
-    known = Measured(estimates={1: curve("deterministic", MODEL_DATA, 0.0).estimates[0]})
-    run = Run("k", "l", untrained())
-    told = list(measurements._measure(run, SamplerConfig(steps=8), MODEL_DATA, known, threading.Event()))
-    assert asked[:4] == [("deterministic", n) for n in (8, 2, 4, 16)]
-    assert {name for name, _ in asked[4:]} == set(BASELINES)
+    return kl_points
+
+
+def test_measuring_starts_with_the_n_on_screen_and_skips_what_is_known(monkeypatch):
+    asked = []
+    monkeypatch.setattr(estimates, "kl_points", answering(asked))
+    run, config = Run("k", "l", untrained()), SamplerConfig(steps=8)
+    estimates.measure_point(run, measurements._question(config, MODEL_DATA, "deterministic", 1))
+    told = list(measurements._measure(run, config, MODEL_DATA, Measured(), threading.Event()))
+    assert asked[:5] == [("deterministic", n) for n in (1, 8, 2, 4, 16)]
+    assert {name for name, _ in asked[5:]} == set(BASELINES)
+    assert ("heun", 1) not in asked  # it makes two calls in a step
     assert told[0].waiting == "Measuring N = 8."
     assert told[-1].waiting == ""
     assert set(told[-1].estimates) == set(STEPS)
+
+
+def test_what_was_measured_for_one_is_known_to_all_and_the_exact_score_to_every_run(monkeypatch):
+    asked = []
+    monkeypatch.setattr(estimates, "kl_points", answering(asked))
+    one, other = Run("one", "l", untrained()), Run("other", "l", untrained())
+    list(measurements._measure(one, SamplerConfig(), MODEL_DATA, Measured(), threading.Event()))
+    assert not any(measurements._parts(one, SamplerConfig(steps=2), MODEL_DATA))
+    assert set(measurements._known(other, SamplerConfig(), MODEL_DATA).baselines) == set(BASELINES)
+    assert not measurements._known(other, SamplerConfig(), MODEL_DATA).estimates
 
 
 def test_measuring_stops_when_told():
@@ -86,8 +110,8 @@ def test_measuring_stops_when_told():
 
 
 def test_the_chart_and_the_table_hold_every_curve(run):
-    known = measurements._precomputed(run, SamplerConfig(), MODEL_DATA)
+    known = measurements._known(run, SamplerConfig(), MODEL_DATA)
     assert [line.role for line in lines(known)] == ["model", "baseline", "baseline"]
     table = as_csv(known).splitlines()
     assert table[0].startswith("curve,network_calls,value,low,high,direction")
-    assert len(table) == 1 + 3 * len(STEPS)
+    assert len(table) == 1 + len(STEPS) + len(BASELINE_CALLS) + len(BASELINE_CALLS) - 1  # no step of Heun in one call
