@@ -19,6 +19,7 @@ __all__ = [
     "plain",
     "resolved",
     "short",
+    "table",
 ]
 
 _MARKDOWN = re.compile(r"[\\`*_{}\[\]<>()#+!|~$:]")
@@ -148,3 +149,12 @@ def _estimator(estimate: Estimate) -> str:
 def _card(title: str, body: str, rows: Sequence[tuple[str, str]]) -> str:
     cells = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in rows)
     return f'<section class="card"><h2>{escape(title)}</h2>{body}<dl>{cells}</dl></section>'
+
+
+def table(label: str, titles: Sequence[str], rows: str) -> str:
+    """A table of ready `<tr>` that scrolls sideways where the screen is narrow, by keyboard too."""
+    head = "".join(f"<th scope='col'>{escape(title)}</th>" for title in titles)
+    return (
+        f"<div class='scrolled' tabindex='0' role='region' aria-label='{escape(label)}'><table class='fits'>"
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )

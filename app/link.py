@@ -9,6 +9,7 @@ from typing import Any
 
 from app import state
 from app.controls.experiment import field_key, read_field, write_field
+from app.curves import BASELINES, FIRST_CURVES, MOST, SEEN_FROM, SHOWN
 from app.parameters import chosen, families_first, key_of, read, write
 from app.runs import FIRST, runs
 from app.scene import PARTICLES, STEPS
@@ -23,10 +24,12 @@ from cmcore.targets import GALLERY
 __all__ = [
     "DEFAULTS",
     "linked_delta",
+    "open_kl_link",
     "open_link",
     "open_scaling_link",
     "open_train_link",
     "questions",
+    "write_kl_link",
     "write_link",
     "write_scaling_link",
     "write_train_link",
@@ -231,3 +234,63 @@ def write_scaling_link(name: str) -> None:
         if held != default:
             wanted[PARAMETER + field] = str(held)
     state.set_link(wanted)
+
+
+# ---- KL ---------------------------------------------------------------------------------------------------------
+def _several_of(known: Callable[[], Iterable[Any]], noun: str) -> Callable[[str], list[Any]]:
+    one = _one_of(known, noun)
+    return lambda text: list(dict.fromkeys(one(part) for part in text.split(",") if part))
+
+
+KL_LINK: Mapping[str, tuple[str, Callable[[str], Any]]] = {
+    "runs": ("kl_runs", _several_of(runs, "the run")),
+    "baselines": ("kl_baselines", _several_of(lambda: BASELINES, "the baseline")),
+    "score": ("kl_score", _one_of(lambda: ("exact", "model"), "the score")),
+    "sampler": ("kl_sampler", _one_of(lambda: ("deterministic", "renoise"), "the sampler")),
+    "eta": ("kl_renoise", _between(0.05, 1.0, "η/t")),
+    "from": ("kl_from", _one_of(lambda: SEEN_FROM, "the direction")),
+    "most": ("kl_most", _one_of(lambda: MOST, "N up to")),
+    "horizon": ("kl_horizons", _one_of(lambda: ("fixed", "grows"), "the horizon")),
+    "grid": ("kl_grid", _one_of(lambda: GRIDS, "the time grid")),
+    "T": ("kl_horizon", _between(0.5, 20.0, "T")),
+    "h": ("kl_step", _between(0.02, 2.0, "h")),
+    "show": ("kl_shown", _several_of(lambda: SHOWN, "what is shown")),
+    "delta": ("kl linked delta", _between(0.0, 1.0, "δ")),
+}
+"""Parameter of the link → (state key, reader)."""
+
+
+def open_kl_link() -> list[str]:
+    """The view of KL, on its first run in a session."""
+    problems = []
+    for name, text in state.link().items() if state.first_time("kl link") else ():
+        try:
+            if name in KL_LINK:
+                key, read = KL_LINK[name]
+                state.choose(key, read(text))
+        except ValueError as problem:
+            problems.append(_refused(problem))
+    for key, value in _first_curves().items():
+        state.remember(key, value)
+    return problems
+
+
+def write_kl_link(*, delta: float, default_delta: float) -> None:
+    """Mirror the view in the address bar; what is at its default is left out."""
+    first = _first_curves()
+    wanted = {
+        name: _written(state.value(key)) for name, (key, _) in KL_LINK.items() if state.value(key) != first.get(key)
+    }
+    wanted.pop("delta", None)
+    if delta != default_delta:
+        wanted["delta"] = f"{delta:g}"
+    state.set_link(wanted)
+
+
+def _first_curves() -> dict[str, Any]:
+    known = list(runs())
+    return {**FIRST_CURVES, "kl_runs": [FIRST if FIRST in known else known[0]] if known else []}
+
+
+def _written(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -17,6 +17,7 @@ def main() -> None:
     pages = {
         "explore": st.Page(_explore, title="Explore", url_path="explore", default=True),
         "train": st.Page(_train, title="Train", url_path="train"),
+        "kl": st.Page(_kl, title="KL", url_path="kl"),
         "scaling": st.Page(_scaling, title="Scaling", url_path="scaling"),
     }
     chosen = st.navigation(list(pages.values()), position="top")
@@ -37,6 +38,12 @@ def _train() -> None:
     from app.views.train import train
 
     train()
+
+
+def _kl() -> None:
+    from app.views.kl import kl
+
+    kl()
 
 
 def _scaling() -> None:

@@ -1,9 +1,11 @@
 """The code that made a chart: a few lines that compute the same numbers without the page."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import cmcore as cm
-from app.estimates import LANDINGS, SEED
+from app.curves import Asked, View
+from app.estimates import BOUND_POINTS, LANDINGS, SEED
 from app.runs import SHIPPED, Run
 from app.scene import STEPS
 from cmcore.config import SamplerConfig, TrainingConfig
@@ -13,7 +15,7 @@ from cmcore.objectives.about import parameters_of
 from cmcore.targets import Empirical, TableTarget
 from cmcore.training_run import resolved
 
-__all__ = ["snippet"]
+__all__ = ["curves_snippet", "snippet"]
 
 
 def snippet(run: Run, config: SamplerConfig, direction: Direction) -> str:
@@ -58,6 +60,53 @@ def _at_times(run: Run, steps: int, choices: list[str]) -> str:
             "print(next(points).estimate)",
         ]
     )
+
+
+def curves_snippet(view: View, curves: Sequence[Asked]) -> str:
+    """Python that computes the curves of KL, and Bound A with its parts where it is drawn."""
+    shared = {"delta": view.delta, "direction": view.direction, "seed": SEED}
+    if view.step is None:
+        shared = {"grid": view.grid, "horizon": view.horizon, **shared}
+    lines = ["import cmcore as cm"]
+    if view.step is not None:
+        lines += ["from cmcore.experiments import kl_points", "from cmcore.grids import growing_horizon"]
+    if view.bounded:
+        lines += ["from cmcore.theory import decomposition"]
+    lines += ["", f"choices = {shared!r}", "curves = {}"]
+    for run in {curve.run.key: curve.run for curve in curves}.values():
+        lines += ["", *_model(run)]
+        for curve in (curve for curve in curves if curve.run is run):
+            lines += _curve(view, curve)
+    return "\n".join(lines)
+
+
+def _curve(view: View, curve: Asked) -> list[str]:
+    """The lines for one curve of the model at hand."""
+    sampler, steps = curve.questions[0].sampler, [question.calls for question in curve.questions]
+    own = [f"renoise={view.renoise!r}"] if sampler == "renoise" else []
+    own += [f"n={LANDINGS}"] if curve.questions[0].kind.noisy else []
+    own += [] if curve.learned else [f"score={view.score!r}"]
+    settings = ", ".join(["model, model.target", "{steps}", f"sampler={sampler!r}", *own, "**choices"])
+    if view.step is None:
+        lines = [f"curves[{curve.label!r}] = cm.kl_versus_steps({settings.format(steps=steps)})"]
+        lines.append(f"print(curves[{curve.label!r}].to_frame())")
+    else:
+        jumps = f"n // {curve.questions[0].kind.calls_per_jump}"
+        grid = f"grid=growing_horizon({jumps}, step={view.step!r}, delta={view.delta!r})"
+        settings = settings.format(steps="[n]").replace("**choices", f"{grid}, **choices")
+        lines = [f"curves[{curve.label!r}] = [", f"    next(kl_points({settings}))", f"    for n in {steps}", "]"]
+    if curve.learned and view.bounded:
+        grid = (
+            f"cm.make_grid({view.grid!r}, n, horizon={view.horizon!r}, delta={view.delta!r})"
+            if view.step is None
+            else f"growing_horizon(n, step={view.step!r}, delta={view.delta!r})"
+        )
+        settings = f"seed={SEED}, renoise={view.renoise!r}, n={BOUND_POINTS}, landings={LANDINGS}"
+        lines += [
+            f"for n in {steps}:",
+            f"    print(decomposition(model, model.target, {grid}, {settings}))",
+        ]
+    return lines
 
 
 def _model(run: Run) -> list[str]:

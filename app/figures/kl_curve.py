@@ -3,13 +3,14 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Literal
 
 import plotly.graph_objects as go
 
 from app.figures.theme import Theme, fade
 
-__all__ = ["Line", "Point", "describe", "kl_curve"]
+__all__ = ["Line", "Point", "band", "colour_of", "curve", "describe", "framed", "kl_curve", "value_range"]
 
 SMALLEST = 1e-7
 """Values at or below zero cannot stand on a logarithmic axis; they are drawn here, with their interval from here up."""
@@ -17,7 +18,7 @@ SMALLEST = 1e-7
 
 @dataclass(frozen=True)
 class Point:
-    """One estimate on the chart: network calls, value and 95 % interval in nats, the estimator's floor, and n."""
+    """One estimate on the chart: network calls, value and 95 % interval in nats, the estimator's floor, n, and more."""
 
     calls: int
     value: float
@@ -26,11 +27,12 @@ class Point:
     floor: float = 0.0
     n: int = 0
     estimator: str = ""
+    about: str = ""
 
 
 @dataclass(frozen=True)
 class Line:
-    """A named curve and what it is: the learned map, an exact-score baseline, or a bound; `symbol` marks its points."""
+    """A named curve and what it is: a learned map, a baseline, or a bound; `symbol` marks its points."""
 
     label: str
     role: Literal["model", "baseline", "bound"]
@@ -51,8 +53,8 @@ def kl_curve(
     model = next((line for line in lines if line.role == "model"), None)
     drawn = [point for line in lines for point in line.points]
     if not drawn:
-        return _framed(figure, theme, height, span, (1e-4, 1.0))
-    low, high = _range(drawn)
+        return framed(figure, theme, height, span, (1e-4, 1.0))
+    low, high = value_range(drawn)
     floor = max((p.floor for p in model.points), default=0.0) if model else 0.0
     if floor > low:
         _floor(figure, span, low, floor, theme)
@@ -61,7 +63,7 @@ def kl_curve(
     if model:
         _mark(figure, model, calls, theme)
     _name_ends(figure, lines, (low, high), theme)
-    return _framed(figure, theme, height, span, (low, high))
+    return framed(figure, theme, height, span, (low, high))
 
 
 def describe(lines: Sequence[Line]) -> str:
@@ -77,32 +79,49 @@ def describe(lines: Sequence[Line]) -> str:
     return "KL versus network calls, both axes logarithmic. " + "; ".join(told) + "." if told else "No measurement yet."
 
 
-def _colour(line: Line, theme: Theme) -> str:
+def colour_of(line: Line, theme: Theme) -> str:
+    """The colour of what the line is."""
     return {"model": theme.model, "baseline": theme.baseline, "bound": theme.bound}[line.role]
 
 
-def _range(points: Sequence[Point]) -> tuple[float, float]:
+def value_range(points: Sequence[Point]) -> tuple[float, float]:
     """Whole decades around the values (the intervals may leave them)."""
     values = [max(p.value, SMALLEST) for p in points]
     return 10 ** math.floor(math.log10(min(values)) - 0.15), 10 ** math.ceil(math.log10(max(values)) + 0.05)
 
 
 def _draw(figure: go.Figure, line: Line, theme: Theme) -> None:
-    points = sorted(line.points, key=lambda p: p.calls)
-    colour = _colour(line, theme)
-    calls = [p.calls for p in points]
     if line.role == "model":
-        figure.add_scatter(
-            x=[*calls, *calls[::-1]],
-            y=[max(p.high, SMALLEST) for p in points] + [max(p.low, SMALLEST) for p in points[::-1]],
-            fill="toself", fillcolor=fade(colour, 0.22), line={"width": 0}, mode="lines", hoverinfo="skip",
-            name="interval",
-        )  # fmt: skip
-    figure.add_scatter(
-        x=calls,
+        figure.add_trace(band(line, theme))
+    figure.add_trace(curve(line, theme, markers=line.role == "model"))
+
+
+def band(line: Line, theme: Theme, opacity: float = 0.22) -> go.Scatter:
+    """The 95 % intervals of a line as an area."""
+    points = sorted(line.points, key=lambda p: p.calls)
+    calls = [p.calls for p in points]
+    return go.Scatter(
+        x=[*calls, *calls[::-1]],
+        y=[max(p.high, SMALLEST) for p in points] + [max(p.low, SMALLEST) for p in points[::-1]],
+        fill="toself",
+        fillcolor=fade(colour_of(line, theme), opacity),
+        line={"width": 0},
+        mode="lines",
+        hoverinfo="skip",
+        name="interval",
+        showlegend=False,
+    )
+
+
+def curve(line: Line, theme: Theme, *, markers: bool) -> go.Scatter:
+    """The values of a line; hover says how each is known."""
+    points = sorted(line.points, key=lambda p: p.calls)
+    colour = colour_of(line, theme)
+    return go.Scatter(
+        x=[p.calls for p in points],
         y=[max(p.value, SMALLEST) for p in points],
         name=line.label,
-        mode="lines+markers" if line.role == "model" else "lines",
+        mode="lines+markers" if markers else "lines",
         line={"color": colour, "width": 2.4 if line.role == "model" else 1.6, "dash": line.dash},
         marker={
             "size": 6 if line.symbol == "circle" else 10,
@@ -110,10 +129,18 @@ def _draw(figure: go.Figure, line: Line, theme: Theme) -> None:
             "color": theme.paper,
             "line": {"color": colour, "width": 1.8},
         },
-        customdata=[[(p.high - p.low) / 2, p.estimator, f"{p.n:,}"] for p in points],
-        hovertemplate="%{x} calls: %{y:.3g} ± %{customdata[0]:.2g} nats<br>%{customdata[1]}, n = %{customdata[2]}"
-        f"<extra>{line.label}</extra>",
+        customdata=[_how(p) for p in points],
+        hovertemplate=f"%{{customdata}}<extra>{escape(line.label)}</extra>",
     )
+
+
+def _how(p: Point) -> str:
+    """Value, interval, estimator, n, floor and seeds of a point."""
+    calls = "1 call" if p.calls == 1 else f"{p.calls} calls"
+    value = f"{calls}: {p.value:.3g} nats" + (f" [{p.low:.3g}, {p.high:.3g}]" if p.high > p.low else "")
+    below = f"{calls}: below the floor" if p.value <= p.floor and p.n else value
+    known = ", ".join([p.estimator, *([f"n = {p.n:,}"] if p.n else []), *([f"floor {p.floor:.2g}"] if p.floor else [])])
+    return "<br>".join(escape(words) for words in (below, known.removeprefix(", "), *p.about.split("\n")) if words)
 
 
 def _mark(figure: go.Figure, model: Line, calls: int, theme: Theme) -> None:
@@ -157,7 +184,7 @@ def _decade(value: float) -> str:
     return f"{value:g}" if 1e-3 < value < 1e4 else f"10<sup>{round(math.log10(value))}</sup>"
 
 
-def _framed(
+def framed(
     figure: go.Figure, theme: Theme, height: int, span: tuple[int, int], limits: tuple[float, float]
 ) -> go.Figure:
     ticks = [n for n in (1, 2, 4, 8, 16, 32, 64, 128, 256) if span[0] <= n <= span[1]]

@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import state
 from app.answers import Asked, ask, asked, known_answer, shipped_answer, snippet_of
-from app.cards import number, plain
+from app.cards import number, plain, table
 from app.controls.experiment import experiment_controls
 from app.figures.experiment import panel_figure, summary
 from app.figures.theme import theme
@@ -157,16 +157,7 @@ def _fits(result: Result) -> str:
         f"<td>{number(fit.over[0])} … {number(fit.over[1])}</td><td>{escape(fit.note)}</td></tr>"
         for fit in result.fits
     )
-    return _table("Fitted slopes", ("slope of", "found", "95 % interval", "expected", "fitted over", "note"), rows)
-
-
-def _table(label: str, titles: tuple[str, ...], rows: str) -> str:
-    """A table that scrolls sideways where the screen is narrow, by keyboard too."""
-    head = "".join(f"<th scope='col'>{title}</th>" for title in titles)
-    return (
-        f"<div class='scrolled' tabindex='0' role='region' aria-label='{label}'><table class='fits'>"
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
+    return table("Fitted slopes", ("slope of", "found", "95 % interval", "expected", "fitted over", "note"), rows)
 
 
 def _rates() -> None:
@@ -182,4 +173,4 @@ def _rates() -> None:
             + "</tr>"
             for r in RATES
         )
-        st.html(f"<p class='theory'>{escape(CAVEAT)}</p>{_table('Published rates', head, rows)}")
+        st.html(f"<p class='theory'>{escape(CAVEAT)}</p>{table('Published rates', head, rows)}")

@@ -1,0 +1,214 @@
+"""KL: how far from the truth after how many network calls, any runs and baselines together."""
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+
+import streamlit as st
+
+from app import state
+from app.answers import shipped_answer
+from app.cards import direction_title, number, plain, resolved, table
+from app.controls.curves import curve_controls, default_delta
+from app.controls.sampler import note
+from app.curve_table import as_csv, as_rows, lines, reading
+from app.curves import Asked, Going, View, asked, decompositions, left_out, measuring, problems
+from app.figures.experiment import experiment_figure, summary
+from app.figures.kl_curve import describe
+from app.figures.kl_curves import kl_curves
+from app.figures.path_kl import Parts, describe_parts, path_kl_bars
+from app.figures.theme import theme
+from app.jobs import Busy, JobView
+from app.link import open_kl_link, write_kl_link
+from app.runs import Run, runs
+from app.snippet import curves_snippet
+from cmcore.theory import Decomposition
+
+__all__ = ["kl"]
+
+POLL = 1.2
+"""Seconds between looks at the measuring: the figure is drawn anew whenever a point has come."""
+STORY = "equal_calls"
+"""The shipped answer that opens the page, where the lab ships with it."""
+PICTURE = {"displaylogo": False, "modeBarButtons": [["toImage"]], "toImageButtonOptions": {"scale": 3}}
+
+
+def kl() -> None:
+    """The page."""
+    for problem in open_kl_link():
+        st.warning(plain(problem))
+    st.html("<h1 class='question'>How far from the truth, after how many network calls?</h1>")
+    _story()
+    known = runs()
+    if not known:
+        st.info("There is no run to measure yet. Train one: it takes less than a minute.")
+        return
+    with st.container(key="klbench"):
+        with st.container(key="compare_area"):
+            view = curve_controls(known)
+        with st.container(key="curves_area"):
+            curves = asked(view, known)
+            for words in [*left_out(view, known), *_cautions(view, [known[key] for key in view.runs])]:
+                st.caption(plain(words))
+            if curves:
+                going = _going(view, curves)
+                st.fragment(_curves, run_every=POLL if going else None)(view, curves)
+            else:
+                st.info("Choose a run: it brings the target that everything is measured against.")
+    write_kl_link(delta=view.delta, default_delta=default_delta([known[key] for key in view.runs], view.sampler))
+
+
+def _story() -> None:
+    """What the lab found, before anything is chosen."""
+    result = shipped_answer(STORY)
+    if result is None:
+        return
+    st.html("<h2 class='question'>What the lab found on eight Gaussians and on atoms</h2>")
+    figure = experiment_figure(result, theme(st.context.theme.type))
+    st.plotly_chart(figure, theme=None, key="story", config=PICTURE, alt=summary(result))
+    st.html(f"<p class='reading'>{escape(result.reading)}</p><h2 class='question'>Any runs and baselines together</h2>")
+
+
+def _cautions(view: View, chosen: Sequence[Run]) -> list[str]:
+    """Where a run is asked for what it did not learn."""
+    told = [f"{run.label}: {words}" for run in chosen if (words := note(run, view.sampler, view.renoise, view.most))]
+    for run in chosen:
+        beyond = [n for n in view.steps if view.question(view.sampler, n).times().horizon > run.model.horizon + 1e-9]
+        if beyond:
+            which = "Every draw starts" if len(beyond) == len(view.steps) else f"From N = {beyond[0]} on, draws start"
+            learned = f"the T = {run.model.horizon:g} that this run learned"
+            told.append(f"{run.label}: {which} beyond {learned}; its map was not trained there.")
+    return told
+
+
+# ---- what is known ----------------------------------------------------------------------------------------------
+def _going(view: View, curves: Sequence[Asked]) -> JobView[Going] | str:
+    """The measuring under way, a sentence where there is no room for it, or nothing."""
+    try:
+        return measuring(view, curves) or ""
+    except Busy as busy:
+        return str(busy)
+
+
+def _curves(view: View, curves: Sequence[Asked]) -> None:
+    """The figures and all beside them; runs again on its own while something is being measured."""
+    going = _going(view, curves)
+    drawn = lines(view, curves)
+    st.html(f"<h2 class='eyebrow'>{escape(direction_title(view.direction, view.delta))}</h2>")
+    _progress(going)
+    st.plotly_chart(
+        kl_curves(
+            drawn,
+            theme=theme(st.context.theme.type),
+            most=view.most,
+            bands="bands" in view.shown,
+            floors="floors" in view.shown,
+        ),
+        theme=None,
+        key="kl_curves",
+        config=PICTURE,
+        alt=describe(drawn),
+    )
+    st.html(f"<p class='reading'>{escape(reading(drawn))}</p>")
+    _beside(view, curves)
+    _taken_apart(view, curves)
+    if not going and state.value("kl going"):
+        state.choose("kl going", new=False)
+        st.rerun()  # polling ends with the measuring
+    state.choose("kl going", bool(going))
+
+
+def _progress(going: JobView[Going] | str) -> None:
+    """Points done, and the time left once it can be told."""
+    if not going:
+        return
+    if isinstance(going, str) or going.problem:
+        st.warning(plain(going if isinstance(going, str) else going.problem))
+    elif going.latest is None:
+        words = f"Waiting for a worker, place {going.place} in the queue." if going.place else "Starting."
+        st.progress(0.0, text=words)
+    else:
+        told = going.latest
+        left = going.seconds * (told.total - told.done) / told.done if told.done else math.nan
+        words = f"Measuring {told.words} {told.done} of {told.total} points."
+        st.progress(
+            told.done / max(1, told.total), text=plain(words + (f" About {left:.0f} s left." if left > 0 else ""))
+        )
+
+
+def _beside(view: View, curves: Sequence[Asked]) -> None:
+    """The table, the code and the CSV."""
+    with st.expander("Table"):
+        titles = ("", *(f"N = {n}" for n in view.steps))
+        st.html(table("KL by curve and network calls, in nats", titles, as_rows(view, curves, problems())))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption("Bands: 95 % intervals. Hatched: below the floor of the estimator.")
+        with st.popover("Code", type="tertiary"):
+            st.code(curves_snippet(view, curves), language="python")
+        st.download_button(
+            "CSV",
+            data=lambda: as_csv(view, curves),
+            file_name="kl-versus-steps.csv",
+            mime="text/csv",
+            on_click="ignore",
+            type="tertiary",
+        )
+
+
+# ---- where it comes from ----------------------------------------------------------------------------------------
+def _taken_apart(view: View, curves: Sequence[Asked]) -> None:
+    """The parts of the path's KL, where one renoised run is chosen."""
+    learned = [curve for curve in curves if curve.learned]
+    if len(learned) != 1 or view.sampler != "renoise" or "bound" not in view.shown:
+        return
+    st.html(f"<h2 class='question'>Where the KL of {escape(learned[0].label)} comes from</h2>")
+    if not view.bounded:
+        st.caption("Bound A and its parts speak of KL(data ∥ model): choose that divergence to see them.")
+        return
+    known = {n: told for n, told in decompositions(learned[0]).items() if math.isfinite(told.path.value)}
+    if not known:
+        st.caption("The parts are not measured yet.")
+        return
+    parts = {n: _parts(told) for n, told in known.items()}
+    st.plotly_chart(
+        path_kl_bars(parts, theme=theme(st.context.theme.type)),
+        theme=None,
+        key="path_kl",
+        config=PICTURE,
+        alt=describe_parts(parts),
+    )
+    st.html(
+        "<p class='theory'>Left of each pair: what the KL of the whole paths is made of, which is Bound A, derived in "
+        "this project. Right: how much of it the last states show, and the slack, forgotten by renoising. Hatched: the "
+        "floor of the measured part.</p>"
+    )
+    with st.expander("Parts in nats"):
+        st.html(_parts_table(known))
+
+
+def _parts(told: Decomposition) -> Parts:
+    measured = told.measured.value if told.measured.trusted else math.nan
+    slack = told.slack if told.measured.trusted else None
+    low, high = (slack.low, slack.high) if slack else (math.nan, math.nan)
+    jumps = tuple(jump.value for jump in told.jumps)
+    return Parts(told.initialisation.value, jumps, measured, slack.value if slack else math.nan, low, high, told.floor)
+
+
+def _parts_table(known: Mapping[int, Decomposition]) -> str:
+    rows = ""
+    for n, told in sorted(known.items()):
+        largest = max(range(len(told.jumps)), key=lambda k, told=told: told.jumps[k].value)
+        estimate = told.measured
+        measured = number(estimate.value) if resolved(estimate) else f"< {number(estimate.floor, 2)}"
+        cells = (
+            f"{number(told.path.value)} [{number(told.path.low, 2)}, {number(told.path.high, 2)}]",
+            number(told.initialisation.value),
+            number(sum(jump.value for jump in told.jumps)),
+            f"jump {largest + 1}: {number(told.jumps[largest].value)}",
+            measured if estimate.trusted else "—",
+            f"{number(told.slack.value)} [{number(told.slack.low, 2)}, {number(told.slack.high, 2)}]",
+            number(told.floor, 2),
+        )
+        rows += f"<tr><th scope='row'>N = {n}</th>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
+    titles = ("", "paths, Bound A", "initialisation", "map error", "largest", "measured", "slack", "floor")
+    return table("The KL of the paths by part, in nats", titles, rows)
