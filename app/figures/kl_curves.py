@@ -35,15 +35,14 @@ def kl_curves(
     for line in lines:
         if bands and line.points:
             figure.add_trace(band(line, theme, 0.22 if line.role == "model" else 0.14))
-    for line in sorted(lines, key=lambda line: line.role == "model"):
-        figure.add_trace(curve(line, theme, markers=True))
+    for rank, line in sorted(enumerate(lines), key=lambda ranked: ranked[1].role == "model"):
+        figure.add_trace(curve(line, theme, markers=True).update(legendrank=rank + 1))
     framed(figure, theme, height + ROW * len(lines), span, limits)
     figure.update_layout(
         margin={"r": 14},
         showlegend=True,
-        legend={"orientation": "h", "yanchor": "top", "y": -0.16, "x": 0, "traceorder": "reversed"},
+        legend={"orientation": "h", "yanchor": "top", "y": -0.16, "x": 0, "font": {"color": theme.ink, "size": 12}},
     )
-    figure.update_layout(legend_font={"color": theme.ink, "size": 12})
     return figure
 
 

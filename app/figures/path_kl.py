@@ -44,10 +44,10 @@ def path_kl_bars(parts: Mapping[int, Parts], *, theme: Theme, height: int = 340)
 
     The left one is what makes it, initialisation below and the jumps in order above; the right one what is seen of
     it: the measured KL, and the slack that renoising has forgotten. Shares, since the whole falls by decades with N;
-    it stands in nats under each pair.
+    it stands in nats under each N.
     """
     figure = go.Figure()
-    at = {n: f"N = {n}<br>{told.path:.3g} nats" for n, told in sorted(parts.items()) if told.path > 0}
+    at = {n: f"{n}<br>{told.path:.2g}" for n, told in sorted(parts.items()) if told.path > 0}
     ordered = [(at[n], parts[n]) for n in at]
     draw = partial(_bar, figure, [part for _, part in ordered], [at for at, _ in ordered])
     draw("initialisation", [p.initialisation for _, p in ordered], colour=theme.baseline, stack="made of")
@@ -114,7 +114,8 @@ def _hover(name: str, value: float, parts: Parts) -> str:
 
 def _framed(figure: go.Figure, theme: Theme, height: int) -> go.Figure:
     axis = {"color": theme.muted, "zeroline": False, "fixedrange": True, "tickfont": {"size": 11}}
-    figure.update_xaxes(**axis, showgrid=False)
+    title = {"text": "N, and the KL of its paths in nats", "font": {"size": 12}, "standoff": 8}
+    figure.update_xaxes(**axis, showgrid=False, tickangle=0, title=title)
     figure.update_yaxes(
         **axis,
         gridcolor=theme.hairline,
@@ -125,10 +126,10 @@ def _framed(figure: go.Figure, theme: Theme, height: int) -> go.Figure:
         barmode="relative",
         bargap=0.3,
         height=height,
-        margin={"l": 56, "r": 14, "t": 8, "b": 40},
+        margin={"l": 56, "r": 14, "t": 8, "b": 56},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        legend={"orientation": "h", "yanchor": "top", "y": -0.2, "x": 0, "font": {"color": theme.ink, "size": 12}},
+        legend={"orientation": "h", "yanchor": "top", "y": -0.26, "x": 0, "font": {"color": theme.ink, "size": 12}},
         modebar={"bgcolor": "rgba(0,0,0,0)", "color": theme.muted, "activecolor": theme.ink},
         font={"family": "Inter, 'Source Sans', sans-serif", "size": 11.5, "color": theme.ink},
         hoverlabel={"bgcolor": theme.paper, "font": {"color": theme.ink}, "bordercolor": theme.hairline},

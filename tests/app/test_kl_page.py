@@ -28,9 +28,8 @@ def answer(source, target, steps, **choices):
     for n in steps:
         trusted = not (choices["sampler"] == "heun" and n == 4)
         note = "" if trusted else "It folds everywhere."
-        estimate = Estimate(
-            1 / n, 0.9 / n, 1.1 / n, choices["direction"], choices["grid"].delta, "preimages", 500, 0.3 / n, trusted, note
-        )  # fmt: skip
+        about = choices["direction"], choices["grid"].delta, "preimages", 500, 0.3 / n, trusted, note
+        estimate = Estimate(1 / n, 0.9 / n, 1.1 / n, *about)
         yield KLPoint(n, n, choices["grid"], estimate)
 
 

@@ -1,0 +1,55 @@
+"""KL as a person meets it: curves at once, choices that answer, a page that anybody can read."""
+
+import pytest
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+def open_kl(open_page, **options):
+    page = open_page(**options)
+    page.get_by_role("link", name="KL", exact=True).click()
+    page.get_by_role("heading", name="How far from the truth, after how many network calls?").wait_for()
+    page.locator(".st-key-kl_curves .js-plotly-plot").wait_for()
+    return page
+
+
+def test_the_shipped_curves_are_there_at_once_and_choices_answer(open_page):
+    page = open_kl(open_page)
+    page.get_by_text("Eight Gaussians is closest at").wait_for()
+    page.get_by_text("Renoise", exact=True).click()
+    page.get_by_text("KL(data ∥ model)", exact=True).click()
+    page.wait_for_function("location.search.includes('sampler=renoise') && location.search.includes('from=data')")
+    page.get_by_role("heading", name="KL(data ∥ model), δ = 0.02").wait_for()
+    page.locator(".st-key-path_kl .js-plotly-plot").wait_for()
+    page.get_by_text("Parts in nats").click()
+    page.get_by_role("region", name="The KL of the paths by part, in nats").wait_for()
+
+
+def test_a_point_that_is_not_known_is_measured_while_one_watches(open_page):
+    page = open_kl(open_page)
+    page.locator(".st-key-kl_baselines").get_by_role("combobox").fill("DPM-Solver++(2M)")
+    page.get_by_role("option", name="DPM-Solver++(2M)").click()
+    page.wait_for_function("location.search.includes('dpm')")
+    page.locator(".st-key-kl_curves .legendtext", has_text="DPM-Solver++(2M), exact score").wait_for()
+    page.get_by_text("Table", exact=True).click()
+    page.get_by_role("region", name="KL by curve and network calls, in nats").wait_for()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1440])
+def test_accessible_and_nothing_sticks_out(open_page, scheme, width):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    page = open_kl(open_page, color_scheme=scheme)
+    page.set_viewport_size({"width": width, "height": 900})
+    page.get_by_text("Renoise", exact=True).click()
+    page.get_by_text("KL(data ∥ model)", exact=True).click()
+    page.locator(".st-key-path_kl .js-plotly-plot").wait_for()
+    page.wait_for_function("!document.querySelector('[data-stale=true]')")
+    page.wait_for_timeout(1000)
+    spill = page.evaluate(
+        "(() => { const main = document.querySelector('[data-testid=stMain]');"
+        " return main.scrollWidth - main.clientWidth; })()"
+    )
+    assert spill <= 0
+    violations = axe.Axe().run(page).response["violations"]
+    assert [(v["id"], node["html"][:160]) for v in violations for node in v["nodes"]] == []
