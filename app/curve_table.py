@@ -90,19 +90,21 @@ def reading(drawn: Sequence[Line]) -> str:
     for line in drawn:
         if line.role != "model":
             continue
-        best = min(line.points, key=lambda p: p.value)
-        calls = "1 call" if best.calls == 1 else f"{best.calls} calls"
-        words.append(f"{line.label} is closest at {calls}: {_value(best)} nats.")
-        if best.value <= best.floor:
+        lost = [p for p in line.points if p.value <= p.floor]
+        if lost:
+            floor = number(lost[0].floor, 2)
+            words.append(f"{line.label} is below the floor of its estimator, {floor} nats, at {_calls(lost[0])}.")
             continue
+        best = min(line.points, key=lambda p: p.value)
+        words.append(f"{line.label} is closest at {_calls(best)}: {number(best.value)} nats.")
         needs = [(b.label, calls_for({p.calls: p.value for p in b.points}, best.value)) for b in baselines]
         told = [f"{label} needs {more}" for label, more in needs if more]
         words += [f"For the same, {'; '.join(told)}."] if told else []
     return " ".join(words)
 
 
-def _value(point: Point) -> str:
-    return number(point.value) if point.value > point.floor else f"< {number(point.floor, 2)}"
+def _calls(point: Point) -> str:
+    return "1 call" if point.calls == 1 else f"{point.calls} calls"
 
 
 # ---- tables -----------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 from app import estimates
 from app.curve_table import as_csv, as_rows, lines, reading
 from app.curves import BASELINES, View, _measure, asked, left_out
+from app.figures.kl_curve import Line, Point
 from app.runs import Run
 from app.snippet import curves_snippet
 from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA, Estimate
@@ -157,6 +158,12 @@ def test_the_code_that_makes_the_figure_runs(runs, step):
     scope = {"given": runs["a"].model, "print": lambda *_: None}
     exec(f"{head}\nmodel = given\n{body}", scope)
     assert list(scope["curves"]) == ["Eight Gaussians", "Heun, exact score"]
+
+
+def test_a_run_below_the_floor_is_not_ranked():
+    points = (Point(1, 0.1, 0.09, 0.11, 0.01), Point(2, 0.004, 0.0, 0.02, 0.01), Point(4, 0.002, 0.0, 0.02, 0.01))
+    told = reading([Line("a run", "model", points)])
+    assert told == "a run is below the floor of its estimator, 0.010 nats, at 2 calls."
 
 
 # ---- the page ---------------------------------------------------------------------------------------------------
