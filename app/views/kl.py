@@ -13,7 +13,7 @@ from app.controls.curves import curve_controls, default_delta
 from app.controls.sampler import note
 from app.curve_table import as_csv, as_rows, lines, reading
 from app.curves import Asked, Going, View, asked, decompositions, left_out, measuring, problems
-from app.figures.experiment import experiment_figure, summary
+from app.figures.experiment import panel_figure, summary
 from app.figures.kl_curve import describe
 from app.figures.kl_curves import kl_curves
 from app.figures.path_kl import Parts, describe_parts, path_kl_bars
@@ -64,8 +64,13 @@ def _story() -> None:
     if result is None:
         return
     st.html("<h2 class='question'>What the lab found on eight Gaussians and on atoms</h2>")
-    figure = experiment_figure(result, theme(st.context.theme.type))
-    st.plotly_chart(figure, theme=None, key="story", config=PICTURE, alt=summary(result))
+    with st.container(key="panels"):  # side by side, as many as fit
+        for panel in result.panels:
+            with st.container(key=f"panel_{panel.name}"):
+                st.html(f"<h3 class='eyebrow'>{escape(panel.title or panel.y.label)}</h3>")
+                figure = panel_figure(result, panel, theme(st.context.theme.type))
+                key = f"story_{panel.name}"
+                st.plotly_chart(figure, theme=None, key=key, config=PICTURE, alt=summary(result, panel))
     st.html(f"<p class='reading'>{escape(result.reading)}</p><h2 class='question'>Any runs and baselines together</h2>")
 
 
