@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 
 import cmcore as cm
 from app import state
+from app.estimates import LANDINGS, SEED
 from app.jobs import Busy
-from app.measurements import LANDINGS, LEASE, SEED, Measured, measured, measuring_workers
+from app.measurements import LEASE, Measured, measured, measuring_workers
 from app.runs import Run
 from app.times import fitting, with_times
 from cmcore.config import SamplerConfig

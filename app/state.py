@@ -41,7 +41,7 @@ def remember(key: str, default: Any, *, allowed: Container[Any] | None = None) -
         st.session_state[key] = default
 
 
-def kept(name: str) -> dict[str, Any]:
+def kept(name: str) -> dict[Any, Any]:
     """A dictionary that lives as long as the session."""
     return st.session_state.setdefault(f"kept:{name}", {})
 

@@ -87,7 +87,7 @@ def _widget(name: str, field: str, info: Any, *, disabled: bool) -> Any:
         least, most = _bounds(info)
         form = {"step": 1} if kind is int else {"format": "%g", "step": None}
         return st.number_input(label, least, most, **{k: v for k, v in form.items() if v is not None}, **settings)
-    text = st.text_input(label, max_chars=200, **settings)
+    text = st.text_input(label, max_chars=200, **settings) or ""
     return tuple(part.strip() for part in text.split(",") if part.strip()) if kind is tuple else text
 
 
