@@ -141,7 +141,7 @@ def other_rows() -> Iterator[Row]:
     chain = make_chain(make_grid("uniform_angle", 1, horizon=3.0, delta=0.1), sampler="renoise")
     for direction in (MODEL_DATA, DATA_MODEL):
         for size in SIZES:
-            f = shifted(math.sqrt(2 * size) / chain.jumps[0].scale)
+            f = shifted(math.sqrt(2 * size) / chain.stages[0].scale)
             for n, share in ((1 << 14, 0.05), (1 << 19, 0.01)):
                 if n < 1 << 19 or size == 1e-3:
                     estimate = {
@@ -165,7 +165,7 @@ def bracket_rows() -> Iterator[Row]:
     yield Row("bracket where a map folds, d = 3, n = 2,048", FOLD, fold, 0.025)
     chain = make_chain(make_grid("uniform_angle", 1, horizon=3.0, delta=0.3), sampler="renoise", renoise=1.0)
     for size in (1e-2, 1e-1, 1.0):
-        f = shifted(math.sqrt(2 * size) / chain.jumps[0].scale)
+        f = shifted(math.sqrt(2 * size) / chain.stages[0].scale)
         estimate = {"shift": lambda seed, f=f: kl_sandwich(f, standard(3), chain, seed=seed, n=4096)}
         yield Row("sandwich, KL(model‖data), d = 3, n = 4,096", size, estimate, 0.01)
 
