@@ -23,6 +23,7 @@ FOLDER = Path(__file__).parent / "experiments"
 SHIPPED: dict[str, dict[str, object]] = {
     "discretization": {"steps": 8_000},
     "equal_calls": {"steps": 4_000},
+    "time_grids": {"training_steps": 8_000, "trials": 80},
 }
 """Fields that differ from an experiment's defaults: bigger budgets for the answers that are shipped."""
 
