@@ -63,6 +63,7 @@ def take(browser: Browser, address: str, scheme: str) -> None:
     time_axis.blur()
     page.wait_for_timeout(1500)
     IMAGES.mkdir(exist_ok=True)
+    page.locator(".js-plotly-plot .main-svg").first.wait_for()
     page.screenshot(path=IMAGES / f"explore-{scheme}.png")
     page.close()
 
