@@ -4,14 +4,15 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
 from app import state
 from app.jobs import JobView, Workers, freeze_imports
-from cmcore.experiments import Experiment, Progress, Result
+from cmcore.experiments import EXPERIMENTS, Experiment, Progress, Result
 
-__all__ = ["Asked", "answer_workers", "ask", "asked", "known_answer", "shipped_answer", "snippet_of"]
+__all__ = ["Asked", "answer_workers", "ask", "asked", "first_choices", "known_answer", "shipped_answer", "snippet_of"]
 
 SHIPPED = Path(__file__).parents[1] / "assets" / "experiments"
 
@@ -36,6 +37,12 @@ def shipped_answer(name: str) -> Result | None:
     """The answer that came with the lab, or None."""
     file = SHIPPED / f"{name}.json"
     return Result.from_json(file.read_bytes()) if file.exists() else None
+
+
+def first_choices(name: str) -> dict[str, Any]:
+    """What each field is set to at first: the config of the shipped answer, else the experiment's defaults."""
+    shipped = shipped_answer(name)
+    return EXPERIMENTS[name](**(shipped.config if shipped else {})).model_dump()
 
 
 def known_answer(name: str, question: Experiment) -> Result | None:

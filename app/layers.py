@@ -53,7 +53,9 @@ def _take(key: str) -> bool:
     """Whether the work is over; what it made is kept."""
     job = state.job(JOB)
     view = measuring_workers().view(job)
-    if not view.over:
+    if view.status == "stopped":  # nobody looked for a while: begin again
+        state.choose("layers of", None)
+    if not view.over or view.status == "stopped":
         return False
     kept = state.kept("layers")
     kept[key] = view.latest

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from app import state
+from app.answers import first_choices
 from app.controls.experiment import field_key, read_field, write_field
 from app.curves import BASELINES, FIRST_CURVES, MOST, SEEN_FROM, SHOWN
 from app.parameters import chosen, families_first, key_of, read, write
@@ -228,10 +229,10 @@ def open_scaling_link() -> list[str]:
 def write_scaling_link(name: str) -> None:
     """Mirror the question in the address bar."""
     wanted = {} if name == questions()[0] else {"question": name}
-    for field, info in EXPERIMENTS[name].model_fields.items():
-        default = write_field(info.get_default(call_default_factory=True))
-        held = state.value(field_key(name, field), default)
-        if held != default:
+    for field, value in first_choices(name).items():
+        first = write_field(value)
+        held = state.value(field_key(name, field), first)
+        if held != first:
             wanted[PARAMETER + field] = str(held)
     state.set_link(wanted)
 

@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from app import state
+from app.answers import first_choices
 from app.cards import plain
 from cmcore.experiments import EXPERIMENTS, Experiment
 from cmcore.targets import GALLERY
@@ -18,11 +19,12 @@ def experiment_controls(name: str, *, disabled: bool) -> tuple[Experiment | None
     """The experiment as it is steered now, or a sentence on what does not fit."""
     kind = EXPERIMENTS[name]
     given = {}
+    first = first_choices(name)
     fields = sorted(kind.model_fields.items(), key=lambda item: item[0] == "seed")  # what is asked first, the seed last
     for field, info in fields:
-        state.remember(field_key(name, field), write_field(info.get_default(call_default_factory=True)))
+        state.remember(field_key(name, field), write_field(first[field]))
         given[field] = _widget(name, field, info, disabled=disabled)
-    changed = [field for field in given if _differs(kind, field, given[field])]
+    changed = [field for field in given if write_field(given[field]) != write_field(first[field])]
     st.button(
         "Reset to the shipped settings",
         key=f"reset:{name}",
@@ -117,14 +119,9 @@ def _many(value: Any) -> bool:
     return isinstance(value, tuple | list)
 
 
-def _differs(kind: type[Experiment], field: str, value: Any) -> bool:
-    default = kind.model_fields[field].get_default(call_default_factory=True)
-    return write_field(value) != write_field(default)
-
-
 def _reset(name: str) -> None:
-    for field, info in EXPERIMENTS[name].model_fields.items():
-        state.choose(field_key(name, field), write_field(info.get_default(call_default_factory=True)))
+    for field, value in first_choices(name).items():
+        state.choose(field_key(name, field), write_field(value))
 
 
 def _first_sentence(problem: ValueError) -> str:

@@ -18,8 +18,9 @@ SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 def panel_figure(result: Result, panel: Panel, theme: Theme, *, height: int = 400) -> go.Figure:
     """One panel of a result.
 
-    Lines of one role share its colour and differ in dash and marker. Bands are 95 % intervals. Values that a
-    logarithmic axis cannot show are left out, and :func:`summary` says so.
+    Lines of one role share its colour and differ in dash and marker. Bands are 95 % intervals. Points whose interval
+    has no upper end are no numbers; they and values that a logarithmic axis cannot show are left out, and
+    :func:`summary` says so.
     """
     figure = go.Figure()
     lines = [line for line in result.series if line.panel == panel.name]
@@ -67,12 +68,16 @@ def summary(result: Result, panel: Panel) -> str:
         if last != first:
             words += f", {line.y[last]:.3g} at {line.x[last]:.3g}"
         left = len(line.x) - len(shown)
-        told.append(words + (f" ({left} of {len(line.x)} points not above zero or not finite)" if left else ""))
+        told.append(
+            words + (f" ({left} of {len(line.x)} points have no upper end or are not above zero)" if left else "")
+        )
     return f"{panel.y.label} against {panel.x.label}. " + "; ".join(told) + "."
 
 
 def _drawable(line: Series, y: Axis) -> list[int]:
-    return [i for i, value in enumerate(line.y) if math.isfinite(value) and (value > 0 or not y.log)]
+    high = line.high or line.y
+    known = (i for i, value in enumerate(line.y) if math.isfinite(value) and math.isfinite(high[i]))
+    return [i for i in known if line.y[i] > 0 or not y.log]
 
 
 def _colour(line: Series, theme: Theme) -> str:
@@ -95,7 +100,7 @@ def _draw(figure: go.Figure, line: Series, order: int, y: Axis, theme: Theme) ->
     high = [line.high[i] if line.high else line.y[i] for i in shown]
     if line.low:
         floor = min(line.y[i] for i in shown) / 10 if y.log else -math.inf
-        ends = [min(h, 1e300) for h in high] + [max(a, floor) for a in low[::-1]]
+        ends = high + [max(a, floor) for a in low[::-1]]
         figure.add_scatter(
             x=[*x, *x[::-1]], y=ends, fill="toself", fillcolor=fade(colour, 0.16), line={"width": 0}, mode="lines",
             hoverinfo="skip", showlegend=False, name=f"{line.label}, interval",

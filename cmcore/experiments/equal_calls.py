@@ -39,6 +39,7 @@ class _Setting:
 
     name: str
     target: Target
+    models: int  # that finished their training
     learned: dict[Direction, Curve]
     bound: list[OverSeeds]
     exact: dict[Direction, Interval]
@@ -102,7 +103,7 @@ class EqualCalls(Experiment):
             baselines = [self._curve(target, target, sampler) for sampler in (*SOLVERS, *SDE_SAMPLERS)]
             middle: dict[Direction, Curve] = {direction: median_over_seeds(of) for direction, of in learned.items()}
             bound = [over_seeds(of_n) for of_n in zip(*bounds, strict=True)]
-            found.append(_Setting(name, target, middle, bound, exact, baselines))
+            found.append(_Setting(name, target, len(models), middle, bound, exact, baselines))
         return self._result(found, time.perf_counter() - started)
 
     def _trained(self, target: Target) -> list[TrainedModel]:
@@ -169,7 +170,7 @@ class EqualCalls(Experiment):
 
     def _lines(self, one: _Setting) -> Iterator[Series]:
         x = tuple(float(n) for n in self.calls)
-        of_models = f"median of {self.models} maps, lowest to highest; {self.steps:,} training steps"
+        of_models = f"median of {one.models} maps, lowest to highest; {self.steps:,} training steps"
         for direction, curve in one.learned.items():
             label = "learned map" if direction == MODEL_DATA else "learned map, renoised"
             low, high = zip(*curve.band, strict=True)
@@ -222,7 +223,7 @@ class EqualCalls(Experiment):
             against = f"; with the exact score {', '.join(told)}" if told else ""
             yield (
                 f"On {one.target.name} with {n} calls {direction} of the learned map is {mine:.2g} nats "
-                f"({low:.2g} to {high:.2g} over {self.models} maps){against}."
+                f"({low:.2g} to {high:.2g} over {one.models} maps){against}."
             )
         ratios = [
             bound.median / estimate.value

@@ -19,7 +19,7 @@ class EulerianSelfDistillation(Eulerian):
     Boffi, Albergo & Vanden-Eijnden 2025, arXiv:2505.18825, with the diagonal on 3/4 of the rows (here half), times
     uniform on the triangle, and the gradient through ∂_t F too ("full" stop-gradient, `through_time`). Here it flows
     through F alone, towards sg(F − E), and residuals are normalised off the diagonal: a steep map's are far from equal
-    in size. Both let it train at the rates of the others.
+    in size. With all of these defaults together it trains at the rates of the others.
     """
 
     velocity: Velocity = "self"

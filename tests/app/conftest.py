@@ -1,4 +1,6 @@
-"""A folder of runs for the pages: untrained maps, which cost nothing to make and fold like any other."""
+"""What tests of the pages share: untrained maps, which cost nothing to make, and how to read and await a page."""
+
+import time
 
 import pytest
 
@@ -14,6 +16,22 @@ def untrained(name: str = "eight_gaussians", **parameters: object) -> cm.Trained
     config = TrainingConfig(network=network, steps=1, delta=0.0 if target.smooth else 0.01)
     flow_map = FlowMap(target.dim, network, generator=stream(0, "weights")).requires_grad_(requires_grad=False)
     return cm.TrainedModel(flow_map, target, config, 1, 0.1, "finished", "CPU, 1 thread")
+
+
+def html(at) -> str:
+    """All HTML blocks of a page."""
+    return " ".join(block.proto.body for block in at.get("html"))
+
+
+def poll(at, condition, seconds=40):
+    """Run a page again and again until the condition holds of it."""
+    deadline = time.monotonic() + seconds
+    while not condition(at):
+        assert time.monotonic() < deadline, html(at)[-2000:]
+        time.sleep(0.3)
+        at.run()
+        assert not at.exception
+    return at
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from cmcore.chain import make_chain
 from cmcore.grids import TimeGrid
 from cmcore.theory import BestChain
 from tests.app import test_pages
-from tests.app.test_pages import html, poll
+from tests.app.conftest import html, poll
 
 OPENED = []
 

@@ -3,7 +3,6 @@
 import csv
 import io
 import math
-import time
 from dataclasses import replace
 
 import pytest
@@ -18,7 +17,7 @@ from app.snippet import curves_snippet
 from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA, Estimate
 from cmcore.experiments import Axis, KLPoint, Panel, Result, Series
 from cmcore.samplers import SAMPLERS
-from tests.app.conftest import untrained
+from tests.app.conftest import html, poll, untrained
 
 VIEW = View(("a",), ("ddim", "heun"), "exact", "deterministic", 0.5, "uniform_angle", 3.0, None, 0.02, MODEL_DATA, 4)
 RENOISED = replace(VIEW, sampler="renoise", direction=DATA_MODEL, baselines=())
@@ -178,20 +177,6 @@ def page(**query):
         at.query_params[name] = value
     at.run()
     assert not at.exception
-    return at
-
-
-def html(at):
-    return " ".join(block.proto.body for block in at.get("html"))
-
-
-def poll(at, condition, seconds=40):
-    deadline = time.monotonic() + seconds
-    while not condition(at):
-        assert time.monotonic() < deadline, html(at)[-2000:]
-        time.sleep(0.2)
-        at.run()
-        assert not at.exception
     return at
 
 

@@ -1,6 +1,5 @@
 """The pages run, answer to their widgets and to links, and never show a traceback."""
 
-import time
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -12,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 import cmcore as cm
 from cmcore.objectives import OBJECTIVES
 from cmcore.objectives.about import summary
-from tests.app.conftest import untrained
+from tests.app.conftest import html, poll, untrained
 
 ENTRY = Path(__file__).parents[2] / "streamlit_app.py"
 
@@ -22,20 +21,6 @@ def page(**query):
     for name, value in query.items():
         at.query_params[name] = value
     return at.run()
-
-
-def html(at):
-    return " ".join(block.proto.body for block in at.get("html"))
-
-
-def poll(at, condition, seconds=40):
-    deadline = time.monotonic() + seconds
-    while not condition(at):
-        assert time.monotonic() < deadline, html(at)[-2000:]
-        time.sleep(0.3)
-        at.run()
-        assert not at.exception
-    return at
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from app.answers import SHIPPED, snippet_of
 from app.controls.experiment import field_key, read_field, write_field
 from app.link import questions
 from cmcore.experiments import EXPERIMENTS, Result
-from tests.app.test_pages import html, poll
+from tests.app.conftest import html, poll
 
 
 def scaling(**query):

@@ -97,7 +97,17 @@ def test_a_panel_holds_its_points_on_named_axes_in_the_colour_of_their_role(them
 
 def test_what_a_logarithmic_axis_cannot_show_is_left_out_and_said():
     assert list(drawn(1)[1]["learned"].y) == [1e-3]
-    assert "2 of 3 points not above zero or not finite" in summary(RESULT, RESULT.panels[1])
+    assert "2 of 3 points have no upper end or are not above zero" in summary(RESULT, RESULT.panels[1])
+
+
+def test_a_point_without_an_upper_end_is_no_number_and_does_not_stretch_the_axis():
+    line = RESULT.series[1].model_copy(
+        update={"y": (1e-3, 0.5, 1e-4), "low": (5e-4,) * 3, "high": (2e-3, math.inf, 1e-3)}
+    )
+    result = RESULT.model_copy(update={"series": (line,)})
+    figure = panel_figure(result, RESULT.panels[1], LIGHT)
+    assert all(max(trace.y) <= 2e-3 for trace in figure.data)
+    assert "1 of 3 points have no upper end" in summary(result, RESULT.panels[1])
 
 
 def test_values_that_hardly_differ_do_not_fill_the_axis():
