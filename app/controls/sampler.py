@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app import state
-from app.link import linked_delta
+from app.links.explore import linked_delta
 from app.runs import Run
 from app.scene import STEPS
 from app.times import with_times

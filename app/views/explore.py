@@ -11,7 +11,7 @@ from app.controls.sampler import default_delta, sampler_controls
 from app.controls.times import times_card, under_way
 from app.figures.kl_curve import describe, kl_curve
 from app.figures.theme import theme
-from app.link import open_link, write_link
+from app.links.explore import open_link, write_link
 from app.measurements import DIRECTIONS, Measured, as_csv, ddim_calls, initialisation, lines, stopping
 from app.moved import Known, known
 from app.runs import Run, runs

@@ -19,7 +19,7 @@ from app.figures.kl_curves import kl_curves
 from app.figures.path_kl import Parts, describe_parts, path_kl_bars
 from app.figures.theme import theme
 from app.jobs import Busy, JobView
-from app.link import open_kl_link, write_kl_link
+from app.links.kl import open_kl_link, write_kl_link
 from app.runs import Run, runs
 from app.snippet import curves_snippet
 from cmcore.theory import Decomposition

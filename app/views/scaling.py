@@ -11,7 +11,7 @@ from app.controls.experiment import experiment_controls
 from app.figures.experiment import panel_figure, summary
 from app.figures.theme import theme
 from app.jobs import Busy, JobView
-from app.link import open_scaling_link, questions, write_scaling_link
+from app.links.scaling import open_scaling_link, questions, write_scaling_link
 from cmcore.experiments import EXPERIMENTS, Experiment, Result
 from cmcore.theory.rates import CAVEAT, RATES
 

@@ -17,7 +17,7 @@ from app.controls.training import training_controls
 from app.figures.loss import loss_chart
 from app.figures.theme import theme
 from app.jobs import Busy, JobView
-from app.link import open_train_link, write_train_link
+from app.links.train import open_train_link, write_train_link
 from app.live import LIVE_JUMPS, Progress, train_live, training_workers
 from app.runs import add_run
 from app.scene import density_image, extent_of, shown_samples

@@ -7,7 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from app.answers import SHIPPED, snippet_of
 from app.controls.experiment import field_key, read_field, write_field
-from app.link import questions
+from app.links.scaling import questions
 from cmcore.experiments import EXPERIMENTS, Result
 from tests.app.conftest import html, poll
 

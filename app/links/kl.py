@@ -1,0 +1,65 @@
+"""The link of KL."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from app import state
+from app.curves import BASELINES, FIRST_CURVES, MOST, SEEN_FROM, SHOWN
+from app.links.readers import between, one_of, refused, several_of
+from app.runs import FIRST, runs
+from cmcore.grids import GRIDS
+
+__all__ = ["open_kl_link", "write_kl_link"]
+
+KL_LINK: Mapping[str, tuple[str, Callable[[str], Any]]] = {
+    "runs": ("kl_runs", several_of(runs, "the run")),
+    "baselines": ("kl_baselines", several_of(lambda: BASELINES, "the baseline")),
+    "score": ("kl_score", one_of(lambda: ("exact", "model"), "the score")),
+    "sampler": ("kl_sampler", one_of(lambda: ("deterministic", "renoise"), "the sampler")),
+    "eta": ("kl_renoise", between(0.05, 1.0, "η/t")),
+    "from": ("kl_from", one_of(lambda: SEEN_FROM, "the direction")),
+    "most": ("kl_most", one_of(lambda: MOST, "N up to")),
+    "horizon": ("kl_horizons", one_of(lambda: ("fixed", "grows"), "the horizon")),
+    "grid": ("kl_grid", one_of(lambda: GRIDS, "the time grid")),
+    "T": ("kl_horizon", between(0.5, 20.0, "T")),
+    "h": ("kl_step", between(0.02, 2.0, "h")),
+    "show": ("kl_shown", several_of(lambda: SHOWN, "what is shown")),
+    "delta": ("kl linked delta", between(0.0, 1.0, "δ")),
+}
+"""Parameter of the link → (state key, reader)."""
+
+
+def open_kl_link() -> list[str]:
+    """The view of KL, on its first run in a session."""
+    problems = []
+    for name, text in state.link().items() if state.first_time("kl link") else ():
+        try:
+            if name in KL_LINK:
+                key, read = KL_LINK[name]
+                state.choose(key, read(text))
+        except ValueError as problem:
+            problems.append(refused(problem))
+    for key, value in _first_curves().items():
+        state.remember(key, value)
+    return problems
+
+
+def write_kl_link(*, delta: float, default_delta: float) -> None:
+    """Mirror the view in the address bar; what is at its default is left out."""
+    first = _first_curves()
+    wanted = {
+        name: _written(state.value(key)) for name, (key, _) in KL_LINK.items() if state.value(key) != first.get(key)
+    }
+    wanted.pop("delta", None)
+    if delta != default_delta:
+        wanted["delta"] = f"{delta:g}"
+    state.set_link(wanted)
+
+
+def _first_curves() -> dict[str, Any]:
+    known = list(runs())
+    return {**FIRST_CURVES, "kl_runs": [FIRST if FIRST in known else known[0]] if known else []}
+
+
+def _written(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,46 @@
+"""How the parts of a link are read: a value that fits, or a sentence on what does not."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+__all__ = ["PARAMETER", "between", "one_of", "read_seed", "refused", "several_of"]
+
+PARAMETER = "o."
+"""Before the name of an objective's or a question's own parameter, in a link."""
+
+
+def one_of(known: Callable[[], Iterable[Any]], noun: str) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        names = {str(name): name for name in known()}
+        if text not in names:
+            shown = ", ".join(list(names)[:8])
+            raise ValueError(f"it asks for {noun} “{text[:40]}”, and there is {shown}")
+        return names[text]
+
+    return read
+
+
+def between(low: float, high: float, name: str) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not low <= value <= high:
+            raise ValueError(f"it asks for {name} = {text[:20]}, and {name} lies between {low:g} and {high:g}")
+        return value
+
+    return read
+
+
+def read_seed(text: str) -> int:
+    return int(between(0, 2**31 - 1, "the seed")(text))
+
+
+def several_of(known: Callable[[], Iterable[Any]], noun: str) -> Callable[[str], list[Any]]:
+    one = one_of(known, noun)
+    return lambda text: list(dict.fromkeys(one(part) for part in text.split(",") if part))
+
+
+def refused(problem: ValueError) -> str:
+    return f"One point of this link could not be followed: {problem}. The default is shown."

@@ -1,0 +1,46 @@
+"""The link of Scaling."""
+
+from app import state
+from app.answers import first_choices
+from app.controls.experiment import field_key, read_field, write_field
+from app.links.readers import PARAMETER, one_of, refused
+from cmcore.experiments import EXPERIMENTS
+
+__all__ = ["open_scaling_link", "questions", "write_scaling_link"]
+
+
+def questions() -> list[str]:
+    """Names of the experiments, E1 first."""
+    return sorted(EXPERIMENTS, key=lambda name: (EXPERIMENTS[name].code[0] != "E", EXPERIMENTS[name].code))
+
+
+def open_scaling_link() -> list[str]:
+    """The question, and those of its fields that differ from the shipped answer."""
+    state.remember("experiment", questions()[0], allowed=EXPERIMENTS)
+    if not state.first_time("scaling link"):
+        return []
+    problems, asked = [], state.link()
+    try:
+        if "question" in asked:
+            state.choose("experiment", one_of(lambda: EXPERIMENTS, "the question")(asked["question"]))
+    except ValueError as problem:
+        return [refused(problem)]
+    name = state.value("experiment")
+    for field in EXPERIMENTS[name].model_fields:
+        try:
+            if PARAMETER + field in asked:
+                state.choose(field_key(name, field), read_field(name, field, asked[PARAMETER + field]))
+        except ValueError as problem:
+            problems.append(refused(problem))
+    return problems
+
+
+def write_scaling_link(name: str) -> None:
+    """Mirror the question in the address bar."""
+    wanted = {} if name == questions()[0] else {"question": name}
+    for field, value in first_choices(name).items():
+        first = write_field(value)
+        held = state.value(field_key(name, field), first)
+        if held != first:
+            wanted[PARAMETER + field] = str(held)
+    state.set_link(wanted)
