@@ -8,7 +8,7 @@ import streamlit as st
 from app import state
 from app.cards import short
 from app.components.particle_stage import Scene, particle_stage
-from app.controls.sampler import REDRAWN
+from app.controls.sampler import REDRAWN, SAMPLERS
 from app.layers import background_layers, still_layering
 from app.measurements import Measured
 from app.runs import Run
@@ -43,6 +43,7 @@ def stage(run: Run, config: SamplerConfig, known: Measured) -> None:
         on_steps=_take_steps,
         on_start=_take_start,
         on_times=_take_times,
+        on_sampler=_take_sampler,
     )
 
 
@@ -83,6 +84,13 @@ def _take_steps() -> None:
     """N was chosen: the slider follows."""
     if _told("steps") in STEPS:
         state.choose("steps", _told("steps"))
+
+
+def _take_sampler() -> None:
+    """The other sampler was asked for by its key."""
+    wanted = (_told("sampler") or {}).get("to")
+    if wanted in SAMPLERS:
+        state.choose("sampler", wanted)
 
 
 def _take_start() -> None:

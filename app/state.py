@@ -95,7 +95,7 @@ def keep_across(name: str, text: str | None) -> None:
 
 
 def takes_link(page: str) -> bool:
-    """Whether this run of the page takes its view from the address: its first in the session, and after back or forward.
+    """Whether the page takes its view from the address now: on its first run in the session, and after back or forward.
 
     In every other run the address only mirrors the view: it may lag behind a choice that was just made.
     """

@@ -11,7 +11,7 @@ from cmcore.config import SamplerConfig
 from cmcore.grids import GRIDS
 from cmcore.objectives.about import own_drawing
 
-__all__ = ["sampler_controls"]
+__all__ = ["REDRAWN", "SAMPLERS", "default_delta", "sampler_controls"]
 
 SAMPLERS = {"deterministic": "Deterministic", "renoise": "Renoise"}
 DELTAS = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
@@ -34,7 +34,7 @@ def sampler_controls(run: Run) -> SamplerConfig:
         persist_state="session",
     )
     assert sampler is not None  # one is always chosen
-    with st.expander("Times and noise"):
+    with st.container(key="times_area"), st.expander("Times and noise"):
         grid = st.selectbox(
             "Time grid",
             [name for name in GRIDS if name != "shrinking_step" or run.model.delta > 0 or sampler == "renoise"],

@@ -40,7 +40,7 @@ def explore() -> None:
         with st.container(key="sampler_area"):
             config = sampler_controls(run)
         measures = st.container(key="measures_area")
-        with measures:
+        with measures, st.container(key="direction_area"):
             direction = _direction(config.sampler)
         with st.container(key="stage_area"):
             stage(run, config, known(run, config, direction).shown)
@@ -73,11 +73,15 @@ def _direction(sampler: str) -> Direction:
 def _measures(run: Run, config: SamplerConfig, direction: Direction) -> None:
     """The measurements column; runs again on its own while something is being measured."""
     now = known(run, config, direction)
-    _card(now.shown, config, direction, run)
-    times_card(now.curve, run, config, direction)
-    _chart(now, config, direction, run)
+    with st.container(key="number_area"):
+        _card(now.shown, config, direction, run)
+    with st.container(key="best_area"):
+        times_card(now.curve, run, config, direction)
+    with st.container(key="chart_area"):
+        _chart(now, config, direction, run)
     words = sentence(run, config, now.shown, initialisation(run.key, config.horizon, run))
-    st.html(f'<p class="theory">{escape(words)}</p>')
+    with st.container(key="theory_area"):
+        st.html(f'<p class="theory">{escape(words)}</p>')
     if _extent(now.shown) != state.value("on screen"):
         st.rerun()  # a new number belongs beside its small multiple too, and polling ends with the measuring
 
@@ -89,12 +93,20 @@ def _extent(known: Measured) -> tuple[tuple[int, ...], bool]:
 
 def _card(known: Measured, config: SamplerConfig, direction: Direction, run: Run) -> None:
     estimate = known.estimates.get(config.steps)
+    presented = _presented(run, config)
     if estimate is not None:
         stopped = stopping(run.key, config.delta, run)
-        st.html(kl_card(estimate, ddim_calls=ddim_calls(known, estimate.value), stopped=stopped))
+        st.html(kl_card(estimate, ddim_calls=ddim_calls(known, estimate.value), stopped=stopped) + presented)
     else:
         words = known.problem or known.waiting or "Not measured."
-        st.html(bare_card(direction_title(direction, config.delta), words))
+        st.html(bare_card(direction_title(direction, config.delta), words) + presented)
+
+
+def _presented(run: Run, config: SamplerConfig) -> str:
+    """What presenter mode, which shows no controls, says beside its one number."""
+    jumps = "1 jump" if config.steps == 1 else f"{config.steps} jumps"
+    noise = ", renoised" if config.sampler == "renoise" else ""
+    return f'<p class="presented"><b>{jumps}{noise}</b>{escape(run.label)}</p>'
 
 
 def _chart(known: Known, config: SamplerConfig, direction: Direction, run: Run) -> None:
