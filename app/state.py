@@ -15,6 +15,7 @@ __all__ = [
     "drop_jobs",
     "first_time",
     "forget",
+    "forget_first_time",
     "job",
     "keep_across",
     "keep_job",
@@ -26,6 +27,7 @@ __all__ = [
     "set_link",
     "takes_link",
     "value",
+    "went_back",
 ]
 
 
@@ -64,6 +66,11 @@ def first_time(name: str) -> bool:
     return first
 
 
+def forget_first_time(name: str) -> None:
+    """What was done once is done once more."""
+    kept("first times").pop(name, None)
+
+
 # ---- the address bar --------------------------------------------------------------------------------------------
 BROWSERS = ("hide", "present", "layers", "at", "speed")
 """Parameters that the browser keeps by itself (app/components/address.js): the server leaves them as they are."""
@@ -99,9 +106,13 @@ def takes_link(page: str) -> bool:
 
     In every other run the address only mirrors the view: it may lag behind a choice that was just made.
     """
-    first = first_time(f"{page} link")
+    return first_time(f"{page} link") or went_back()
+
+
+def went_back() -> bool:
+    """Whether this run was asked for by the browser's back or forward."""
     context = get_script_run_ctx()
-    return first or (context is not None and context.is_history_navigation)
+    return context is not None and context.is_history_navigation
 
 
 # ---- pages ------------------------------------------------------------------------------------------------------

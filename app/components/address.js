@@ -45,7 +45,11 @@ function takeAddress() {
       go(whole(location.href), asNew);
     },
     // No longer: the page they belonged to has gone.
-    release(names) { for (const name of names) held.delete(name); },
+    release(names) {
+      const url = new URL(location.href);
+      for (const name of names) { held.delete(name); url.searchParams.delete(name); }
+      go(whole(url.href), false);
+    },
     // Called after back and forward, until the returned function is.
     onReturn(listen) { listeners.add(listen); return () => listeners.delete(listen); },
     get link() { return whole(location.href).href; },

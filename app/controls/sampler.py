@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app import state
-from app.links.explore import linked_delta
+from app.links.explore import FRESH, linked
 from app.runs import Run
 from app.scene import STEPS
 from app.times import with_times
@@ -15,7 +15,7 @@ __all__ = ["REDRAWN", "SAMPLERS", "default_delta", "sampler_controls"]
 
 SAMPLERS = {"deterministic": "Deterministic", "renoise": "Renoise"}
 DELTAS = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
-PINNED, REDRAWN = "Pinned", "Redrawn"
+PINNED, REDRAWN = FRESH
 RENOISE_DELTA = 0.02
 """The default δ of renoised draws, whose noise has nowhere to go at δ = 0."""
 
@@ -79,7 +79,6 @@ def _own_noise() -> None:
     st.segmented_control(
         "Fresh noise of your start",
         (PINNED, REDRAWN),
-        default=PINNED,
         help="Pinned: the same at each release. Redrawn: new at each release.",
         key="own_noise",
         required=True,
@@ -122,7 +121,7 @@ def _delta(run: Run, sampler: str) -> float:
     options = sorted({least, *(delta for delta in DELTAS if delta > least)})
     key = f"delta:{sampler}"
     state.remember(key, default_delta(run, sampler), allowed=options)
-    asked = linked_delta()
+    asked = linked("delta")
     if asked is not None:
         state.choose(key, min(options, key=lambda option: abs(option - asked)))
     return st.select_slider(

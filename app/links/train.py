@@ -18,7 +18,7 @@ def open_train_link() -> list[str]:
     """The same for Train: the target of the gallery, the objective, and its parameters."""
     state.remember("toy", FIRST_TARGET, allowed=GALLERY)
     state.remember("objective", families_first()[0], allowed=OBJECTIVES)
-    if not state.first_time("train link"):
+    if not state.takes_link("train"):
         return []
     problems, asked = [], state.link()
     for name, key, known, noun in (

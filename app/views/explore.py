@@ -11,7 +11,8 @@ from app.controls.sampler import default_delta, sampler_controls
 from app.controls.times import times_card, under_way
 from app.figures.kl_curve import describe, kl_curve
 from app.figures.theme import theme
-from app.links.explore import open_link, write_link
+from app.links.again import drop_unknown, train_link, unknown_run
+from app.links.explore import linked, open_link, write_link
 from app.measurements import DIRECTIONS, Measured, as_csv, ddim_calls, initialisation, lines, stopping
 from app.moved import Known, known
 from app.runs import Run, runs
@@ -34,6 +35,7 @@ def explore() -> None:
     if not runs():
         st.info("There is no run to look at yet. Train one: it takes less than a minute.")
         return
+    _train_again()
     with st.container(key="workbench"):
         with st.container(key="run_area"):
             run = run_controls()
@@ -49,13 +51,20 @@ def explore() -> None:
             state.choose("on screen", _extent(now))
             going = now.waiting or under_way(run, config, direction)
             st.fragment(_measures, run_every=POLL if going else None)(run, config, direction)
-    write_link(delta=config.delta, default_delta=default_delta(run, config.sampler))
+    write_link(
+        delta=config.delta,
+        default_delta=default_delta(run, config.sampler),
+        direction=direction,
+        default_direction=_first_direction(config.sampler),
+    )
 
 
 def _direction(sampler: str) -> Direction:
     """KL(q‖p) asks whether every sample is plausible, KL(p‖q) whether all of the data is reached."""
     key = f"direction:{sampler}"
-    state.remember(key, DIRECTIONS[sampler == "renoise"])
+    state.remember(key, _first_direction(sampler))
+    if asked := linked("direction"):
+        state.choose(key, asked)
     direction = st.segmented_control(
         "Divergence",
         DIRECTIONS,
@@ -68,6 +77,31 @@ def _direction(sampler: str) -> Direction:
     )
     assert direction is not None  # one is always chosen
     return direction
+
+
+def _first_direction(sampler: str) -> Direction:
+    """Unless told otherwise: the one whose estimator is exact, and beside renoised draws the one that is bounded."""
+    return DIRECTIONS[sampler == "renoise"]
+
+
+def _train_again() -> None:
+    """Where a link asks for a run of another session: what it was, and the way to it."""
+    unknown = unknown_run()
+    if unknown is None:
+        return
+    with st.container(key="again_area", horizontal=True, vertical_alignment="center"):
+        words = f"This link shows a run of another session, and this server does not have it: {unknown.words}."
+        st.html(
+            f"<p><b>{escape(words)}</b> Its training came with the link, so it can be learned again. "
+            "Until then the lab’s own run is shown.</p>"
+        )
+        if st.button("Train it again", type="primary", key="train_again"):
+            drop_unknown()
+            state.forget_first_time("train link")
+            st.switch_page(state.page("train"), query_params=train_link(unknown))
+        if st.button("Not now", type="tertiary", key="not_again"):
+            drop_unknown()
+            st.rerun()
 
 
 def _measures(run: Run, config: SamplerConfig, direction: Direction) -> None:
