@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 from torchdiffeq import odeint
 
@@ -220,6 +219,8 @@ class TrajectoryPool:
         Large where noise divides between the basins of two modes. The neighbours are sought among the first 4,096
         trajectories: what lies within their spacing of a boundary counts as near it.
         """
+        from sklearn.neighbors import NearestNeighbors  # training alone asks; the first page need not wait for it
+
         noise, data = (self.states[k].cpu().numpy() for k in (0, -1))
         some = min(_REFERENCES, len(noise))
         apart, nearest = NearestNeighbors(n_neighbors=min(_NEIGHBOURS, some)).fit(noise[:some]).kneighbors(noise)
