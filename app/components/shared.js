@@ -11,10 +11,16 @@ function readMessage(bytes) {
   for (const [name, [dtype, offset, shape]] of Object.entries(header.arrays)) {
     const count = shape.reduce((a, b) => a * b, 1);
     let values = new kinds[dtype](copy, 4 + length + offset, count);
-    if (dtype === "int16") values = Float32Array.from(values, v => (v * header.extent) / POSITION_RANGE);
+    if (dtype === "int16") values = scaled(values, header.extent / POSITION_RANGE);
     header.arrays[name] = { values, shape };
   }
   return header;
+}
+
+function scaled(integers, unit) {
+  const values = new Float32Array(integers.length);
+  for (let i = 0; i < values.length; i++) values[i] = integers[i] * unit; // a callback for each would take ten times as long
+  return values;
 }
 
 // Colours carry one meaning each; Streamlit hands over the theme, the chart palette is (data, model, exact, error, …).
@@ -53,7 +59,8 @@ function densityImage({ values, shape }, colour) {
   const context = image.getContext("2d");
   const pixels = context.createImageData(columns, rows);
   const [r, g, b] = colour.match(/[0-9a-f]{2}/gi).map(h => parseInt(h, 16));
-  for (let i = 0; i < rows * columns; i++) pixels.data.set([r, g, b, values[i]], 4 * i);
+  const words = new Uint32Array(pixels.data.buffer), ink = (b << 16) | (g << 8) | r; // little-endian RGBA
+  for (let i = 0; i < words.length; i++) words[i] = (values[i] << 24) | ink;
   context.putImageData(pixels, 0, 0);
   return image;
 }
