@@ -319,7 +319,7 @@ function paint(stage) {
   for (const [j, mark] of stage.dots.entries()) mark.classList.toggle("past", message.progress[steps][j] <= u + 1e-9);
   const counter = (window.particleStage ??= { frames: 0 });
   const cost = performance.now() - began;
-  Object.assign(counter, { frames: counter.frames + 1, cost, u, steps, playing: stage.playing, key: message.key, start: stage.start, own, times: message.times[steps] });
+  Object.assign(counter, { frames: counter.frames + 1, cost, u, steps, playing: stage.playing, key: message.key, start: stage.start, own, times: message.times[steps], layers: stage.layers });
 }
 
 // Touches the page only when the words change, which is far less often than every frame.
