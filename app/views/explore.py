@@ -1,7 +1,9 @@
 """Explore: one run, from noise to data in N jumps, and how far from the truth it ends."""
 
+from functools import lru_cache
 from html import escape
 
+import plotly.graph_objects as go
 import streamlit as st
 
 from app import state
@@ -9,8 +11,8 @@ from app.cards import bare_card, direction_title, direction_words, kl_card, plai
 from app.controls.runs import run_controls
 from app.controls.sampler import default_delta, sampler_controls
 from app.controls.times import times_card, under_way
-from app.figures.kl_curve import describe, kl_curve
-from app.figures.theme import theme
+from app.figures.kl_curve import Line, describe, kl_curve
+from app.figures.theme import Theme, theme
 from app.links.again import drop_unknown, train_link, unknown_run
 from app.links.explore import linked, open_link, write_link
 from app.measurements import DIRECTIONS, Measured, as_csv, ddim_calls, initialisation, lines, stopping
@@ -143,11 +145,17 @@ def _presented(run: Run, config: SamplerConfig) -> str:
     return f'<p class="presented"><b>{jumps}{noise}</b>{escape(run.label)}</p>'
 
 
+@lru_cache(maxsize=256)
+def _figure(drawn: tuple[Line, ...], calls: int, colours: Theme) -> go.Figure:
+    """The chart, made once for everybody: it takes more time than the rest of the page."""
+    return kl_curve(drawn, calls=calls, theme=colours)
+
+
 def _chart(known: Known, config: SamplerConfig, direction: Direction, run: Run) -> None:
     drawn = lines(known.curve, known.moved)
     st.html('<h2 class="eyebrow">KL versus network calls</h2>')
     st.plotly_chart(
-        kl_curve(drawn, calls=config.steps, theme=theme(st.context.theme.type)),
+        _figure(tuple(drawn), config.steps, theme(st.context.theme.type)),
         theme=None,
         key="kl_chart",
         config={"displaylogo": False, "modeBarButtons": [["toImage"]], "toImageButtonOptions": {"scale": 3}},
