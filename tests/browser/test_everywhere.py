@@ -133,8 +133,8 @@ def test_controls_are_hidden_by_a_link_that_goes_along_to_every_page(open_page):
     page.wait_for_function("!document.querySelector('.st-key-run_area')?.offsetParent")
     assert not page.get_by_role("button", name=re.compile("^N = 1")).is_visible()
     page.get_by_role("button", name="Share", exact=True).click()
-    assert not page.get_by_label("Run", exact=True).is_checked()
-    page.get_by_label("Sampler", exact=True).uncheck()
+    assert not page.get_by_role("checkbox", name="Run", exact=True).is_checked()
+    page.get_by_role("checkbox", name="Sampler", exact=True).uncheck()
     until_link(page, "hide=run,multiples,sampler")
     assert not page.locator(".st-key-sampler").is_visible()
     assert axe_violations(page) == []
@@ -147,7 +147,7 @@ def test_controls_are_hidden_by_a_link_that_goes_along_to_every_page(open_page):
     assert not page.locator(".st-key-run_area").is_visible()
     page.get_by_role("button", name="Share", exact=True).click()
     for name in ("Run", "Sampler", "N = 1, 2, 4, 8"):
-        page.get_by_label(name, exact=True).check()
+        page.get_by_role("checkbox", name=name, exact=True).check()
     page.wait_for_function("!location.search.includes('hide')")
     assert page.locator(".st-key-run_area").is_visible()
 
