@@ -8,8 +8,14 @@ function readMessage(bytes) {
   const length = new DataView(copy).getUint32(0, true);
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(copy, 4, length)));
   const kinds = { int16: Int16Array, uint8: Uint8Array, float32: Float32Array };
-  for (const [name, [dtype, offset, shape]] of Object.entries(header.arrays)) {
+  for (const [name, [dtype, offset, shape, levels]] of Object.entries(header.arrays)) {
     const count = shape.reduce((a, b) => a * b, 1);
+    if (dtype === "bits") {
+      const packed = new Uint8Array(copy, 4 + length + offset), values = new Uint8Array(count);
+      for (let i = 0; i < count; i++) values[i] = levels[(packed[i >> 2] >> (2 * (i & 3))) & 3];
+      header.arrays[name] = { values, shape };
+      continue;
+    }
     let values = new kinds[dtype](copy, 4 + length + offset, count);
     if (dtype === "int16") values = scaled(values, header.extent / POSITION_RANGE);
     header.arrays[name] = { values, shape };

@@ -9,10 +9,11 @@ import base64
 import binascii
 import json
 import zlib
+from typing import Any
 
 from pydantic import ValidationError
 
-from cmcore.config import NetworkConfig, TargetConfig, TrainingConfig
+from cmcore.config import TargetConfig, TrainingConfig
 from cmcore.objectives import OBJECTIVES
 from cmcore.targets import make_target
 from cmcore.training_run import resolved
@@ -45,9 +46,8 @@ def read_config(code: str) -> tuple[TargetConfig, TrainingConfig]:
         raise ValueError("its training is no target and training")
     training = {name: value for name, value in told.get("training", {}).items() if name not in MACHINE}
     try:
-        target = TargetConfig(**told.get("target", {}))
-        network = NetworkConfig(**training.pop("network", {}))
-        config = TrainingConfig(**training, network=network)
+        target = TargetConfig.model_validate(told.get("target", {}))
+        config = TrainingConfig.model_validate(training)
     except (ValidationError, TypeError) as problem:
         raise ValueError(f"its training does not fit: {_first(problem)}") from None
     if config.objective not in OBJECTIVES:
@@ -56,7 +56,7 @@ def read_config(code: str) -> tuple[TargetConfig, TrainingConfig]:
     return target, config
 
 
-def _unfold(code: str) -> dict[str, object]:
+def _unfold(code: str) -> dict[str, Any]:
     if len(code) > LONGEST:
         raise ValueError(f"its training is longer than {LONGEST:,} characters")
     try:
