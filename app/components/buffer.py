@@ -3,9 +3,8 @@
 Layout, little-endian: uint32 length of the header; the header in UTF-8, padded with spaces to a multiple of 4; the
 arrays one after another, each padded to 4 bytes. The header's `arrays` maps a name to [dtype, offset, shape], the
 offset counted from the first array. A uint8 array of at most four different values takes two bits a value, and its
-entry is ["bits", offset, shape, values]. `shared.js` reads it all back. Compared with JSON this is ten times smaller and
-needs
-no parsing, so that a change of N is on screen within a frame or two.
+entry is ["bits", offset, shape, values]. `shared.js` reads it all back. Compared with JSON this is ten times smaller
+and needs no parsing, so that a change of N is on screen within a frame or two.
 """
 
 import json
