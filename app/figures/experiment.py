@@ -37,11 +37,27 @@ def panel_figure(result: Result, panel: Panel, theme: Theme, *, height: int = 40
 
 
 def _scale(axis: Axis, values: Sequence[float]) -> dict[str, Any]:
-    """Linear, or logarithmic with at most seven labels: whole decades, or 1, 2, 5 where there are hardly two."""
+    """Linear, or logarithmic: labels at the values where they are few powers of 2, at 1, 2, 5, or at whole decades."""
     if not axis.log:
         return {"type": "linear"}
-    decades = math.log10(max(values) / min(values)) if values else 1.0
-    return {"type": "log", "dtick": "D2" if decades < 1.6 else math.ceil(decades / 6)}
+    few = sorted(set(values))
+    decades = math.log10(few[-1] / few[0]) if few else 1.0
+    if len(few) <= 8 and all(math.log2(value).is_integer() for value in few):
+        ticks = few
+    elif decades < 1.6:
+        first, last = (math.floor(math.log10(few[i])) for i in (0, -1)) if few else (0, 1)
+        ticks = [m * 10.0**k for k in range(first - 1, last + 2) for m in (1, 2, 5)]
+    else:
+        return {"type": "log", "dtick": math.ceil(decades / 6)}
+    return {"type": "log", "tickvals": ticks, "ticktext": [_tick(tick) for tick in ticks]}
+
+
+def _tick(value: float) -> str:
+    """0.002, 4, 500; further out 2·10⁻⁵."""
+    if 1e-3 <= value < 1e4:
+        return f"{value:.3g}"
+    mantissa, _, power = f"{value:.0e}".partition("e")
+    return f"{mantissa}·10<sup>{int(power)}</sup>"
 
 
 def _range(lines: Sequence[Series], y: Axis) -> tuple[float, float] | None:

@@ -29,7 +29,7 @@ __all__ = ["kl"]
 POLL = 1.2
 """Seconds between looks at the measuring: the figure is drawn anew whenever a point has come."""
 STORY = "equal_calls"
-"""The shipped answer that opens the page, where the lab ships with it."""
+"""The shipped answer that ends the page, where the lab ships with it."""
 PICTURE = {"displaylogo": False, "modeBarButtons": [["toImage"]], "toImageButtonOptions": {"scale": 3}}
 
 
@@ -38,11 +38,16 @@ def kl() -> None:
     for problem in open_kl_link():
         st.warning(plain(problem))
     st.html("<h1 class='question'>How far from the truth, after how many network calls?</h1>")
-    _story()
     known = runs()
-    if not known:
+    if known:
+        _compared(known)
+    else:
         st.info("There is no run to measure yet. Train one: it takes less than a minute.")
-        return
+    _story()
+
+
+def _compared(known: Mapping[str, Run]) -> None:
+    """What is compared, its curves, and the link to both."""
     with st.container(key="klbench"):
         with st.container(key="compare_area"):
             view = curve_controls(known)
@@ -59,19 +64,19 @@ def kl() -> None:
 
 
 def _story() -> None:
-    """What the lab found, before anything is chosen."""
+    """What the lab found, at equal calls, and ships with."""
     result = shipped_answer(STORY)
     if result is None:
         return
     st.html("<h2 class='question'>What the lab found on eight Gaussians and on atoms</h2>")
-    with st.container(key="panels"):  # side by side, as many as fit
+    with st.container(key="story"):
         for panel in result.panels:
             with st.container(key=f"panel_{panel.name}"):
                 st.html(f"<h3 class='eyebrow'>{escape(panel.title or panel.y.label)}</h3>")
                 figure = panel_figure(result, panel, theme(st.context.theme.type))
                 key = f"story_{panel.name}"
                 st.plotly_chart(figure, theme=None, key=key, config=PICTURE, alt=summary(result, panel))
-    st.html(f"<p class='reading'>{escape(result.reading)}</p><h2 class='question'>Any runs and baselines together</h2>")
+    st.html(f"<p class='reading'>{escape(result.reading)}</p>")
 
 
 def _cautions(view: View, chosen: Sequence[Run]) -> list[str]:
