@@ -21,6 +21,7 @@ from cmcore.targets.circle_mixture import CircleMixture
 from cmcore.targets.empirical import Empirical
 from cmcore.targets.gaussian_mixture import GaussianMixture
 from cmcore.targets.product import Product, random_rotation
+from cmcore.targets.sketch import read_strokes, sketch_law
 from cmcore.targets.table_target import Density, TableTarget
 from cmcore.targets.tables import real_table
 
@@ -174,6 +175,18 @@ def smiley(sd: float = 0.08) -> GaussianMixture:
     widths = torch.tensor([sd, sd, 2 * sd], dtype=torch.float64)
     parts = torch.cat([outline, mouth, eyes])
     return GaussianMixture(weights.repeat_interleave(counts), parts, widths.repeat_interleave(counts) ** 2)
+
+
+@_toy("Drawing")
+def sketch(
+    strokes: str = "AQwVADj_PAAUIBQZDQoOAw39DfYb3SjBDfAU9BQCDgoUGS5JDhANChQCB_4N9hTnFOAUAADE_37_FAAAPAB-_w",
+) -> GaussianMixture:
+    """Strokes of a brush, drawn by hand."""
+    try:
+        drawn = read_strokes(strokes)
+    except ValueError as problem:
+        raise ValueError(f"That is not a drawing: {problem}.") from None
+    return sketch_law(drawn)
 
 
 # ---- in the plane, not smooth -----------------------------------------------------------------------------------
