@@ -176,7 +176,7 @@ def beads_of(stroke: Stroke) -> int:
 
 
 def _length(stroke: Stroke) -> float:
-    return sum(math.dist(p, q) for p, q in pairwise(stroke.points))
+    return sum((math.dist(p, q) for p, q in pairwise(stroke.points)), 0.0)
 
 
 def _evenly(stroke: Stroke, count: int) -> Tensor:
