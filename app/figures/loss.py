@@ -1,4 +1,4 @@
-"""What is watched while a map is learned, as Vega-Lite specifications: they keep their place while their data change."""
+"""What is watched while a map is learned, as Vega-Lite: such a chart keeps its place while its data change."""
 
 from typing import Any
 
@@ -43,7 +43,9 @@ def live_kl_chart(theme: Theme, title: str) -> dict[str, Any]:
         "layer": [
             {
                 "mark": {"type": "rule", "color": theme.model, "strokeWidth": 1.2},
-                "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}, "opacity": _runs()["opacity"]},
+                "encoding": {
+                    "x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}, "opacity": _runs()["opacity"],
+                },
             },
             {
                 "mark": {"type": "line", "color": theme.model, "strokeWidth": 1.4},
@@ -67,7 +69,13 @@ def _steps(theme: Theme) -> dict[str, Any]:
 
 def _logarithmic(theme: Theme, field: str, title: str) -> dict[str, Any]:
     axis = {**_quiet(theme), "gridColor": theme.hairline, "tickCount": 3, "format": "~g"}
-    return {"field": field, "type": "quantitative", "title": title, "scale": {"type": "log", "nice": True}, "axis": axis}
+    return {
+        "field": field,
+        "type": "quantitative",
+        "title": title,
+        "scale": {"type": "log", "nice": True},
+        "axis": axis,
+    }
 
 
 def _quiet(theme: Theme) -> dict[str, Any]:
