@@ -7,7 +7,7 @@ import streamlit as st
 
 from app import state
 from app.components.sketch_pad import pad_message, sketch_pad
-from app.scene import density_image, extent_around
+from app.scene import PIXELS, density_image, extent_around
 from cmcore.targets import GaussianMixture, Stroke, read_strokes, sketch_law, write_strokes
 from cmcore.targets.sketch import MOST_BEADS, REACH, WIDTHS
 
@@ -19,7 +19,8 @@ MOST_STROKES, MOST_POINTS = 400, 6_000
 """More than this no sheet sends: a drawing of so many points has no room in a link."""
 SHEET = extent_around(np.zeros((1, 2)))
 """Half the side of the sheet: that of the smallest picture, which the drawing is seen in when it is learned."""
-SHEET_PIXELS = 180
+SHEET_WORK = 10_000_000
+"""Gaussians × pixels that the density on the sheet may cost: a tenth of a second."""
 
 
 def checked_strokes(raw: object) -> tuple[Stroke, ...]:
@@ -83,7 +84,8 @@ def drawing_pad() -> None:
 @st.cache_data(max_entries=64, show_spinner=False)
 def _density(text: str) -> np.ndarray:
     law: GaussianMixture = sketch_law(read_strokes(text))
-    return density_image(law, 0.0, extent=SHEET, pixels=SHEET_PIXELS)
+    pixels = min(PIXELS, int((SHEET_WORK / law.components) ** 0.5))
+    return density_image(law, 0.0, extent=SHEET, pixels=pixels)
 
 
 def _take_drawing() -> None:

@@ -19,6 +19,7 @@ from cmcore.samplers import DETERMINISTIC
 from cmcore.streams import stream
 
 __all__ = [
+    "PIXELS",
     "STEPS",
     "density_image",
     "extent_around",

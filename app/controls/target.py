@@ -151,7 +151,7 @@ def _table() -> Choice | None:
 
 def _density() -> str:
     state.remember("density", "kernel_density", allowed=DENSITIES)
-    return st.segmented_control(
+    density = st.segmented_control(
         "Smoothed by",
         list(DENSITIES),
         format_func=DENSITIES.__getitem__,
@@ -160,6 +160,8 @@ def _density() -> str:
         width="stretch",
         persist_state="session",
     )
+    assert density is not None  # one is always chosen
+    return density
 
 
 def _shipped(name: str) -> Choice:

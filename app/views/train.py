@@ -2,33 +2,26 @@
 
 import math
 from dataclasses import replace
-from typing import Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-import cmcore as cm
 from app import state
 from app.again import Trained, again_in_words, keep_run, run_before, settings_in_words
-from app.cards import card, number, plain
-from app.components.sample_cloud import cloud_message, sample_cloud
+from app.cards import card, direction_title, number, plain
 from app.controls.objective import needs_in_words
-from app.controls.projection import projection_controls
-from app.controls.target import DRAWING, SOURCES, Choice, target_controls
+from app.controls.target import DRAWING, Choice, target_controls
 from app.controls.training import training_controls
-from app.drawing import drawing_pad
 from app.estimates import known_point
 from app.jobs import Busy, JobView
 from app.links.train import open_train_link, write_train_link
-from app.live import LIVE_JUMPS, Progress, live_question, train_live, training_workers
+from app.live import Progress, live_question, train_live, training_workers
 from app.measurements import measuring_workers
-from app.projections import Projection
-from app.scene import density_image, extent_around, extent_of, histogram_image, shown_samples
+from app.training_picture import shown_in_picture, training_picture
 from app.training_report import comparison, final_kl, kl_report, loss_report, measuring
 from cmcore.config import TrainingConfig
 from cmcore.objectives import OBJECTIVES
 from cmcore.objectives.about import own_drawing
-from cmcore.streams import stream
 from cmcore.targets.tables import Memorisation
 from cmcore.training import TrainingEvent
 from cmcore.training_run import resolved
@@ -54,10 +47,16 @@ def train() -> None:
             with chosen:
                 config, problem = _config(choice, folded, disabled=going)
         with st.container(key="live_area"):
-            _picture(choice, going)
-            with st.container(horizontal=True, vertical_alignment="center", key="transport"):
-                _transport(choice, config, view)
+            picture = st.container()
+            with st.container(
+                horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="transport"
+            ):
+                with st.container(horizontal=True, key="buttons", width="content"):
+                    _transport(choice, config, view)
+                shown, projection = shown_in_picture(choice, going)
             _beside_transport(choice, config, going, problem)
+            with picture:
+                training_picture(shown, projection, view_of_run=_view, poll=POLL if going else None)
         with st.container(key="progress_area"):
             moving = view is not None and view.status in ("queued", "running")
             polls = moving or bool(_unmeasured())
@@ -175,57 +174,6 @@ def _keep(view: JobView[Progress]) -> None:
     state.choose("run", trained.run.key)
 
 
-# ---- the picture ------------------------------------------------------------------------------------------------
-def _same(choice: Choice, trained: Choice | None) -> bool:
-    return trained is not None and choice.key == trained.key
-
-
-def _picture(choice: Choice | None, going: bool) -> None:
-    """The sheet while something is drawn; else the target and the samples of the run that learns it."""
-    trained = state.value("training_choice")
-    drawing = state.value("source") == SOURCES[1] and not going
-    if drawing and (choice is None or not _same(choice, trained) or state.value("redrawing") == choice.key):
-        drawing_pad()
-        return
-    shown = trained if going or choice is None else choice
-    if shown is not None:
-        projection = projection_controls(shown.target)
-        st.fragment(_cloud, run_every=POLL if going else None)(shown, _same(shown, trained), projection)
-
-
-def _cloud(choice: Choice, live: bool, projection: Projection) -> None:
-    """The target; with `live`, the samples of the run that learns it."""
-    view = _view()
-    progress = view.latest if view and live else None
-    background = _background(f"{choice.key}|{projection.view}", choice.target, projection)
-    samples = projection.apply(progress.samples) if progress and progress.samples is not None else None
-    words = f"model, {LIVE_JUMPS} {_jumps(state.value('training_config'))}"
-    name = f"{choice.key}|{projection.view}"
-    sample_cloud(
-        cloud_message(name=name, samples=samples, words=words, axes=projection.axes, **background), key="cloud"
-    )
-
-
-def _jumps(config: TrainingConfig | None) -> str:
-    """The jumps of the live samples in words."""
-    own = own_drawing(config) if config else None
-    if own and own.single_time:
-        return "jumps, renoised"
-    return "DDIM steps" if own and own.velocity_only else "jumps"
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
-def _background(key: str, _target: cm.Target, _projection: Projection) -> dict[str, Any]:
-    if not _projection.axes:
-        delta = 0.0 if _target.smooth else 0.01
-        extent, density = extent_of(_target), density_image(_target, delta)
-        return {"extent": extent, "density": density, "data": shown_samples(_target, 1_500)}
-    points = _projection.apply(_target.sample(50_000, generator=stream(0, "pictures")).numpy())
-    extent = extent_around(points[:4_000])
-    density = histogram_image(points, extent) if points.shape[1] == 2 else None
-    return {"extent": extent, "density": density, "data": points[:1_500]}
-
-
 # ---- what is known ----------------------------------------------------------------------------------------------
 def _progress(drawn: str, choice: Choice | None, config: TrainingConfig | None) -> None:
     """The run in words, its KL and its loss; runs the page again once when its state changes."""
@@ -273,20 +221,20 @@ def _unmeasured() -> Trained | None:
 
 def _first_card(choice: Choice | None, config: TrainingConfig | None) -> str:
     """Before anything was trained: what starting would do; for a link, what it holds and what it does not."""
-    if state.value("train link offers") and choice and config:
-        settings = dict(settings_in_words(config))
-        words = (
-            f"{choice.label}: {settings['Objective']}, {settings['Budget']}, {settings['Network']}, seed {config.seed}."
-        )
-        aside = "A link carries how a map was trained and not the map. Start training to have it here."
-        return card("From a link", "", [], aside=f"{words} {aside}")
-    return card("Nothing is training yet", "", [], aside=_before_it_starts(config))
+    if choice is None or config is None:
+        return card("Nothing is training yet", "", [], aside="Loss, KL and samples appear here while a map is learned.")
+    settings = dict(settings_in_words(config))
+    rows = [(name, settings[name]) for name in ("Objective", "Budget", "Network", "Seed")]
+    if question := live_question(choice.target, config):
+        rows.append(("Measured on the way", direction_title(question.direction, question.delta)))
+    if state.value("train link offers"):
+        words = "A link carries how a map is trained and not the map. Start training to have it here."
+        return card(f"From a link: {choice.label}", "", rows, aside=words)
+    return card(f"{choice.label}, not trained yet", "", rows, aside=_before_it_starts(config))
 
 
-def _before_it_starts(config: TrainingConfig | None) -> str:
+def _before_it_starts(config: TrainingConfig) -> str:
     """What starting would do."""
-    if config is None:
-        return "Loss and samples appear here while a map is learned."
     kind = OBJECTIVES[config.objective]
     needs = needs_in_words(kind, config.objective_parameters)
     own = own_drawing(config)
@@ -296,7 +244,7 @@ def _before_it_starts(config: TrainingConfig | None) -> str:
         learned = "f(x, t, δ), which takes a point from any time t to the end; samples jump there and are renoised"
     else:
         learned = "f(x, t, s), which takes a point from time t to any earlier time s"
-    return f"A small network learns {learned}. It learns from {needs}. Loss and samples appear here while it does."
+    return f"A small network learns {learned}. It learns from {needs}."
 
 
 def told(view: JobView[Progress]) -> str:

@@ -32,6 +32,7 @@ function drawAxes(context, view, cloud, message, palette) {
   const length = 0.72 * message.extent;
   context.save();
   context.strokeStyle = context.fillStyle = palette.ink;
+  context.lineWidth = 1; context.lineCap = "butt";
   context.font = "12px sans-serif"; context.textAlign = "center"; context.textBaseline = "middle";
   [[length, 0, 0], [0, length, 0], [0, 0, length]].forEach((end, i) => {
     const [x, y] = turned(end, cloud), [u, v] = turned(end.map(e => 1.09 * e), cloud);
