@@ -37,7 +37,7 @@ def final_kl(run: Run, question: Question | None) -> LiveKL | None:
     if known := known_point(run, question):
         return LiveKL(run.model.steps, run.model.seconds, known.estimate)
     key = f"final kl:{run.key}"
-    if state.job(key) is None:
+    if (job := state.job(key)) is None or job.status == "stopped":  # given up while nobody looked
         state.drop_jobs("final kl:")
         try:
             job = measuring_workers().submit(lambda stop: iter([measure_point(run, question)]), lease=MEASURED)

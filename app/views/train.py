@@ -119,14 +119,14 @@ def _beside_transport(choice: Choice | None, config: TrainingConfig | None, goin
 
 def _start(choice: Choice, config: TrainingConfig) -> None:
     before = run_before(choice.key)
-    _submit(choice, config, None, () if before is None else (before.run.key,))
+    _submit(choice, config, None, before.run.key if before else "")
 
 
 def _go_on(choice: Choice, stopped: Trained) -> None:
-    _submit(choice, stopped.config, stopped, ())
+    _submit(choice, stopped.config, stopped, "")
 
 
-def _submit(choice: Choice, config: TrainingConfig, stopped: Trained | None, before: tuple[str, ...]) -> None:
+def _submit(choice: Choice, config: TrainingConfig, stopped: Trained | None, before: str) -> None:
     """Train, from the start or from where a run was stopped; `before` names the run to compare with."""
     state.choose("start_problem", "")
     resume = stopped.run.model if stopped else None
@@ -155,7 +155,7 @@ def _trained() -> Trained | None:
 
 def _before() -> Trained | None:
     """The run that the one on the page is compared with."""
-    return next((state.kept("trained").get(key) for key in state.value("training_before", ())), None)
+    return state.kept("trained").get(state.value("training_before"))
 
 
 def _keep(view: JobView[Progress]) -> None:
@@ -178,8 +178,8 @@ def _keep(view: JobView[Progress]) -> None:
 def _progress(drawn: str, choice: Choice | None, config: TrainingConfig | None) -> None:
     """The run in words, its KL and its loss; runs the page again once when its state changes."""
     view = _view()
-    if view is None:
-        st.html(_first_card(choice, config))
+    if view is None or (view.over and choice and choice.key != state.value("training_choice").key):
+        st.html(_first_card(choice, config))  # what was learned before is in the ledger, and here when chosen again
         return
     st.html(told(view))
     _measured(view)
