@@ -92,8 +92,8 @@ def _take(key: str, reader: Callable[[str], Any], text: str) -> None:
 
 
 def _take_drawing(text: str) -> None:
-    state.choose("source", SOURCES[1])
     take_over(checked_drawing(text))
+    state.choose("source", SOURCES[1])
 
 
 def _table_takers(asked: Mapping[str, str]) -> Iterator[Callable[[], None]]:

@@ -290,7 +290,7 @@ def test_a_link_opens_the_objective_it_names(shipped):
         ({"network": "huge"}, "network"),
         ({"seed": "-1"}, "seed"),
         ({"delta": "0.3"}, "δ"),
-        ({"target": "two_atoms", "delta": "0"}, "δ > 0"),
+        ({"target": "two_atoms", "delta": "0"}, "asks for δ = 0"),
         ({"target": "sketch"}, "target"),
         ({"dim": "3"}, "dimension of Two moons"),
         ({"target": "iris", "dim": "5"}, "dimension of Iris"),
