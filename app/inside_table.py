@@ -31,30 +31,27 @@ __all__ = [
 ]
 
 
-def field_of(maps: PlaneMaps | TimeMaps, quantity: str) -> Field:
+def field_of(maps: PlaneMaps | TimeMaps, quantity: str, *, s: float) -> Field:
     """The lattice of one quantity, coloured where p_t has its mass."""
-    return _field(maps, np.where(maps.inside, maps.values[quantity], np.nan))
+    return _field(maps, np.where(maps.inside, maps.values[quantity], np.nan), s)
 
 
-def determinant_fields(maps: PlaneMaps | TimeMaps) -> tuple[Field, Field]:
+def determinant_fields(maps: PlaneMaps | TimeMaps, *, s: float) -> tuple[Field, Field]:
     """log |det| of the map and of the exact flow."""
     sizes = (maps.log_size, maps.exact_log_size)
-    learned, exact = (_field(maps, np.where(maps.inside, size, np.nan)) for size in sizes)
+    learned, exact = (_field(maps, np.where(maps.inside, size, np.nan), s) for size in sizes)
     return learned, exact
 
 
-def _field(maps: PlaneMaps | TimeMaps, values: np.ndarray) -> Field:
+def _field(maps: PlaneMaps | TimeMaps, values: np.ndarray, s: float) -> Field:
     if isinstance(maps, TimeMaps):
-        return Field(np.array(angles_of(maps.times)), maps.axis, values, times=maps.times)
+        return Field(np.array(angles_of(maps.times)), maps.axis, values, times=maps.times, end=s)
     return Field(maps.axis, maps.axis, values, density=maps.density, levels=maps.levels[:-1])
 
 
 def means_of(times: OverTimes, quantity: str) -> list[Mean]:
-    return [_mean(t, value) for t, value in zip(times.times, times.values[quantity], strict=True)]
-
-
-def _mean(t: float, value: Interval) -> Mean:
-    return Mean(t, value.value, value.low, value.high)
+    found = zip(times.times, times.values[quantity], strict=True)
+    return [Mean(t, rms.value, rms.low, rms.high, median, most) for t, (rms, median, most) in found]
 
 
 def mode_rows(masses: Masses) -> list[ModeRow]:
@@ -116,13 +113,14 @@ def map_csv(maps: PlaneMaps | TimeMaps, *, t: float, s: float) -> str:
 
 def times_csv(times: OverTimes, *, s: float) -> str:
     """Every mean with its interval, and the share turned over."""
-    told: dict[str, Sequence[Interval]] = {**times.values, "fold share": times.folds}
     rows = [
-        [name, t, s, value.value, value.low, value.high]
-        for name, values in told.items()
-        for t, value in zip(times.times, values, strict=True)
+        [name, mean.t, s, mean.value, mean.low, mean.high, mean.median, mean.most]
+        for name in times.values
+        for mean in means_of(times, name)
     ]
-    return _csv(["quantity", "t", "s", "value", "low", "high"], rows)
+    folds = zip(times.times, times.folds, strict=True)
+    rows += [["fold share", t, s, share.value, share.low, share.high, "", ""] for t, share in folds]
+    return _csv(["quantity", "t", "s", "value", "low", "high", "median", "95 % below"], rows)
 
 
 def bends_csv(bends: PathBends) -> str:

@@ -19,6 +19,7 @@ from cmcore.diagnostics import (
     Bends,
     ModeMass,
     Modes,
+    OverLaw,
     Quantity,
     determinant,
     exact_bends,
@@ -49,6 +50,7 @@ __all__ = [
     "bends_of",
     "drawing_words",
     "end_times",
+    "has_paths",
     "masses_of",
     "offered",
     "over_times",
@@ -60,7 +62,7 @@ __all__ = [
 SEED = 4
 SIDE = 65
 """Points along each side of a map over the plane."""
-ACROSS, LEVELS = 141, 49
+ACROSS, LEVELS = 141, 61
 """Points of x and times of a map over the line and time."""
 PATHS = 2_048
 """Exact paths behind a curve over time."""
@@ -122,10 +124,10 @@ class TimeMaps:
 
 @dataclass(frozen=True)
 class OverTimes:
-    """Root mean squares over p_t, and the share that is turned over, at increasing times t > s."""
+    """What each quantity is over p_t, and the share that is turned over, at increasing times t > s."""
 
     times: tuple[float, ...]
-    values: Mapping[str, tuple[Interval, ...]]
+    values: Mapping[str, tuple[OverLaw, ...]]
     folds: tuple[Interval, ...]
 
 
@@ -189,6 +191,11 @@ def drawing_words(run: Run) -> str:
     """How samples are drawn, as further arguments of `cm.sample`."""
     own = _own(run)
     return "".join(f", {name}={value!r}" for name, value in _drawn(own).items()) if own.sampler == "renoise" else ""
+
+
+def has_paths(run: Run) -> bool:
+    """Whether the map's landings, as s moves, draw a path of its own."""
+    return not _own(run).single_time
 
 
 def _drawn(own: Drawing) -> dict[str, Any]:
@@ -289,7 +296,7 @@ def bends_of(run: Run) -> PathBends:
     noise = starting_noise(STARTS, run.target.dim, seed=SEED).double()
     times = path_times(run.model.horizon, run.model.delta, BEND_LEVELS)
     exact = exact_bends(run.target, noise, times, tolerance=1e-5)
-    own = None if _own(run).single_time else map_bends(run.model.flow_map, noise, times)
+    own = map_bends(run.model.flow_map, noise, times) if has_paths(run) else None
     return PathBends(noise[:, :2].numpy(), exact, own)
 
 

@@ -110,6 +110,11 @@ def _curve(view: View, curve: Asked) -> list[str]:
     return lines
 
 
+_MODES = ["modes = modes_of(target, model.delta)", "print(modes.masses, mode_mass(modes, draw.points))"]
+_LEAKAGE = ["log_p = target.log_prob(draw.points.double(), model.delta)"]
+_LEAKAGE += ["print(off_mode_mass(target, log_p, delta=model.delta))"]
+
+
 def inside_snippet(run: Run, part: str, *, quantity: str, t: float, s: float, steps: int) -> str:
     """Python that computes one figure of Inside: "map", "times", "determinant", "bends" or "masses"."""
     lattice = ["axis = torch.linspace(-2.5, 2.5, 65, dtype=torch.float64)"]
@@ -142,21 +147,21 @@ def inside_snippet(run: Run, part: str, *, quantity: str, t: float, s: float, st
                 f"noise = starting_noise({maps.STARTS}, target.dim, seed={maps.SEED})",
                 f"times = path_times(model.horizon, model.delta, {maps.BEND_LEVELS})",
                 "print(exact_bends(target, noise, times).straightness)",
-                "print(map_bends(f, noise, times).straightness)",
+                *(["print(map_bends(f, noise, times).straightness)"] if maps.has_paths(run) else []),
             ],
         ),
         "masses": (
-            "mode_mass, modes_of",
+            "mode_mass, modes_of" if run.target.dim <= 2 else "",
             [
                 f"draw = cm.sample(model, {maps.DRAWS}, {steps}, seed={maps.SEED}{maps.drawing_words(run)})",
-                "modes = modes_of(target, model.delta)",
-                "print(modes.masses, mode_mass(modes, draw.points))",
+                *(_MODES if run.target.dim <= 2 else _LEAKAGE),
             ],
         ),
     }
     names, body = bodies[part]
     head = ["import torch", ""] if "torch." in "".join(body) else []
-    head += ["import cmcore as cm", f"from cmcore.diagnostics import {names}"]
+    head += ["import cmcore as cm", *([f"from cmcore.diagnostics import {names}"] if names else [])]
+    head += ["from cmcore.divergences.off_mode import off_mode_mass"] if not names else []
     head += ["from cmcore.samplers import starting_noise"] if part == "bends" else []
     return "\n".join([*head, "", *_model(run), "f, target = model.flow_map, model.target", "", *body])
 

@@ -40,7 +40,7 @@ def map_sentence(quantity: str, value: float, t: float, s: float) -> str:
     if quantity == "map_error":
         cost = number(value**2 / (2 * math.expm1(2 * RENOISED)), 2)
         return (
-            f"Renoised for η = {RENOISED} after landing, this jump adds ε²/(2(e^{{2η}} − 1)) = {cost} nats to Bound A, "
+            f"Renoised for η = {RENOISED} after landing, this jump adds ε²/(2(exp 2η − 1)) = {cost} nats to Bound A, "
             "derived here for every target and map."
         )
     if quantity == "semigroup":

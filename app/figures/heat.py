@@ -20,7 +20,7 @@ __all__ = [
 
 COLOURED = {"x": (-4.0, -0.5), "x/rad": (-3.0, 0.5)}
 """Decades between the palest and the strongest colour, by unit: the same for every t, s and run."""
-STRETCHED = (-3.0, 3.0)
+STRETCHED = (-2.0, 2.0)
 """Decades of |det| that have a shade."""
 
 
@@ -32,7 +32,7 @@ class Field:
         x: horizontal coordinates: x₁, or θ from T to s.
         y: vertical coordinates: x₂, or x.
         values: NaN where nothing is shown, [rows along y, columns along x].
-        times: t of the columns where x is θ; None for a map over the plane.
+        times, end: t of the columns where x is θ, and s, where the axis ends; None for a map over the plane.
         density: p_t over the same lattice as a share of its largest value, with the levels of its contour lines.
         levels: those levels.
     """
@@ -41,6 +41,7 @@ class Field:
     y: np.ndarray
     values: np.ndarray
     times: Sequence[float] | None = None
+    end: float = 0.0
     density: np.ndarray | None = None
     levels: Sequence[float] = ()
 
@@ -189,7 +190,7 @@ def _framed(figure: go.Figure, field: Field, theme: Theme, height: int) -> go.Fi
         figure.update_yaxes(range=[field.y[0], field.y[-1]])
         figure.update_xaxes(range=[field.x[0], field.x[-1]])
     else:
-        figure.update_xaxes(**angle_axis(field.times[0], _time(field.x[-1]), theme))
+        figure.update_xaxes(**angle_axis(field.times[0], field.end, theme))
         figure.update_yaxes(**axis, title={"text": "x", "standoff": 2}, range=[field.y[0], field.y[-1]])
     figure.update_layout(
         height=height,
@@ -202,7 +203,3 @@ def _framed(figure: go.Figure, field: Field, theme: Theme, height: int) -> go.Fi
         hoverlabel={"bgcolor": theme.paper, "font": {"color": theme.ink}, "bordercolor": theme.hairline},
     )
     return figure
-
-
-def _time(theta: float) -> float:
-    return -math.log(math.cos(theta))

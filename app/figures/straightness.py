@@ -37,7 +37,7 @@ def straightness_of_starts(starts: np.ndarray, values: np.ndarray, *, theme: The
         x=starts[:, 0], y=values if flat else starts[:, 1], mode="markers", name="starts",
         marker={
             "size": 6, "color": values, "cmin": 0, "cmax": 1,
-            "colorscale": [[0, theme.error], [0.5, mix(theme.error, theme.exact, 0.5)], [1, theme.exact]],
+            "colorscale": [[0, mix(theme.baseline, theme.paper, 0.5)], [0.6, theme.exact], [1, mix(theme.exact, theme.ink, 0.5)]],
             "showscale": not flat, "opacity": 0.85,
             "colorbar": {"title": {"text": "R", "side": "right"}, "thickness": 9, "len": 0.9, "outlinewidth": 0,
                          "tickfont": {"size": 11, "color": theme.muted}},
@@ -47,12 +47,11 @@ def straightness_of_starts(starts: np.ndarray, values: np.ndarray, *, theme: The
     )  # fmt: skip
     x = "noise, x" if flat else "noise, x₁"
     _framed(figure, theme, height, x, "straightness R" if flat else "noise, x₂")
+    reach = 1.06 * float(np.abs(starts).max())
+    figure.update_xaxes(range=[-reach, reach], constrain="domain")
+    figure.update_yaxes(tickformat="", range=[0, 1.02] if flat else [-reach, reach], constrain="domain")
     if not flat:
-        figure.update_yaxes(scaleanchor="x", constrain="domain", tickformat="", rangemode="normal")
-        figure.update_xaxes(constrain="domain", range=None)
-    else:
-        figure.update_yaxes(tickformat="", range=[0, 1.02])
-        figure.update_xaxes(range=None)
+        figure.update_yaxes(scaleanchor="x")
     return figure
 
 

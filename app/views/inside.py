@@ -172,12 +172,11 @@ def _map(look: Look, quantity: str, found: dict[str, Any]) -> None:
     if known_maps is None:
         _absent(look, name, 470)
         return
-    field = field_of(known_maps, quantity)
+    field = field_of(known_maps, quantity, s=look.s)
     words = describe_field(field, told.label, told.unit)
     figure = field_map(field, unit=told.unit, label=told.label.lower(), theme=_theme())
     st.plotly_chart(figure, theme=None, key="inside_map", config=PICTURE, alt=words)
-    st.html(f"<p class='theory'>{escape(words)} {_lines(name)}</p>")
-    _below(look, quantity, "map", lambda: map_csv(known_maps, t=look.t, s=look.s))
+    _below(look, quantity, "map", lambda: map_csv(known_maps, t=look.t, s=look.s), f"{escape(words)} {_lines(name)}")
 
 
 def _lines(name: str) -> str:
@@ -195,8 +194,10 @@ def _mean(look: Look, quantity: str, told: Quantity, times: OverTimes | None) ->
     means = means_of(times, quantity)
     here = next(mean for mean in means if mean.t == look.t)
     rows = [
-        ("Exact paths", f"{maps.PATHS:,}"),
         ("95 % interval", f"{number(here.low, 2)} … {number(here.high, 2)}"),
+        ("Half of all points, below", number(here.median, 2)),
+        ("95 % of all points, below", number(here.most, 2)),
+        ("Exact paths", f"{maps.PATHS:,}"),
     ]
     st.html(
         card(
@@ -211,7 +212,7 @@ def _mean(look: Look, quantity: str, told: Quantity, times: OverTimes | None) ->
     words = describe_means(means, told.label)
     figure = over_time(means, chosen=look.t, end=look.s, label=told.label.lower(), theme=_theme())
     st.plotly_chart(figure, theme=None, key="inside_times", config=PICTURE, alt=words)
-    _below(look, quantity, "times", lambda: times_csv(times, s=look.s))
+    _below(look, quantity, "times", lambda: times_csv(times, s=look.s), "Band: 95 % interval. Dotted: the median.")
 
 
 def _determinants(look: Look, found: dict[str, Any]) -> None:
@@ -221,7 +222,7 @@ def _determinants(look: Look, found: dict[str, Any]) -> None:
     if known_maps is None:
         _absent(look, name, 380)
         return
-    learned, exact = determinant_fields(known_maps)
+    learned, exact = determinant_fields(known_maps, s=look.s)
     sides = (
         ("The map", learned, known_maps.sign, "map"),
         ("The exact flow", exact, abs(known_maps.sign), "exact"),
@@ -242,8 +243,7 @@ def _determinants(look: Look, found: dict[str, Any]) -> None:
             f" Of {maps.PATHS:,} exact draws at t = {look.t:g}, this jump turns {share_words(folds)} over "
             "(vermillion): those share their landing points with others."
         )
-    st.html(f"<p class='theory'>{escape(words)}</p>")
-    _below(look, "map_error", "determinant", lambda: map_csv(known_maps, t=look.t, s=look.s))
+    _below(look, "map_error", "determinant", lambda: map_csv(known_maps, t=look.t, s=look.s), escape(words))
 
 
 def _masses(look: Look, found: dict[int, Masses]) -> None:
@@ -260,9 +260,8 @@ def _masses(look: Look, found: dict[int, Masses]) -> None:
             st.plotly_chart(
                 mode_masses(rows, theme=_theme()), theme=None, key="inside_modes", config=PICTURE, alt=words
             )
-            st.html(f"<p class='theory'>{escape(words)}</p>")
         else:
-            d = look.run.target.dim
+            d, words = look.run.target.dim, ""
             st.html(f"<p class='reading'>Modes are told apart on a line and in a plane; in d = {d} the leakage is.</p>")
     with right:
         out = leak(here)
@@ -283,7 +282,7 @@ def _masses(look: Look, found: dict[int, Masses]) -> None:
     with st.expander("Every N"):
         titles = ("Mode at", "exact", *(f"N = {n}" for n in found))
         st.html(table("Mass of every mode by N, with 95 % intervals", titles, masses_rows(found)))
-    _below(look, "map_error", "masses", lambda: masses_csv(found))
+    _below(look, "map_error", "masses", lambda: masses_csv(found), escape(words))
 
 
 def _bends(look: Look, bends: PathBends | None) -> None:
@@ -303,12 +302,11 @@ def _bends(look: Look, bends: PathBends | None) -> None:
         alt = "Straightness of the exact path from each start of noise."
         st.plotly_chart(figure, theme=None, key="inside_starts", config=PICTURE, alt=alt)
     own = "" if model is not None else " This run learned jumps to δ alone, so its landings draw no path."
-    st.html(
-        f"<p class='theory'>{escape(words + own)} With R = 1 a single Euler step would land where the path does; "
-        "R = 1 − S / ∫|v|², S the straightness of Liu et al. (2022), along the linear interpolation of data and "
-        "noise.</p>"
+    told = (
+        f"{words}{own} With R = 1 a single Euler step would land where the path does; R = 1 − S / ∫|v|², S the "
+        "straightness of Liu et al. (2022), along the linear interpolation of data and noise."
     )
-    _below(look, "map_error", "bends", lambda: bends_csv(bends))
+    _below(look, "map_error", "bends", lambda: bends_csv(bends), escape(told))
 
 
 # ---- pieces -----------------------------------------------------------------------------------------------------
@@ -329,9 +327,12 @@ def _absent(look: Look, name: str, height: int) -> None:
         st.skeleton(height=height)
 
 
-def _below(look: Look, quantity: str, part: str, rows: Callable[[], str]) -> None:
-    """The code and the CSV of a figure."""
-    with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
+def _below(look: Look, quantity: str, part: str, rows: Callable[[], str], words: str) -> None:
+    """What a figure says, as HTML, with its code and its CSV."""
+    with st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="top", key=f"below_{part}"
+    ):
+        st.html(f"<p class='theory'>{words}</p>")
         with st.popover("Code", type="tertiary"):
             code = inside_snippet(look.run, part, quantity=quantity, t=look.t, s=look.s, steps=look.steps)
             st.code(code, language="python")

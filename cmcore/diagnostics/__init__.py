@@ -3,7 +3,7 @@
 from cmcore.diagnostics.folds import Determinant, determinant, exact_determinant, fold_share
 from cmcore.diagnostics.map_error import ExactPairs, exact_pairs, landing_error
 from cmcore.diagnostics.mode_mass import ModeMass, Modes, mode_mass, modes_of
-from cmcore.diagnostics.quantities import QUANTITIES, Quantity
+from cmcore.diagnostics.quantities import QUANTITIES, OverLaw, Quantity
 from cmcore.diagnostics.residuals import eulerian_residual, lagrangian_residual, midway, semigroup_residual
 from cmcore.diagnostics.straightness import Bends, bends, exact_bends, map_bends, path_times
 
@@ -14,6 +14,7 @@ __all__ = [
     "ExactPairs",
     "ModeMass",
     "Modes",
+    "OverLaw",
     "Quantity",
     "bends",
     "determinant",
