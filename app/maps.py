@@ -60,8 +60,9 @@ __all__ = [
 ]
 
 SEED = 4
-SIDE = 65
-"""Points along each side of a map over the plane."""
+SIDE = 64
+"""Points along each side of a map over the plane; an even number, so that none is the centre, where symmetric flows
+divide and no solver knows which way."""
 ACROSS, LEVELS = 141, 61
 """Points of x and times of a map over the line and time."""
 PATHS = 2_048

@@ -88,7 +88,7 @@ def describe_field(field: Field, label: str, unit: str) -> str:
     known = field.values[np.isfinite(field.values)]
     if not known.size:
         return "Nothing to show."
-    row, column = np.unravel_index(np.nanargmax(field.values), field.values.shape)
+    row, column = map(int, np.unravel_index(np.nanargmax(field.values), field.values.shape))
     if field.times is None:
         at = f"({field.x[column]:.2f}, {field.y[row]:.2f})"
     else:

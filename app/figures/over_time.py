@@ -14,7 +14,7 @@ __all__ = ["Mean", "describe_means", "over_time"]
 
 @dataclass(frozen=True)
 class Mean:
-    """A root mean square with its 95 % interval, for jumps from t; half of all lies below the median, 95 % below most."""
+    """A root mean square with its 95 % interval, for jumps from t; half lies below the median, 95 % below `most`."""
 
     t: float
     value: float

@@ -37,7 +37,7 @@ def straightness_of_starts(starts: np.ndarray, values: np.ndarray, *, theme: The
         x=starts[:, 0], y=values if flat else starts[:, 1], mode="markers", name="starts",
         marker={
             "size": 6, "color": values, "cmin": 0, "cmax": 1,
-            "colorscale": [[0, mix(theme.baseline, theme.paper, 0.5)], [0.6, theme.exact], [1, mix(theme.exact, theme.ink, 0.5)]],
+            "colorscale": _greens(theme),
             "showscale": not flat, "opacity": 0.85,
             "colorbar": {"title": {"text": "R", "side": "right"}, "thickness": 9, "len": 0.9, "outlinewidth": 0,
                          "tickfont": {"size": 11, "color": theme.muted}},
@@ -61,6 +61,10 @@ def describe_straightness(exact: np.ndarray, model: np.ndarray | None) -> str:
     low, high = np.quantile(exact, [0.05, 0.95])
     words += f", nine tenths lie between {low:.2f} and {high:.2f}"
     return words + (f"; the model’s median is {np.median(model):.2f}." if model is not None else ".")
+
+
+def _greens(theme: Theme) -> list:
+    return [[0, mix(theme.baseline, theme.paper, 0.5)], [0.6, theme.exact], [1, mix(theme.exact, theme.ink, 0.5)]]
 
 
 def _framed(figure: go.Figure, theme: Theme, height: int, x: str, y: str) -> go.Figure:
