@@ -204,6 +204,12 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture
+def idle(monkeypatch):
+    """Nothing is measured: what a link asks for is known before."""
+    monkeypatch.setattr(inside, "_missing", lambda look, failed: [])
+
+
 def page(**query):
     def script():
         from app.views.inside import inside
@@ -251,7 +257,7 @@ def test_what_a_run_cannot_show_is_said(folder):
     assert "its landings draw no path" in html(at)
 
 
-def test_the_whole_view_lives_in_the_link(folder):
+def test_the_whole_view_lives_in_the_link(folder, idle):
     query = {"run": "three_gaussians", "n": "8", "map": "eulerian", "t": "0.691", "s": "0.05", "at": "0.5,-1.25"}
     at = page(**query)
     assert not at.warning
@@ -261,7 +267,7 @@ def test_the_whole_view_lives_in_the_link(folder):
 @pytest.mark.parametrize(
     "query", [{"run": "nobody"}, {"map": "<b>"}, {"t": "nan"}, {"s": "-1"}, {"at": "1"}, {"at": "1,inf"}, {"n": "3"}]
 )
-def test_a_bad_link_is_a_sentence(folder, query):
+def test_a_bad_link_is_a_sentence(folder, idle, query):
     at = page(**query)
     assert len(at.warning) == 1
     assert "could not be followed" in at.warning[0].value
