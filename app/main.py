@@ -18,6 +18,7 @@ def main() -> None:
         "explore": st.Page(_explore, title="Explore", url_path="explore", default=True),
         "train": st.Page(_train, title="Train", url_path="train"),
         "kl": st.Page(_kl, title="KL", url_path="kl"),
+        "inside": st.Page(_inside, title="Inside", url_path="inside"),
         "scaling": st.Page(_scaling, title="Scaling", url_path="scaling"),
     }
     chosen = st.navigation(list(pages.values()), position="top")
@@ -44,6 +45,12 @@ def _kl() -> None:
     from app.views.kl import kl
 
     kl()
+
+
+def _inside() -> None:
+    from app.views.inside import inside
+
+    inside()
 
 
 def _scaling() -> None:

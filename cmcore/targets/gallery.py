@@ -35,14 +35,14 @@ class Toy:
     Attributes:
         label: what people call it.
         description: one line.
-        dims: "2", "3", or "any" where `dim` is a parameter.
+        dims: "1", "2", "3", or "any" where `dim` is a parameter.
         smooth: whether p₀ has a density with a Lipschitz score.
         build: the function from parameters to the target.
     """
 
     label: str
     description: str
-    dims: Literal["2", "3", "any"]
+    dims: Literal["1", "2", "3", "any"]
     smooth: bool
     build: Callable[..., Target]
 
@@ -83,7 +83,7 @@ def make_target(name: str, **parameters: Any) -> Target:
     return target
 
 
-def _toy(label: str, dims: Literal["2", "3", "any"] = "2", *, smooth: bool = True) -> Callable:
+def _toy(label: str, dims: Literal["1", "2", "3", "any"] = "2", *, smooth: bool = True) -> Callable:
     """Decorator that registers a builder under its own name, with its docstring's first line as description."""
 
     def file(build: Callable[..., Target]) -> Callable[..., Target]:
@@ -221,6 +221,13 @@ def sierpinski(level: int = 5, radius: float = 2.0) -> Empirical:
     for _ in range(level):
         points = ((points[:, None] + corners) / 2).reshape(-1, 2)
     return Empirical(points)
+
+
+# ---- on the line ------------------------------------------------------------------------------------------------
+@_toy("Three Gaussians", "1")
+def three_gaussians(distance: float = 1.5) -> GaussianMixture:
+    """Three bumps on a line, of different weight and width."""
+    return GaussianMixture([0.3, 0.2, 0.5], [[-distance], [0.0], [distance]], [0.2**2, 0.1**2, 0.3**2])
 
 
 # ---- in space ---------------------------------------------------------------------------------------------------
