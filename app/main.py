@@ -19,12 +19,14 @@ def main() -> None:
         "train": st.Page(_train, title="Train", url_path="train"),
         "kl": st.Page(_kl, title="KL", url_path="kl"),
         "scaling": st.Page(_scaling, title="Scaling", url_path="scaling"),
+        "runs": st.Page(_runs, title="Runs", url_path="runs"),
     }
     chosen = st.navigation(list(pages.values()), position="top")
     with st.skeleton(height=560):
         # The first visit to a fresh server waits for torch here, with the frame of the page already on screen.
-        from app import state
+        from app import state, visitor
     state.keep_pages(pages)
+    visitor.greet()
     chosen.run()
 
 
@@ -50,3 +52,9 @@ def _scaling() -> None:
     from app.views.scaling import scaling
 
     scaling()
+
+
+def _runs() -> None:
+    from app.views.runs import runs_page
+
+    runs_page()
