@@ -15,7 +15,7 @@ from cmcore.objectives.about import parameters_of
 from cmcore.targets import Empirical, TableTarget
 from cmcore.training_run import resolved
 
-__all__ = ["curves_snippet", "snippet"]
+__all__ = ["curves_snippet", "snippet", "target_code"]
 
 
 def snippet(run: Run, config: SamplerConfig, direction: Direction) -> str:
@@ -128,7 +128,7 @@ def _model(run: Run) -> list[str]:
     network = config.network.model_dump(exclude_defaults=True, exclude={"second_time"})  # which the objective decides
     if network:
         settings.append(f"network={network!r}")
-    return [f"target = {_target(run)}", "model = cm.train(", "    target,", *(f"    {s}," for s in settings), ")"]
+    return [f"target = {target_code(run)}", "model = cm.train(", "    target,", *(f"    {s}," for s in settings), ")"]
 
 
 def _filled_in(config: TrainingConfig, target: cm.Target) -> dict[str, Any]:
@@ -142,7 +142,8 @@ def _filled_in(config: TrainingConfig, target: cm.Target) -> dict[str, Any]:
     return {name: getattr(filled, name) for name in left_open}
 
 
-def _target(run: Run) -> str:
+def target_code(run: Run) -> str:
+    """The call that makes the target."""
     target = run.target
     if isinstance(target, TableTarget) and target.config is None:
         density = "kernel_density" if isinstance(target.law, Empirical) else "gaussian_mixture"

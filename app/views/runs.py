@@ -57,7 +57,7 @@ def _row(entry: Entry) -> None:
     box = f"compare:{run.key}"
     choose(box, run.key in value("compared"))
     with st.container(key=f"ledger_row_{run.key}"):
-        st.checkbox(plain(run.label), key=box, on_change=_compare, args=(run.key,), help="Compare this run")
+        st.checkbox(plain(run.label), key=box, on_change=_compare, args=(run.key,))
         st.html(_about(entry))
         with st.popover("More", type="tertiary", key=f"more:{run.key}"):
             _actions(entry)
@@ -208,7 +208,7 @@ def _settings(chosen: Mapping[str, Run], names: Mapping[str, str]) -> None:
     st.html("<h2 class='question'>What differs</h2>")
     rows = "".join(
         f"<tr><th scope='row'>{escape(name)}</th>"
-        + "".join(f"<td{' class=odd' * (row.count(cell) <= len(row) / 2)}>{escape(cell)}</td>" for cell in row)
+        + "".join(f"<td{' class=odd' * _stands_out(cell, row)}>{escape(cell)}</td>" for cell in row)
         + "</tr>"
         for name, row in differ.items()
     )
@@ -219,6 +219,11 @@ def _settings(chosen: Mapping[str, Run], names: Mapping[str, str]) -> None:
     with st.expander(f"The same in all: {len(same)}"):
         shared = "".join(f"<tr><th scope='row'>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in same.items())
         st.html(table("Settings that are the same", ("", "all"), shared))
+
+
+def _stands_out(cell: str, row: list[str]) -> bool:
+    """Whether fewer runs have this value than another one."""
+    return row.count(cell) < max(map(row.count, row))
 
 
 def _samples(chosen: Mapping[str, Run], names: Mapping[str, str]) -> None:
@@ -248,7 +253,7 @@ def _cloud(key: str, steps: int, delta: float, how: tuple[tuple[str, object], ..
         density=density_image(_run.target, delta),
         data=np.zeros((0, 2)),
         samples=plane(draw.points),
-        words=f"{PARTICLES:,} samples, {steps} {'jump' if steps == 1 else 'jumps'}",
+        words="model",
     )
 
 
