@@ -14,12 +14,12 @@ from app.figures.kl_curve import describe
 from app.figures.kl_curves import kl_curves
 from app.figures.theme import theme
 from app.jobs import Busy, JobView
+from app.picture import picture_config
 
-__all__ = ["PICTURE", "POLL", "curve_chart", "poll_until_measured", "under_way"]
+__all__ = ["POLL", "curve_chart", "poll_until_measured", "under_way"]
 
 POLL = 1.2
 """Seconds between looks at the measuring: the figure is drawn anew whenever a point has come."""
-PICTURE = {"displaylogo": False, "modeBarButtons": [["toImage"]], "toImageButtonOptions": {"scale": 3}}
 
 
 def under_way(view: View, curves: Sequence[Asked]) -> JobView[Going] | str:
@@ -45,7 +45,7 @@ def curve_chart(view: View, curves: Sequence[Asked], going: JobView[Going] | str
         ),
         theme=None,
         key=key,
-        config=PICTURE,
+        config=picture_config(),
         alt=describe(drawn),
     )
     st.html(f"<p class='reading'>{escape(reading(drawn))}</p>")

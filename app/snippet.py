@@ -5,7 +5,8 @@ from typing import Any
 
 import cmcore as cm
 from app.curves import Asked, View
-from app.estimates import BOUND_POINTS, LANDINGS, SEED
+from app.estimates import BOUND_POINTS, LANDINGS, SEED, how_measured, landings
+from app.measurements import question_of
 from app.runs import SHIPPED, Run
 from app.scene import STEPS
 from cmcore.config import SamplerConfig, TrainingConfig
@@ -20,16 +21,19 @@ __all__ = ["curves_snippet", "snippet", "target_code"]
 
 def snippet(run: Run, config: SamplerConfig, direction: Direction) -> str:
     """Python that computes the curve on screen."""
-    n = LANDINGS if config.sampler == "renoise" else None
+    question = question_of(config, direction, config.sampler, config.steps)
+    named = config.times is None
+    seed, n = how_measured(run, question) if named else (SEED, landings(question))
     grid = [f"grid={config.grid!r}", f"delta={config.delta!r}"]
     choices = [
         f"sampler={config.sampler!r}",
         *(grid if config.times is None else [f"grid=cm.TimeGrid({config.times!r})"]),
-        *([f"renoise={config.renoise!r}", f"n={n}"] if n else []),
+        *([f"renoise={config.renoise!r}"] if config.sampler == "renoise" else []),
+        *([f"n={n}"] if n else []),
         f"direction={direction!r}",
-        f"seed={SEED}",
+        f"seed={seed}",
     ]
-    if config.times is not None:
+    if not named:
         return _at_times(run, config.steps, choices)
     return "\n".join(
         [

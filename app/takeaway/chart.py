@@ -8,8 +8,8 @@ from app.figures.kl_curve import SMALLEST, Line, Point, describe, value_range
 
 __all__ = ["chart"]
 
-WIDTH, HEIGHT = 640, 340
-LEFT, RIGHT, TOP, BOTTOM = 58, 130, 12, 44
+WIDTH, HEIGHT = 470, 300
+LEFT, RIGHT, TOP, BOTTOM = 52, 96, 12, 44
 DASHES = {"solid": "", "dot": "2 4", "dash": "7 5", "dashdot": "7 4 2 4", "longdash": "12 5", "longdashdot": "12 4 2 4"}
 NAME_HEIGHT = 15
 
@@ -71,8 +71,7 @@ def _line(line: Line, x, y) -> str:
     area = f'<polygon class="band {line.role}" points="{band}"/>' if line.role == "model" else ""
     dots = "".join(
         f'<circle class="dot {line.role}" data-n="{p.calls}" cx="{x(p.calls):.1f}" cy="{y(p.value):.1f}" r="4.5" '
-        f'tabindex="0" role="img" aria-label="{escape(_how(line, p), quote=True)}"><title>{escape(_how(line, p))}</title>'
-        "</circle>"
+        f'tabindex="0" role="img" aria-label="{_how(line, p)}"><title>{_how(line, p)}</title></circle>'
         for p in points
     )
     return f'{area}<polyline class="curve {line.role}" stroke-dasharray="{DASHES[line.dash]}" points="{path}"/>{dots}'
@@ -82,12 +81,13 @@ def _how(line: Line, p: Point) -> str:
     """A point in words: its value, interval, and how it is known."""
     calls = "1 call" if p.calls == 1 else f"{p.calls} calls"
     if p.n and p.value <= p.floor:
-        return f"{line.label}, {calls}: below the floor of {p.estimator}, {p.floor:.2g} nats, n = {p.n:,}"
+        words = f"{line.label}, {calls}: below the floor of {p.estimator}, {p.floor:.2g} nats, n = {p.n:,}"
+        return escape(words, quote=True)
     interval = f" [{p.low:.3g}, {p.high:.3g}]" if p.high > p.low else ""
     known = ", ".join(
         filter(None, (p.estimator, f"n = {p.n:,}" if p.n else "", f"floor {p.floor:.2g}" if p.floor else ""))
     )
-    return f"{line.label}, {calls}: {p.value:.3g} nats{interval}" + (f"; {known}" if known else "")
+    return escape(f"{line.label}, {calls}: {p.value:.3g} nats{interval}" + (f"; {known}" if known else ""), quote=True)
 
 
 def _names(lines: Sequence[Line], y) -> str:

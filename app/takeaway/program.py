@@ -1,14 +1,17 @@
 """The view on screen as a program: it loads the exported run, or trains it again, and prints the page's own numbers."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from math import isfinite
+from typing import Any
 
 import torch
 
 from app.about_run import learned_by
 from app.curves import Asked, View
-from app.estimates import LANDINGS, SEED, known_point
+from app.estimates import SEED, how_measured, known_point, landings
+from app.measurements import question_of
 from app.runs import Run
 from app.scene import STEPS, Grids
 from app.snippet import target_code
@@ -16,7 +19,7 @@ from app.takeaway.cells import Cell
 from cmcore.config import SamplerConfig
 from cmcore.divergences.estimate import Direction, Estimate
 
-__all__ = ["about", "curves_cells", "explore_cells", "title", "zip_name"]
+__all__ = ["Shown", "about", "curves_cells", "explore_cells", "title", "zip_name"]
 
 
 def zip_name(run: Run) -> str:
@@ -33,10 +36,10 @@ def about(runs: Sequence[Run]) -> str:
     told = []
     for run in runs:
         model, threads = run.model, run.model.config.threads
-        counted = f"{threads} thread{'s' * (threads != 1)}" if threads else "threads not recorded"
+        counted = f", {threads} thread{'s' * (threads != 1)}" if threads and "thread" not in model.device else ""
         told.append(
             f"{run.label}: {learned_by(model.config)}, seed {model.config.seed}; {model.steps:,} steps in "
-            f"{model.seconds:.1f} s on {model.device}, {counted}; {model.status}."
+            f"{model.seconds:.1f} s on {model.device}{counted}; {model.status}."
         )
     files = ", ".join(zip_name(run) for run in runs)
     return "\n".join(
@@ -56,53 +59,75 @@ def _version() -> str:
 
 
 # ---- Explore ----------------------------------------------------------------------------------------------------
-def explore_cells(
-    run: Run,
-    config: SamplerConfig,
-    grids: Grids,
-    direction: Direction,
-    shown: Mapping[int, Estimate],
-    *,
-    seed: int,
-    particles: int,
-) -> list[Cell]:
-    """The draw on the stage and the KL at every N.
+@dataclass(frozen=True)
+class Shown:
+    """What is on screen of one run.
 
-    Args:
+    Attributes:
         run: the run on show.
         config: how it is drawn, N among it.
         grids: the times by N, moved ones too.
         direction: which divergence.
-        shown: the estimates on the page, by N.
+        estimates: those on the page, by N.
         seed: of the noise on the stage.
         particles: how many are on the stage.
     """
+
+    run: Run
+    config: SamplerConfig
+    grids: Grids
+    direction: Direction
+    estimates: Mapping[int, Estimate]
+    seed: int
+    particles: int
+
+    @property
+    def drawn(self) -> dict[str, Any]:
+        """How the stage draws it, for those who make scenes."""
+        return {"config": self.config, "grids": self.grids, "seed": self.seed, "particles": self.particles}
+
+
+def explore_cells(shown: Shown) -> list[Cell]:
+    """The draw on the stage and the KL at every N."""
+    config, grids, direction = shown.config, shown.grids, shown.direction
     own = f", renoise={config.renoise!r}" if config.sampler == "renoise" else ""
-    landings = f", n={LANDINGS}" if config.sampler == "renoise" else ""
-    times = {n: grid.times for n, grid in grids.items() if n in STEPS}
+    points = {n: (grids[n].times, *_how(shown, n)) for n in STEPS}
     drawn = (
-        f"draw = cm.sample(\n    model, {particles}, {config.steps}, seed={seed}, sampler={config.sampler!r}, "
-        f"grid=TIMES[{config.steps}]{own}\n)\nprint(draw.points[:3])"
+        f"draw = cm.sample(\n    model, {shown.particles}, {config.steps}, seed={shown.seed}, "
+        f"sampler={config.sampler!r}, grid=cm.TimeGrid(POINTS[{config.steps}][0]){own}\n)\nprint(draw.points[:3])"
     )
-    measured = (
-        "found = {}\n"
-        "for n, grid in TIMES.items():\n"
-        f"    point = next(kl_points(\n        model, model.target, [n], seed={SEED}, sampler={config.sampler!r}, grid=grid"
-        f"{own}{landings}, direction={direction!r}\n    ))\n"
-        "    found[n] = point.estimate\n"
-        "    e = point.estimate\n"
-        '    print(f"N = {n}: {e.value!r} nats, 95 % interval [{e.low!r}, {e.high!r}], {e.estimator}, floor {e.floor!r}")'
+    called = (
+        f"found = measured(\n    model, model.target, POINTS, sampler={config.sampler!r}, "
+        f"direction={direction!r}{own}\n)"
     )
-    listed = "\n".join(f"    {n}: cm.TimeGrid({tuple(grid)!r})," for n, grid in sorted(times.items()))
     return [
         Cell("What is needed: this lab, installed or on the path.", _IMPORTS),
-        *_models([run]),
-        Cell("The times of the jumps, by N.", f"TIMES = {{\n{listed}\n}}"),
+        *_models([shown.run]),
+        Cell(
+            "By N: the times of the jumps, the seed, and n (None: the estimator’s own).", _points("POINTS = ", points)
+        ),
         Cell("The samples on the stage: where each noise is taken.", drawn),
-        Cell(f"{direction.replace('‖', ' ∥ ')} at δ = {config.delta:g} by network calls.", measured),
-        Cell("The page’s own numbers, and how far these are from them.", _compared(_values(shown))),
+        Cell(
+            f"{direction.replace('‖', ' ∥ ')} at δ = {config.delta:g} by network calls.", f"{_MEASURED}\n\n\n{called}"
+        ),
+        Cell(
+            "The page’s own numbers, and how far these are from them.",
+            _compared({"": _values(shown.estimates)}, "found"),
+        ),
         Cell("A picture of it.", _PICTURE),
     ]
+
+
+def _how(shown: Shown, n: int) -> tuple[int, int | None]:
+    """The seed and n of the page's number at N."""
+    config = shown.config
+    question = question_of(config, shown.direction, config.sampler, n)
+    named = shown.grids[n] == question.times()
+    return how_measured(shown.run, question) if named else (SEED, landings(question))
+
+
+def _points(before: str, points: Mapping[int, tuple[object, ...]]) -> str:
+    return f"{before}{{\n" + "\n".join(f"    {n}: {point!r}," for n, point in points.items()) + "\n}"
 
 
 _IMPORTS = """from pathlib import Path
@@ -121,19 +146,21 @@ px.line(x=list(found), y=[e.value for e in found.values()], log_x=True, log_y=Tr
         labels={"x": "network calls", "y": "KL, nats"})"""
 
 
-def _values(shown: Mapping[int, Estimate]) -> dict[int, tuple[float, float, float]]:
-    told = {n: (e.value, e.low, e.high) for n, e in sorted(shown.items()) if e.trusted}
+def _values(estimates: Mapping[int, Estimate]) -> dict[int, tuple[float, float, float]]:
+    told = {n: (e.value, e.low, e.high) for n, e in sorted(estimates.items()) if e.trusted}
     return {n: values for n, values in told.items() if all(map(isfinite, values))}
 
 
-def _compared(page: Mapping[int, tuple[float, float, float]]) -> str:
-    listed = "\n".join(f"    {n}: {values!r}," for n, values in page.items())
+def _compared(page: Mapping[str, Mapping[int, tuple[float, float, float]]], found: str) -> str:
+    """Lines that hold what the page showed against what was computed now, curve by curve."""
+    listed = "\n".join(f"    {label!r}: {dict(values)!r}," for label, values in page.items())
     return (
         f"PAGE = {{\n{listed}\n}}\n"
-        "for n, told in PAGE.items():\n"
-        "    again = found[n].value, found[n].low, found[n].high\n"
-        "    apart = max(abs(a - b) / max(abs(b), 1e-12) for a, b in zip(again, told))\n"
-        '    print(f"N = {n}: {apart:.1e} apart, relative to the page")'
+        "for label, told in PAGE.items():\n"
+        "    for n, (value, low, high) in told.items():\n"
+        f"        e = {found}[n]\n"
+        "        apart = max(abs(e.value - value), abs(e.low - low), abs(e.high - high)) / max(abs(value), 1e-12)\n"
+        '        print(f"{label} N = {n}: {apart:.1e} apart, relative to the page".strip())'
     )
 
 
@@ -147,29 +174,23 @@ def curves_cells(view: View, curves: Sequence[Asked]) -> list[Cell]:
         lines.append(_curve(curve, "model" if alone else _name(curve.run)))
         known = {q.calls: point.estimate for q in curve.questions if (point := known_point(curve.run, q))}
         page[curve.label] = _values(known)
-    listed = "\n".join(f"    {label!r}: {values!r}," for label, values in page.items())
-    compared = (
-        f"PAGE = {{\n{listed}\n}}\n"
-        "for label, told in PAGE.items():\n"
-        "    for n, (value, low, high) in told.items():\n"
-        "        e = curves[label][n]\n"
-        "        apart = max(abs(e.value - value), abs(e.low - low), abs(e.high - high)) / max(abs(value), 1e-12)\n"
-        '        print(f"{label}, N = {n}: {apart:.1e} apart, relative to the page")'
-    )
-    words = f"{view.direction.replace('‖', ' ∥ ')} at δ = {view.delta:g} by network calls; the times are those of the jumps."
+    told = view.direction.replace("‖", " ∥ ")
+    words = f"{told} at δ = {view.delta:g} by network calls; the times are those of the jumps."
     return [
         Cell("What is needed: this lab, installed or on the path.", _IMPORTS),
         *_models(runs),
         Cell(words, "\n".join(lines)),
-        Cell("The page’s own numbers, and how far these are from them.", compared),
+        Cell("The page’s own numbers, and how far these are from them.", _compared(page, "curves[label]")),
     ]
 
 
-_MEASURED = f"""def measured(source, target, times, **choices):
-    found = {{}}
-    for n, grid in times.items():
-        e = found[n] = next(kl_points(source, target, [n], grid=cm.TimeGrid(grid), seed={SEED}, **choices)).estimate
-        print(f"N = {{n}}: {{e.value!r}} nats, 95 % interval [{{e.low!r}}, {{e.high!r}}], {{e.estimator}}, floor {{e.floor!r}}")
+_MEASURED = """def measured(source, target, points, **choices):
+    found = {}
+    for calls, (times, seed, n) in points.items():
+        grid = cm.TimeGrid(times)
+        e = found[calls] = next(kl_points(source, target, [calls], grid=grid, seed=seed, n=n, **choices)).estimate
+        interval = f"95 % interval [{e.low!r}, {e.high!r}]"
+        print(f"N = {calls}: {e.value!r} nats, {interval}, {e.estimator}, floor {e.floor!r}")
     return found"""
 
 
@@ -180,13 +201,12 @@ def _curve(curve: Asked, model: str) -> str:
     choices = {"sampler": first.sampler, "direction": first.direction}
     choices |= {"renoise": first.renoise} if first.sampler == "renoise" else {}
     choices |= {} if curve.learned else {"score": first.score}
-    choices |= {"n": LANDINGS} if first.kind.noisy else {}
-    times = "\n".join(f"    {question.calls}: {question.times().times!r}," for question in curve.questions)
+    points = {q.calls: (q.times().times, *how_measured(curve.run, q)) for q in curve.questions}
     source = model if learned else f"{model}.target"
     settings = ", ".join(f"{name}={value!r}" for name, value in choices.items())
     return (
         f"print({curve.label!r})\n"
-        f"curves[{curve.label!r}] = measured({source}, {model}.target, {{\n{times}\n}}, {settings})"
+        f"curves[{curve.label!r}] = measured({source}, {model}.target, {_points('', points)}, {settings})"
     )
 
 

@@ -5,28 +5,34 @@ import io
 import pandas as pd
 
 import cmcore as cm
-from app.scene import Grids
-from cmcore.config import SamplerConfig
+from app.takeaway.program import Shown
 from cmcore.targets import TableTarget
 
 __all__ = ["csv_of", "parquet_of", "points", "table_of"]
 
 
-def points(run_model: cm.TrainedModel, config: SamplerConfig, grids: Grids, *, seed: int, n: int) -> pd.DataFrame:
-    """The draw on the stage, a row for each particle: its noise, and where it stands at each time of the grid.
+def points(shown: Shown) -> pd.DataFrame:
+    """The draw on the stage, a row for each particle: where it stands at each time of the grid, its noise first.
 
     Columns are x1@3, x2@3, …: the coordinate and the time. Of a table's run, the last columns are in the table's units.
     """
+    config, target = shown.config, shown.run.target
     draw = cm.sample(
-        run_model, n, config.steps, seed=seed, sampler=config.sampler, grid=grids[config.steps], renoise=config.renoise
+        shown.run.model,
+        shown.particles,
+        config.steps,
+        seed=shown.seed,
+        sampler=config.sampler,
+        grid=shown.grids[config.steps],
+        renoise=config.renoise,
     )
     columns = {}
     for time, states in zip(draw.grid.times, draw.states, strict=True):
         for i, values in enumerate(states.double().cpu().T):
             columns[f"x{i + 1}@{time:.6g}"] = values.numpy()
-    if isinstance(run_model.target, TableTarget):
-        rows = run_model.target.to_table(draw.points.double().cpu()).T
-        columns |= {name: row.numpy() for name, row in zip(run_model.target.columns, rows, strict=True)}
+    if isinstance(target, TableTarget):
+        rows = target.to_table(draw.points.double().cpu()).T
+        columns |= {name: row.numpy() for name, row in zip(target.columns, rows, strict=True)}
     return pd.DataFrame(columns)
 
 

@@ -10,15 +10,17 @@ from app.answers import shipped_answer
 from app.cards import number, plain, resolved, table
 from app.controls.curves import curve_controls, default_delta
 from app.controls.sampler import note
-from app.curve_chart import PICTURE, POLL, curve_chart, poll_until_measured, under_way
-from app.curve_table import as_csv, as_rows
+from app.curve_chart import POLL, curve_chart, poll_until_measured, under_way
+from app.curve_table import as_rows
 from app.curves import Asked, View, asked, decompositions, left_out, problems
 from app.figures.experiment import panel_figure, summary
 from app.figures.path_kl import Parts, describe_parts, path_kl_bars
 from app.figures.theme import theme
 from app.links.kl import open_kl_link, write_kl_link
+from app.picture import picture_config
 from app.runs import Run, runs
 from app.snippet import curves_snippet
+from app.takeaway.popover import curves_takeaway
 from cmcore.theory import Decomposition
 
 __all__ = ["kl"]
@@ -69,7 +71,7 @@ def _story() -> None:
                 st.html(f"<h3 class='eyebrow'>{escape(panel.title or panel.y.label)}</h3>")
                 figure = panel_figure(result, panel, theme(st.context.theme.type))
                 key = f"story_{panel.name}"
-                st.plotly_chart(figure, theme=None, key=key, config=PICTURE, alt=summary(result, panel))
+                st.plotly_chart(figure, theme=None, key=key, config=picture_config(), alt=summary(result, panel))
     st.html(f"<p class='reading'>{escape(result.reading)}</p>")
 
 
@@ -104,14 +106,7 @@ def _beside(view: View, curves: Sequence[Asked]) -> None:
         st.caption("Bands: 95 % intervals. Hatched: below the floor of the estimator.")
         with st.popover("Code", type="tertiary"):
             st.code(curves_snippet(view, curves), language="python")
-        st.download_button(
-            "CSV",
-            data=lambda: as_csv(view, curves),
-            file_name="kl-versus-steps.csv",
-            mime="text/csv",
-            on_click="ignore",
-            type="tertiary",
-        )
+        curves_takeaway(view, curves, key="kl")
 
 
 # ---- where it comes from ----------------------------------------------------------------------------------------
@@ -133,7 +128,7 @@ def _taken_apart(view: View, curves: Sequence[Asked]) -> None:
         path_kl_bars(parts, theme=theme(st.context.theme.type)),
         theme=None,
         key="path_kl",
-        config=PICTURE,
+        config=picture_config(),
         alt=describe_parts(parts),
     )
     st.html(

@@ -20,9 +20,10 @@ from app.measurements import DIRECTIONS
 from app.runs import Run, runs
 from app.scene import STEPS, density_image, extent_of, plane
 from app.state import choose, value
+from app.takeaway.popover import curves_takeaway, run_takeaway
 from cmcore.objectives.about import own_drawing
 from cmcore.samplers import sample
-from cmcore.store import BadRun, to_zip
+from cmcore.store import BadRun
 
 __all__ = ["runs_page"]
 
@@ -97,15 +98,7 @@ def _actions(entry: Entry) -> None:
     if not run.shipped:
         state.remember(f"name:{key}", run.label)
         st.text_input("Name", max_chars=ledger.LONGEST_NAME, key=f"name:{key}", on_change=_rename, args=(key,))
-    st.download_button(
-        "Export as zip",
-        data=lambda: to_zip(run.model),
-        file_name=f"{run.key}.zip",
-        mime="application/zip",
-        on_click="ignore",
-        key=f"export:{key}",
-        help="The weights as safetensors, and the config",
-    )
+    run_takeaway(run)
     if run.shipped:
         last = len(runs()) < 2
         st.button("Hide", key=f"hide:{key}", on_click=_leave_out, args=(ledger.hide, key), disabled=last)
@@ -182,9 +175,11 @@ def _comparison() -> None:
     view = _view(chosen)
     curves = asked(view, known)
     st.fragment(_curves, run_every=POLL if under_way(view, curves) else None)(view, curves)
-    if st.button("Open in KL, with baselines", key="open_kl"):
-        choose("kl_runs", list(chosen))
-        st.switch_page(state.page("kl"))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button("Open in KL, with baselines", key="open_kl"):
+            choose("kl_runs", list(chosen))
+            st.switch_page(state.page("kl"))
+        curves_takeaway(view, curves, key="runs")
 
 
 def _view(chosen: Mapping[str, Run]) -> View:
