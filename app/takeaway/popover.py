@@ -79,7 +79,7 @@ def curves_takeaway(view: View, curves: Sequence[Asked], *, key: str) -> None:
     runs = list({curve.run.key: curve.run for curve in curves}.values())
     with st.popover("Take away", type="tertiary", key=f"takeaway:{key}"):
         for run in runs[:6]:
-            _run_zip(run, key)
+            _run_zip(run, key, named=True)
         _table_pair("The curves", f"{key}-curves", lambda: table_of(curves_csv(view, curves)))
         _programs(f"{key}-curves", runs, lambda: curves_cells(view, curves))
         picture_format(key)
@@ -90,16 +90,11 @@ def _download(label: str, make: Callable[[], Any], file: str, mime: str, key: st
     st.download_button(label, data=make, file_name=file, mime=mime, on_click="ignore", key=f"take:{key}:{file}")
 
 
-def _run_zip(run: Run, key: str) -> None:
+def _run_zip(run: Run, key: str, *, named: bool = False) -> None:
     if run.target.config is None and not _travels(run):
         st.caption(f"{zip_name(run)} holds the weights alone: this target was made by hand.")
-    _download(
-        f"{_short(run.label)}, weights and config (zip)",
-        lambda: to_zip(run.model),
-        zip_name(run),
-        "application/zip",
-        key,
-    )
+    label = f"{_short(run.label)} (zip)" if named else "Weights and config (zip)"
+    _download(label, lambda: to_zip(run.model), zip_name(run), "application/zip", key)
 
 
 def _travels(run: Run) -> bool:

@@ -93,17 +93,19 @@ def _about(entry: Entry) -> str:
 def _actions(entry: Entry) -> None:
     """Pin, name, take away, delete or hide."""
     run, key = entry.run, entry.run.key
-    words = "Unpin" if entry.pinned else "Pin to the top"
-    st.button(words, key=f"pin:{key}", on_click=ledger.pin, args=(key,), kwargs={"pinned": not entry.pinned})
+    with st.container(horizontal=True):
+        words = "Unpin" if entry.pinned else "Pin to the top"
+        st.button(words, key=f"pin:{key}", on_click=ledger.pin, args=(key,), kwargs={"pinned": not entry.pinned})
+        if run.shipped:
+            last = len(runs()) < 2
+            st.button("Hide", key=f"hide:{key}", on_click=_leave_out, args=(ledger.hide, key), disabled=last)
+        else:
+            st.button("Delete", key=f"delete:{key}", on_click=_leave_out, args=(ledger.remove, key))
     if not run.shipped:
         state.remember(f"name:{key}", run.label)
         st.text_input("Name", max_chars=ledger.LONGEST_NAME, key=f"name:{key}", on_change=_rename, args=(key,))
+    st.caption("Take away")
     run_takeaway(run)
-    if run.shipped:
-        last = len(runs()) < 2
-        st.button("Hide", key=f"hide:{key}", on_click=_leave_out, args=(ledger.hide, key), disabled=last)
-    else:
-        st.button("Delete", key=f"delete:{key}", on_click=_leave_out, args=(ledger.remove, key))
 
 
 def _rename(key: str) -> None:
