@@ -9,7 +9,20 @@ from cmcore.model import TrainedModel
 from cmcore.store import BadRun, from_zip
 from cmcore.targets import GALLERY, GaussianMixture, TableTarget
 
-__all__ = ["LONGEST_NAME", "Entry", "bring_in", "entries", "hide", "pin", "remove", "removed", "rename", "show", "undo"]
+__all__ = [
+    "LONGEST_NAME",
+    "MOST_BYTES",
+    "Entry",
+    "bring_in",
+    "entries",
+    "hide",
+    "pin",
+    "remove",
+    "removed",
+    "rename",
+    "show",
+    "undo",
+]
 
 LONGEST_NAME = 60
 MOST_BYTES = 16 << 20

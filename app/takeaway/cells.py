@@ -20,7 +20,7 @@ def as_script(title: str, about: str, cells: Sequence[Cell]) -> str:
     """One file for `python FILE`."""
     parts = [f'"""{_in_string(title)}\n\n{_in_string(about)}\n"""']
     for cell in cells:
-        comment = "\n".join(f"# {line}" for line in cell.words.split("\n"))
+        comment = "\n".join(f"# {line}" for line in cell.words.splitlines())
         parts.append(f"{comment}\n{cell.code}")
     return "\n\n".join(parts) + "\n"
 

@@ -234,7 +234,7 @@ def _models(runs: Sequence[Run]) -> list[Cell]:
             f"exported = HERE / {zip_name(run)!r}\n"
             f"if exported.exists():\n    {name} = cm.load(exported)\nelse:\n{again}"
         )
-        cells.append(Cell(f"The run {run.label}.".replace("\n", " "), code))
+        cells.append(Cell(f"The run {run.label}.", code))
     return cells
 
 

@@ -145,6 +145,7 @@ def _bring_in() -> None:
         "Import a run",
         type="zip",
         key=f"import:{round_}",
+        max_upload_size=ledger.MOST_BYTES >> 20,
         help="A zip that this lab exported; it is read as data only.",
     )
     if file is not None:
