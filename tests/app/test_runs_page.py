@@ -21,7 +21,7 @@ def quick(shipped, monkeypatch):
     estimates.forget()
 
 
-def page(own=(), **query):
+def page(own=(), *, visitor=None, **query):
     """The page, in a session that has trained a run for each name."""
 
     def script(own):
@@ -38,6 +38,8 @@ def page(own=(), **query):
     at = AppTest.from_function(script, default_timeout=60, args=(own,))
     for name, value in query.items():
         at.query_params[name] = value
+    if visitor:
+        at.session_state["visitor"] = visitor
     at.run()
     assert not at.exception
     return at
@@ -107,6 +109,20 @@ def test_shipped_runs_are_hidden_not_deleted_and_one_run_stays():
     assert at.button(key="hide:eight_gaussians").disabled
     at.button(key=f"show:{key}").click().run()
     assert labels(at) == ["Eight Gaussians", "Checkerboard"]
+
+
+def test_a_reload_finds_own_runs_with_their_names_and_nobody_else_does(tmp_path, monkeypatch):
+    monkeypatch.setenv("CONSISTENCY_LAB_KEPT", str(tmp_path))
+    first = page(own=["mine", "second"])
+    press(first, "pin", "mine")
+    first.text_input(key=f"name:{key_of(first, 'second')}").set_value("renamed").run()
+    token = first.session_state["visitor"]
+    again = page(visitor=token)
+    assert labels(again) == ["mine", "renamed", "Eight Gaussians", "Checkerboard"]
+    assert key_of(again, "mine") == key_of(first, "mine")  # so that links to it still hold
+    assert labels(page(own=["theirs"])) == ["theirs", "Eight Gaussians", "Checkerboard"]
+    press(again, "delete", "mine")
+    assert "mine" not in labels(page(visitor=token))
 
 
 # ---- from a file ------------------------------------------------------------------------------------------------
