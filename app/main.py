@@ -20,12 +20,14 @@ def main() -> None:
         "kl": st.Page(_kl, title="KL", url_path="kl"),
         "inside": st.Page(_inside, title="Inside", url_path="inside"),
         "scaling": st.Page(_scaling, title="Scaling", url_path="scaling"),
+        "runs": st.Page(_runs, title="Runs", url_path="runs"),
     }
     chosen = st.navigation(list(pages.values()), position="top")
     with st.skeleton(height=560):
         # The first visit to a fresh server waits for torch here, with the frame of the page already on screen.
-        from app import state
+        from app import state, visitor
     state.keep_pages(pages)
+    visitor.greet()
     chosen.run()
 
 
@@ -57,3 +59,9 @@ def _scaling() -> None:
     from app.views.scaling import scaling
 
     scaling()
+
+
+def _runs() -> None:
+    from app.views.runs import runs_page
+
+    runs_page()

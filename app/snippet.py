@@ -6,7 +6,8 @@ from typing import Any
 import cmcore as cm
 from app import maps
 from app.curves import Asked, View
-from app.estimates import BOUND_POINTS, LANDINGS, SEED
+from app.estimates import BOUND_POINTS, LANDINGS, SEED, how_measured, landings
+from app.measurements import question_of
 from app.runs import SHIPPED, Run
 from app.scene import STEPS
 from cmcore.config import SamplerConfig, TrainingConfig
@@ -16,21 +17,24 @@ from cmcore.objectives.about import parameters_of
 from cmcore.targets import Empirical, TableTarget
 from cmcore.training_run import resolved
 
-__all__ = ["curves_snippet", "inside_snippet", "snippet"]
+__all__ = ["curves_snippet", "inside_snippet", "snippet", "target_code"]
 
 
 def snippet(run: Run, config: SamplerConfig, direction: Direction) -> str:
     """Python that computes the curve on screen."""
-    n = LANDINGS if config.sampler == "renoise" else None
+    question = question_of(config, direction, config.sampler, config.steps)
+    named = config.times is None
+    seed, n = how_measured(run, question) if named else (SEED, landings(question))
     grid = [f"grid={config.grid!r}", f"delta={config.delta!r}"]
     choices = [
         f"sampler={config.sampler!r}",
         *(grid if config.times is None else [f"grid=cm.TimeGrid({config.times!r})"]),
-        *([f"renoise={config.renoise!r}", f"n={n}"] if n else []),
+        *([f"renoise={config.renoise!r}"] if config.sampler == "renoise" else []),
+        *([f"n={n}"] if n else []),
         f"direction={direction!r}",
-        f"seed={SEED}",
+        f"seed={seed}",
     ]
-    if config.times is not None:
+    if not named:
         return _at_times(run, config.steps, choices)
     return "\n".join(
         [
@@ -185,7 +189,7 @@ def _model(run: Run) -> list[str]:
     network = config.network.model_dump(exclude_defaults=True, exclude={"second_time"})  # which the objective decides
     if network:
         settings.append(f"network={network!r}")
-    return [f"target = {_target(run)}", "model = cm.train(", "    target,", *(f"    {s}," for s in settings), ")"]
+    return [f"target = {target_code(run)}", "model = cm.train(", "    target,", *(f"    {s}," for s in settings), ")"]
 
 
 def _filled_in(config: TrainingConfig, target: cm.Target) -> dict[str, Any]:
@@ -199,7 +203,8 @@ def _filled_in(config: TrainingConfig, target: cm.Target) -> dict[str, Any]:
     return {name: getattr(filled, name) for name in left_open}
 
 
-def _target(run: Run) -> str:
+def target_code(run: Run) -> str:
+    """The call that makes the target."""
     target = run.target
     if isinstance(target, TableTarget) and target.config is None:
         density = "kernel_density" if isinstance(target.law, Empirical) else "gaussian_mixture"

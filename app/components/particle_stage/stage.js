@@ -28,7 +28,7 @@ function createStage(root) {
     start: null, startSent: undefined, steering: false, press: null, drawn: false, moving: null, grip: null,
     message: null, palette: null, image: null, heads: null, view: null, tell: () => {},
   };
-  for (const name of ["legend", "more", "readout", "done", "marks", "handles", "scrubber", "play", "step", "speed", "multiples", "summary"])
+  for (const name of ["legend", "more", "readout", "done", "marks", "handles", "scrubber", "play", "step", "speed", "picture", "multiples", "summary"])
     stage.parts[name] = find(`.${name}`);
   stage.legend = buildLegend(stage);
   wire(stage);
@@ -85,6 +85,7 @@ function wire(stage) {
   const { canvas, parts } = stage;
   parts.play.onclick = () => play(stage, !stage.playing);
   parts.step.onclick = () => stepBy(stage, 1);
+  parts.picture.onclick = () => savePicture(stage);
   parts.speed.onclick = () => { stage.speed = { 0.5: 1, 1: 2, 2: 0.5 }[stage.speed]; paint(stage); };
   parts.scrubber.oninput = event => { stage.playing = false; stage.goal = null; seek(stage, event.target.value / 1000); };
   wireStart(stage);
