@@ -19,6 +19,7 @@ def main() -> None:
         "train": st.Page(_train, title="Train", url_path="train"),
         "kl": st.Page(_kl, title="KL", url_path="kl"),
         "scaling": st.Page(_scaling, title="Scaling", url_path="scaling"),
+        "lessons": st.Page(_lessons, title="Lessons", url_path="lessons"),
     }
     chosen = st.navigation(list(pages.values()), position="top")
     with st.skeleton(height=560):
@@ -50,3 +51,9 @@ def _scaling() -> None:
     from app.views.scaling import scaling
 
     scaling()
+
+
+def _lessons() -> None:
+    from app.views.lessons import lessons
+
+    lessons()

@@ -13,7 +13,7 @@ import cmcore as cm
 from app import state
 from cmcore.targets import GALLERY
 
-__all__ = ["Run", "add_run", "runs"]
+__all__ = ["SHIPPED", "Run", "add_run", "runs", "runs_in"]
 
 FIRST = "eight_gaussians"
 """The run that the lab opens on."""
@@ -47,7 +47,7 @@ class Run:
 
 def runs() -> Mapping[str, Run]:
     """Shipped runs by key, then this session's own, newest last."""
-    return {**_shipped(os.environ.get("CONSISTENCY_LAB_RUNS", str(SHIPPED))), **state.kept("runs")}
+    return {**runs_in(os.environ.get("CONSISTENCY_LAB_RUNS", str(SHIPPED))), **state.kept("runs")}
 
 
 def add_run(name: str, label: str, model: cm.TrainedModel) -> Run:
@@ -58,7 +58,8 @@ def add_run(name: str, label: str, model: cm.TrainedModel) -> Run:
 
 
 @st.cache_resource(show_spinner=False, max_entries=4)
-def _shipped(folder: str) -> Mapping[str, Run]:
+def runs_in(folder: str) -> Mapping[str, Run]:
+    """The runs in the folders of `folder`, by the names of these."""
     folders = sorted((path.parent for path in Path(folder).glob("*/run.json")), key=lambda f: (f.name != FIRST, f.name))
     return {folder.name: _load(folder) for folder in folders}
 

@@ -1,7 +1,7 @@
 """What the stage shows of a run: draws for every N from the same noise, and the exact flow beside them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from cmcore.streams import stream
 
 __all__ = [
     "STEPS",
+    "Mapped",
     "density_image",
     "extent_of",
     "grids_of",
@@ -55,6 +56,19 @@ BANDS = {0.95: 26, 0.8: 34, 0.5: 44}
 
 Grids = Mapping[int, cm.TimeGrid]
 """The times, by N."""
+
+
+class Mapped(Protocol):
+    """What a scene is made of: a target, and a map from noise to it, learned or not; `key` names the two in caches."""
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def model(self) -> object: ...
+
+    @property
+    def target(self) -> cm.Target: ...
 
 
 def grids_of(config: SamplerConfig, moved: Mapping[int, Sequence[float]] | None = None) -> Grids:
