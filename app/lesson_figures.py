@@ -98,7 +98,7 @@ def _stage(figure: StageFigure) -> None:
     steps = state.value(f"{PLACE}steps")
     config = sampler_of(figure).model_copy(update={"steps": steps})
     run = mapped_of(figure)
-    known = _known(run, config) if isinstance(run, Run) else Measured()
+    known = _known(run, config, measure=figure.card) if isinstance(run, Run) else Measured()
     stage(run, config, known, place=PLACE, visible=figure.layers)
     st.caption(_caption(figure, run))
     if figure.card and isinstance(run, Run):
@@ -129,17 +129,17 @@ def _direction(sampler: str) -> Direction:
     return DATA_MODEL if sampler == "renoise" else MODEL_DATA
 
 
-def _known(run: Run, config: SamplerConfig) -> Measured:
-    """The shipped KLs at every N, or those measured now where the shipped ones do not answer."""
+def _known(run: Run, config: SamplerConfig, *, measure: bool) -> Measured:
+    """The shipped KLs at every N; with `measure`, those measured now where the shipped ones do not answer."""
     direction = _direction(config.sampler)
     shared = {"grid": config.grid, "horizon": config.horizon, "delta": config.delta, "renoise": config.renoise}
     points = {n: known_point(run, Question(config.sampler, n, direction, **shared)) for n in STEPS}
     found = {n: point.estimate for n, point in points.items() if point is not None}
-    return Measured(found) if config.steps in found else measured(run, config, direction)
+    return measured(run, config, direction) if measure and config.steps not in found else Measured(found)
 
 
 def _card(run: Run, config: SamplerConfig) -> None:
-    known = _known(run, config)
+    known = _known(run, config, measure=True)
     estimate = known.estimates.get(config.steps)
     if estimate is None:
         words = known.problem or known.waiting or "Not measured."

@@ -16,7 +16,7 @@ import yaml
 from pydantic import ValidationError
 from yaml.nodes import MappingNode, Node, SequenceNode
 
-from app.lesson import NUMBER_KINDS, Figure, Head, Lesson, Link, Part, Question, Ratio, Step, figures_of
+from app.lesson import Figure, Head, Lesson, Link, Part, Question, Ratio, Step, figures_of
 
 __all__ = ["PLACEHOLDER", "BadLesson", "read_lesson", "read_lesson_file"]
 
@@ -186,11 +186,17 @@ def _validated(kind: type[Part], value: dict[Any, Any], node: Node | None, file:
         return kind.model_validate({"figure": value} if figured else value)
     except ValidationError as problem:
         error = problem.errors(include_url=False, include_input=False)[0]
-        loc = error["loc"][1:] if figured else error["loc"]
-        where = ".".join(str(part)[:40] for part in loc if part not in ("stage", "curve", "answer", *NUMBER_KINDS))
+        loc = _untagged(error["loc"])[1:] if figured else _untagged(error["loc"])
+        where = ".".join(str(part)[:40] for part in loc)
         words = str(error["msg"]).removeprefix("Value error, ")
         about = f"{where}: " if where else ""
         raise BadLesson(f"{file}, line {first + _line(node, loc)}: {about}{words[:1].lower()}{words[1:]}.") from None
+
+
+def _untagged(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Where the error is, without the word by which pydantic tells figures, or numbers, apart."""
+    tag = {"figure": 1, "picture": 1, "numbers": 2}.get(str(loc[0]) if loc else "", len(loc))
+    return loc[:tag] + loc[tag + 1 :]
 
 
 def _line(node: Node | None, loc: tuple[int | str, ...]) -> int:

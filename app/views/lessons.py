@@ -17,6 +17,13 @@ from app.links.lessons import open_lessons_link, write_lessons_link
 __all__ = ["lessons"]
 
 STEPS = "lesson_steps"
+LINKS = {
+    "explore": ("link", "explore link"),
+    "train": ("train link",),
+    "kl": ("kl link",),
+    "scaling": ("scaling link",),
+}
+"""Under which names each page remembers that its link was read: it reads the one that a step sends it."""
 
 
 def lessons() -> None:
@@ -172,12 +179,9 @@ def _onward(step: Step, figure: AnyFigure | None) -> None:
     """The real page, set as the figure is."""
     link = step.onward or onward_of(figure)
     if link is not None and st.button("Try it yourself", key="onward", type="tertiary"):
-        state.forget_first_time(LINKS[link.page])
+        for name in LINKS[link.page]:
+            state.forget_first_time(name)
         st.switch_page(state.page(link.page), query_params={name: str(value) for name, value in link.link.items()})
-
-
-LINKS = {"explore": "link", "train": "train link", "kl": "kl link", "scaling": "scaling link"}
-"""Under which name each page remembers that its link was read."""
 
 
 def _turn(offered: Shelf, lesson: Lesson, number: int) -> None:
