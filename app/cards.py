@@ -19,6 +19,7 @@ __all__ = [
     "plain",
     "resolved",
     "short",
+    "spaced",
     "table",
 ]
 
@@ -80,7 +81,12 @@ def direction_title(direction: Direction, delta: float) -> str:
 
 def direction_words(direction: Direction) -> str:
     """KL(model ∥ data), spaced and with the bar that text fonts have."""
-    return direction.replace("‖", " ∥ ")
+    return spaced(direction)
+
+
+def spaced(text: str) -> str:
+    """Words that name a divergence, with the bar that text fonts have."""
+    return text.replace("‖", " ∥ ")
 
 
 def kl_card(

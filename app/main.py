@@ -21,6 +21,7 @@ def main() -> None:
         "inside": st.Page(_inside, title="Inside", url_path="inside"),
         "scaling": st.Page(_scaling, title="Scaling", url_path="scaling"),
         "runs": st.Page(_runs, title="Runs", url_path="runs"),
+        "lessons": st.Page(_lessons, title="Lessons", url_path="lessons"),
     }
     chosen = st.navigation(list(pages.values()), position="top")
     with st.skeleton(height=560):
@@ -65,3 +66,9 @@ def _runs() -> None:
     from app.views.runs import runs_page
 
     runs_page()
+
+
+def _lessons() -> None:
+    from app.views.lessons import lessons
+
+    lessons()

@@ -13,7 +13,7 @@ import cmcore as cm
 from app import shelf, state, visitor
 from cmcore.targets import GALLERY
 
-__all__ = ["Run", "add_run", "all_runs", "keep", "own_runs", "runs"]
+__all__ = ["SHIPPED", "Run", "add_run", "all_runs", "keep", "own_runs", "runs", "runs_in"]
 
 FIRST = "eight_gaussians"
 """The run that the lab opens on."""
@@ -54,7 +54,7 @@ def runs() -> Mapping[str, Run]:
 
 def all_runs() -> Mapping[str, Run]:
     """The same with those that were hidden, and in the order in which they came."""
-    return {**_shipped(os.environ.get("CONSISTENCY_LAB_RUNS", str(SHIPPED))), **own_runs()}
+    return {**runs_in(os.environ.get("CONSISTENCY_LAB_RUNS", str(SHIPPED))), **own_runs()}
 
 
 def own_runs() -> dict[str, Run]:
@@ -83,7 +83,8 @@ def keep(run: Run) -> None:
 
 
 @st.cache_resource(show_spinner=False, max_entries=4)
-def _shipped(folder: str) -> Mapping[str, Run]:
+def runs_in(folder: str) -> Mapping[str, Run]:
+    """The runs in the folders of `folder`, by the names of these."""
     folders = sorted((path.parent for path in Path(folder).glob("*/run.json")), key=lambda f: (f.name != FIRST, f.name))
     return {folder.name: _load(folder) for folder in folders}
 

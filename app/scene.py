@@ -1,7 +1,7 @@
 """What the stage shows of a run: draws for every N from the same noise, and the exact flow beside them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from cmcore.streams import stream
 __all__ = [
     "PIXELS",
     "STEPS",
+    "Mapped",
     "density_image",
     "extent_around",
     "extent_of",
@@ -58,6 +59,19 @@ BANDS = {0.95: 26, 0.8: 34, 0.5: 44}
 
 Grids = Mapping[int, cm.TimeGrid]
 """The times, by N."""
+
+
+class Mapped(Protocol):
+    """What a scene is made of: a target, and a map from noise to it, learned or not; `key` names the two in caches."""
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def model(self) -> object: ...
+
+    @property
+    def target(self) -> cm.Target: ...
 
 
 def grids_of(config: SamplerConfig, moved: Mapping[int, Sequence[float]] | None = None) -> Grids:

@@ -12,6 +12,7 @@ __all__ = [
     "choose",
     "drop_jobs",
     "first_time",
+    "forget_first_time",
     "job",
     "keep_job",
     "keep_pages",
@@ -52,6 +53,11 @@ def first_time(name: str) -> bool:
     first = name not in seen
     seen[name] = True
     return first
+
+
+def forget_first_time(name: str) -> None:
+    """What was done once is done once more."""
+    kept("first times").pop(name, None)
 
 
 # ---- the address bar --------------------------------------------------------------------------------------------

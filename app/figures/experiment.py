@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from app.figures.theme import Theme, fade
 from cmcore.experiments.base import Axis, Panel, Result, Series
 
-__all__ = ["panel_figure", "summary"]
+__all__ = ["drawable", "panel_figure", "role_colour", "summary"]
 
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
@@ -29,8 +29,8 @@ def panel_figure(result: Result, panel: Panel, theme: Theme, *, height: int = 40
         order = orders.setdefault(line.role, 0)
         orders[line.role] += 1
         _draw(figure, line, order, panel.y, theme)
-    across = [line.x[i] for line in lines for i in _drawable(line, panel.y) if line.x[i] > 0]
-    up = [line.y[i] for line in lines for i in _drawable(line, panel.y)]
+    across = [line.x[i] for line in lines for i in drawable(line, panel.y) if line.x[i] > 0]
+    up = [line.y[i] for line in lines for i in drawable(line, panel.y)]
     figure.update_xaxes(title_text=panel.x.label, **_scale(panel.x, across))
     figure.update_yaxes(title_text=panel.y.label, range=_range(lines, panel.y), **_scale(panel.y, up))
     return _framed(figure, theme, height + 19 * len(lines), len(lines))
@@ -62,7 +62,7 @@ def _tick(value: float) -> str:
 
 def _range(lines: Sequence[Series], y: Axis) -> tuple[float, float] | None:
     """At least a decade where values hardly differ on a logarithmic axis; else plotly's own choice."""
-    values = [line.y[i] for line in lines for i in _drawable(line, y)]
+    values = [line.y[i] for line in lines for i in drawable(line, y)]
     if not y.log or not values or max(values) > 3 * min(values):
         return None
     middle = math.log10(max(values) * min(values)) / 2
@@ -75,7 +75,7 @@ def summary(result: Result, panel: Panel) -> str:
     for line in result.series:
         if line.panel != panel.name:
             continue
-        shown = _drawable(line, panel.y)
+        shown = drawable(line, panel.y)
         if not shown:
             told.append(f"{line.label}: nothing that this axis can show")
             continue
@@ -90,13 +90,15 @@ def summary(result: Result, panel: Panel) -> str:
     return f"{panel.y.label} against {panel.x.label}. " + "; ".join(told) + "."
 
 
-def _drawable(line: Series, y: Axis) -> list[int]:
+def drawable(line: Series, y: Axis) -> list[int]:
+    """The points that this axis can show."""
     high = line.high or line.y
     known = (i for i, value in enumerate(line.y) if math.isfinite(value) and math.isfinite(high[i]))
     return [i for i in known if line.y[i] > 0 or not y.log]
 
 
-def _colour(line: Series, theme: Theme) -> str:
+def role_colour(line: Series, theme: Theme) -> str:
+    """The colour of what the line is."""
     return {
         "model": theme.model,
         "exact": theme.exact,
@@ -107,10 +109,10 @@ def _colour(line: Series, theme: Theme) -> str:
 
 
 def _draw(figure: go.Figure, line: Series, order: int, y: Axis, theme: Theme) -> None:
-    shown = _drawable(line, y)
+    shown = drawable(line, y)
     if not shown:
         return
-    colour = _colour(line, theme)
+    colour = role_colour(line, theme)
     x = [line.x[i] for i in shown]
     low = [line.low[i] if line.low else line.y[i] for i in shown]
     high = [line.high[i] if line.high else line.y[i] for i in shown]

@@ -98,6 +98,7 @@ class Scene:
             None.
         start: a start that a person chose; its particle is then the last of those followed.
         moved: the N whose times a person moved.
+        visible: the layers to be shown at first; None leaves those that are.
     """
 
     key: str
@@ -113,6 +114,7 @@ class Scene:
     field: np.ndarray | None = None
     start: tuple[float, float] | None = None
     moved: Sequence[int] = ()
+    visible: Sequence[str] | None = None
 
     @property
     def followed(self) -> int:
@@ -163,6 +165,7 @@ def scene_message(scene: Scene, *, steps: int, labels: Mapping[int, str], answer
         "compact": min(count, 600),
         "seconds": PLAY_SECONDS,
         "pending": scene.pending,
+        "visible": None if scene.visible is None else list(scene.visible),
         "reach": scene.layers.reach if scene.layers else 0.0,
         "fieldScale": STROKE * fastest / scene.extent,
     }

@@ -69,6 +69,13 @@ function toggle(stage, name) {
   paintAll(stage);
 }
 
+// The layers that a message asks for; those behind the button are opened with theirs.
+function showLayers(stage, names) {
+  for (const name of Object.keys(stage.layers)) stage.layers[name] = names.includes(name);
+  openLayers(stage, Object.keys(MORE).some(name => stage.layers[name]));
+  if (stage.layers.ratio) { stage.playing = false; stage.goal = null; stage.u = 1; }
+}
+
 // Which layers this draw can show, and why not where it cannot.
 function offer(stage) {
   const { message, steps } = stage;
@@ -333,6 +340,7 @@ export default function (component) {
     stage.steps = message.steps;
   }
   if (fresh) { stage.pinned.clear(); stage.hover = null; }
+  if (fresh && message.visible) showLayers(stage, message.visible);
   takeStart(stage);
   takeTimes(stage, fresh);
   layOut(stage);
