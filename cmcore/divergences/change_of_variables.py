@@ -21,6 +21,7 @@ from cmcore.divergences.estimate import DATA_MODEL, ESTIMATORS, MODEL_DATA, Dire
 from cmcore.divergences.log_ratio import LogRatioKL, kl_from_log_ratio, mean_and_error, quantile
 from cmcore.divergences.noise import weighted_noise
 from cmcore.divergences.off_mode import density_level, off_mode_mass
+from cmcore.divergences.pilot import pilot
 from cmcore.divergences.plane_mesh import PlaneMesh
 from cmcore.divergences.preimages import Candidates, Density, NoiseCloud, full_density
 from cmcore.divergences.push_forward import Branch, doubled, push_forward, transport
@@ -131,7 +132,8 @@ def kl_change_of_variables(
 
 def _drawn(f: JumpMap, target: Target, grid: TimeGrid, n: int, seed: int) -> _Draw:
     dtype, device = like_map(f)
-    noise, weight = weighted_noise(n, target.dim, seed=seed)
+    warp = pilot(f, target, grid).draw if target.dim == 2 else None
+    noise, weight = weighted_noise(n, target.dim, seed=seed, warp=warp)
     noise = noise.flatten(0, 1).to(dtype)  # the noise that the map is given, to its last digit
     branch = push_forward(f, noise.to(device), grid)
     branch = Branch(branch.points.cpu(), branch.log_density.cpu(), branch.orientation.cpu())
