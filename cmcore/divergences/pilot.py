@@ -4,8 +4,8 @@ A trained map tears noise apart between far modes. On such a tear a sliver of no
 where the data has hardly any density: log q − log p is large there and near 0 elsewhere, so that a few points carry the
 variance of the mean. A pilot pushes vertices of a mesh forward, takes the density of a cell's image from its area, and
 so guesses the integrand :math:`h = r - 1 - \log r`, r = p/q, in each cell. Cells in which it varies most are halved
-again and again. Noise is then drawn from a density g on the cells, one half of it even and the other in proportion to
-the guess, and weighted by 1/g ≤ 2: whatever the pilot says the mean stays unbiased, and its variance at most doubles.
+again and again. Noise is then drawn from a density g on the cells, three tenths of it even and the rest in proportion
+to the guess, and weighted by 1/g ≤ 10/3: whatever the pilot says, the mean stays unbiased.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ _EVEN_ROUNDS = 10
 """Halvings of every cell before the first guess: 32 × 32 cells."""
 _UNSURE = 2e-4
 """A cell is halved while the integrand's variation in it exceeds this share of the whole."""
-_EVEN = 0.5
+_EVEN = 0.3
 """The even part of g, against what a pilot overlooks."""
 _LOW, _HIGH = -8.0, 2.0
 """What log r is taken to lie between: an image drawn straight says little of the ratio beyond."""

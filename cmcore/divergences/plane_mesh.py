@@ -94,6 +94,7 @@ def _pushed(
 
 
 def triangles(v: Float[Tensor, "blocks rows columns 2"]) -> Float[Tensor, "blocks r c 2 3 2"]:
+    """Two triangles for each cell of each block of vertices."""
     a, b, c, d = v[:, :-1, :-1], v[:, 1:, :-1], v[:, :-1, 1:], v[:, 1:, 1:]
     return torch.stack([torch.stack([a, b, c], dim=-2), torch.stack([d, c, b], dim=-2)], dim=-3)
 
