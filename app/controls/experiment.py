@@ -98,17 +98,17 @@ def experiment_controls(name: str, *, disabled: bool) -> tuple[Experiment | None
         disabled=disabled or not changed,
         width="stretch",
     )
-    return _asked(kind, given)
+    return _asked(name, kind, given)
 
 
 def one_field(name: str, field: str, *, disabled: bool) -> tuple[Experiment | None, str]:
     """The experiment steered by this field alone, with the shipped settings elsewhere, or a sentence."""
     kind, first = EXPERIMENTS[name], first_choices(name)
     state.remember(field_key(name, field), write_field(first[field]))
-    return _asked(kind, {**first, field: _widget(name, field, kind.model_fields[field], disabled=disabled)})
+    return _asked(name, kind, {**first, field: _widget(name, field, kind.model_fields[field], disabled=disabled)})
 
 
-def _asked(kind: type[Experiment], given: dict[str, Any]) -> tuple[Experiment | None, str]:
+def _asked(name: str, kind: type[Experiment], given: dict[str, Any]) -> tuple[Experiment | None, str]:
     try:
         return kind(**given), ""
     except ValueError as problem:
