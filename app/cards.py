@@ -19,6 +19,7 @@ __all__ = [
     "plain",
     "resolved",
     "short",
+    "spaced",
     "table",
 ]
 
@@ -80,21 +81,30 @@ def direction_title(direction: Direction, delta: float) -> str:
 
 def direction_words(direction: Direction) -> str:
     """KL(model ∥ data), spaced and with the bar that text fonts have."""
-    return direction.replace("‖", " ∥ ")
+    return spaced(direction)
 
 
-def kl_card(estimate: Estimate, *, ddim_calls: str = "", stopped: float = 0.0) -> str:
+def spaced(text: str) -> str:
+    """Words that name a divergence, with the bar that text fonts have."""
+    return text.replace("‖", " ∥ ")
+
+
+def kl_card(
+    estimate: Estimate, *, ddim_calls: str = "", stopped: float | None = 0.0, how: Sequence[tuple[str, str]] = ()
+) -> str:
     """The card of one estimate. An estimate that is not trusted shows why, and what to change, in place of a number.
 
     Args:
         ddim_calls: how many calls exact-score DDIM needs for the same value, in words.
-        stopped: KL(p₀‖p_δ), what stopping at δ > 0 costs before any model comes in.
+        stopped: KL(p₀‖p_δ), what stopping at δ > 0 costs before any model comes in; None where it is not said.
+        how: rows that say what was measured, before those that say how.
     """
     title = direction_title(estimate.direction, estimate.delta)
     if not estimate.trusted:
         note = estimate.note or "This estimate cannot be trusted."
-        return _card(title, f'<p class="card-note">{escape(note)}</p>', [("Estimator", _estimator(estimate))])
+        return _card(title, f'<p class="card-note">{escape(note)}</p>', [*how, ("Estimator", _estimator(estimate))])
     rows = [
+        *how,
         ("Estimator", _estimator(estimate)),
         ("Points · floor", f"{estimate.n:,} · {_floor(estimate.floor)}" if estimate.n else _floor(estimate.floor)),
     ]
@@ -103,7 +113,7 @@ def kl_card(estimate: Estimate, *, ddim_calls: str = "", stopped: float = 0.0) -
         rows.append(("Folds", percent(diagnostics["fold_share"])))
     if "off_mode_mass" in diagnostics:
         rows.append(("Mass off the modes", percent(diagnostics["off_mode_mass"])))
-    if estimate.delta > 0:
+    if estimate.delta > 0 and stopped is not None:
         rows.append(("Stopping at δ, KL(p₀ ∥ p_δ)", f"{number(stopped, 2)} nats"))
     if ddim_calls:
         rows.append(("DDIM needs, for the same KL", ddim_calls))

@@ -29,8 +29,10 @@ __all__ = [
     "Once",
     "Question",
     "forget",
+    "how_measured",
     "known_bound",
     "known_point",
+    "landings",
     "measure_bound",
     "measure_point",
 ]
@@ -100,12 +102,21 @@ class Question:
 
 @dataclass(frozen=True)
 class Measurement:
-    """An estimate, and what it took: calls of each sample, the horizon T, and the seed of the noise."""
+    """An estimate, and what it took.
+
+    Attributes:
+        estimate: the number.
+        calls: network (or score) calls of each sample.
+        horizon: T.
+        seed: of all noise.
+        n: samples (or landings) asked for; None leaves them to the estimator.
+    """
 
     estimate: Estimate
     calls: int
     horizon: float
     seed: int
+    n: int | None = None
 
 
 class Once(Generic[T]):
@@ -175,6 +186,17 @@ def measure_point(run: Run, question: Question) -> Measurement:
     return _shipped(run, question) or _measurements.get(question.of(run), lambda: _measured(run, question))
 
 
+def how_measured(run: Run, question: Question) -> tuple[int, int | None]:
+    """The seed, and the n asked for, of the answer: that which is known, or that which there will be."""
+    told = known_point(run, question)
+    return (told.seed, told.n) if told else (SEED, landings(question))
+
+
+def landings(question: Question) -> int | None:
+    """How many landings are asked for here; None leaves the number of points to the estimator."""
+    return LANDINGS if question.kind.noisy else None
+
+
 def known_bound(run: Run, question: Question) -> BoundA | None:
     """Bound A on what the question asks, if it was evaluated."""
     return _bounds.peek(question.of(run))
@@ -209,11 +231,11 @@ def _measured(run: Run, question: Question) -> Measurement:
             grid=question.times(),
             renoise=question.renoise,
             score=None if kind.needs == "map" else question.score,
-            n=LANDINGS if kind.noisy else None,
+            n=landings(question),
             direction=question.direction,
         )
     )
-    return Measurement(point.estimate, point.calls, point.grid.horizon, SEED)
+    return Measurement(point.estimate, point.calls, point.grid.horizon, SEED, landings(question))
 
 
 def _shipped(run: Run, question: Question) -> Measurement | None:
@@ -222,7 +244,8 @@ def _shipped(run: Run, question: Question) -> Measurement | None:
         if _answers(curve, question) and float(question.calls) in curve.values:
             i = curve.values.index(float(question.calls))
             if curve.estimates[i].direction == question.direction:
-                return Measurement(curve.estimates[i], curve.calls[i], curve.config["horizon"], curve.seed)
+                told = curve.config
+                return Measurement(curve.estimates[i], curve.calls[i], told["horizon"], curve.seed, told.get("n"))
     return None
 
 

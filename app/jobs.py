@@ -2,7 +2,8 @@
 
 A job is a generator run in a worker thread; the page reads its latest value whenever it likes. The worker never calls
 Streamlit. A page that stops asking (a closed tab, a lost network) loses its lease after a while and the work stops, so
-that nobody trains for nobody; a page that comes back in time notices nothing.
+that nobody trains for nobody; a page that comes back in time notices nothing. A paused job keeps all it has made and
+gives its thread to others; it goes on, perhaps in another thread, as if nothing had happened.
 """
 
 import gc
@@ -18,7 +19,7 @@ from typing import Generic, Literal, TypeVar
 __all__ = ["LEASE_SECONDS", "Busy", "Job", "JobView", "Status", "Workers", "default_workers", "freeze_imports"]
 
 T = TypeVar("T")
-Status = Literal["queued", "running", "finished", "stopped", "failed"]
+Status = Literal["queued", "running", "paused", "finished", "stopped", "failed"]
 
 LEASE_SECONDS = 25.0
 """How long a job lives without anybody looking at it."""
@@ -59,8 +60,9 @@ class Job(Generic[T]):
     def __init__(self, work: Callable[[threading.Event], Iterator[T]], *, lease: float = LEASE_SECONDS) -> None:
         self._work = work
         self._lease = lease
-        self._lock = threading.Lock()
-        self._stop = threading.Event()
+        self._lock = threading.RLock()
+        self._stop, self._pause = threading.Event(), threading.Event()
+        self._values: Iterator[T] | None = None
         self._status: Status = "queued"
         self._latest: T | None = None
         self._problem = ""
@@ -70,6 +72,22 @@ class Job(Generic[T]):
     def cancel(self) -> None:
         """Ask the work to end; its last value stays readable."""
         self._stop.set()
+        with self._lock:
+            if self._status == "paused":  # nobody is there to notice
+                self._end("stopped")
+
+    def pause(self) -> None:
+        """Ask the work to wait at its next value."""
+        self._pause.set()
+
+    def wake(self) -> bool:
+        """Let it go on; whether it needs a thread for that."""
+        with self._lock:
+            self._pause.clear()
+            if self._status != "paused":
+                return False
+            self._status = "queued"
+            return True
 
     @property
     def status(self) -> Status:
@@ -89,19 +107,29 @@ class Job(Generic[T]):
             self._end("stopped")
             return
         with self._lock:
-            self._status, self._began = "running", time.monotonic()
+            self._status, self._began = "running", self._began or time.monotonic()
+            self._values = self._values or self._work(self._stop)
         try:
-            for value in self._work(self._stop):
+            for value in self._values:
                 with self._lock:
                     self._latest = value
                 if self._abandoned():
                     self._stop.set()
+                if self._rests():
+                    return
             self._end("stopped" if self._stop.is_set() else "finished")
         except ValueError as error:
             self._end("failed", str(error))
         except Exception as error:  # noqa: BLE001  a worker must outlive any job
             _log.exception("a background job failed")
             self._end("failed", f"Something unexpected happened ({type(error).__name__}); the server's log has more.")
+
+    def _rests(self) -> bool:
+        """Whether it waits now, between two values."""
+        with self._lock:
+            if self._pause.is_set() and not self._stop.is_set():
+                self._status = "paused"
+            return self._status == "paused"
 
     def _abandoned(self) -> bool:
         return time.monotonic() - self._seen > self._lease
@@ -145,6 +173,13 @@ class Workers:
             self._line.append(job)
         self._tasks.put(job)
         return job
+
+    def resume(self, job: Job[T]) -> None:
+        """Let a paused job go on as soon as a thread is free."""
+        if job.wake():
+            with self._lock:
+                self._line.append(job)
+            self._tasks.put(job)
 
     def view(self, job: Job[T]) -> JobView[T]:
         """The job as it stands, with its place in the queue."""

@@ -9,8 +9,7 @@ from app import state
 from app.components.particle_stage import MapLayers
 from app.jobs import Busy
 from app.measurements import measuring_workers
-from app.runs import Run
-from app.scene import map_layers
+from app.scene import Mapped, map_layers
 
 __all__ = ["Layered", "background_layers", "still_layering"]
 
@@ -27,7 +26,7 @@ class Layered:
     pending: bool = False
 
 
-def background_layers(key: str, run: Run, how: Mapping[str, Any]) -> Layered:
+def background_layers(key: str, run: Mapped, how: Mapping[str, Any]) -> Layered:
     """The layers of the scene of that key, made as `map_layers` is told to; the first question starts the work."""
     kept = state.kept("layers")
     if key in kept:
@@ -64,6 +63,6 @@ def _take(key: str) -> bool:
     return True
 
 
-def _made(run: Run, how: Mapping[str, Any], stop: threading.Event) -> Iterator[MapLayers | None]:
+def _made(run: Mapped, how: Mapping[str, Any], stop: threading.Event) -> Iterator[MapLayers | None]:
     if not stop.is_set():
         yield map_layers(run.model, run.target, **how)

@@ -4,19 +4,22 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import streamlit as st
 
 import cmcore as cm
-from app.jobs import Workers, default_workers, freeze_imports
-from app.scene import plane
+from app.estimates import SEED, Question
+from app.jobs import Busy, Job, Workers, default_workers, freeze_imports
 from cmcore.config import TrainingConfig
+from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA, Estimate
+from cmcore.experiments import kl_points
 from cmcore.objectives.about import own_drawing
 from cmcore.targets.tables import Memorisation, TableTarget
 from cmcore.training import TrainingEvent
 
-__all__ = ["LIVE_JUMPS", "Progress", "train_live", "training_workers"]
+__all__ = ["LIVE_JUMPS", "LiveKL", "Progress", "live_question", "measure_live", "train_live", "training_workers"]
 
 LIVE_JUMPS = 4
 """N of the live samples."""
@@ -24,6 +27,24 @@ LIVE_SAMPLES = 1_500
 SAMPLES_EVERY = 0.4
 PUBLISH_EVERY = 0.1
 CURVE_POINTS = 300
+LIVE_DELTA = 0.02
+"""δ of the live KL, unless learning stops earlier: renoised draws have a density at δ > 0 alone."""
+LIVE_LANDINGS = 1 << 15
+"""Landings (or, above two dimensions, points) behind a live estimate: a third of a second of one core."""
+LIVE_POINTS = 4_000
+FIRST_KL, NEXT_KL = 1.5, 2.0
+"""Seconds of training before the first live estimate, and the least between two."""
+KL_SHARE = 0.1
+"""Share of the time that live estimates may take."""
+
+
+@dataclass(frozen=True)
+class LiveKL:
+    """The KL of the weights of one moment."""
+
+    step: int
+    seconds: float
+    estimate: Estimate
 
 
 @dataclass(frozen=True)
@@ -33,10 +54,11 @@ class Progress:
     Attributes:
         event: what the engine said last.
         curve: (step, loss) so far, thinned to a few hundred points.
-        samples: live samples in `LIVE_JUMPS` jumps from the same noise each time, first two coordinates, [n, 2].
-        model: the trained model, at the end.
+        samples: live samples in `LIVE_JUMPS` jumps from the same noise each time, [n, d].
+        model: the trained model, at the end; there is none when it was stopped before the first step.
         memorisation: for a table, at the end: how near samples lie to the rows that were trained on.
-        stopped: whether somebody ended it early; before the first step there are no weights to keep, and no model.
+        stopped: whether somebody ended it early.
+        kl: what was measured on the way, oldest first.
     """
 
     event: TrainingEvent
@@ -45,6 +67,7 @@ class Progress:
     model: cm.TrainedModel | None = None
     memorisation: Memorisation | None = None
     stopped: bool = False
+    kl: tuple[LiveKL, ...] = ()
 
 
 @st.cache_resource(show_spinner=False)
@@ -54,32 +77,148 @@ def training_workers() -> Workers:
     return Workers("training", workers=default_workers())
 
 
-def train_live(target: cm.Target, config: TrainingConfig, stop: threading.Event) -> Iterator[Progress]:
-    """Train, yielding at most ten times a second; live samples are drawn here, in the worker."""
-    curve: list[tuple[int, float]] = []
+class Stopwatch:
+    """Seconds during which the run was not kept waiting."""
+
+    def __init__(self) -> None:
+        self._waited = 0.0
+        self._since: float | None = None
+
+    def __call__(self) -> float:
+        """Seconds, from an arbitrary origin."""
+        return (time.perf_counter() if self._since is None else self._since) - self._waited
+
+    def stop(self) -> None:
+        """Stand still."""
+        self._since = time.perf_counter()
+
+    def go(self) -> None:
+        """Go on."""
+        if self._since is not None:
+            self._waited += time.perf_counter() - self._since
+            self._since = None
+
+
+def train_live(
+    target: cm.Target,
+    config: TrainingConfig,
+    stop: threading.Event,
+    *,
+    measuring: Workers | None = None,
+    resume: cm.TrainedModel | None = None,
+) -> Iterator[Progress]:
+    """Train, yielding at most ten times a second; live samples are drawn here, in the worker.
+
+    Args:
+        target: the law to learn.
+        config: how.
+        stop: ends it, with the weights of that moment.
+        measuring: who measures the KL on the way; None: nobody.
+        resume: a stopped run to go on with.
+    """
+    watch = Stopwatch()
+    meter = None if measuring is None else _Meter(target, config, measuring)
+    earlier = () if resume is None else resume.history
+    events = cm.training(target, config, resume=resume, clock=watch)
+    for progress in _progress(events, [(step, loss) for step, loss, _ in earlier], stop, meter):
+        watch.stop()  # time in which the run is kept waiting, paused say, is nobody's training time
+        yield progress
+        watch.go()
+
+
+def _progress(
+    events: Iterator[TrainingEvent], curve: list[tuple[int, float]], stop: threading.Event, meter: "_Meter | None"
+) -> Iterator[Progress]:
     samples = None
     drawn = published = 0.0
-    for event in cm.training(target, config):
+    for event in events:
         if event.step and np.isfinite(event.loss):
             curve.append((event.step, event.loss))
         over = event.status in ("finished", "diverged") or stop.is_set()
         now = time.monotonic()
         if event.step and (over or now - drawn > SAMPLES_EVERY):
             samples, drawn = _samples(event), now
+        if meter is not None:
+            meter.look(event, over=over)
+        measured = () if meter is None else tuple(meter.found)
         if over and not event.step:
             yield Progress(event, (), None, stopped=stop.is_set())
             return
         if over:
-            model = event.model()
-            yield Progress(event, _thinned(curve), samples, model, _memorisation(model), stopped=stop.is_set())
+            model, stopped = event.model(), stop.is_set()
+            yield Progress(event, _thinned(curve), samples, model, _memorisation(model), stopped, measured)
             return
         if now - published > PUBLISH_EVERY:
             published = now
-            yield Progress(event, _thinned(curve), samples)
+            yield Progress(event, _thinned(curve), samples, kl=measured)
 
 
+# ---- the KL on the way ------------------------------------------------------------------------------------------
+def live_question(target: cm.Target, config: TrainingConfig) -> Question | None:
+    """What the live KL measures, in the terms of the other pages; None where there is no truth to measure against.
+
+    In the plane and on a line KL(p_δ‖q) of renoised jumps, which asks whether all of the data is reached; above, where
+    the law of renoised samples is known between bounds alone, KL(q‖p_δ) of deterministic jumps.
+    """
+    if not target.has_score:
+        return None
+    own = own_drawing(config)
+    learned = target.default_delta if config.delta is None else config.delta
+    if target.dim <= 2 or own.single_time:
+        return Question("renoise", LIVE_JUMPS, DATA_MODEL, max(LIVE_DELTA, learned), renoise=own.renoise)
+    return Question("deterministic", LIVE_JUMPS, MODEL_DATA, learned or target.default_delta)
+
+
+def measure_live(model: cm.TrainedModel, question: Question, stop: threading.Event) -> Iterator[LiveKL]:
+    """The answer for these weights, from fewer points than elsewhere: it may not hold up the training."""
+    assert model.target is not None
+    if stop.is_set():
+        return
+    n = LIVE_LANDINGS if question.sampler == "renoise" and model.dim <= 2 else LIVE_POINTS
+    points = kl_points(
+        model,
+        model.target,
+        [question.calls],
+        seed=SEED,
+        sampler=question.sampler,
+        grid=question.times(),
+        renoise=question.renoise,
+        n=n,
+        direction=question.direction,
+    )
+    yield LiveKL(model.steps, model.seconds, next(points).estimate)
+
+
+class _Meter:
+    """Measures the KL of a run at a few moments, in the thread that measures for everybody, and rarely enough."""
+
+    def __init__(self, target: cm.Target, config: TrainingConfig, workers: Workers) -> None:
+        self.found: list[LiveKL] = []
+        self._question, self._workers = live_question(target, config), workers
+        self._job: Job[LiveKL] | None = None
+        self._next = FIRST_KL
+
+    def look(self, event: TrainingEvent, *, over: bool) -> None:
+        """Take an answer in; ask again when it is time."""
+        if self._job is not None:
+            view = self._job.view()
+            if view.over or over:
+                self._job.cancel()
+                self._job = None
+                self._next = event.seconds + max(NEXT_KL, view.seconds / KL_SHARE)
+            if view.over and view.latest is not None and view.latest.estimate.trusted:
+                self.found.append(view.latest)
+        if self._question is None or self._job or over or not event.step or event.seconds < self._next:
+            return
+        try:
+            self._job = self._workers.submit(partial(measure_live, event.model(), self._question))
+        except Busy:
+            self._next = event.seconds + NEXT_KL
+
+
+# ---- samples ----------------------------------------------------------------------------------------------------
 def _samples(event: TrainingEvent) -> np.ndarray:
-    return plane(_drawn(event.model(), seed=0).points)
+    return _drawn(event.model(), seed=0).points.detach().cpu().numpy()
 
 
 def _drawn(model: cm.TrainedModel, *, seed: int) -> cm.Trajectory:

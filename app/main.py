@@ -19,15 +19,19 @@ def main() -> None:
         "explore": st.Page(_explore, title="Explore", url_path="explore", default=True),
         "train": st.Page(_train, title="Train", url_path="train"),
         "kl": st.Page(_kl, title="KL", url_path="kl"),
+        "inside": st.Page(_inside, title="Inside", url_path="inside"),
         "scaling": st.Page(_scaling, title="Scaling", url_path="scaling"),
+        "runs": st.Page(_runs, title="Runs", url_path="runs"),
+        "lessons": st.Page(_lessons, title="Lessons", url_path="lessons"),
     }
     chosen = st.navigation(list(pages.values()), position="top")
     with st.container(key="frame_area"):
         show_frame(next(name for name, page in pages.items() if page.title == chosen.title))
     with st.skeleton(height=560):
         # The first visit to a fresh server waits for torch here, with the frame of the page already on screen.
-        from app import state
+        from app import state, visitor
     state.keep_pages(pages)
+    visitor.greet()
     chosen.run()
 
 
@@ -49,7 +53,25 @@ def _kl() -> None:
     kl()
 
 
+def _inside() -> None:
+    from app.views.inside import inside
+
+    inside()
+
+
 def _scaling() -> None:
     from app.views.scaling import scaling
 
     scaling()
+
+
+def _runs() -> None:
+    from app.views.runs import runs_page
+
+    runs_page()
+
+
+def _lessons() -> None:
+    from app.views.lessons import lessons
+
+    lessons()

@@ -23,7 +23,19 @@ from cmcore.divergences.estimate import DATA_MODEL, Direction, Estimate
 from cmcore.samplers import SAMPLERS
 from cmcore.theory import initialisation_kl
 
-__all__ = ["DIRECTIONS", "Measured", "as_csv", "ddim_calls", "initialisation", "lines", "measured", "stopping"]
+__all__ = [
+    "DIRECTIONS",
+    "Measured",
+    "as_csv",
+    "calls_for",
+    "ddim_calls",
+    "initialisation",
+    "known_now",
+    "lines",
+    "measured",
+    "question_of",
+    "stopping",
+]
 
 DIRECTIONS: tuple[Direction, ...] = ("KL(model‖data)", "KL(data‖model)")
 LEASE = 8.0
@@ -54,7 +66,7 @@ class Measured:
 
 def measured(run: Run, config: SamplerConfig, direction: Direction) -> Measured:
     """What is known now; starts measuring in the background what is not."""
-    known = _known(run, config, direction)
+    known = known_now(run, config, direction)
     if not any(_parts(run, config, direction)):
         return known
     key = f"kl:{run.key}:{config.model_copy(update={'steps': 1, 'times': None}).key}:{direction}"
@@ -96,28 +108,28 @@ def _measure(
             return
         yield replace(known, waiting=words)
         part()
-        known = _known(run, config, direction)
+        known = known_now(run, config, direction)
     yield replace(known, waiting="")
 
 
 def _parts(run: Run, config: SamplerConfig, direction: Direction) -> Iterator[tuple[str, Callable[[], object]]]:
     """What is still to be measured, in words and as a function that does it."""
     for n in sorted(STEPS, key=lambda n: n != config.steps):
-        question = _question(config, direction, config.sampler, n)
+        question = question_of(config, direction, config.sampler, n)
         if known_point(run, question) is None:
             yield f"Measuring N = {n}.", partial(measure_point, run, question)
     for name in BASELINES:
         for calls in BASELINE_CALLS:
-            question = _question(config, direction, name, calls)
+            question = question_of(config, direction, name, calls)
             if question.jumps and known_point(run, question) is None:
                 yield f"Measuring {SAMPLERS[name].label}.", partial(measure_point, run, question)
     for n in STEPS:
-        question = _question(config, direction, config.sampler, n)
+        question = question_of(config, direction, config.sampler, n)
         if _bounded(config, direction) and known_bound(run, question) is None:
             yield "Evaluating Bound A.", partial(measure_bound, run, question)
 
 
-def _question(config: SamplerConfig, direction: Direction, sampler: str, calls: int) -> Question:
+def question_of(config: SamplerConfig, direction: Direction, sampler: str, calls: int) -> Question:
     shared = {"grid": config.grid, "horizon": config.horizon, "delta": config.delta, "renoise": config.renoise}
     return Question(sampler, calls, direction, **shared)
 
@@ -127,17 +139,17 @@ def _bounded(config: SamplerConfig, direction: Direction) -> bool:
     return config.sampler == "renoise" and direction == DATA_MODEL
 
 
-def _known(run: Run, config: SamplerConfig, direction: Direction) -> Measured:
+def known_now(run: Run, config: SamplerConfig, direction: Direction) -> Measured:
     """All that is known: what the run ships with, and what was measured for anybody."""
     estimates, baselines, bound = {}, {}, {}
     for n in STEPS:
-        question = _question(config, direction, config.sampler, n)
+        question = question_of(config, direction, config.sampler, n)
         if point := known_point(run, question):
             estimates[n] = point.estimate
         if _bounded(config, direction) and (told := known_bound(run, question)):
             bound[n] = told.total.value
     for name in BASELINES:
-        points = [known_point(run, q) for n in BASELINE_CALLS if (q := _question(config, direction, name, n)).jumps]
+        points = [known_point(run, q) for n in BASELINE_CALLS if (q := question_of(config, direction, name, n)).jumps]
         if any(points):
             baselines[name] = {point.calls: point.estimate for point in points if point}
     return Measured(estimates, baselines, bound)

@@ -10,10 +10,10 @@ from pathlib import Path
 import streamlit as st
 
 import cmcore as cm
-from app import state
+from app import shelf, state, visitor
 from cmcore.targets import GALLERY
 
-__all__ = ["Run", "add_run", "runs"]
+__all__ = ["SHIPPED", "Run", "add_run", "all_runs", "keep", "own_runs", "runs", "runs_in"]
 
 FIRST = "eight_gaussians"
 """The run that the lab opens on."""
@@ -46,19 +46,45 @@ class Run:
 
 
 def runs() -> Mapping[str, Run]:
-    """Shipped runs by key, then this session's own, newest last."""
-    return {**_shipped(os.environ.get("CONSISTENCY_LAB_RUNS", str(SHIPPED))), **state.kept("runs")}
+    """Runs by key: pinned ones first, then the shipped, then this session's own, newest last; hidden ones left out."""
+    pinned, hidden = state.kept("pinned"), state.kept("hidden")
+    shown = {key: run for key, run in all_runs().items() if key not in hidden}
+    return dict(sorted(shown.items(), key=lambda item: item[0] not in pinned))
+
+
+def all_runs() -> Mapping[str, Run]:
+    """The same with those that were hidden, and in the order in which they came."""
+    return {**runs_in(os.environ.get("CONSISTENCY_LAB_RUNS", str(SHIPPED))), **own_runs()}
+
+
+def own_runs() -> dict[str, Run]:
+    """What was trained or brought in by this visitor; after a reload, as the server kept it."""
+    own = state.kept("runs")
+    if state.first_time("kept runs"):
+        for found in shelf.kept(visitor.token()):
+            own.setdefault(found.key, Run(found.key, found.label, found.model))
+            if found.pinned:
+                state.kept("pinned")[found.key] = True
+    return own
 
 
 def add_run(name: str, label: str, model: cm.TrainedModel) -> Run:
     """Keep a run trained in this session. Its key is new to every session, since caches are shared by all of them."""
     run = Run(f"{name}-{uuid.uuid4().hex[:8]}", label, model)
-    state.kept("runs")[run.key] = run
+    own_runs()[run.key] = run
+    keep(run)
     return run
 
 
+def keep(run: Run) -> None:
+    """Let the server keep a run of one's own as it is called now, if it can."""
+    pinned = run.key in state.kept("pinned")
+    shelf.keep(visitor.token(), shelf.Kept(run.key, run.label, pinned, run.model))
+
+
 @st.cache_resource(show_spinner=False, max_entries=4)
-def _shipped(folder: str) -> Mapping[str, Run]:
+def runs_in(folder: str) -> Mapping[str, Run]:
+    """The runs in the folders of `folder`, by the names of these."""
     folders = sorted((path.parent for path in Path(folder).glob("*/run.json")), key=lambda f: (f.name != FIRST, f.name))
     return {folder.name: _load(folder) for folder in folders}
 

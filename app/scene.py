@@ -1,7 +1,7 @@
 """What the stage shows of a run: draws for every N from the same noise, and the exact flow beside them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -19,10 +19,14 @@ from cmcore.samplers import DETERMINISTIC
 from cmcore.streams import stream
 
 __all__ = [
+    "PIXELS",
     "STEPS",
+    "Mapped",
     "density_image",
+    "extent_around",
     "extent_of",
     "grids_of",
+    "histogram_image",
     "legs_of",
     "make_scene",
     "map_layers",
@@ -56,6 +60,19 @@ BANDS = {0.95: 26, 0.8: 34, 0.5: 44}
 
 Grids = Mapping[int, cm.TimeGrid]
 """The times, by N."""
+
+
+class Mapped(Protocol):
+    """What a scene is made of: a target, and a map from noise to it, learned or not; `key` names the two in caches."""
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def model(self) -> object: ...
+
+    @property
+    def target(self) -> cm.Target: ...
 
 
 def grids_of(config: SamplerConfig, moved: Mapping[int, Sequence[float]] | None = None) -> Grids:
@@ -244,7 +261,12 @@ def label_of(target: cm.Target) -> str:
 
 def extent_of(target: cm.Target) -> float:
     """Half the side of a square around the origin that holds the data and the bulk of the noise."""
-    reach = np.abs(shown_samples(target, 4_000)).max(axis=1)
+    return extent_around(shown_samples(target, 4_000))
+
+
+def extent_around(points: np.ndarray) -> float:
+    """The same for points of the data, [n, k]."""
+    reach = np.abs(points).max(axis=1)
     return 1.08 * max(2.7, float(np.quantile(reach, 0.999)))
 
 
@@ -253,29 +275,31 @@ def shown_samples(target: cm.Target, n: int) -> np.ndarray:
     return plane(target.sample(n, generator=stream(0, "pictures")))
 
 
-def density_image(target: cm.Target, delta: float) -> np.ndarray:
-    """Opacity of p_δ over the square of :func:`extent_of`, uint8, top row first.
+def density_image(target: cm.Target, delta: float, *, extent: float | None = None, pixels: int = PIXELS) -> np.ndarray:
+    """Opacity of p_δ over a square of half side `extent`, by default :func:`extent_of`; uint8, top row first.
 
     A law without a density at δ is drawn with the blur of a pixel. In d ≠ 2 the first two coordinates are drawn from
     samples.
     """
-    extent = extent_of(target)
-    return _bands(_density(target, delta, extent) if target.dim == 2 else _histogram(target, extent))
+    extent = extent_of(target) if extent is None else extent
+    if target.dim != 2:
+        return histogram_image(shown_samples(target, 100_000), extent)
+    return _bands(_density(target, delta, extent, pixels))
 
 
-def _density(target: cm.Target, delta: float, extent: float) -> np.ndarray:
-    pixel = 2 * extent / PIXELS
-    axis = np.arange(PIXELS) * pixel - extent + pixel / 2
+def _density(target: cm.Target, delta: float, extent: float, pixels: int) -> np.ndarray:
+    pixel = 2 * extent / pixels
+    axis = np.arange(pixels) * pixel - extent + pixel / 2
     x, y = np.meshgrid(axis, axis[::-1])
     centres = target.mean.new_tensor(np.stack([x, y], axis=-1).reshape(-1, 2))
     log_density = target.log_prob(centres, max(delta, pixel**2 / 2))  # near 0 the noise level at time t is √(2t)
-    return (log_density - log_density.max()).exp().reshape(PIXELS, PIXELS).numpy()
+    return (log_density - log_density.max()).exp().reshape(pixels, pixels).numpy()
 
 
-def _histogram(target: cm.Target, extent: float) -> np.ndarray:
-    points = shown_samples(target, 100_000)
+def histogram_image(points: np.ndarray, extent: float) -> np.ndarray:
+    """The same from points [n, 2], counted and blurred."""
     counts, *_ = np.histogram2d(points[:, 1], points[:, 0], bins=PIXELS, range=[[-extent, extent]] * 2)
-    return gaussian_filter(counts[::-1], sigma=4)
+    return _bands(gaussian_filter(counts[::-1], sigma=4))
 
 
 def _bands(density: np.ndarray) -> np.ndarray:

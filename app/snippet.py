@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import cmcore as cm
+from app import maps
 from app.curves import Asked, View
-from app.estimates import BOUND_POINTS, LANDINGS, SEED
+from app.estimates import BOUND_POINTS, LANDINGS, SEED, how_measured, landings
+from app.measurements import question_of
 from app.runs import SHIPPED, Run
 from app.scene import STEPS
 from cmcore.config import SamplerConfig, TrainingConfig
@@ -15,21 +17,24 @@ from cmcore.objectives.about import parameters_of
 from cmcore.targets import Empirical, TableTarget
 from cmcore.training_run import resolved
 
-__all__ = ["curves_snippet", "snippet"]
+__all__ = ["curves_snippet", "inside_snippet", "snippet", "target_code"]
 
 
 def snippet(run: Run, config: SamplerConfig, direction: Direction) -> str:
     """Python that computes the curve on screen."""
-    n = LANDINGS if config.sampler == "renoise" else None
+    question = question_of(config, direction, config.sampler, config.steps)
+    named = config.times is None
+    seed, n = how_measured(run, question) if named else (SEED, landings(question))
     grid = [f"grid={config.grid!r}", f"delta={config.delta!r}"]
     choices = [
         f"sampler={config.sampler!r}",
         *(grid if config.times is None else [f"grid=cm.TimeGrid({config.times!r})"]),
-        *([f"renoise={config.renoise!r}", f"n={n}"] if n else []),
+        *([f"renoise={config.renoise!r}"] if config.sampler == "renoise" else []),
+        *([f"n={n}"] if n else []),
         f"direction={direction!r}",
-        f"seed={SEED}",
+        f"seed={seed}",
     ]
-    if config.times is not None:
+    if not named:
         return _at_times(run, config.steps, choices)
     return "\n".join(
         [
@@ -109,6 +114,62 @@ def _curve(view: View, curve: Asked) -> list[str]:
     return lines
 
 
+_MODES = ["modes = modes_of(target, model.delta)", "print(modes.masses, mode_mass(modes, draw.points))"]
+_LEAKAGE = ["log_p = target.log_prob(draw.points.double(), model.delta)"]
+_LEAKAGE += ["print(off_mode_mass(target, log_p, delta=model.delta))"]
+
+
+def inside_snippet(run: Run, part: str, *, quantity: str, t: float, s: float, steps: int) -> str:
+    """Python that computes one figure of Inside: "map", "times", "determinant", "bends" or "masses"."""
+    lattice = ["axis = torch.linspace(-2.5, 2.5, 65, dtype=torch.float64)"]
+    lattice += ["x = torch.cartesian_prod(axis, axis)" if run.target.dim == 2 else "x = axis[:, None]"]
+    bodies = {
+        "map": (
+            "QUANTITIES",
+            [*lattice, f"values = QUANTITIES[{quantity!r}].at(f, target, x, {t!r}, {s!r})", "print(values)"],
+        ),
+        "times": (
+            "QUANTITIES, exact_pairs",
+            [
+                f"pairs = exact_pairs(target, {sorted(maps.start_times(run, s))!r}, {s!r},",
+                f"                    seed={maps.SEED}, n={maps.PATHS}, tolerance=1e-6)",
+                f"for t, mean in zip(pairs.times, QUANTITIES[{quantity!r}].over_times(f, target, pairs)):",
+                "    print(t, mean)",
+            ],
+        ),
+        "determinant": (
+            "determinant, fold_share",
+            [
+                *lattice,
+                f"print(determinant(f, x, {t!r}, {s!r}))",
+                f"print(fold_share(f, target, {t!r}, {s!r}, seed={maps.SEED}))",
+            ],
+        ),
+        "bends": (
+            "exact_bends, map_bends, path_times",
+            [
+                f"noise = starting_noise({maps.STARTS}, target.dim, seed={maps.SEED})",
+                f"times = path_times(model.horizon, model.delta, {maps.BEND_LEVELS})",
+                "print(exact_bends(target, noise, times).straightness)",
+                *(["print(map_bends(f, noise, times).straightness)"] if maps.has_paths(run) else []),
+            ],
+        ),
+        "masses": (
+            "mode_mass, modes_of" if run.target.dim <= 2 else "",
+            [
+                f"draw = cm.sample(model, {maps.DRAWS}, {steps}, seed={maps.SEED}{maps.drawing_words(run)})",
+                *(_MODES if run.target.dim <= 2 else _LEAKAGE),
+            ],
+        ),
+    }
+    names, body = bodies[part]
+    head = ["import torch", ""] if "torch." in "".join(body) else []
+    head += ["import cmcore as cm", *([f"from cmcore.diagnostics import {names}"] if names else [])]
+    head += ["from cmcore.divergences.off_mode import off_mode_mass"] if not names else []
+    head += ["from cmcore.samplers import starting_noise"] if part == "bends" else []
+    return "\n".join([*head, "", *_model(run), "f, target = model.flow_map, model.target", "", *body])
+
+
 def _model(run: Run) -> list[str]:
     """How the run came about: a shipped folder, or a target and its training."""
     if run.shipped:
@@ -128,7 +189,7 @@ def _model(run: Run) -> list[str]:
     network = config.network.model_dump(exclude_defaults=True, exclude={"second_time"})  # which the objective decides
     if network:
         settings.append(f"network={network!r}")
-    return [f"target = {_target(run)}", "model = cm.train(", "    target,", *(f"    {s}," for s in settings), ")"]
+    return [f"target = {target_code(run)}", "model = cm.train(", "    target,", *(f"    {s}," for s in settings), ")"]
 
 
 def _filled_in(config: TrainingConfig, target: cm.Target) -> dict[str, Any]:
@@ -142,7 +203,8 @@ def _filled_in(config: TrainingConfig, target: cm.Target) -> dict[str, Any]:
     return {name: getattr(filled, name) for name in left_open}
 
 
-def _target(run: Run) -> str:
+def target_code(run: Run) -> str:
+    """The call that makes the target."""
     target = run.target
     if isinstance(target, TableTarget) and target.config is None:
         density = "kernel_density" if isinstance(target.law, Empirical) else "gaussian_mixture"

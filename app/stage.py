@@ -1,6 +1,12 @@
-"""The stage of Explore: what it shows of a run, and what a person does on the stage itself."""
+"""The stage: what it shows of a run, and what a person does on the stage itself.
 
+Explore has one and lessons have one; what was done on each is kept apart by `place`, with which the names of its values
+begin.
+"""
+
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -11,8 +17,7 @@ from app.components.particle_stage import Scene, particle_stage
 from app.controls.sampler import REDRAWN, SAMPLERS
 from app.layers import background_layers, still_layering
 from app.measurements import Measured
-from app.runs import Run
-from app.scene import STEPS, grids_of, make_scene
+from app.scene import STEPS, Mapped, grids_of, make_scene
 from app.start import OwnPaths, Start, checked_start, own_paths, with_start
 from app.times import Moved, checked_times, fitting, write_times
 from cmcore.config import SamplerConfig
@@ -24,47 +29,55 @@ POLL = 0.8
 """Seconds between looks at layers under way."""
 
 
-def stage(run: Run, config: SamplerConfig, known: Measured) -> None:
-    """The run's particles, exact paths and layers, for every N; `known` says what stands beside the small multiples."""
-    moved = fitting(state.value("moved times"), config)
-    key, how = _question(run, config, moved)
+def stage(
+    run: Mapped, config: SamplerConfig, known: Measured, *, place: str = "", visible: Sequence[str] | None = None
+) -> None:
+    """The run's particles, exact paths and layers, for every N; `known` says what stands beside the small multiples.
+
+    Args:
+        place: whose start, moved times, seed and number of particles; "" is Explore.
+        visible: the layers shown at first; None leaves the stage's own.
+    """
+    moved = fitting(state.value(f"{place}moved times"), config)
+    key, how = _question(run, config, moved, place)
     layers = background_layers(key, run, how)
     if layers.pending:
         st.fragment(_when_layered, run_every=POLL)(key)
-    scene = replace(_scene(key, run, how), layers=layers.known, pending=layers.pending, moved=tuple(moved))
-    start: Start | None = state.value("start")
+    scene = replace(_scene(key, run, how), layers=layers.known, pending=layers.pending)
+    scene = replace(scene, moved=tuple(moved), visible=visible)
+    start: Start | None = state.value(f"{place}start")
     if start is not None and run.target.dim == 2:
-        scene = with_start(scene, _own(key, start, state.value("release", 0), run, how))
+        scene = with_start(scene, _own(key, start, state.value(f"{place}release", 0), run, how))
     particle_stage(
         scene,
         steps=config.steps,
         labels={n: short(known.estimates.get(n)) or "moved" * (n in moved) for n in scene.multiples},
-        key=KEY,
-        on_steps=_take_steps,
-        on_start=_take_start,
-        on_times=_take_times,
-        on_sampler=_take_sampler,
+        key=f"{place}{KEY}",
+        on_steps=partial(_take_steps, place),
+        on_start=partial(_take_start, place),
+        on_times=partial(_take_times, place),
+        on_sampler=partial(_take_sampler, place),
     )
 
 
-def _question(run: Run, config: SamplerConfig, moved: Moved) -> tuple[str, dict[str, Any]]:
+def _question(run: Mapped, config: SamplerConfig, moved: Moved, place: str) -> tuple[str, dict[str, Any]]:
     """What the scene is made from, and the key of all of it: the scene holds every N, so N is no part of either.
 
     The scene's own key leaves the moved times out, since the noise stays: the stage goes on where it is.
     """
-    seed, particles = int(state.value("seed")), int(state.value("particle count"))
+    seed, particles = int(state.value(f"{place}seed")), int(state.value(f"{place}particle count"))
     how = {"config": config, "grids": grids_of(config, moved), "seed": seed, "particles": particles}
     key = f"{run.key}/{config.model_copy(update={'steps': 1, 'times': None}).key}/{seed}/{particles}"
     return f"{key}/{write_times(moved)}", how
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _scene(key: str, _run: Run, _how: dict[str, Any]) -> Scene:
+def _scene(key: str, _run: Mapped, _how: dict[str, Any]) -> Scene:
     return make_scene(_run.model, _run.target, key=key.rpartition("/")[0], **_how)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _own(key: str, start: Start, release: int, _run: Run, _how: dict[str, Any]) -> OwnPaths:
+def _own(key: str, start: Start, release: int, _run: Mapped, _how: dict[str, Any]) -> OwnPaths:
     how = {name: value for name, value in _how.items() if name != "particles"}
     return own_paths(_run.model, _run.target, start=start, release=release, **how)
 
@@ -76,41 +89,43 @@ def _when_layered(key: str) -> None:
 
 
 # ---- what is done on the stage itself ---------------------------------------------------------------------------
-def _told(name: str) -> Any:
-    return state.value(KEY, {}).get(name)
+def _told(place: str, name: str) -> Any:
+    return state.value(f"{place}{KEY}", {}).get(name)
 
 
-def _take_steps() -> None:
+def _take_steps(place: str) -> None:
     """N was chosen: the slider follows."""
-    if _told("steps") in STEPS:
-        state.choose("steps", _told("steps"))
+    if _told(place, "steps") in STEPS:
+        state.choose(f"{place}steps", _told(place, "steps"))
 
 
-def _take_sampler() -> None:
+def _take_sampler(place: str) -> None:
     """The other sampler was asked for by its key."""
-    wanted = (_told("sampler") or {}).get("to")
+    wanted = (_told(place, "sampler") or {}).get("to")
     if wanted in SAMPLERS:
-        state.choose("sampler", wanted)
+        state.choose(f"{place}sampler", wanted)
 
 
-def _take_start() -> None:
+def _take_start(place: str) -> None:
     """A start was put there, moved, or removed; each release draws fresh noise again where that was asked for."""
-    state.choose("start", checked_start((_told("start") or {}).get("at")))
+    state.choose(f"{place}start", checked_start((_told(place, "start") or {}).get("at")))
     if state.value("own_noise") == REDRAWN:
-        state.choose("release", state.value("release", 0) + 1)
+        state.choose(f"{place}release", state.value(f"{place}release", 0) + 1)
 
 
-def _take_times() -> None:
+def _take_times(place: str) -> None:
     """Times were moved, or given back to the named grid."""
-    told = _told("times") or {}
+    told = _told(place, "times") or {}
     times = checked_times(told.get("steps"), told.get("times"))
     if times is None:
-        restore_times(told.get("steps"))
+        restore_times(told.get("steps"), place)
     else:
-        state.choose("moved times", {**(state.value("moved times") or {}), told["steps"]: times})
+        key = f"{place}moved times"
+        state.choose(key, {**(state.value(key) or {}), told["steps"]: times})
 
 
-def restore_times(steps: object) -> None:
+def restore_times(steps: object, place: str = "") -> None:
     """N jumps take the named grid again."""
-    left = {n: times for n, times in (state.value("moved times") or {}).items() if n != steps}
-    state.choose("moved times", left or None)
+    key = f"{place}moved times"
+    left = {n: times for n, times in (state.value(key) or {}).items() if n != steps}
+    state.choose(key, left or None)

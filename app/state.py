@@ -72,7 +72,7 @@ def forget_first_time(name: str) -> None:
 
 
 # ---- the address bar --------------------------------------------------------------------------------------------
-BROWSERS = ("hide", "present", "layers", "at", "speed")
+BROWSERS = ("hide", "present", "layers", "pause", "speed")
 """Parameters that the browser keeps by itself (app/components/address.js): the server leaves them as they are."""
 
 

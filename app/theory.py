@@ -6,9 +6,10 @@ from app.cards import number, resolved
 from app.measurements import Measured
 from app.runs import Run
 from cmcore.config import SamplerConfig
+from cmcore.diagnostics import midway
 from cmcore.theory import claimed_rate
 
-__all__ = ["sentence"]
+__all__ = ["map_sentence", "sentence"]
 
 
 def sentence(run: Run, config: SamplerConfig, known: Measured, start: float) -> str:
@@ -27,6 +28,34 @@ def sentence(run: Run, config: SamplerConfig, known: Measured, start: float) -> 
         words.append(f"Bound A, derived here for every target and map, promises at most {number(bound)} nats for it.")
     truth = getattr(run.target, "truth", "")
     return " ".join([*words, truth]).strip()
+
+
+RENOISED = 0.1
+"""The η by which the sentence on map errors renoises."""
+
+
+def map_sentence(quantity: str, value: float, t: float, s: float) -> str:
+    """What theory says about the root mean square of a map's error or residual."""
+    told = number(value, 2)
+    if quantity == "map_error":
+        cost = number(value**2 / (2 * math.expm1(2 * RENOISED)), 2)
+        return (
+            f"Renoised for η = {RENOISED} after landing, this jump adds ε²/(2(exp 2η − 1)) = {cost} nats to Bound A, "
+            "derived here for every target and map."
+        )
+    if quantity == "semigroup":
+        return (
+            f"The exact flow composes: stopping at u = {midway(t, s):.2g}, halfway in angle, changes nothing. "
+            f"Here it moves the landing point by {told}."
+        )
+    if quantity == "lagrangian":
+        return (
+            f"As s moves, an exact landing point moves with the flow. Here its speed is off by {told} per radian of θ."
+        )
+    return (
+        "Points of one exact path land together: that is consistency. Here the landing point drifts by "
+        f"{told} per radian of θ while its start is carried along the path."
+    )
 
 
 def _start(value: float, start: float) -> str:

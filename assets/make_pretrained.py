@@ -26,6 +26,7 @@ RUNS = {
     "moons": {"steps": 8_000},
     "two_spirals": {"steps": 12_000},
     "checkerboard": {"steps": 12_000},
+    "three_gaussians": {"steps": 4_000, "network": cm.NetworkConfig(width=64, depth=5)},
 }
 """Gallery target → fields of its TrainingConfig; everything else is the default."""
 

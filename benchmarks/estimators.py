@@ -1,7 +1,7 @@
 """How good the estimators are on a trained run: spread, stated error, coverage, seconds.
 
     python benchmarks/estimators.py assets/pretrained/eight_gaussians [--repeats 24] [--steps 1,4,16]
-    python benchmarks/estimators.py --coverage [--repeats 2000]
+    python benchmarks/estimators.py --coverage [--repeats 2000] [--only TEXT] [--out FILE]
     python benchmarks/estimators.py --floors [--repeats 40]
     python benchmarks/estimators.py assets/pretrained/eight_gaussians --budget [--repeats 8]
 
@@ -14,6 +14,7 @@ the plane, and in how many seconds of the processor; asked are ±5 % and 2 s. On
 import argparse
 import statistics
 import time
+from pathlib import Path
 
 import torch
 from estimator_coverage import coverage, floors
@@ -32,10 +33,12 @@ def main() -> None:
     parser.add_argument("--coverage", action="store_true")
     parser.add_argument("--floors", action="store_true")
     parser.add_argument("--budget", action="store_true")
+    parser.add_argument("--only", default="", help="with --coverage: rows that have this in their name")
+    parser.add_argument("--out", type=Path, help="with --coverage: append the rows here as JSON lines")
     choices = parser.parse_args()
     torch.set_num_threads(1)
     if choices.coverage:
-        coverage(choices.repeats or 2000)
+        coverage(choices.repeats or 2000, only=choices.only, out=choices.out)
     elif choices.floors:
         floors(choices.repeats or 40)
     elif choices.budget:

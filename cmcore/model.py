@@ -2,6 +2,7 @@ r"""The learned two-time flow map f(x, t, s)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -14,7 +15,7 @@ from cmcore.preconditioning import PRECONDITIONINGS
 from cmcore.process import Time, angle, column
 from cmcore.targets import Target
 
-__all__ = ["Ending", "FlowMap", "Status", "TrainedModel"]
+__all__ = ["Ending", "FlowMap", "Status", "TrainedModel", "count_weights"]
 
 
 class FlowMap(nn.Module):
@@ -121,6 +122,13 @@ class FlowMap(nn.Module):
         alone.load_state_dict(weights)
         alone.products = self.products
         return alone.to(next(self.parameters()).device)
+
+
+def count_weights(dim: int, config: NetworkConfig) -> int:
+    """How many numbers the weights of a map of this form are, told without making one."""
+    inputs = dim + 2 * (dim * len(config.space_frequencies) + 2 * len(config.time_frequencies))
+    widths = [inputs, *[config.width] * config.depth, dim]
+    return sum((a + 1) * b for a, b in pairwise(widths))
 
 
 Ending = Literal["finished", "stopped", "diverged"]

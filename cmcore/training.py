@@ -8,6 +8,7 @@ r"""Training: a generator of frozen events that a page, the command line and a t
 """
 
 import math
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from cmcore.config import TrainingConfig
 from cmcore.model import Status, TrainedModel
 from cmcore.runtime import tune
 from cmcore.targets import Target
-from cmcore.training_run import RATES, REPORT, Run, resolved
+from cmcore.training_run import RATES, REPORT, Clock, Run, resolved
 
 __all__ = ["TrainingEvent", "train", "train_members", "training"]
 
@@ -129,13 +130,23 @@ def train_members(
     return run.models("diverged" if event.status == "diverged" else "finished", event.seconds)
 
 
-def training(target: Target, config: TrainingConfig, *, resume: TrainedModel | None = None) -> Iterator[TrainingEvent]:
-    """Train, yielding events; stop by no longer iterating. `resume` continues a stopped run exactly where it was."""
+def training(
+    target: Target,
+    config: TrainingConfig,
+    *,
+    resume: TrainedModel | None = None,
+    clock: Clock = time.perf_counter,
+) -> Iterator[TrainingEvent]:
+    """Train, yielding events; stop by no longer iterating. `resume` continues a stopped run exactly where it was.
+
+    Between two events a run may wait as long as it likes, and go on in another thread. `clock` is what a budget in
+    seconds is counted by; one that stands still while the run waits keeps its budget, and the time left, honest.
+    """
     if resume is not None and config.steps is None:
         config = resume.config  # the budget was turned into steps, and what else it decided, by the run that goes on
     config = resolved(config, target)
     tune()
-    yield from _events(Run(target, config, resume=resume))
+    yield from _events(Run(target, config, resume=resume, clock=clock))
 
 
 def _events(run: Run) -> Iterator[TrainingEvent]:
@@ -154,6 +165,7 @@ def _events(run: Run) -> Iterator[TrainingEvent]:
                 return
             run.report()
             yield _event(run, "finished" if run.done else "training")
+            run.settle()
 
 
 def _event(run: Run, status: Status, message: str = "") -> TrainingEvent:

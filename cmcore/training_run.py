@@ -6,7 +6,7 @@ and one optimiser; each ends where it would have ended alone.
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -22,7 +22,9 @@ from cmcore.runtime import choose_device, choose_threads, describe_device, produ
 from cmcore.streams import stream
 from cmcore.targets import Target
 
-__all__ = ["REPORT", "Run", "resolved"]
+__all__ = ["REPORT", "Clock", "Run", "resolved"]
+
+Clock = Callable[[], float]
 
 REPORT = 50
 """Steps between events, and between checks that the run is sound."""
@@ -72,6 +74,7 @@ class Run:
         seeds: a seed for each of S members; None: a single map with the config's seed.
         varied: for some of the optimiser's rates, a value for each member.
         purpose: a word before the names of all random streams; the teacher's differ from its pupil's.
+        clock: seconds, for budgets and what is left of them; whoever lets a run wait stops it meanwhile.
     """
 
     def __init__(
@@ -83,8 +86,10 @@ class Run:
         seeds: Sequence[int] | None = None,
         varied: Mapping[str, Sequence[float]] | None = None,
         purpose: str = "",
+        clock: Clock = time.perf_counter,
     ) -> None:
-        self.target, self.purpose, self.started = target, purpose, time.perf_counter()
+        self.clock = clock
+        self.target, self.purpose, self.started = target, purpose, clock()
         self.seeds, self.varied = seeds, dict(varied or {})
         self.delta, self.batch = config.delta or 0.0, config.batch or BATCH
         self.device = choose_device(config.device)
@@ -144,7 +149,7 @@ class Run:
         self.earliest = float(angle(torch.tensor(self.delta, dtype=torch.float64)))
         self._choose_threads()
         self.batches = self._stream_of_batches()
-        self.began = time.perf_counter()
+        self.began = self.clock()
         self.marks = [(self.step, self.began)]
 
     def _decide(self, objective: Objective) -> None:
@@ -166,7 +171,7 @@ class Run:
                 **RATES,
             }
         )
-        run = Run(self.target, config, seeds=self.seeds, purpose="teacher ")
+        run = Run(self.target, config, seeds=self.seeds, purpose="teacher ", clock=self.clock)
         for _ in run.prepare():
             pass
         while not run.done:
@@ -214,6 +219,11 @@ class Run:
         self.config = self.config.model_copy(update={"threads": threads})
         self.optimizer.gradients.zero_()
         self.device_name = describe_device(self.device, threads)
+
+    def settle(self) -> None:
+        """The number of threads belongs to the thread that works, and a run that waited may go on in another one."""
+        if self.device.type == "cpu" and self.config.threads:
+            torch.set_num_threads(self.config.threads)
 
     # ---- steps --------------------------------------------------------------------------------------------------
     def _stream_of_batches(self) -> Iterator[Any]:
@@ -265,7 +275,7 @@ class Run:
             self.target_weights.lerp_(self.optimizer.weights, 1 - decay)
         self.step += 1
         if self.step % REPORT == 0 or self.done:
-            self.marks = [*self.marks[-20:], (self.step, time.perf_counter())]
+            self.marks = [*self.marks[-20:], (self.step, self.clock())]
         if self.steps is None:
             self._plan()
 
@@ -274,7 +284,7 @@ class Run:
 
         Until then the rates do not fall. Where they begin to is kept in the config, so that the run can be repeated.
         """
-        budget, now = self.config.seconds or 0.0, time.perf_counter()
+        budget, now = self.config.seconds or 0.0, self.clock()
         left = budget - self.seconds
         soon = self.step < max(self.config.warmup, 2 * REPORT) or now - self.began < WATCHED * budget
         if left > 0 and soon:
@@ -374,7 +384,7 @@ class Run:
     # ---- what it says -------------------------------------------------------------------------------------------
     @property
     def seconds(self) -> float:
-        return self.earlier_seconds + time.perf_counter() - self.started
+        return self.earlier_seconds + self.clock() - self.started
 
     @property
     def seconds_left(self) -> float | None:

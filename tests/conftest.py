@@ -4,6 +4,7 @@ import os
 import shutil
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch loads: test workers share the cores
+os.environ["CONSISTENCY_LAB_KEPT"] = ""  # no test leaves runs in somebody's cache; those about keeping name a place
 
 import pytest
 import torch

@@ -19,7 +19,10 @@ function takeAddress() {
     return url;
   };
   const go = (url, asNew) => {
-    if (url.href !== location.href) (asNew ? push : replace)({}, "", url.href);
+    if (url.href === location.href) return;
+    try {
+      (asNew ? push : replace)({}, "", url.href);
+    } catch { /* the stage in a saved file has no address of its own */ }
   };
   history.pushState = (_, title, to) => {
     const url = whole(to), now = new URL(location.href);

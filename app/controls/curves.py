@@ -21,6 +21,7 @@ HORIZONS = {"fixed": "T fixed", "grows": "T grows with K"}
 
 def curve_controls(runs: Mapping[str, Run]) -> View:
     """Everything that is chosen."""
+    state.choose("kl_runs", [key for key in state.value("kl_runs") if key in runs])  # some may be gone since
     chosen = st.multiselect(
         "Runs", list(runs), format_func=lambda key: runs[key].label, key="kl_runs", persist_state="session"
     )

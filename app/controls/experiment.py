@@ -2,6 +2,7 @@
 
 import types
 import typing
+from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
@@ -12,7 +13,70 @@ from app.cards import plain
 from cmcore.experiments import EXPERIMENTS, Experiment
 from cmcore.targets import GALLERY
 
-__all__ = ["experiment_controls", "field_key", "read_field", "write_field"]
+__all__ = ["experiment_controls", "field_key", "label_of", "one_field", "read_field", "write_field"]
+
+LABELS: Mapping[str, str] = {
+    "amplitude": "Error a of the map",
+    "amplitudes": "Errors a, on the line",
+    "baselines": "Solvers of the exact score",
+    "batch": "Batch",
+    "calls": "Network calls",
+    "case": "Law of a coordinate",
+    "delta": "Last time δ",
+    "deltas": "Last times δ",
+    "depth": "Hidden layers",
+    "dims": "Dimensions d",
+    "distance": "Distance D of the atoms",
+    "earliest": "Earliest time renoised to",
+    "eps": "Goal ε, KL ≤ ε²",
+    "error": "Error e of the thresholds",
+    "fixed_horizon": "T, where K alone varies",
+    "fixed_jumps": "K, where T is fixed",
+    "goal": "Goal ε², in nats",
+    "grid": "Time grid of the solvers",
+    "horizon": "Horizon T",
+    "intervals": "Sub-steps from T to 0",
+    "jumps": "Most jumps K",
+    "kappa": "Step κ, times min(1, t)",
+    "landings": "Landings behind a KL",
+    "law": "Data",
+    "max_d": "Largest dimension d",
+    "models": "Maps side by side",
+    "most_calls": "Most calls of a solver",
+    "most_steps": "Most jumps K",
+    "n": "Samples behind a KL",
+    "numbers": "Jumps N",
+    "plane_amplitudes": "Errors a, in the plane",
+    "points": "Points behind a map error",
+    "renoise": "Fresh noise η, as a share",
+    "repeats": "Draws of random signs",
+    "samples": "Samples behind a KL",
+    "sd": "Spread of each half",
+    "seed": "Seed",
+    "shares": "Fresh noise η, as shares",
+    "signs": "Signs of the errors",
+    "step": "Step h",
+    "steps": "Training steps",
+    "substeps": "Teacher's steps in a jump",
+    "target": "Target",
+    "times": "Second times tried",
+    "training_steps": "Training steps",
+    "trials": "Chains the search looks at",
+    "width": "Units in a layer",
+}
+"""What a field is called on the page, with its symbol."""
+OWN_LABELS: Mapping[tuple[str, str], str] = {
+    ("time_grids", "steps"): "Jumps K",
+    ("perturbation", "jumps"): "Jumps K",
+    ("renoising", "jumps"): "Jumps K",
+}
+"""Where one experiment means something else by the name."""
+EFFORT = (
+    *("Training steps", "Maps side by side", "Units in a layer", "Hidden layers", "Batch", "Points behind a map error"),
+    *("Landings behind a KL", "Samples behind a KL", "Draws of random signs", "Second times tried"),
+    *("Chains the search looks at", "Seed"),
+)
+"""What decides how well a question is answered, not what is asked: folded away."""
 
 
 def experiment_controls(name: str, *, disabled: bool) -> tuple[Experiment | None, str]:
@@ -20,10 +84,11 @@ def experiment_controls(name: str, *, disabled: bool) -> tuple[Experiment | None
     kind = EXPERIMENTS[name]
     given = {}
     first = first_choices(name)
-    fields = sorted(kind.model_fields.items(), key=lambda item: item[0] == "seed")  # what is asked first, the seed last
-    for field, info in fields:
+    asked, folded = st.container(), st.expander("Effort and seed")
+    for field, info in kind.model_fields.items():
         state.remember(field_key(name, field), write_field(first[field]))
-        given[field] = _widget(name, field, info, disabled=disabled)
+        with folded if label_of(name, field) in EFFORT else asked:
+            given[field] = _widget(name, field, info, disabled=disabled)
     changed = [field for field in given if write_field(given[field]) != write_field(first[field])]
     st.button(
         "Reset to the shipped settings",
@@ -33,15 +98,31 @@ def experiment_controls(name: str, *, disabled: bool) -> tuple[Experiment | None
         disabled=disabled or not changed,
         width="stretch",
     )
+    return _asked(name, kind, given)
+
+
+def one_field(name: str, field: str, *, disabled: bool) -> tuple[Experiment | None, str]:
+    """The experiment steered by this field alone, with the shipped settings elsewhere, or a sentence."""
+    kind, first = EXPERIMENTS[name], first_choices(name)
+    state.remember(field_key(name, field), write_field(first[field]))
+    return _asked(name, kind, {**first, field: _widget(name, field, kind.model_fields[field], disabled=disabled)})
+
+
+def _asked(name: str, kind: type[Experiment], given: dict[str, Any]) -> tuple[Experiment | None, str]:
     try:
         return kind(**given), ""
     except ValueError as problem:
-        return None, _first_sentence(problem)
+        return None, _first_sentence(name, problem)
 
 
 def field_key(name: str, field: str) -> str:
     """The key of the widget."""
     return f"experiment:{name}:{field}"
+
+
+def label_of(name: str, field: str) -> str:
+    """What a field of an experiment is called on the page."""
+    return OWN_LABELS.get((name, field)) or LABELS[field]
 
 
 def write_field(value: Any) -> Any:
@@ -72,7 +153,7 @@ def read_field(name: str, field: str, text: str) -> Any:
 def _widget(name: str, field: str, info: Any, *, disabled: bool) -> Any:
     """The control of one field; what it gives is what the config takes."""
     kind = _kind(info.annotation)
-    label = field.replace("_", " ").capitalize()
+    label = label_of(name, field)
     settings: dict[str, Any] = {
         "key": field_key(name, field),
         "help": plain(info.description or "") or None,
@@ -80,7 +161,7 @@ def _widget(name: str, field: str, info: Any, *, disabled: bool) -> Any:
         "persist_state": "session",
     }
     if isinstance(kind, tuple):
-        return st.selectbox(label, kind, **settings)
+        return st.selectbox(label, kind, format_func=lambda choice: str(choice).replace("_", " "), **settings)
     if field == "target":
         return st.selectbox(label, list(GALLERY), format_func=lambda toy: GALLERY[toy].label, **settings)
     if kind is bool:
@@ -124,12 +205,12 @@ def _reset(name: str) -> None:
         state.choose(field_key(name, field), write_field(value))
 
 
-def _first_sentence(problem: ValueError) -> str:
+def _first_sentence(name: str, problem: ValueError) -> str:
     """What pydantic found, in words: the field and the first thing wrong with it."""
     errors = getattr(problem, "errors", None)
     if errors is None:
         return str(problem)
     first = errors()[0]
     message = str(first["msg"]).removeprefix("Value error, ")
-    field = ".".join(map(str, first["loc"]))
-    return f"{field.replace('_', ' ')}: {message}." if field else message
+    field = str(first["loc"][0]) if first["loc"] else ""
+    return f"{label_of(name, field)}: {message}." if field else message

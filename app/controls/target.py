@@ -1,4 +1,4 @@
-"""What to learn: a toy by its picture, or a table."""
+"""What to learn: a toy by its picture, a drawing of one's own, or a table."""
 
 import hashlib
 from collections.abc import Callable
@@ -8,17 +8,38 @@ from html import escape
 import streamlit as st
 
 import cmcore as cm
-from app.cards import number
+from app import state
+from app.cards import number, plain
 from app.figures.theme import theme
 from app.figures.thumbnail import thumbnail
 from app.scene import shown_samples
 from cmcore.config import TargetConfig
 from cmcore.targets import GALLERY
+from cmcore.targets.sketch import LONGEST_TEXT
 from cmcore.targets.tables import REAL_TABLES, numeric_columns, real_table
 
-__all__ = ["Choice", "target_controls"]
+__all__ = [
+    "COMPONENTS",
+    "DENSITIES",
+    "DRAWING",
+    "FIRST_TARGET",
+    "SOURCES",
+    "TOYS",
+    "UPLOAD",
+    "Choice",
+    "dimensions_of",
+    "target_controls",
+]
 
-
+SOURCES = ("Gallery", "Draw", "A table")
+DRAWING = "sketch"
+TOYS = tuple(name for name in GALLERY if name != DRAWING)
+"""The toys with a picture to choose them by."""
+FIRST_TARGET = "moons"
+COMPONENTS = (1, 2, 3, 4)
+MOST_DIM = 16
+COLUMNS = {"iris": 4, "wine": 13}
+"""Real tables with fewer columns than a picture's slider would go to."""
 UPLOAD = "Upload a file"
 DENSITIES = {"kernel_density": "Kernels", "gaussian_mixture": "Gaussians"}
 
@@ -42,24 +63,48 @@ class Choice:
 
 def target_controls() -> Choice | None:
     """The chosen target, or None while there is none (the page has said why)."""
+    state.remember("source", SOURCES[0], allowed=SOURCES)
     source = st.segmented_control(
-        "Learn from",
-        ["Gallery", "A table"],
-        key="source",
-        default="Gallery",
-        required=True,
-        width="stretch",
-        persist_state="session",
+        "Learn from", SOURCES, key="source", required=True, width="stretch", persist_state="session"
     )
+    if source == "Draw":
+        return _drawn()
     return _gallery() if source == "Gallery" else _table()
 
 
+def dimensions_of(name: str) -> list[int]:
+    """The d that a toy may have."""
+    toy = GALLERY[name]
+    return list(range(2, COLUMNS.get(name, MOST_DIM) + 1)) if toy.dims == "any" else [int(toy.dims)]
+
+
+def _drawn() -> Choice | None:
+    """What is on the sheet."""
+    if problem := state.value("drawing problem"):
+        st.warning(plain(problem))
+    text = state.value("drawing", "")
+    if not text:
+        st.html(
+            '<p class="choice"><b>Your drawing</b> Every line becomes a ridge of data, as wide as the brush. '
+            "Its density and score are exact, so the KL is too.</p>"
+        )
+        return None
+    config = TargetConfig(name=DRAWING, parameters={"strokes": text})
+    target = _target(config.key, config)
+    st.html(
+        f'<p class="choice"><b>Your drawing</b> {target.components} Gaussians along its lines; {len(text):,} of the '
+        f"{LONGEST_TEXT:,} characters that a link holds.</p>"
+    )
+    return Choice(config.key, DRAWING, "Your drawing", target)
+
+
 def _gallery() -> Choice:
+    state.remember("toy", FIRST_TARGET, allowed=TOYS)
     colour = theme(st.context.theme.type).data
     with st.container(key="gallery_area"):
         name = st.pills(
             "Target",
-            list(GALLERY),
+            TOYS,
             format_func=lambda name: f"![{GALLERY[name].label}]({_picture(name, colour)})",
             key="toy",
             required=True,
@@ -71,10 +116,9 @@ def _gallery() -> Choice:
     st.html(f'<p class="choice"><b>{escape(toy.label)}</b> {escape(toy.description)}.</p>')
     parameters = {}
     if toy.dims == "any":
-        parameters["dim"] = st.slider("Dimension d", 2, 16, 3, key=f"dim:{name}", persist_state="session")
-        st.caption("The pictures show the first two coordinates.")
-    elif toy.dims == "3":
-        st.caption("Three dimensions; the pictures show the first two.")
+        known, key = dimensions_of(name), f"dim:{name}"
+        state.remember(key, 3, allowed=known)
+        parameters["dim"] = st.slider("Dimension d", known[0], known[-1], key=key, persist_state="session")
     config = TargetConfig(name=name, parameters=parameters)
     return Choice(config.key, name, toy.label, _target(config.key, config))
 
@@ -90,6 +134,7 @@ def _picture(name: str, colour: str) -> str:
 
 
 def _table() -> Choice | None:
+    state.remember("table", UPLOAD, allowed=(UPLOAD, *REAL_TABLES))
     source = st.selectbox(
         "Table",
         [UPLOAD, *REAL_TABLES],
@@ -100,25 +145,28 @@ def _table() -> Choice | None:
     try:
         return _uploaded() if source == UPLOAD else _shipped(source)
     except ValueError as problem:
-        st.warning(str(problem))
+        st.warning(plain(str(problem)))
         return None
 
 
 def _density() -> str:
-    return st.segmented_control(
+    state.remember("density", "kernel_density", allowed=DENSITIES)
+    density = st.segmented_control(
         "Smoothed by",
         list(DENSITIES),
         format_func=DENSITIES.__getitem__,
-        default="kernel_density",
         required=True,
         key="density",
         width="stretch",
         persist_state="session",
     )
+    assert density is not None  # one is always chosen
+    return density
 
 
 def _shipped(name: str) -> Choice:
-    dim = st.slider("Principal components", 1, 4, 2, key="components", persist_state="session")
+    state.remember("components", 2, allowed=COMPONENTS)
+    dim = st.slider("Principal components", COMPONENTS[0], COMPONENTS[-1], key="components", persist_state="session")
     density = _density()
     key = f"table:{name}:{dim}:{density}"
     target = _fitted(key, lambda: real_table(name, dim=dim, density=density))

@@ -6,12 +6,23 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 import cmcore as cm
+from app import state
 from app.controls.objective import objective_controls
 from app.parameters import MOST_STEPS
 from cmcore.config import NetworkConfig, TrainingConfig
 
-__all__ = ["training_controls"]
+__all__ = [
+    "BUDGETS",
+    "DELTAS",
+    "FIRST_BUDGET",
+    "FIRST_NETWORK",
+    "NETWORKS",
+    "delta_key",
+    "first_delta",
+    "training_controls",
+]
 
+FIRST_BUDGET, FIRST_NETWORK = 20, "medium"
 BUDGETS = {5: "5 s", 10: "10 s", 20: "20 s", 60: "1 min", 120: "2 min", 300: "5 min"}
 NETWORKS = {
     "small": ("Small, 4 × 64", NetworkConfig(width=64, depth=4)),
@@ -21,23 +32,34 @@ NETWORKS = {
 DELTAS = (0.0, 0.002, 0.005, 0.01, 0.02, 0.05)
 
 
+def delta_key(*, smooth: bool) -> str:
+    """Under which key the page holds δ: what is not smooth cannot be learned down to 0, and keeps a δ of its own."""
+    return "train_delta" if smooth else "train_delta_rough"
+
+
+def first_delta(*, smooth: bool) -> float:
+    """δ before anybody chose one."""
+    return 0.0 if smooth else 0.01
+
+
 def training_controls(target: cm.Target, folded: DeltaGenerator, *, disabled: bool) -> TrainingConfig:
     """The objective and the budget, and folded away what else decides the result."""
     objective, parameters = objective_controls(folded, disabled=disabled)
+    state.remember("budget", FIRST_BUDGET, allowed=BUDGETS)
     seconds = st.select_slider(
         "Budget",
         list(BUDGETS),
-        value=20,
         format_func=BUDGETS.__getitem__,
         key="budget",
         disabled=disabled,
         persist_state="session",
     )
+    for key, first in (("network", FIRST_NETWORK), ("train_steps", None), ("train_seed", 0)):
+        state.remember(key, first)
     with folded.expander("Network, steps, seed"):
         preset = st.selectbox(
             "Network",
             list(NETWORKS),
-            index=1,
             format_func=lambda name: NETWORKS[name][0],
             key="network",
             disabled=disabled,
@@ -47,20 +69,19 @@ def training_controls(target: cm.Target, folded: DeltaGenerator, *, disabled: bo
             "Steps instead of seconds",
             1,
             MOST_STEPS,
-            value=None,
             placeholder="as many as fit the budget",
             key="train_steps",
             disabled=disabled,
             persist_state="session",
         )
-        seed = st.number_input("Seed", 0, 2**31 - 1, 0, key="train_seed", disabled=disabled, persist_state="session")
+        seed = st.number_input("Seed", 0, 2**31 - 1, key="train_seed", disabled=disabled, persist_state="session")
         deltas = [delta for delta in DELTAS if target.smooth or delta > 0]
+        state.remember(delta_key(smooth=target.smooth), first_delta(smooth=target.smooth), allowed=deltas)
         delta = st.select_slider(
             "Learn down to δ",
             deltas,
-            value=0.0 if target.smooth else 0.01,
             format_func=lambda delta: f"{delta:g}",
-            key="train_delta" if target.smooth else "train_delta_rough",
+            key=delta_key(smooth=target.smooth),
             disabled=disabled,
             persist_state="session",
         )

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from app.figures.theme import Theme, fade
 from cmcore.experiments.base import Axis, Panel, Result, Series
 
-__all__ = ["panel_figure", "summary"]
+__all__ = ["drawable", "panel_figure", "role_colour", "summary"]
 
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
@@ -29,24 +29,40 @@ def panel_figure(result: Result, panel: Panel, theme: Theme, *, height: int = 40
         order = orders.setdefault(line.role, 0)
         orders[line.role] += 1
         _draw(figure, line, order, panel.y, theme)
-    across = [line.x[i] for line in lines for i in _drawable(line, panel.y) if line.x[i] > 0]
-    up = [line.y[i] for line in lines for i in _drawable(line, panel.y)]
+    across = [line.x[i] for line in lines for i in drawable(line, panel.y) if line.x[i] > 0]
+    up = [line.y[i] for line in lines for i in drawable(line, panel.y)]
     figure.update_xaxes(title_text=panel.x.label, **_scale(panel.x, across))
     figure.update_yaxes(title_text=panel.y.label, range=_range(lines, panel.y), **_scale(panel.y, up))
     return _framed(figure, theme, height + 19 * len(lines), len(lines))
 
 
 def _scale(axis: Axis, values: Sequence[float]) -> dict[str, Any]:
-    """Linear, or logarithmic with at most seven labels: whole decades, or 1, 2, 5 where there are hardly two."""
+    """Linear, or logarithmic: labels at the values where they are few powers of 2, at 1, 2, 5, or at whole decades."""
     if not axis.log:
         return {"type": "linear"}
-    decades = math.log10(max(values) / min(values)) if values else 1.0
-    return {"type": "log", "dtick": "D2" if decades < 1.6 else math.ceil(decades / 6)}
+    few = sorted(set(values))
+    decades = math.log10(few[-1] / few[0]) if few else 1.0
+    if len(few) <= 8 and all(math.log2(value).is_integer() for value in few):
+        ticks = few
+    elif decades < 1.6:
+        first, last = (math.floor(math.log10(few[i])) for i in (0, -1)) if few else (0, 1)
+        ticks = [m * 10.0**k for k in range(first - 1, last + 2) for m in (1, 2, 5)]
+    else:
+        return {"type": "log", "dtick": math.ceil(decades / 6)}
+    return {"type": "log", "tickvals": ticks, "ticktext": [_tick(tick) for tick in ticks]}
+
+
+def _tick(value: float) -> str:
+    """0.002, 4, 500; further out 2·10⁻⁵."""
+    if 1e-3 <= value < 1e4:
+        return f"{value:.3g}"
+    mantissa, _, power = f"{value:.0e}".partition("e")
+    return f"{mantissa}·10<sup>{int(power)}</sup>"
 
 
 def _range(lines: Sequence[Series], y: Axis) -> tuple[float, float] | None:
     """At least a decade where values hardly differ on a logarithmic axis; else plotly's own choice."""
-    values = [line.y[i] for line in lines for i in _drawable(line, y)]
+    values = [line.y[i] for line in lines for i in drawable(line, y)]
     if not y.log or not values or max(values) > 3 * min(values):
         return None
     middle = math.log10(max(values) * min(values)) / 2
@@ -59,7 +75,7 @@ def summary(result: Result, panel: Panel) -> str:
     for line in result.series:
         if line.panel != panel.name:
             continue
-        shown = _drawable(line, panel.y)
+        shown = drawable(line, panel.y)
         if not shown:
             told.append(f"{line.label}: nothing that this axis can show")
             continue
@@ -74,13 +90,15 @@ def summary(result: Result, panel: Panel) -> str:
     return f"{panel.y.label} against {panel.x.label}. " + "; ".join(told) + "."
 
 
-def _drawable(line: Series, y: Axis) -> list[int]:
+def drawable(line: Series, y: Axis) -> list[int]:
+    """The points that this axis can show."""
     high = line.high or line.y
     known = (i for i, value in enumerate(line.y) if math.isfinite(value) and math.isfinite(high[i]))
     return [i for i in known if line.y[i] > 0 or not y.log]
 
 
-def _colour(line: Series, theme: Theme) -> str:
+def role_colour(line: Series, theme: Theme) -> str:
+    """The colour of what the line is."""
     return {
         "model": theme.model,
         "exact": theme.exact,
@@ -91,10 +109,10 @@ def _colour(line: Series, theme: Theme) -> str:
 
 
 def _draw(figure: go.Figure, line: Series, order: int, y: Axis, theme: Theme) -> None:
-    shown = _drawable(line, y)
+    shown = drawable(line, y)
     if not shown:
         return
-    colour = _colour(line, theme)
+    colour = role_colour(line, theme)
     x = [line.x[i] for i in shown]
     low = [line.low[i] if line.low else line.y[i] for i in shown]
     high = [line.high[i] if line.high else line.y[i] for i in shown]

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from app.figures.theme import Theme, fade
 
-__all__ = ["Line", "Point", "band", "colour_of", "curve", "describe", "framed", "kl_curve", "value_range"]
+__all__ = ["Line", "Point", "band", "colour_of", "curve", "describe", "framed", "kl_curve", "name_ends", "value_range"]
 
 SMALLEST = 1e-7
 """Values at or below zero cannot stand on a logarithmic axis; they are drawn here, with their interval from here up."""
@@ -62,7 +62,7 @@ def kl_curve(
         _draw(figure, line, theme)
     if model:
         _mark(figure, model, calls, theme)
-    _name_ends(figure, lines, (low, high), theme)
+    name_ends(figure, lines, (low, high), theme)
     return framed(figure, theme, height, span, (low, high))
 
 
@@ -162,7 +162,7 @@ def _floor(figure: go.Figure, span: tuple[int, int], low: float, floor: float, t
     )  # fmt: skip
 
 
-def _name_ends(figure: go.Figure, lines: Sequence[Line], limits: tuple[float, float], theme: Theme) -> None:
+def name_ends(figure: go.Figure, lines: Sequence[Line], limits: tuple[float, float], theme: Theme) -> None:
     """A name at the right end of every line, pushed apart where two would overlap."""
     decades = math.log10(limits[1] / limits[0])
     gap = 0.085 * decades

@@ -1,10 +1,13 @@
 """Many KL curves together, on logarithmic axes."""
 
+import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
+from html import escape
 
 import plotly.graph_objects as go
 
-from app.figures.kl_curve import Line, band, colour_of, curve, framed, value_range
+from app.figures.kl_curve import Line, band, colour_of, curve, framed, name_ends, value_range
 from app.figures.theme import Theme, fade
 
 __all__ = ["DASHES", "SYMBOLS", "kl_curves"]
@@ -15,6 +18,10 @@ NEAR = 3.0
 """A line comes near its floor within this factor; a floor far below its line would only seem to be another line's."""
 ROW = 20
 """Pixels of one row of the legend."""
+NAMED = 6
+"""Up to so many lines have their name at their end; more would not find room there, and get a legend."""
+LONGEST = 18
+"""Letters of a name that stand beside a line; a longer name takes two rows."""
 
 
 def kl_curves(
@@ -37,13 +44,22 @@ def kl_curves(
             figure.add_trace(band(line, theme, 0.22 if line.role == "model" else 0.14))
     for rank, line in sorted(enumerate(lines), key=lambda ranked: ranked[1].role == "model"):
         figure.add_trace(curve(line, theme, markers=True).update(legendrank=rank + 1))
-    framed(figure, theme, height + ROW * len(lines), span, limits)
-    figure.update_layout(
-        margin={"r": 14},
-        showlegend=True,
-        legend={"orientation": "h", "yanchor": "top", "y": -0.16, "x": 0, "font": {"color": theme.ink, "size": 12}},
-    )
+    if len(lines) <= NAMED:
+        framed(figure, theme, height, span, limits)
+        named = [replace(line, label=_in_rows(line.label)) for line in lines]
+        name_ends(figure, named, limits, theme)
+        longest = max((len(row) for line in named for row in line.label.split("<br>")), default=0)
+        figure.update_layout(margin={"r": 16 + 6.4 * longest})
+    else:
+        framed(figure, theme, height + ROW * len(lines), span, limits)
+        below = {"orientation": "h", "yanchor": "top", "y": -0.16, "x": 0, "font": {"color": theme.ink, "size": 12}}
+        figure.update_layout(margin={"r": 14}, showlegend=True, legend=below)
     return figure
+
+
+def _in_rows(label: str) -> str:
+    """A label that fits beside its line."""
+    return "<br>".join(textwrap.wrap(escape(label), LONGEST, max_lines=2, placeholder=" …"))
 
 
 def _floor(line: Line, bottom: float, theme: Theme) -> go.Scatter:

@@ -1,61 +1,198 @@
-"""The link of Train: what is about to be learned."""
+"""The link of Train: what is about to be learned, all of it but an uploaded table."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from app import state
-from app.links.readers import PARAMETER, one_of, refused
-from app.parameters import chosen, families_first, key_of, read, write
+from app.controls.projection import view_key
+from app.controls.target import COMPONENTS, DENSITIES, FIRST_TARGET, SOURCES, TOYS, UPLOAD, dimensions_of
+from app.controls.training import (
+    BUDGETS,
+    DELTAS,
+    FIRST_BUDGET,
+    FIRST_NETWORK,
+    NETWORKS,
+    delta_key,
+    first_delta,
+)
+from app.drawing import checked_drawing, take_over
+from app.links.readers import PARAMETER, between, one_of, read_seed, refused
+from app.parameters import MOST_STEPS, chosen, families_first, key_of, read, write
+from app.projections import read_view, views
 from cmcore.objectives import OBJECTIVES
 from cmcore.objectives.about import parameters_of
 from cmcore.targets import GALLERY
+from cmcore.targets.tables import REAL_TABLES
 
-__all__ = ["open_train_link", "write_train_link"]
+__all__ = ["NO_TABLE", "open_train_link", "write_train_link"]
 
-FIRST_TARGET = "moons"
+NO_TABLE = "This link was made beside an uploaded table. A link never carries one: upload it here again."
+FILE = "file"
+"""What a link says in place of an uploaded table."""
 
 
+def _steps(text: str) -> int:
+    return int(between(1, MOST_STEPS, "the number of steps")(text))
+
+
+LINK: Mapping[str, tuple[str, Callable[[str], Any], Any]] = {
+    "objective": ("objective", one_of(lambda: OBJECTIVES, "the objective"), families_first()[0]),
+    "budget": ("budget", one_of(lambda: BUDGETS, "the budget"), FIRST_BUDGET),
+    "steps": ("train_steps", _steps, None),
+    "network": ("network", one_of(lambda: NETWORKS, "the network"), FIRST_NETWORK),
+    "seed": ("train_seed", read_seed, 0),
+}
+"""Parameter of the link → (state key, reader, default)."""
+OURS = {*LINK, "target", "dim", "view", "delta", "drawing", "table", "components", "density"}
+_read_delta = one_of(lambda: {f"{delta:g}" for delta in DELTAS}, "δ")
+
+
+# ---- reading ----------------------------------------------------------------------------------------------------
 def open_train_link() -> list[str]:
-    """The same for Train: the target of the gallery, the objective, and its parameters."""
-    state.remember("toy", FIRST_TARGET, allowed=GALLERY)
+    """On the first run of a session, take over what the link asks for; a sentence for each thing that does not fit."""
     state.remember("objective", families_first()[0], allowed=OBJECTIVES)
     if not state.takes_link("train"):
         return []
-    problems, asked = [], state.link()
-    for name, key, known, noun in (
-        ("target", "toy", GALLERY, "the target"),
-        ("objective", "objective", OBJECTIVES, "the objective"),
-    ):
+    asked, problems = state.link(), []
+    for take in _takers(asked):
         try:
-            if name in asked:
-                state.choose(key, one_of(lambda known=known: known, noun)(asked[name]))
+            take()
         except ValueError as problem:
             problems.append(refused(problem))
-    if asked.get("objective", state.value("objective")) == state.value("objective"):  # else they are another's
-        problems += _open_parameters({name: text for name, text in asked.items() if name.startswith(PARAMETER)})
+    if asked.get("table") == FILE:
+        problems.append(NO_TABLE)
+    state.choose("train link offers", any(name in OURS or name.startswith(PARAMETER) for name in asked))
     return problems
 
 
-def _open_parameters(asked: Mapping[str, str]) -> list[str]:
-    objective = state.value("objective")
-    known = {PARAMETER + parameter.name: parameter for parameter in parameters_of(OBJECTIVES[objective])}
-    problems = []
+def _takers(asked: Mapping[str, str]) -> Iterator[Callable[[], None]]:
+    """What takes over each part of a link; the target comes first, since others depend on it."""
+    if "drawing" in asked:
+        yield lambda: _take_drawing(asked["drawing"])
+    elif "table" in asked:
+        yield from _table_takers(asked)
+    elif "target" in asked:
+        yield lambda: _take("toy", one_of(lambda: TOYS, "the target"), asked["target"])
+    if "dim" in asked:
+        yield lambda: _take_dim(asked["dim"])
+    if "view" in asked:
+        yield lambda: _take_view(asked["view"])
+    if "delta" in asked:
+        yield lambda: _take_delta(asked["delta"])
+    for name, (key, reader, _) in LINK.items():
+        if name in asked:
+            yield lambda key=key, reader=reader, name=name: _take(key, reader, asked[name])
     for name, text in asked.items():
-        try:
-            if name not in known:
-                raise ValueError(f"{OBJECTIVES[objective].label} has no parameter “{name[len(PARAMETER) :][:40]}”")
-            state.choose(key_of(objective, known[name].name), read(known[name], text))
-        except ValueError as problem:
-            problems.append(refused(problem))
-    return problems
+        if name.startswith(PARAMETER):
+            yield lambda name=name, text=text: _take_parameter(asked, name.removeprefix(PARAMETER), text)
 
 
-def write_train_link() -> None:
-    """Mirror what is about to be learned in the address bar."""
+def _take(key: str, reader: Callable[[str], Any], text: str) -> None:
+    state.choose(key, reader(text))
+
+
+def _take_drawing(text: str) -> None:
+    take_over(checked_drawing(text))
+    state.choose("source", SOURCES[1])
+
+
+def _table_takers(asked: Mapping[str, str]) -> Iterator[Callable[[], None]]:
+    known = {FILE: UPLOAD, **dict.fromkeys(REAL_TABLES)}
+
+    def take_table() -> None:
+        name = one_of(lambda: known, "the table")(asked["table"])
+        state.choose("source", SOURCES[2])
+        state.choose("table", known[name] or name)
+
+    yield take_table
+    if "components" in asked:
+        yield lambda: _take("components", one_of(lambda: COMPONENTS, "the number of components"), asked["components"])
+    if "density" in asked:
+        yield lambda: _take("density", one_of(lambda: DENSITIES, "the smoothing"), asked["density"])
+
+
+def _take_dim(text: str) -> None:
+    toy = state.value("toy", FIRST_TARGET)
+    known = dimensions_of(toy)
+    state.choose(f"dim:{toy}", one_of(lambda: known, f"a dimension of {GALLERY[toy].label}")(text))
+
+
+def _take_view(text: str) -> None:
+    view, dim = read_view(text), _dim()
+    if view not in views(dim):
+        raise ValueError(f"it asks for the view “{text[:20]}” of {dim} dimensions, and there is none such")
+    state.choose(view_key(dim), view)
+
+
+def _take_delta(text: str) -> None:
+    delta, smooth = float(_read_delta(text)), _smooth()
+    if not smooth and delta == 0:
+        raise ValueError("it asks for δ = 0, and this target can be learned down to some δ > 0 alone")
+    state.choose(delta_key(smooth=smooth), delta)
+
+
+def _take_parameter(asked: Mapping[str, str], name: str, text: str) -> None:
     objective = state.value("objective")
-    wanted = {}
-    if state.value("source", "Gallery") == "Gallery" and state.value("toy") != FIRST_TARGET:
-        wanted["target"] = state.value("toy")
-    if objective != families_first()[0]:
-        wanted["objective"] = objective
-    wanted |= {PARAMETER + name: write(value) for name, value in chosen(objective).items()}
+    if asked.get("objective", objective) != objective:
+        return  # it is another objective's, and that one was refused already
+    known = {parameter.name: parameter for parameter in parameters_of(OBJECTIVES[objective])}
+    if name not in known:
+        raise ValueError(f"{OBJECTIVES[objective].label} has no parameter “{name[:40]}”")
+    state.choose(key_of(objective, name), read(known[name], text))
+
+
+def _source() -> str:
+    return state.value("source", SOURCES[0])
+
+
+def _smooth() -> bool:
+    """Whether the target that is chosen is smooth; drawings and tables are."""
+    return _source() != SOURCES[0] or GALLERY[state.value("toy", FIRST_TARGET)].smooth
+
+
+def _dim() -> int:
+    """The dimension of the target that is chosen; an uploaded table's is not known here, and counts as two."""
+    if _source() == SOURCES[2]:
+        return 2 if state.value("table", UPLOAD) == UPLOAD else state.value("components", 2)
+    if _source() == SOURCES[1]:
+        return 2
+    toy = state.value("toy", FIRST_TARGET)
+    known = dimensions_of(toy)
+    return known[0] if len(known) == 1 else state.value(f"dim:{toy}", 3)
+
+
+# ---- writing ----------------------------------------------------------------------------------------------------
+def write_train_link() -> None:
+    """Mirror what is about to be learned in the address bar; what is at its default is left out."""
+    wanted = _target()
+    dim = _dim()
+    view, known = state.value(view_key(dim)), views(dim)
+    if known and view in known[1:]:
+        wanted["view"] = view
+    smooth = _smooth()
+    delta = state.value(delta_key(smooth=smooth), first_delta(smooth=smooth))
+    if delta != first_delta(smooth=smooth):
+        wanted["delta"] = f"{delta:g}"
+    for name, (key, _, default) in LINK.items():
+        if (value := state.value(key, default)) != default:
+            wanted[name] = str(value)
+    wanted |= {PARAMETER + name: write(value) for name, value in chosen(state.value("objective")).items()}
     state.set_link(wanted)
+
+
+def _target() -> dict[str, str]:
+    if _source() == SOURCES[1]:
+        return {"drawing": text} if (text := state.value("drawing", "")) else {}
+    if _source() == SOURCES[2]:
+        table = state.value("table", UPLOAD)
+        if table == UPLOAD:
+            return {"table": FILE}
+        held = {"components": (state.value("components", 2), 2), "density": (state.value("density"), "kernel_density")}
+        return {"table": table} | {
+            name: str(value) for name, (value, first) in held.items() if value not in (None, first)
+        }
+    toy = state.value("toy", FIRST_TARGET)
+    wanted = {} if toy == FIRST_TARGET else {"target": toy}
+    if len(dimensions_of(toy)) > 1 and (dim := state.value(f"dim:{toy}", 3)) != 3:
+        wanted["dim"] = str(dim)
+    return wanted

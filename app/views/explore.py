@@ -15,11 +15,13 @@ from app.figures.kl_curve import Line, describe, kl_curve
 from app.figures.theme import Theme, theme
 from app.links.again import drop_unknown, train_link, unknown_run
 from app.links.explore import linked, open_link, write_link
-from app.measurements import DIRECTIONS, Measured, as_csv, ddim_calls, initialisation, lines, stopping
+from app.measurements import DIRECTIONS, Measured, ddim_calls, initialisation, lines, stopping
 from app.moved import Known, known
+from app.picture import picture_config
 from app.runs import Run, runs
 from app.snippet import snippet
 from app.stage import stage
+from app.takeaway.popover import explore_takeaway
 from app.theory import sentence
 from cmcore.config import SamplerConfig
 from cmcore.divergences.estimate import Direction
@@ -158,18 +160,11 @@ def _chart(known: Known, config: SamplerConfig, direction: Direction, run: Run) 
         _figure(tuple(drawn), config.steps, theme(st.context.theme.type)),
         theme=None,
         key="kl_chart",
-        config={"displaylogo": False, "modeBarButtons": [["toImage"]], "toImageButtonOptions": {"scale": 3}},
+        config=picture_config(),
         alt=describe(drawn),
     )
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.caption(known.shown.waiting or "Band: 95 % interval of this model.")
         with st.popover("Code", type="tertiary"):
             st.code(snippet(run, config, direction), language="python")
-        st.download_button(
-            "CSV",
-            data=lambda: as_csv(known.curve, known.moved),
-            file_name=f"kl-{run.key}-{config.sampler}.csv",
-            mime="text/csv",
-            on_click="ignore",
-            type="tertiary",
-        )
+        explore_takeaway(run, config, direction, known)

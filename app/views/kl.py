@@ -6,31 +6,27 @@ from html import escape
 
 import streamlit as st
 
-from app import state
 from app.answers import shipped_answer
-from app.cards import direction_title, number, plain, resolved, table
+from app.cards import number, plain, resolved, table
 from app.controls.curves import curve_controls, default_delta
 from app.controls.sampler import note
-from app.curve_table import as_csv, as_rows, lines, reading
-from app.curves import Asked, Going, View, asked, decompositions, left_out, measuring, problems
+from app.curve_chart import POLL, curve_chart, poll_until_measured, under_way
+from app.curve_table import as_rows
+from app.curves import Asked, View, asked, decompositions, left_out, problems
 from app.figures.experiment import panel_figure, summary
-from app.figures.kl_curve import describe
-from app.figures.kl_curves import kl_curves
 from app.figures.path_kl import Parts, describe_parts, path_kl_bars
 from app.figures.theme import theme
-from app.jobs import Busy, JobView
 from app.links.kl import open_kl_link, write_kl_link
+from app.picture import picture_config
 from app.runs import Run, runs
 from app.snippet import curves_snippet
+from app.takeaway.popover import curves_takeaway
 from cmcore.theory import Decomposition
 
 __all__ = ["kl"]
 
-POLL = 1.2
-"""Seconds between looks at the measuring: the figure is drawn anew whenever a point has come."""
 STORY = "equal_calls"
-"""The shipped answer that opens the page, where the lab ships with it."""
-PICTURE = {"displaylogo": False, "modeBarButtons": [["toImage"]], "toImageButtonOptions": {"scale": 3}}
+"""The shipped answer that ends the page, where the lab ships with it."""
 
 
 def kl() -> None:
@@ -38,11 +34,16 @@ def kl() -> None:
     for problem in open_kl_link():
         st.warning(plain(problem))
     st.html("<h1 class='question'>How far from the truth, after how many network calls?</h1>")
-    _story()
     known = runs()
-    if not known:
+    if known:
+        _compared(known)
+    else:
         st.info("There is no run to measure yet. Train one: it takes less than a minute.")
-        return
+    _story()
+
+
+def _compared(known: Mapping[str, Run]) -> None:
+    """What is compared, its curves, and the link to both."""
     with st.container(key="klbench"):
         with st.container(key="compare_area"):
             view = curve_controls(known)
@@ -51,7 +52,7 @@ def kl() -> None:
             for words in [*left_out(view, known), *_cautions(view, [known[key] for key in view.runs])]:
                 st.caption(plain(words))
             if curves:
-                going = _going(view, curves)
+                going = under_way(view, curves)
                 st.fragment(_curves, run_every=POLL if going else None)(view, curves)
             else:
                 st.info("Choose a run: it brings the target that everything is measured against.")
@@ -59,19 +60,19 @@ def kl() -> None:
 
 
 def _story() -> None:
-    """What the lab found, before anything is chosen."""
+    """What the lab found, at equal calls, and ships with."""
     result = shipped_answer(STORY)
     if result is None:
         return
     st.html("<h2 class='question'>What the lab found on eight Gaussians and on atoms</h2>")
-    with st.container(key="panels"):  # side by side, as many as fit
+    with st.container(key="story"):
         for panel in result.panels:
             with st.container(key=f"panel_{panel.name}"):
                 st.html(f"<h3 class='eyebrow'>{escape(panel.title or panel.y.label)}</h3>")
                 figure = panel_figure(result, panel, theme(st.context.theme.type))
                 key = f"story_{panel.name}"
-                st.plotly_chart(figure, theme=None, key=key, config=PICTURE, alt=summary(result, panel))
-    st.html(f"<p class='reading'>{escape(result.reading)}</p><h2 class='question'>Any runs and baselines together</h2>")
+                st.plotly_chart(figure, theme=None, key=key, config=picture_config(), alt=summary(result, panel))
+    st.html(f"<p class='reading'>{escape(result.reading)}</p>")
 
 
 def _cautions(view: View, chosen: Sequence[Run]) -> list[str]:
@@ -87,58 +88,13 @@ def _cautions(view: View, chosen: Sequence[Run]) -> list[str]:
 
 
 # ---- what is known ----------------------------------------------------------------------------------------------
-def _going(view: View, curves: Sequence[Asked]) -> JobView[Going] | str:
-    """The measuring under way, a sentence where there is no room for it, or nothing."""
-    try:
-        return measuring(view, curves) or ""
-    except Busy as busy:
-        return str(busy)
-
-
 def _curves(view: View, curves: Sequence[Asked]) -> None:
     """The figures and all beside them; runs again on its own while something is being measured."""
-    going = _going(view, curves)
-    drawn = lines(view, curves)
-    st.html(f"<h2 class='eyebrow'>{escape(direction_title(view.direction, view.delta))}</h2>")
-    _progress(going)
-    st.plotly_chart(
-        kl_curves(
-            drawn,
-            theme=theme(st.context.theme.type),
-            most=view.most,
-            bands="bands" in view.shown,
-            floors="floors" in view.shown,
-        ),
-        theme=None,
-        key="kl_curves",
-        config=PICTURE,
-        alt=describe(drawn),
-    )
-    st.html(f"<p class='reading'>{escape(reading(drawn))}</p>")
+    going = under_way(view, curves)
+    curve_chart(view, curves, going, key="kl_curves")
     _beside(view, curves)
     _taken_apart(view, curves)
-    if not going and state.value("kl going"):
-        state.choose("kl going", new=False)
-        st.rerun()  # polling ends with the measuring
-    state.choose("kl going", bool(going))
-
-
-def _progress(going: JobView[Going] | str) -> None:
-    """Points done, and the time left once it can be told."""
-    if not going:
-        return
-    if isinstance(going, str) or going.problem:
-        st.warning(plain(going if isinstance(going, str) else going.problem))
-    elif going.latest is None:
-        words = f"Waiting for a worker, place {going.place} in the queue." if going.place else "Starting."
-        st.progress(0.0, text=words)
-    else:
-        told = going.latest
-        left = going.seconds * (told.total - told.done) / told.done if told.done else math.nan
-        words = f"Measuring {told.words} {told.done} of {told.total} points."
-        st.progress(
-            told.done / max(1, told.total), text=plain(words + (f" About {left:.0f} s left." if left > 0 else ""))
-        )
+    poll_until_measured(going, "kl going")
 
 
 def _beside(view: View, curves: Sequence[Asked]) -> None:
@@ -150,14 +106,7 @@ def _beside(view: View, curves: Sequence[Asked]) -> None:
         st.caption("Bands: 95 % intervals. Hatched: below the floor of the estimator.")
         with st.popover("Code", type="tertiary"):
             st.code(curves_snippet(view, curves), language="python")
-        st.download_button(
-            "CSV",
-            data=lambda: as_csv(view, curves),
-            file_name="kl-versus-steps.csv",
-            mime="text/csv",
-            on_click="ignore",
-            type="tertiary",
-        )
+        curves_takeaway(view, curves, key="kl")
 
 
 # ---- where it comes from ----------------------------------------------------------------------------------------
@@ -179,7 +128,7 @@ def _taken_apart(view: View, curves: Sequence[Asked]) -> None:
         path_kl_bars(parts, theme=theme(st.context.theme.type)),
         theme=None,
         key="path_kl",
-        config=PICTURE,
+        config=picture_config(),
         alt=describe_parts(parts),
     )
     st.html(

@@ -1,26 +1,24 @@
 """Train: learn a new flow map while watching, then look at it in Explore."""
 
 import math
-from typing import Any
+from dataclasses import replace
 
-import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-import cmcore as cm
 from app import state
-from app.cards import card, number, plain
-from app.components.sample_cloud import cloud_message, sample_cloud
+from app.again import Trained, again_in_words, keep_run, run_before, settings_in_words
+from app.cards import card, direction_title, number, plain
 from app.controls.objective import needs_in_words
-from app.controls.target import Choice, target_controls
+from app.controls.target import DRAWING, Choice, target_controls
 from app.controls.training import training_controls
-from app.figures.loss import loss_chart
-from app.figures.theme import theme
+from app.estimates import known_point
 from app.jobs import Busy, JobView
 from app.links.train import open_train_link, write_train_link
-from app.live import LIVE_JUMPS, Progress, train_live, training_workers
-from app.runs import add_run
-from app.scene import density_image, extent_of, shown_samples
+from app.live import Progress, live_question, train_live, training_workers
+from app.measurements import measuring_workers
+from app.training_picture import shown_in_picture, training_picture
+from app.training_report import comparison, final_kl, kl_report, loss_report, measuring
 from cmcore.config import TrainingConfig
 from cmcore.objectives import OBJECTIVES
 from cmcore.objectives.about import own_drawing
@@ -39,26 +37,30 @@ def train() -> None:
     for problem in open_train_link():
         st.warning(plain(problem))
     view = _view()
+    if view and view.over and not state.value("trained_key"):
+        _keep(view)
     going = view is not None and not view.over
-    if view and view.over and view.latest and view.latest.model and not state.value("trained_key"):
-        _keep(state.value("training_choice"), view.latest.model)
     with st.container(key="trainbench"):
         with st.container(key="choose_area"):
             choice = target_controls()
-            chosen, start, folded = st.container(), st.container(), st.container()
+            chosen, folded = st.container(), st.container()
             with chosen:
                 config, problem = _config(choice, folded, disabled=going)
-            with start:
-                _start_or_stop(choice, config, going, problem)
         with st.container(key="live_area"):
-            trained = state.value("training_choice")
-            shown = trained if going or choice is None else choice
-            if shown is not None:
-                st.fragment(_cloud, run_every=POLL if going else None)(shown, _same(shown, trained))
+            picture = st.container()
+            with st.container(
+                horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="transport"
+            ):
+                with st.container(horizontal=True, key="buttons", width="content"):
+                    _transport(choice, config, view)
+                shown, projection = shown_in_picture(choice, going)
+            _beside_transport(choice, config, going, problem)
+            with picture:
+                training_picture(shown, projection, view_of_run=_view, poll=POLL if going else None)
         with st.container(key="progress_area"):
-            st.fragment(_progress, run_every=POLL if going else None)(going, config)
-            if state.value("trained_key") and st.button("Open in Explore", type="primary", width="stretch", key="open"):
-                st.switch_page(state.page("explore"))
+            moving = view is not None and view.status in ("queued", "running")
+            polls = moving or bool(_unmeasured())
+            st.fragment(_progress, run_every=POLL if polls else None)(view.status if view else "", choice, config)
     write_train_link()
 
 
@@ -79,85 +81,160 @@ def _config(choice: Choice | None, folded: DeltaGenerator, *, disabled: bool) ->
     return config, ""
 
 
-# ---- start and stop ---------------------------------------------------------------------------------------------
-def _start_or_stop(choice: Choice | None, config: TrainingConfig | None, going: bool, refused: str) -> None:
-    if going:
-        st.button("Stop", type="primary", width="stretch", on_click=state.job(JOB).cancel, key="stop")
-    else:
-        ready = choice is not None and config is not None
-        pressed = st.button("Start training", type="primary", width="stretch", disabled=not ready, key="start")
-        # Not in a callback: it would be given what was chosen when the button was last drawn, which may be older.
-        if pressed and choice is not None and config is not None:
-            _start(choice, config)
-            st.rerun()
+# ---- start, pause, stop -----------------------------------------------------------------------------------------
+def _transport(choice: Choice | None, config: TrainingConfig | None, view: JobView[Progress] | None) -> None:
+    """The buttons under the picture: what can be done with the run now."""
+    if view is not None and not view.over:
+        job = state.job(JOB)
+        if view.status == "paused":
+            st.button("Resume", type="primary", on_click=training_workers().resume, args=(job,), key="resume")
+        elif view.status == "running":
+            st.button("Pause", type="primary", on_click=job.pause, key="pause")
+        st.button("Stop", on_click=job.cancel, key="stop")
+        return
+    trained = _trained()
+    known = trained if choice and trained and trained.key == choice.key else None
+    ready = choice is not None and config is not None
+    label = "Train again" if known else "Start training"
+    pressed = st.button(label, type="secondary" if known else "primary", disabled=not ready, key="start")
+    # Not in a callback: it would be given what was chosen when the button was last drawn, which may be older.
+    if pressed and choice is not None and config is not None:
+        _start(choice, config)
+        st.rerun()
+    if known and known.can_go_on:
+        st.button("Go on", on_click=_go_on, args=(choice, known), key="go_on", help="From where it was stopped.")
+    if choice and known and choice.name == DRAWING and state.value("redrawing") != choice.key:
+        st.button("Draw on", on_click=state.choose, args=("redrawing", choice.key), key="draw_on")
+    if trained and st.button("Open in Explore", type="primary", key="open"):
+        st.switch_page(state.page("explore"))
+
+
+def _beside_transport(choice: Choice | None, config: TrainingConfig | None, going: bool, refused: str) -> None:
+    """A sentence under the buttons: why nothing can start, or what starting again would share with the run before."""
     if problem := (not going and refused) or state.value("start_problem"):
         st.warning(plain(problem))
+    elif not going and choice and config and (before := run_before(choice.key)):
+        st.caption(plain(again_in_words(config, before.config)))
 
 
 def _start(choice: Choice, config: TrainingConfig) -> None:
+    before = run_before(choice.key)
+    _submit(choice, config, None, before.run.key if before else "")
+
+
+def _go_on(choice: Choice, stopped: Trained) -> None:
+    _submit(choice, stopped.config, stopped, "")
+
+
+def _submit(choice: Choice, config: TrainingConfig, stopped: Trained | None, before: str) -> None:
+    """Train, from the start or from where a run was stopped; `before` names the run to compare with."""
     state.choose("start_problem", "")
+    resume = stopped.run.model if stopped else None
+    how = config if resume is None else resume.config
+    measuring = measuring_workers()
     try:
-        job = training_workers().submit(lambda stop: train_live(choice.target, config, stop))
+        job = training_workers().submit(
+            lambda stop: train_live(choice.target, how, stop, measuring=measuring, resume=resume)
+        )
     except Busy as busy:
         state.choose("start_problem", str(busy))
         return
     state.keep_job(JOB, job)
     state.choose("training_choice", choice)
     state.choose("training_config", config)
+    state.choose("training_before", before)
+    state.choose("training_earlier", tuple(stopped.kl) if stopped else ())
     state.choose("trained_key", "")
+    state.choose("redrawing", "")
 
 
-# ---- the picture ------------------------------------------------------------------------------------------------
-def _same(choice: Choice, trained: Choice | None) -> bool:
-    return trained is not None and choice.key == trained.key
+def _trained() -> Trained | None:
+    """The run that this page trained last, once it has ended."""
+    return state.kept("trained").get(state.value("trained_key"))
 
 
-def _cloud(choice: Choice, live: bool) -> None:
-    """The target; with `live`, the samples of the run that learns it."""
-    view = _view()
-    progress = view.latest if view and live else None
-    background = _background(choice.key, choice.target)
-    samples = progress.samples if progress else None
-    words = f"model, {LIVE_JUMPS} {_jumps(state.value('training_config'))}"
-    sample_cloud(cloud_message(name=choice.key, samples=samples, words=words, **background), key="cloud")
+def _before() -> Trained | None:
+    """The run that the one on the page is compared with."""
+    return state.kept("trained").get(state.value("training_before"))
 
 
-def _jumps(config: TrainingConfig | None) -> str:
-    """The jumps of the live samples in words."""
-    own = own_drawing(config) if config else None
-    if own and own.single_time:
-        return "jumps, renoised"
-    return "DDIM steps" if own and own.velocity_only else "jumps"
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
-def _background(key: str, _target: cm.Target) -> dict[str, Any]:
-    delta = 0.0 if _target.smooth else 0.01
-    return {
-        "extent": extent_of(_target),
-        "density": density_image(_target, delta),
-        "data": shown_samples(_target, 1_500),
-    }
+def _keep(view: JobView[Progress]) -> None:
+    """The ended run joins the runs of Explore, and is the one shown there next."""
+    latest = view.latest
+    if latest is None or not latest.event.step:
+        return
+    model = latest.model
+    if model is None and view.status == "stopped":  # it waited, paused or queued again, and has not moved since
+        model = latest.event.model()
+    if model is None:
+        return
+    latest = replace(latest, kl=(*state.value("training_earlier", ()), *latest.kl))
+    trained = keep_run(state.value("training_choice"), state.value("training_config"), latest, model)
+    state.choose("trained_key", trained.run.key)
+    state.choose("run", trained.run.key)
 
 
 # ---- what is known ----------------------------------------------------------------------------------------------
-def _progress(going: bool, config: TrainingConfig | None) -> None:
-    """The run in words and its loss; runs the page again once when the run ends."""
+def _progress(drawn: str, choice: Choice | None, config: TrainingConfig | None) -> None:
+    """The run in words, its KL and its loss; runs the page again once when its state changes."""
     view = _view()
-    if view is None:
-        st.html(card("Nothing is training yet", "", [], aside=_before(config)))
+    if view is None or (view.over and choice and choice.key != state.value("training_choice").key):
+        st.html(_first_card(choice, config))  # what was learned before is in the ledger, and here when chosen again
         return
     st.html(told(view))
+    _measured(view)
     if view.latest and view.latest.curve:
-        _loss(view.latest)
-    if going and view.over:
+        loss_report(view.latest.curve, _before())
+    trained, before = _trained(), _before()
+    if trained and before and view.over:
+        comparison(trained, before)
+    if view.status != drawn and drawn:
         st.rerun()
 
 
-def _before(config: TrainingConfig | None) -> str:
+def _measured(view: JobView[Progress]) -> None:
+    """The live KL, and at the end that of the finished weights."""
+    learned, config, trained = state.value("training_choice"), state.value("training_config"), _trained()
+    if view.status in ("queued", "failed") or view.latest is None or (view.over and trained is None):
+        return
+    points = list(trained.kl) if trained else [*state.value("training_earlier", ()), *view.latest.kl]
+    waiting = "Measured from time to time while it trains."
+    if trained:
+        last = final_kl(trained.run, live_question(learned.target, config))
+        points += [last] if last else []
+        now = measuring(trained.run)
+        waiting = now.problem if now and now.problem else "Measuring the weights it ended with."
+    kl_report(learned.target, config, points, _before(), waiting)
+    if trained and not _unmeasured() and state.value("final kl shown") != trained.run.key:
+        state.choose("final kl shown", trained.run.key)
+        st.rerun()  # polling ends with the measuring
+
+
+def _unmeasured() -> Trained | None:
+    """The ended run, while its last weights are being measured."""
+    trained = _trained()
+    if trained is None or (question := live_question(trained.run.target, trained.config)) is None:
+        return None
+    view = measuring(trained.run)
+    return None if known_point(trained.run, question) or (view and view.over) else trained
+
+
+def _first_card(choice: Choice | None, config: TrainingConfig | None) -> str:
+    """Before anything was trained: what starting would do; for a link, what it holds and what it does not."""
+    if choice is None or config is None:
+        return card("Nothing is training yet", "", [], aside="Loss, KL and samples appear here while a map is learned.")
+    settings = dict(settings_in_words(config))
+    rows = [(name, settings[name]) for name in ("Objective", "Budget", "Network", "Seed")]
+    if question := live_question(choice.target, config):
+        rows.append(("Measured on the way", direction_title(question.direction, question.delta)))
+    if state.value("train link offers"):
+        words = "A link carries how a map is trained and not the map. Start training to have it here."
+        return card(f"From a link: {choice.label}", "", rows, aside=words)
+    return card(f"{choice.label}, not trained yet", "", rows, aside=_before_it_starts(config))
+
+
+def _before_it_starts(config: TrainingConfig) -> str:
     """What starting would do."""
-    if config is None:
-        return "Loss and samples appear here while a map is learned."
     kind = OBJECTIVES[config.objective]
     needs = needs_in_words(kind, config.objective_parameters)
     own = own_drawing(config)
@@ -167,7 +244,7 @@ def _before(config: TrainingConfig | None) -> str:
         learned = "f(x, t, δ), which takes a point from any time t to the end; samples jump there and are renoised"
     else:
         learned = "f(x, t, s), which takes a point from time t to any earlier time s"
-    return f"A small network learns {learned}. It learns from {needs}. Loss and samples appear here while it does."
+    return f"A small network learns {learned}. It learns from {needs}."
 
 
 def told(view: JobView[Progress]) -> str:
@@ -180,10 +257,14 @@ def told(view: JobView[Progress]) -> str:
         words = "Stopped before it began." if view.over else "Starting."
         return card("Training", "", [], aside=words)
     event = view.latest.event
+    if view.status == "paused":
+        left = "" if event.seconds_left is None else _time_left(event.seconds_left)
+        words = "Paused; the time left stands still. It goes on exactly where it was."
+        return card("Paused", f"step {event.step:,}", _rows(event), beside=left, aside=words)
     if view.over and not event.step:
         return card("Stopped", "", _rows(event), aside="Stopped before the first step: there are no weights to keep.")
     if view.over:
-        title = {"diverged": "Diverged"}.get(event.status, "Stopped" if view.latest.stopped else "Finished")
+        title = {"diverged": "Diverged", "finished": "Finished"}.get(event.status, "Stopped")
         figure, beside = f"{event.seconds:.0f} s", f"{event.step:,} steps"
     elif event.status == "preparing":
         left = "" if event.seconds_left is None else _time_left(event.seconds_left)
@@ -192,7 +273,7 @@ def told(view: JobView[Progress]) -> str:
         title, figure = "Training", _time_left(event.seconds_left)
         beside = f"step {event.step:,}" + (f" of {event.steps:,}" if event.steps else "")
     aside = event.message if event.status == "diverged" else ""
-    if view.latest.stopped and event.status != "diverged":
+    if view.status == "stopped" and event.status == "training":
         aside = f"Stopped early; the weights of step {event.step:,} are kept."
     if view.latest.memorisation is not None:
         aside = f"{aside} {_memory(view.latest.memorisation)}".strip()
@@ -220,21 +301,3 @@ def _time_left(seconds: float | None) -> str:
     if seconds is None:
         return "…"
     return f"{seconds:.0f} s left" if seconds < 100 else f"{seconds / 60:.0f} min left"
-
-
-def _loss(progress: Progress) -> None:
-    """Loss against steps. A vega chart keeps its place in the page while its data change; plotly would blink."""
-    above_zero = [(step, loss) for step, loss in progress.curve if loss > 0]  # the axis is logarithmic
-    st.vega_lite_chart(
-        pd.DataFrame(above_zero, columns=["step", "loss"]),
-        loss_chart(theme(st.context.theme.type)),
-        key="loss",
-        height=220,
-    )
-
-
-def _keep(choice: Choice, model: cm.TrainedModel) -> None:
-    """The finished run joins the runs of Explore, and is the one shown there next."""
-    run = add_run(choice.name, choice.label, model)
-    state.choose("trained_key", run.key)
-    state.choose("run", run.key)

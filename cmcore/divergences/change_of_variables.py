@@ -18,9 +18,16 @@ from torch import Tensor
 
 from cmcore.chain import JumpMap, like_map
 from cmcore.divergences.estimate import DATA_MODEL, ESTIMATORS, MODEL_DATA, Direction, Estimate, Estimator
-from cmcore.divergences.log_ratio import LogRatioKL, kl_from_log_ratio, mean_and_error, quantile
+from cmcore.divergences.log_ratio import (
+    LogRatioKL,
+    kl_from_both_laws,
+    kl_from_log_ratio,
+    mean_and_error,
+    quantile,
+)
 from cmcore.divergences.noise import weighted_noise
 from cmcore.divergences.off_mode import density_level, off_mode_mass
+from cmcore.divergences.pilot import pilot
 from cmcore.divergences.plane_mesh import PlaneMesh
 from cmcore.divergences.preimages import Candidates, Density, NoiseCloud, full_density
 from cmcore.divergences.push_forward import Branch, doubled, push_forward, transport
@@ -120,18 +127,19 @@ def kl_change_of_variables(
         kl = draw.kl(draw.branch.log_density, control_variate=not folds)
         # Beyond the plane a small lost mode can hide in the error of the mean ratio; samples of the data find it.
         sure = kl.form == "CV" and not folds and target.dim <= 2
-        return _by_ratio(draw, kl) if sure else _inverted(draw, seed, kl)
+        return _by_ratio(draw, kl) if sure else _inverted(draw, seed, kl, folds=folds)
     if not folds:
         return _plain(draw, draw.branch.log_density, "change_of_variables")
     if target.dim != 2:
         return _bracket(draw)
-    log_q = _unfolded(draw)
+    log_q = _unfolded(draw, PlaneMesh(draw.f, draw.grid))
     return _one_branch(draw) if log_q is None else _plain(draw, log_q, "preimages")
 
 
 def _drawn(f: JumpMap, target: Target, grid: TimeGrid, n: int, seed: int) -> _Draw:
     dtype, device = like_map(f)
-    noise, weight = weighted_noise(n, target.dim, seed=seed)
+    warp = pilot(f, target, grid).draw if target.dim == 2 else None
+    noise, weight = weighted_noise(n, target.dim, seed=seed, warp=warp)
     noise = noise.flatten(0, 1).to(dtype)  # the noise that the map is given, to its last digit
     branch = push_forward(f, noise.to(device), grid)
     branch = Branch(branch.points.cpu(), branch.log_density.cpu(), branch.orientation.cpu())
@@ -172,9 +180,9 @@ def _lower_bound_only(estimate: Estimate) -> Estimate:
     return replace(estimate, high=math.inf, trusted=False, note=note)
 
 
-def _unfolded(draw: _Draw) -> Float[Tensor, " n"] | None:
+def _unfolded(draw: _Draw, mesh: PlaneMesh) -> Float[Tensor, " n"] | None:
     """log q at the draw's own points, summed over all preimages, in the plane; None where that is too much work."""
-    candidates = PlaneMesh(draw.f, draw.grid).candidates(draw.branch.points)
+    candidates = mesh.candidates(draw.branch.points)
     own = draw.branch.log_density
     # A turned branch, or one that is not the main one, has company that must be found.
     doubtful = candidates.several | (draw.branch.orientation < 0) | (own < candidates.leading - 3)
@@ -236,7 +244,7 @@ def _by_ratio(draw: _Draw, kl: LogRatioKL) -> Estimate:
     return _estimate(draw, DATA_MODEL, "change_of_variables", value, half, _floor(draw, kl), draw.diagnostics(kl))
 
 
-def _inverted(draw: _Draw, seed: int, reverse: LogRatioKL) -> Estimate:
+def _inverted(draw: _Draw, seed: int, reverse: LogRatioKL, *, folds: bool) -> Estimate:
     """The mean of log p − log q at exact samples of p_δ, whose preimages are solved for."""
     n = min(len(draw.log_p), _INVERTED)
     data = draw.target.sample(n, t=draw.grid.delta, generator=stream(seed, "inverted data"))
@@ -253,9 +261,13 @@ def _inverted(draw: _Draw, seed: int, reverse: LogRatioKL) -> Estimate:
         log_q[missed] = full_density(f, draw.grid, data[missed], again, newton_steps=_PATIENCE).log_density
     covered = torch.isfinite(log_q)
     uncovered = 1 - float(covered.double().mean())
-    log_ratio = (log_q - draw.target.log_prob(data, draw.grid.delta))[covered, None]
-    value, error = mean_and_error(-log_ratio) if len(log_ratio) else (math.inf, math.inf)
-    half = quantile(n) * error
+    log_ratio = (log_q - draw.target.log_prob(data, draw.grid.delta))[covered]
+    own = _own_density(draw, source, folds=folds) if every and not uncovered else None
+    if own is not None:
+        value, half = kl_from_both_laws(log_ratio, draw.rows(own - draw.log_p), draw.weight)
+    else:
+        value, error = mean_and_error(-log_ratio[:, None]) if len(log_ratio) else (math.inf, math.inf)
+        half = quantile(n) * error
     note = f"No noise leads to {uncovered:.2%} of the data: KL(data‖model) is infinite or far larger." * (uncovered > 0)
     diagnostics = draw.diagnostics(reverse) | {"uncovered_share": uncovered}
     estimate = _estimate(draw, DATA_MODEL, "inversion", value, half, half, diagnostics, note)
@@ -263,6 +275,15 @@ def _inverted(draw: _Draw, seed: int, reverse: LogRatioKL) -> Estimate:
     estimate = replace(estimate, high=math.inf) if uncovered else estimate
     few = "The map folds so much that few preimages of each point were looked for: the KL is at most the upper end."
     return estimate if every else replace(estimate, low=0.0, trusted=False, note=few)
+
+
+def _own_density(draw: _Draw, source: PlaneMesh | NoiseCloud, *, folds: bool) -> Float[Tensor, " n"] | None:
+    """log q in full at the draw's own points; None where it cannot be had."""
+    if not folds:
+        return draw.branch.log_density
+    log_q = _unfolded(draw, source) if isinstance(source, PlaneMesh) else None
+    missed = log_q is None or draw.kl(log_q, control_variate=False).misses_preimages
+    return None if missed else log_q
 
 
 # ---- what every estimate says ---------------------------------------------------------------------------------------

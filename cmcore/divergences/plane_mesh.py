@@ -17,7 +17,7 @@ from cmcore.divergences.preimages import Candidates, largest, log_total
 from cmcore.divergences.push_forward import log_standard_normal, transport
 from cmcore.grids import TimeGrid
 
-__all__ = ["PlaneMesh"]
+__all__ = ["PlaneMesh", "signed_area", "triangles"]
 
 _CUTS = 4
 _MARGIN = 0.25
@@ -55,7 +55,7 @@ class PlaneMesh:
         bent = torch.cat([torch.zeros(2 * int(smooth.sum()), dtype=torch.bool), bent.flatten().repeat_interleave(2)])
         kept = (self.corners.norm(dim=2) < _REACH).all(1)
         self.corners, self.images, bent = self.corners[kept], self.images[kept], bent[kept]
-        stretch = _area(self.images) / _area(self.corners)
+        stretch = signed_area(self.images) / signed_area(self.corners)
         self.turned = stretch < 0
         self.margin = _MARGIN * bent.double() + 1e-9
         self.log_density = log_standard_normal(self.corners.mean(1)) - stretch.abs().clamp_min(1e-30).log()
@@ -90,17 +90,18 @@ def _pushed(
     """Two triangles for each cell of each block of vertices, in the noise plane and pushed forward."""
     dtype, device = like_map(f)
     images = transport(f, vertices.flatten(0, 2).to(device, dtype), grid).double().cpu().reshape(vertices.shape)
-    return _triangles(vertices), _triangles(images)
+    return triangles(vertices), triangles(images)
 
 
-def _triangles(v: Float[Tensor, "blocks rows columns 2"]) -> Float[Tensor, "blocks r c 2 3 2"]:
+def triangles(v: Float[Tensor, "blocks rows columns 2"]) -> Float[Tensor, "blocks r c 2 3 2"]:
+    """Two triangles for each cell of each block of vertices."""
     a, b, c, d = v[:, :-1, :-1], v[:, 1:, :-1], v[:, :-1, 1:], v[:, 1:, 1:]
     return torch.stack([torch.stack([a, b, c], dim=-2), torch.stack([d, c, b], dim=-2)], dim=-3)
 
 
 def _near_fold(corners: Tensor, images: Tensor) -> Bool[Tensor, "blocks r c"]:
     """Cells with a triangle that the map turns over, and the cells around them."""
-    turned = (_area(corners) * _area(images) < 0).any(-1)
+    turned = (signed_area(corners) * signed_area(images) < 0).any(-1)
     around = torch.nn.functional.max_pool2d(turned[:, None].float(), 3, stride=1, padding=1)
     return around[:, 0] > 0
 
@@ -117,7 +118,7 @@ def _cross(a: Float[Tensor, "*n 2"], b: Float[Tensor, "*n 2"]) -> Float[Tensor, 
     return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
 
 
-def _area(corners: Float[Tensor, "*n 3 2"]) -> Float[Tensor, "*n"]:
+def signed_area(corners: Float[Tensor, "*n 3 2"]) -> Float[Tensor, "*n"]:
     """Signed area of triangles."""
     a, b, c = corners.unbind(-2)
     return _cross(b - a, c - a) / 2

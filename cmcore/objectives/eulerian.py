@@ -45,14 +45,17 @@ class Eulerian(Composition):
             raise ValueError(f"tangent_warmup is a share of the run; got {self.tangent_warmup:g}.")
 
     def errors(self, learner: Learner, points: Points) -> Float[Tensor, "*n d"]:
-        velocity = self.velocity_at(learner, points)
-        answer, residual = self._residual(learner, points, velocity)
+        f, velocity = learner.flow_map, self.velocity_at(learner, points)
+        answer, residual = self.residual(learner, points, velocity)
+        if f.config.preconditioning == "linear":
+            residual = residual / f.preconditioning.by_start(points.theta, points.gap).out
         if self.through_time:
             return residual
         # The value of E, and the gradient of |F − sg(F − E)|².
         return answer - (answer - residual).detach()
 
-    def _residual(self, learner: Learner, points: Points, velocity: Tensor) -> tuple[Tensor, Tensor]:
+    def residual(self, learner: Learner, points: Points, velocity: Tensor) -> tuple[Tensor, Tensor]:
+        """F, and E before anything is divided out: with r = 1 it is −(∂_t f + ∇f · v), [*, n, d] each."""
         f, (x, theta, gap) = learner.flow_map, points[:3]
         answer, along_flow = self._tangent(learner, points, velocity)
         skip, out = f.preconditioning(theta, gap)
@@ -60,8 +63,7 @@ class Eulerian(Composition):
         at_rest = f.preconditioning.direction(x, theta, velocity)
         rest = out * along_flow + out_t * at_rest - skip_t * x - skip * velocity
         share = min(1.0, learner.progress / self.tangent_warmup) if self.tangent_warmup else 1.0
-        residual = out_t * (answer - at_rest) + share * rest
-        return answer, residual / out_t if f.config.preconditioning == "linear" else residual
+        return answer, out_t * (answer - at_rest) + share * rest
 
     def _tangent(self, learner: Learner, points: Points, velocity: Tensor) -> tuple[Tensor, Tensor]:
         """F and Ḟ; of Ḟ only ∂_t F carries gradient, and only with `through_time`."""

@@ -8,6 +8,7 @@ from cmcore.targets.gallery import GALLERY, Toy, make_target
 from cmcore.targets.gaussian_mixture import GaussianMixture
 from cmcore.targets.product import Product, random_rotation
 from cmcore.targets.samples import Samples
+from cmcore.targets.sketch import Stroke, read_strokes, sketch_law, write_strokes
 from cmcore.targets.tables import REAL_TABLES, Memorisation, TableTarget, read_table, real_table
 
 __all__ = [
@@ -21,11 +22,15 @@ __all__ = [
     "NoDensity",
     "Product",
     "Samples",
+    "Stroke",
     "TableTarget",
     "Target",
     "Toy",
     "make_target",
     "random_rotation",
+    "read_strokes",
     "read_table",
     "real_table",
+    "sketch_law",
+    "write_strokes",
 ]

@@ -21,6 +21,7 @@ from cmcore.targets.circle_mixture import CircleMixture
 from cmcore.targets.empirical import Empirical
 from cmcore.targets.gaussian_mixture import GaussianMixture
 from cmcore.targets.product import Product, random_rotation
+from cmcore.targets.sketch import read_strokes, sketch_law
 from cmcore.targets.table_target import Density, TableTarget
 from cmcore.targets.tables import real_table
 
@@ -34,14 +35,14 @@ class Toy:
     Attributes:
         label: what people call it.
         description: one line.
-        dims: "2", "3", or "any" where `dim` is a parameter.
+        dims: "1", "2", "3", or "any" where `dim` is a parameter.
         smooth: whether p₀ has a density with a Lipschitz score.
         build: the function from parameters to the target.
     """
 
     label: str
     description: str
-    dims: Literal["2", "3", "any"]
+    dims: Literal["1", "2", "3", "any"]
     smooth: bool
     build: Callable[..., Target]
 
@@ -82,7 +83,7 @@ def make_target(name: str, **parameters: Any) -> Target:
     return target
 
 
-def _toy(label: str, dims: Literal["2", "3", "any"] = "2", *, smooth: bool = True) -> Callable:
+def _toy(label: str, dims: Literal["1", "2", "3", "any"] = "2", *, smooth: bool = True) -> Callable:
     """Decorator that registers a builder under its own name, with its docstring's first line as description."""
 
     def file(build: Callable[..., Target]) -> Callable[..., Target]:
@@ -176,6 +177,18 @@ def smiley(sd: float = 0.08) -> GaussianMixture:
     return GaussianMixture(weights.repeat_interleave(counts), parts, widths.repeat_interleave(counts) ** 2)
 
 
+@_toy("Drawing")
+def sketch(
+    strokes: str = "AQwVADj_PAAUIBQZDQoOAw39DfYb3SjBDfAU9BQCDgoUGS5JDhANChQCB_4N9hTnFOAUAADE_37_FAAAPAB-_w",
+) -> GaussianMixture:
+    """Strokes of a brush, drawn by hand."""
+    try:
+        drawn = read_strokes(strokes)
+    except ValueError as problem:
+        raise ValueError(f"That is not a drawing: {problem}.") from None
+    return sketch_law(drawn)
+
+
 # ---- in the plane, not smooth -----------------------------------------------------------------------------------
 @_toy("Checkerboard", smooth=False)
 def checkerboard(cells: int = 4, width: float = 4.0) -> BoxMixture:
@@ -208,6 +221,13 @@ def sierpinski(level: int = 5, radius: float = 2.0) -> Empirical:
     for _ in range(level):
         points = ((points[:, None] + corners) / 2).reshape(-1, 2)
     return Empirical(points)
+
+
+# ---- on the line ------------------------------------------------------------------------------------------------
+@_toy("Three Gaussians", "1")
+def three_gaussians(distance: float = 1.5) -> GaussianMixture:
+    """Three bumps on a line, of different weight and width."""
+    return GaussianMixture([0.3, 0.2, 0.5], [[-distance], [0.0], [distance]], [0.2**2, 0.1**2, 0.3**2])
 
 
 # ---- in space ---------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from cmcore.theory.bound_a import BoundA, bound_a, bound_of_chain, map_error
 from cmcore.theory.bound_b import BoundB, Supremum, bound_b
 from cmcore.theory.fits import GROWTHS, GrowthFit, LineFit, best_growth, fit_line, local_slopes, settled
 from cmcore.theory.initialisation import initialisation_bound, initialisation_kl
-from cmcore.theory.interval import Interval
+from cmcore.theory.interval import Interval, share
 from cmcore.theory.path_kl import Decomposition, decomposition
 from cmcore.theory.rates import CAVEAT, CLAIMS, RATES, Claim, Rate, claimed_rate
 
@@ -38,4 +38,5 @@ __all__ = [
     "local_slopes",
     "map_error",
     "settled",
+    "share",
 ]

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from scipy.special import ndtri
 from torch import Tensor
 
-__all__ = ["Interval", "largest", "mean"]
+__all__ = ["Interval", "largest", "mean", "share"]
 
 _Z = float(ndtri(0.975))
 
@@ -38,6 +38,16 @@ def mean(values: Float[Tensor, " n"]) -> Interval:
     centre = float(values.mean())
     half = _Z * float(values.std()) / math.sqrt(len(values))
     return Interval(centre, max(0.0, centre - half), centre + half)
+
+
+def share(count: int, n: int) -> Interval:
+    """The share count/n of n independent draws, with Wilson's interval: right at 0 and at n too (Wilson 1927)."""
+    if not 0 <= count <= n or n < 1:
+        raise ValueError(f"A share needs 0 ≤ count ≤ n and n ≥ 1; got {count} of {n}.")
+    p, spread = count / n, _Z**2 / n
+    centre = (p + spread / 2) / (1 + spread)
+    half = _Z * math.sqrt(p * (1 - p) / n + spread / (4 * n)) / (1 + spread)
+    return Interval(p, max(0.0, centre - half), min(1.0, centre + half))
 
 
 def largest(intervals: list[Interval]) -> Interval:

@@ -123,3 +123,55 @@ def test_a_failure_is_a_sentence_and_the_worker_lives_on(error, words):
     after = workers.submit(count_to(2))
     wait_for(lambda: workers.view(after).over)
     assert workers.view(after).status == "finished"
+
+
+def test_a_paused_job_keeps_what_it_made_and_gives_its_thread_to_others():
+    workers = Workers("test", workers=1)
+    job = workers.submit(count_to(10_000, pause=0.002))
+    wait_for(lambda: workers.view(job).latest)
+    job.pause()
+    wait_for(lambda: workers.view(job).status == "paused")
+    assert not workers.view(job).over
+    at = workers.view(job).latest
+    other = workers.submit(count_to(3))
+    wait_for(lambda: workers.view(other).status == "finished")
+    assert workers.view(job).latest == at
+    workers.resume(job)
+    wait_for(lambda: workers.view(job).latest > at)
+    job.cancel()
+    wait_for(lambda: workers.view(job).status == "stopped")
+
+
+def test_nothing_is_lost_or_done_twice_by_pausing():
+    workers, seen = Workers("test", workers=2), []
+
+    def noted(stop):
+        for i in range(200):
+            seen.append(i)
+            yield i
+            time.sleep(0.001)
+
+    job = workers.submit(noted)
+    while not workers.view(job).over:
+        job.pause()
+        time.sleep(0.01)
+        workers.resume(job)  # also when it has not noticed yet
+        workers.resume(job)
+    assert seen == list(range(200))
+    assert workers.view(job).status == "finished"
+
+
+def test_a_paused_job_can_be_stopped_and_outlives_its_lease():
+    workers = Workers("test", workers=1)
+    job = workers.submit(endless, lease=0.2)
+    wait_for(lambda: workers.view(job).latest)
+    job.pause()
+    wait_for(lambda: job.status == "paused")
+    time.sleep(0.4)
+    assert workers.view(job).status == "paused"
+    workers.resume(job)
+    wait_for(lambda: workers.view(job).status == "running")
+    job.pause()
+    wait_for(lambda: workers.view(job).status == "paused")
+    job.cancel()
+    assert workers.view(job).status == "stopped"

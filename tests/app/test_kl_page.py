@@ -236,7 +236,7 @@ def test_a_bad_link_is_a_sentence(shipped, query):
     assert at.multiselect(key="kl_runs").value == ["eight_gaussians"]
 
 
-def test_the_story_comes_first_where_the_lab_ships_with_it(shipped, tmp_path, monkeypatch):
+def test_the_story_is_told_where_the_lab_ships_with_it(shipped, tmp_path, monkeypatch):
     from app import answers
 
     axes = {"x": Axis(label="calls"), "y": Axis(label="KL")}
@@ -250,4 +250,4 @@ def test_the_story_comes_first_where_the_lab_ships_with_it(shipped, tmp_path, mo
         words = html(page())
     finally:
         answers.shipped_answer.clear()
-    assert words.index("What the lab found") < words.index("Seen at once.") < words.index("KL(model ∥ data)")
+    assert words.index("KL(model ∥ data)") < words.index("What the lab found") < words.index("Seen at once.")

@@ -156,7 +156,7 @@ def press(at, key):
 def test_training_starts_runs_and_ends_with_a_run_to_explore(shipped):
     at = train_page()
     assert not at.exception
-    assert "Nothing is training yet" in html(at)
+    assert "Two moons, not trained yet" in html(at)
     at.number_input(key="train_steps").set_value(60).run()
     press(at, "start")
     poll(at, lambda at: "Finished" in html(at))
@@ -285,6 +285,21 @@ def test_a_link_opens_the_objective_it_names(shipped):
         ({"objective": "ctm", "o.solver_steps": "1000000"}, "between 0 and 64"),
         ({"objective": "ctm", "o.solver_steps": "1.5"}, "whole number"),
         ({"objective": "eulerian", "o.through_time": "1"}, "true or false"),
+        ({"budget": "7"}, "budget"),
+        ({"steps": "1e9"}, "number of steps"),
+        ({"network": "huge"}, "network"),
+        ({"seed": "-1"}, "seed"),
+        ({"delta": "0.3"}, "δ"),
+        ({"target": "two_atoms", "delta": "0"}, "asks for δ = 0"),
+        ({"target": "sketch"}, "target"),
+        ({"dim": "3"}, "dimension of Two moons"),
+        ({"target": "iris", "dim": "5"}, "dimension of Iris"),
+        ({"view": "turn"}, "2 dimensions"),
+        ({"target": "torus_knot", "view": "3,1"}, "view"),
+        ({"drawing": "AQ"}, "nothing is drawn"),
+        ({"drawing": "%00<b>"}, "letters of a link"),
+        ({"drawing": "A" * 5000}, "4,096 characters"),
+        ({"table": "/etc/passwd"}, "table"),
     ],
 )
 def test_a_bad_link_to_train_is_a_sentence(shipped, query, words):
@@ -328,12 +343,16 @@ def test_a_target_that_is_not_smooth_starts_with_delta_above_zero(shipped):
 @pytest.mark.slow
 def test_every_toy_can_be_chosen(shipped):
     at = train_page()
+    from app.controls.target import TOYS, dimensions_of
     from cmcore.targets import GALLERY
 
-    for name, toy in GALLERY.items():
+    for name in TOYS:
         at.button_group(key="toy").set_value(name).run()
         assert not at.exception, name
-        assert toy.label in html(at)
+        assert GALLERY[name].label in html(at)
+        if len(known := dimensions_of(name)) > 1:
+            at.slider(key=f"dim:{name}").set_value(known[-1]).run()
+            assert not at.exception, name
 
 
 def table(at, content, name="points.csv"):

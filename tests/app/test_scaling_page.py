@@ -6,7 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.answers import SHIPPED, snippet_of
-from app.controls.experiment import field_key, read_field, write_field
+from app.controls.experiment import field_key, label_of, read_field, write_field
 from app.links.scaling import questions
 from cmcore.experiments import EXPERIMENTS, Result
 from tests.app.conftest import html, poll
@@ -60,6 +60,12 @@ def test_every_field_survives_a_link(name):
         held = write_field(info.get_default(call_default_factory=True))
         if held is not None:
             assert read_field(name, field, str(held)) == held
+
+
+@pytest.mark.parametrize("name", questions())
+def test_every_field_has_a_name_for_people(name):
+    labels = [label_of(name, field) for field in EXPERIMENTS[name].model_fields]
+    assert len(set(labels)) == len(labels)
 
 
 def test_the_code_beside_an_answer_makes_it_again():

@@ -43,6 +43,8 @@ RUNNING = Progress(event(), ((50, 0.1),), None)
         (view("finished", Progress(event("finished"), (), None)), ["Finished", "12 s", "1,250 steps"]),
         (view("stopped", Progress(event(), (), None, stopped=True)), ["Stopped", "weights of step 1,250 are kept"]),
         (view("stopped"), ["Stopped before it began"]),
+        (view("paused", RUNNING), ["Paused", "step 1,250", "42 s left", "stands still"]),
+        (view("stopped", RUNNING), ["Stopped", "weights of step 1,250 are kept"]),
         (view("finished", Progress(event("diverged", message="The run diverged by step 9."), (), None)),
          ["Diverged", "The run diverged by step 9."]),
         (view("failed", problem="δ must be > 0."), ["could not go on", "δ must be &gt; 0."]),

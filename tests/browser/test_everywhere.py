@@ -41,7 +41,7 @@ def test_a_copied_link_opens_the_same_view_for_somebody_else(open_page):
     page.get_by_role("slider", name="Time, from noise to data").fill("370")
     page.get_by_text("KL(data ∥ model)", exact=True).click()
     until_link(page, "from=data")
-    until_link(page, "at=0.37")
+    until_link(page, "pause=0.37")
     page.get_by_role("button", name="Share", exact=True).click()
     page.get_by_role("button", name="Copy link").click()
     page.get_by_text("Copied.").wait_for()
@@ -183,13 +183,13 @@ def test_a_run_of_another_session_can_be_trained_again(open_page):
 
 
 def test_reduced_motion_opens_where_the_link_says_and_does_not_play(open_page):
-    page = open_page("/?at=0.25", reduced_motion="reduce")
+    page = open_page("/?pause=0.25", reduced_motion="reduce")
     page.wait_for_function("window.particleStage?.u === 0.25")
     assert not stage(page)["playing"]
     page.locator("canvas.view").focus()
     page.keyboard.press("ArrowRight")
     page.wait_for_function("window.particleStage.u === 0.5")
-    until_link(page, "at=0.5")
+    until_link(page, "pause=0.5")
 
 
 def test_a_slider_shows_its_n_before_the_server_answers(open_page):
@@ -202,7 +202,12 @@ def test_a_slider_shows_its_n_before_the_server_answers(open_page):
 
 
 def test_a_link_from_a_stranger_does_no_harm(open_page):
-    bad = {"hide": "<img src=x>,run;}body{display:none", "layers": "__proto__,constructor", "at": "1e99", "speed": "x"}
+    bad = {
+        "hide": "<img src=x>,run;}body{display:none",
+        "layers": "__proto__,constructor",
+        "pause": "1e99",
+        "speed": "x",
+    }
     page = open_page("/?" + "&".join(f"{name}={value}" for name, value in bad.items()))
     wait_for_stage(page)
     told = stage(page)

@@ -8,8 +8,10 @@ import torch
 from cmcore.chain import make_chain
 from cmcore.config import NetworkConfig
 from cmcore.divergences import DATA_MODEL, ESTIMATORS, MODEL_DATA, kl, kl_convolution_grid, off_mode_mass
+from cmcore.divergences.log_ratio import kl_from_both_laws
 from cmcore.divergences.noise import weighted_noise
 from cmcore.divergences.off_mode import density_level
+from cmcore.divergences.pilot import pilot
 from cmcore.divergences.push_forward import push_forward, with_jacobian
 from cmcore.grids import make_grid
 from cmcore.model import FlowMap
@@ -91,6 +93,44 @@ def test_weighted_noise_is_standard_normal(dim):
     assert torch.allclose((w[:, None] * x).mean(0), torch.zeros(dim, dtype=x.dtype), atol=0.03)
     assert torch.allclose((w[:, None] * x).T @ x / len(x), torch.eye(dim, dtype=x.dtype), atol=0.05)
     assert float((w * x[:, 0] ** 4).mean()) == pytest.approx(3, abs=0.25)
+
+
+def test_noise_of_a_pilot_is_standard_normal():
+    """Drawn more often on a tear and weighted back: the moments stay, and no weight exceeds 1/0.3."""
+
+    def tearing(x, t, s):
+        return x + 2 * torch.tanh(50 * x)
+
+    corners = GaussianMixture([0.25] * 4, [[-2.5, -2.5], [-2.5, 2.5], [2.5, -2.5], [2.5, 2.5]], 0.4)
+    drawn = pilot(tearing, corners, make_grid("uniform_angle", 1, horizon=3.0, delta=0.0))
+    noise, weight = weighted_noise(40_000, 2, seed=0, warp=drawn.draw)
+    x, w = noise.flatten(0, 1), weight.flatten()
+    assert float(drawn.weight.max()) <= 1 / 0.3
+    assert float((x.abs().amin(1) < 0.05).double().mean()) > 0.2  # under N(0, I) it is 0.08
+    assert float(w.mean()) == pytest.approx(1, abs=0.01)
+    assert torch.allclose((w[:, None] * x).mean(0), torch.zeros(2, dtype=x.dtype), atol=0.03)
+    assert torch.allclose((w[:, None] * x).T @ x / len(x), torch.eye(2, dtype=x.dtype), atol=0.05)
+
+
+def test_a_pilot_of_a_map_of_no_numbers_draws_evenly():
+    broken = pilot(lambda x, t, s: x * float("nan"), TARGET, GRID)
+    noise, weight = weighted_noise(4096, 2, seed=0, warp=broken.draw)
+    assert bool(torch.isfinite(noise).all())
+    assert bool(torch.isfinite(weight).all())
+
+
+def test_the_control_variate_of_both_laws_sees_mass_that_no_data_is_near():
+    """p = N(0, 1), q = 0.99 N(0.1, 1) + 0.01 N(20, 1), whose far part no sample of p is near: −log 0.99 + 0.1²/2."""
+    p = GaussianMixture([1.0], [[0.0]], 1.0)
+    q = GaussianMixture([0.99, 0.01], [[0.1], [20.0]], 1.0)
+    truth, hits = 0.005 - math.log(0.99), 0
+    for seed in range(40):
+        data, model = (law.sample(4096, generator=stream(seed, name)) for law, name in ((p, "p"), (q, "q")))
+        ratios = [q.log_prob(x) - p.log_prob(x) for x in (data, model)]
+        value, half = kl_from_both_laws(ratios[0], ratios[1][:, None], torch.ones(4096, 1, dtype=torch.float64))
+        assert half < truth / 3
+        hits += abs(value - truth) <= half
+    assert hits >= 34
 
 
 @pytest.mark.parametrize("dim", [1, 2, 4])

@@ -186,6 +186,10 @@ def test_product_cases_have_the_cumulants_they_are_named_for(case, first, second
         ("random_mixture", {"dim": 4096, "components": 512}),
         ("iris", {"dim": 9}),
         ("digits", {"density": "histogram"}),
+        ("sketch", {"strokes": ""}),
+        ("sketch", {"strokes": "AQ"}),
+        ("sketch", {"strokes": "<script>"}),
+        ("sketch", {"strokes": 3}),
     ],
 )
 def test_bad_parameters_are_refused_in_one_sentence(name, parameters):

@@ -17,6 +17,8 @@ from cmcore.divergences import (
     kl_sandwich,
     kl_to_noised,
 )
+from cmcore.divergences.convolution_grid import grid_law
+from cmcore.divergences.push_forward import push_forward
 from cmcore.flow import ExactFlow
 from cmcore.grids import make_grid
 from cmcore.samplers import ddim
@@ -73,6 +75,41 @@ def test_extrapolation_removes_the_bias_of_few_landings(direction):
     values = torch.tensor([e.value for e in found])
     plain = sum(e.diagnostics["plain"] for e in found) / len(found)
     assert abs(float(values.mean())) < plain / 3
+
+
+def test_counting_in_cells_does_not_widen_the_law():
+    """Landings as narrow as a cell: cells alone would add 0.7 % to the variance, ten times what their noise does."""
+    chain = make_chain(make_grid("uniform_angle", 1, horizon=3.0, delta=0.1), sampler="renoise")
+    last = chain.stages[0]
+    law = grid_law(lambda x, t, s: x * last.spread / (5 * last.scale), standard(2), chain, n=1 << 16, seed=0)
+    moments = (law.density.flatten()[:, None] * law.centres.square()).sum(0) * law.side**2
+    assert moments.tolist() == pytest.approx([last.spread**2 * 1.04] * 2, rel=1e-3)
+
+
+TORN = GaussianMixture([0.5, 0.5], [[-1.0], [1.0]], 0.03)
+"""Modes twelve spreads apart: the map between them and N(0, 1) tears."""
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_a_torn_map_is_resolved(direction):
+    """One point in thousands lands between the modes, and carries most of the KL's variance if drawn no more often."""
+    flow = ExactFlow(TORN)
+
+    def line(x, t, s):
+        return flow(x, t, s) + 0.01 * torch.sin(4 * x)
+
+    nodes = torch.linspace(-8, 8, 1 << 15, dtype=torch.float64)[:, None]
+    branch = push_forward(line, nodes, ONE)
+    log_ratio = TORN.log_prob(branch.points, 0.0) - branch.log_density
+    mass = standard(1).log_prob(nodes).exp() * (nodes[1] - nodes[0])
+    integrand = {MODEL_DATA: log_ratio.expm1() - log_ratio, DATA_MODEL: log_ratio.exp() * (log_ratio - 1) + 1}
+    truth = float((mass * integrand[direction]).sum())
+    found = kl_change_of_variables(
+        lambda x, t, s: torch.cat([line(x[:, :1], t, s), x[:, 1:]], dim=1),
+        Product([TORN, (standard(1), 1)]), ONE, seed=0, n=1 << 13, direction=direction,
+    )  # fmt: skip
+    assert covers(found, truth)
+    assert found.high - found.value < truth / 40
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)

@@ -11,25 +11,28 @@ from streamlit.components.v2 import component
 
 from app.components.buffer import pack, quantise
 
-__all__ = ["Draw", "MapLayers", "Scene", "particle_stage", "scene_message"]
+__all__ = [
+    "STAGE_CODE",
+    "STAGE_HTML",
+    "STAGE_STYLE",
+    "Draw",
+    "MapLayers",
+    "Scene",
+    "particle_stage",
+    "scene_message",
+]
 
 _HERE = Path(__file__).parent
 _read = lambda *parts: "\n".join(path.read_text(encoding="utf-8") for path in parts)  # noqa: E731
 
-_COMPONENT = component(
-    "particle_stage",
-    html=_read(_HERE / "stage.html"),
-    css=_read(_HERE / "stage.css"),
-    js=_read(
-        _HERE.parent / "shared.js",
-        _HERE.parent / "address.js",
-        _HERE / "mesh.js",
-        _HERE / "draw.js",
-        _HERE / "start.js",
-        _HERE / "handles.js",
-        _HERE / "stage.js",
-    ),
+STAGE_HTML = _read(_HERE / "stage.html")
+STAGE_STYLE = _read(_HERE / "stage.css")
+STAGE_CODE = _read(
+    _HERE.parent / "shared.js",
+    _HERE.parent / "address.js",
+    *(_HERE / f"{part}.js" for part in ("mesh", "draw", "start", "handles", "picture", "stage")),
 )
+_COMPONENT = component("particle_stage", html=STAGE_HTML, css=STAGE_STYLE, js=STAGE_CODE)
 
 PLAY_SECONDS = 9.0
 STROKE = 0.12
@@ -96,6 +99,7 @@ class Scene:
             None.
         start: a start that a person chose; its particle is then the last of those followed.
         moved: the N whose times a person moved.
+        visible: the layers to be shown at first; None leaves those that are.
     """
 
     key: str
@@ -111,6 +115,7 @@ class Scene:
     field: np.ndarray | None = None
     start: tuple[float, float] | None = None
     moved: Sequence[int] = ()
+    visible: Sequence[str] | None = None
 
     @property
     def followed(self) -> int:
@@ -121,8 +126,11 @@ class Scene:
         return self.shown if legs is None else legs.shape[-2]
 
 
-def scene_message(scene: Scene, *, steps: int, labels: Mapping[int, str]) -> bytes:
-    """The binary message of a scene with N = steps chosen; `labels` stand beside the small multiples."""
+def scene_message(scene: Scene, *, steps: int, labels: Mapping[int, str], answered: bool = True) -> bytes:
+    """The binary message of a scene with N = steps chosen; `labels` stand beside the small multiples.
+
+    Where nobody answers (`answered` is false), starts and times of one's own are not offered.
+    """
     arrays = {} if scene.density is None else {"density": scene.density}
     for n, draw in scene.draws.items():
         arrays[f"states_{n}"] = quantise(draw.states, scene.extent)
@@ -152,11 +160,13 @@ def scene_message(scene: Scene, *, steps: int, labels: Mapping[int, str]) -> byt
         "start": scene.start,
         "moved": list(scene.moved),
         "own": scene.followed - 1 if scene.start else None,
-        "startable": scene.field is not None,
+        "startable": answered and scene.field is not None,
+        "movable": answered,
         "shown": min(count, scene.shown),
         "compact": min(count, 600),
         "seconds": PLAY_SECONDS,
         "pending": scene.pending,
+        "visible": None if scene.visible is None else list(scene.visible),
         "reach": scene.layers.reach if scene.layers else 0.0,
         "fieldScale": STROKE * fastest / scene.extent,
     }

@@ -113,8 +113,9 @@ function layMarks(stage) {
 // Handles are kept from one message to the next, so that the one in use keeps the pointer and the focus.
 function layHandles(stage, progress) {
   const { parts: { handles }, message, steps } = stage;
-  while (handles.children.length < steps - 1) handles.append(createHandle(stage, handles.children.length + 1));
-  while (handles.children.length > steps - 1) handles.lastChild.remove();
+  const wanted = message.movable ? steps - 1 : 0;
+  while (handles.children.length < wanted) handles.append(createHandle(stage, handles.children.length + 1));
+  while (handles.children.length > wanted) handles.lastChild.remove();
   [...handles.children].forEach((handle, i) => {
     const j = i + 1, set = (name, value) => handle.setAttribute(name, value);
     handle.style.left = `${100 * progress[j]}%`;

@@ -32,7 +32,7 @@ function createStage(root) {
     start: null, startSent: undefined, steering: false, press: null, drawn: false, moving: null, grip: null,
     message: null, palette: null, image: null, heads: null, view: null, tell: () => {},
   };
-  for (const name of ["legend", "more", "readout", "done", "marks", "handles", "scrubber", "play", "step", "speed", "multiples", "summary"])
+  for (const name of ["legend", "more", "readout", "done", "marks", "handles", "scrubber", "play", "step", "speed", "picture", "multiples", "summary"])
     stage.parts[name] = find(`.${name}`);
   stage.legend = buildLegend(stage);
   takeView(stage);
@@ -47,7 +47,7 @@ function takeView(stage) {
   if (Object.keys(MORE).some(name => stage.layers[name])) openLayers(stage, true);
   const speed = Number(address.read("speed"));
   stage.speed = speed in SPEEDS ? speed : 1;
-  const at = Number.parseFloat(address.read("at"));
+  const at = Number.parseFloat(address.read("pause"));
   if (at >= 0 && at <= 1) Object.assign(stage, { u: at, playing: false, goal: null });
 }
 
@@ -59,7 +59,7 @@ function keepView(stage) {
     address.keep({
       layers: on.join() === FIRST_LAYERS.join() ? null : on.join() || "none",
       speed: stage.speed === 1 ? null : String(stage.speed),
-      at: moving || atRest ? null : String(Number(stage.u.toFixed(3))),
+      pause: moving || atRest ? null : String(Number(stage.u.toFixed(3))),
     });
   }, KEEP);
 }
@@ -127,6 +127,13 @@ function toggle(stage, name) {
   keepView(stage);
 }
 
+// The layers that a message asks for; those behind the button are opened with theirs.
+function showLayers(stage, names) {
+  for (const name of Object.keys(stage.layers)) stage.layers[name] = names.includes(name);
+  openLayers(stage, Object.keys(MORE).some(name => stage.layers[name]));
+  if (stage.layers.ratio) { stage.playing = false; stage.goal = null; stage.u = 1; }
+}
+
 // Which layers this draw can show, and why not where it cannot.
 function offer(stage) {
   const { message, steps } = stage;
@@ -143,6 +150,7 @@ function wire(stage) {
   const { canvas, parts } = stage;
   parts.play.onclick = () => play(stage, !stage.playing);
   parts.step.onclick = () => stepBy(stage, 1);
+  parts.picture.onclick = () => savePicture(stage);
   parts.speed.onclick = () => { stage.speed = SPEEDS[stage.speed]; paint(stage); keepView(stage); };
   parts.scrubber.oninput = event => { stage.playing = false; stage.goal = null; seek(stage, event.target.value / 1000); keepView(stage); };
   wireStart(stage);
@@ -168,7 +176,7 @@ function wire(stage) {
   const returned = address.onReturn(() => { takeView(stage); if (stage.message) { offer(stage); paintAll(stage); wake(stage); } });
   stage.destroy = () => {
     page.disconnect(); slider.disconnect(); returned(); clearTimeout(stage.keeping);
-    address.release(["layers", "at", "speed"]);
+    address.release(["layers", "pause", "speed"]);
     document.removeEventListener("keydown", keys);
     sight.disconnect(); size.disconnect(); cancelAnimationFrame(stage.request);
     stages.delete(stage.root);
@@ -423,6 +431,7 @@ export default function (component) {
     stage.steps = message.steps;
   }
   if (fresh) { stage.pinned.clear(); stage.hover = null; }
+  if (fresh && message.visible) showLayers(stage, message.visible);
   takeStart(stage);
   takeTimes(stage, fresh);
   layOut(stage);

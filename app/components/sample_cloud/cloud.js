@@ -5,20 +5,24 @@ const GLIDE = 350; // milliseconds
 const clouds = new WeakMap();
 
 function paintCloud(cloud, share) {
-  const { message, canvas, palette, from, to } = cloud;
+  const { message, canvas, from, to } = cloud;
   const { context, width, height } = sharpen(canvas);
   if (!width || !height) return;
   const view = camera(width, height, message.extent);
   context.clearRect(0, 0, width, height);
-  if (cloud.image) drawDensity(context, cloud.image, view, message.extent);
-  const { data } = message.arrays;
-  if (data && !to) drawDots(context, data.values, data.shape[0], view, 1.7, palette.data, 0.5);
-  if (to) {
-    const now = from ? to.map((v, i) => from[i] + share * (v - from[i])) : to;
-    drawDots(context, now, now.length / 2, view, 1.9, palette.model, 0.5);
-  }
+  const now = to && (from ? to.map((v, i) => from[i] + share * (v - from[i])) : to);
+  if (message.space) paintSpace(cloud, context, view, now);
+  else paintPlane(cloud, context, view, now);
   const counter = (window.sampleCloud ??= { frames: 0 });
-  Object.assign(counter, { frames: counter.frames + 1, samples: to ? to.length / 2 : 0, key: message.key });
+  const size = message.arrays.samples?.shape[0] ?? 0;
+  Object.assign(counter, { frames: counter.frames + 1, samples: size, key: message.key, space: message.space, turn: cloud.turn });
+}
+
+function paintPlane({ message, palette, image }, context, view, samples) {
+  if (image) drawDensity(context, image, view, message.extent);
+  const { data } = message.arrays;
+  if (data && !samples) drawDots(context, data.values, data.shape[0], view, 1.7, palette.data, 0.5);
+  if (samples) drawDots(context, samples, samples.length / 2, view, 1.9, palette.model, 0.5);
 }
 
 function glide(cloud) {
@@ -27,7 +31,7 @@ function glide(cloud) {
   const tick = now => {
     const share = cloud.from && !cloud.calm ? Math.min(1, (now - began) / GLIDE) : 1;
     paintCloud(cloud, share);
-    if (share < 1) cloud.request = requestAnimationFrame(tick);
+    if (share < 1 || turns(cloud)) cloud.request = requestAnimationFrame(tick);
   };
   cloud.request = requestAnimationFrame(tick);
 }
@@ -37,18 +41,22 @@ export default function (component) {
   let cloud = clouds.get(parentElement);
   if (!cloud) {
     const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
-    cloud = { figure: parentElement.querySelector(".cloud"), canvas: parentElement.querySelector("canvas"), calm };
+    cloud = { figure: parentElement.querySelector(".cloud"), canvas: parentElement.querySelector("canvas"), calm, ended: new AbortController() };
+    wireTurning(cloud);
     cloud.size = new ResizeObserver(() => paintCloud(cloud, 1));
-    cloud.destroy = () => { cloud.size.disconnect(); cancelAnimationFrame(cloud.request); clouds.delete(parentElement); };
+    cloud.destroy = () => { cloud.ended.abort(); cloud.size.disconnect(); cancelAnimationFrame(cloud.request); clouds.delete(parentElement); };
     clouds.set(parentElement, cloud);
   }
   const message = readMessage(data), palette = readPalette(cloud.figure);
-  const same = message.key === cloud.message?.key && message.arrays.samples?.shape[0] * 2 === cloud.to?.length;
+  const same = message.key === cloud.message?.key && message.arrays.samples?.shape[0] * 2 === cloud.to?.length && message.space === cloud.message.space;
   cloud.from = same ? cloud.to : null;
   cloud.to = message.arrays.samples?.values ?? null;
   Object.assign(cloud, { message, palette, image: message.arrays.density ? densityImage(message.arrays.density, palette.data) : null });
   cloud.figure.classList.toggle("dark", palette.dark);
   cloud.canvas.setAttribute("aria-label", message.summary);
+  cloud.canvas.classList.toggle("space", message.space);
+  if (message.space) cloud.canvas.tabIndex = 0; else cloud.canvas.removeAttribute("tabindex");
+  cloud.figure.querySelector(".axes").textContent = message.space ? "drag to turn" : message.axes.map((name, i) => `${"→↑"[i]} ${name}`).join("   ");
   cloud.figure.querySelector(".legend").replaceChildren(...message.legend.map(([words, meaning]) => {
     const entry = document.createElement("span");
     entry.textContent = words;

@@ -1,0 +1,97 @@
+"""One number against the time that jumps start from: its mean over the true law, with its interval."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+
+from app.figures.heat import angle_axis
+from app.figures.theme import Theme, fade
+
+__all__ = ["Mean", "describe_means", "over_time"]
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A root mean square with its 95 % interval, for jumps from t; half lies below the median, 95 % below `most`."""
+
+    t: float
+    value: float
+    low: float
+    high: float
+    median: float
+    most: float
+
+
+def over_time(
+    means: Sequence[Mean], *, chosen: float, end: float, label: str, theme: Theme, height: int = 230
+) -> go.Figure:
+    """The curve from noise to data on a logarithmic axis, the chosen t marked."""
+    told = sorted((mean for mean in means if mean.value > 0), key=lambda mean: -mean.t)
+    theta = [math.acos(math.exp(-mean.t)) for mean in told]
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[*theta, *theta[::-1]], y=[m.high for m in told] + [max(m.low, m.value / 10) for m in told[::-1]],
+        fill="toself", fillcolor=fade(theme.error, 0.2), line={"width": 0}, mode="lines", hoverinfo="skip",
+        name="interval",
+    )  # fmt: skip
+    figure.add_scatter(
+        x=theta, y=[m.value for m in told], mode="lines+markers", name=label,
+        line={"color": theme.error, "width": 2.2},
+        marker={"size": 6, "color": theme.paper, "line": {"color": theme.error, "width": 1.6}},
+        customdata=[(m.t, m.low, m.high) for m in told],
+        hovertemplate="t = %{customdata[0]:.3g}: %{y:.3g} [%{customdata[1]:.3g}, %{customdata[2]:.3g}]<extra></extra>",
+    )  # fmt: skip
+    figure.add_scatter(
+        x=theta, y=[m.median for m in told], mode="lines", name="median",
+        line={"color": theme.error, "width": 1.4, "dash": "dot"}, customdata=[m.t for m in told],
+        hovertemplate="t = %{customdata:.3g}: half of all below %{y:.3g}<extra></extra>",
+    )  # fmt: skip
+    here = [mean for mean in told if mean.t == chosen]
+    if here:
+        at = math.acos(math.exp(-chosen))
+        figure.add_vline(x=at, line={"color": fade(theme.error, 0.5), "width": 1})
+        figure.add_scatter(
+            x=[at], y=[here[0].value], mode="markers", hoverinfo="skip", name="chosen",
+            marker={"size": 11, "color": theme.error, "line": {"color": theme.paper, "width": 1.5}},
+        )  # fmt: skip
+    start = max((m.t for m in told), default=3.0)
+    figure.update_xaxes(**angle_axis(start, end, theme))
+    span = math.acos(math.exp(-start)) - math.acos(math.exp(-end))
+    figure.update_xaxes(range=[math.acos(math.exp(-start)) + 0.03 * span, math.acos(math.exp(-end)) - 0.03 * span])
+    figure.update_yaxes(
+        type="log", color=theme.muted, gridcolor=theme.hairline, zeroline=False, fixedrange=True,
+        tickfont={"size": 11}, title={"text": label, "font": {"size": 12}, "standoff": 4}, dtick=1,
+        exponentformat="power", range=_decades(told),
+    )  # fmt: skip
+    figure.update_layout(
+        height=height,
+        margin={"l": 58, "r": 10, "t": 8, "b": 44},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        showlegend=False,
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": theme.muted, "activecolor": theme.ink},
+        font={"family": "Inter, 'Source Sans', sans-serif", "size": 11.5, "color": theme.ink},
+        hoverlabel={"bgcolor": theme.paper, "font": {"color": theme.ink}, "bordercolor": theme.hairline},
+    )
+    return figure
+
+
+def describe_means(means: Sequence[Mean], label: str) -> str:
+    """The curve in words."""
+    told = sorted(means, key=lambda mean: -mean.t)
+    if not told:
+        return "Not measured yet."
+    worst = max(told, key=lambda mean: mean.value)
+    return (
+        f"{label}, root mean square: {told[0].value:.2g} at t = {told[0].t:.3g}, {told[-1].value:.2g} at "
+        f"t = {told[-1].t:.3g}; largest at t = {worst.t:.3g}, {worst.value:.2g}. Dotted: the median."
+    )
+
+
+def _decades(means: Sequence[Mean]) -> list[float] | None:
+    if not means:
+        return None
+    low, high = min(min(m.value, m.median) for m in means), max(m.high for m in means)
+    return [math.floor(math.log10(low)), math.ceil(math.log10(high))]

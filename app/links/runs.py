@@ -1,0 +1,50 @@
+"""The link of Runs: which runs are compared, and how they are drawn."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from app import state
+from app.links.readers import one_of, read_seed, refused, several_of
+from app.runs import runs
+from app.scene import STEPS
+
+__all__ = ["open_runs_link", "write_runs_link"]
+
+RUNS_LINK: Mapping[str, tuple[str, Callable[[str], Any]]] = {
+    "runs": ("compared", several_of(runs, "the run")),
+    "n": ("compared_steps", one_of(lambda: STEPS, "N")),
+    "seed": ("compared_seed", read_seed),
+}
+"""Parameter of the link → (state key, reader)."""
+
+
+def open_runs_link() -> list[str]:
+    """The view of Runs, where this run takes it from the link; a sentence for each thing that does not fit."""
+    problems = []
+    takes = state.takes_link("runs")
+    if state.went_back():
+        for key, first in _first().items():
+            state.choose(key, first)
+    for name, text in state.link().items() if takes else ():
+        try:
+            if name in RUNS_LINK:
+                key, read = RUNS_LINK[name]
+                state.choose(key, read(text))
+        except ValueError as problem:
+            problems.append(refused(problem))
+    for key, first in _first().items():
+        state.remember(key, first)
+    return problems
+
+
+def write_runs_link() -> None:
+    """Mirror the view in the address bar; what is at its default is left out."""
+    first = _first()
+    wanted = {name: state.value(key) for name, (key, _) in RUNS_LINK.items() if state.value(key) != first[key]}
+    written = {name: ",".join(map(str, v)) if isinstance(v, list) else str(v) for name, v in wanted.items()}
+    state.set_link(written)
+
+
+def _first() -> dict[str, Any]:
+    """The two runs that come first are compared, so that there is something to see."""
+    return {"compared": list(runs())[:2], "compared_steps": 4, "compared_seed": 0}

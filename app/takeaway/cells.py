@@ -1,0 +1,53 @@
+"""A program in pieces, each with words before it: written as a script to run, or as a notebook to go through."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = ["Cell", "as_notebook", "as_script"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A few lines of Python, and what they do in words."""
+
+    words: str
+    code: str
+
+
+def as_script(title: str, about: str, cells: Sequence[Cell]) -> str:
+    """One file for `python FILE`."""
+    parts = [f'"""{_in_string(title)}\n\n{_in_string(about)}\n"""']
+    for cell in cells:
+        comment = "\n".join(f"# {line}" for line in cell.words.splitlines())
+        parts.append(f"{comment}\n{cell.code}")
+    return "\n\n".join(parts) + "\n"
+
+
+def as_notebook(title: str, about: str, cells: Sequence[Cell]) -> str:
+    """A Jupyter notebook, format 4.5."""
+    written = [_markdown(f"# {title}\n\n{about}")]
+    for cell in cells:
+        written += [_markdown(cell.words), _code(cell.code)]
+    named = [{**cell, "id": _name(i, cell)} for i, cell in enumerate(written)]
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
+    notebook = {"cells": named, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+    return json.dumps(notebook, ensure_ascii=False, indent=1) + "\n"
+
+
+def _markdown(text: str) -> dict:
+    return {"cell_type": "markdown", "metadata": {}, "source": text}
+
+
+def _code(text: str) -> dict:
+    return {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": [], "source": text}
+
+
+def _name(i: int, cell: dict) -> str:
+    return hashlib.sha256(f"{i}{cell['source']}".encode()).hexdigest()[:8]
+
+
+def _in_string(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')

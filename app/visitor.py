@@ -1,0 +1,38 @@
+"""Whose runs these are: a token that nobody can guess, made here and held by the browser in a cookie.
+
+Why a cookie: a reload starts a new session, and a cookie comes with its very first request, before anything is drawn.
+A query parameter would be copied with every link that is shared, and with it the runs; local storage can be read only
+after the page has been drawn once without them. The cookie goes to this site alone (SameSite=Strict), holds nothing but
+the token, and lasts as long as runs are kept.
+"""
+
+import re
+import secrets
+
+import streamlit as st
+
+from app import shelf, state
+from app.components.visitor_cookie import keep_cookie
+
+__all__ = ["greet", "token"]
+
+COOKIE = "consistency_lab_visitor"
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
+"""What `secrets.token_urlsafe(32)` makes: 256 random bits."""
+
+
+def token() -> str:
+    """The visitor's token: of this session, or from the browser's cookie, or a new one."""
+    known = state.value("visitor")
+    if known is None:
+        told = str(st.context.cookies.get(COOKIE, ""))
+        known = told if _TOKEN.fullmatch(told) else secrets.token_urlsafe(32)
+        state.choose("visitor", known)
+    return known
+
+
+def greet() -> None:
+    """Let the browser keep the token, where the server keeps runs at all."""
+    if shelf.root() is not None:
+        with st.container(key="visitor"):
+            keep_cookie(COOKIE, token(), seconds=shelf.DAYS * 24 * 3600)

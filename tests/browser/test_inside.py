@@ -1,0 +1,69 @@
+"""Inside as a person meets it: a flow to point at by mouse, touch and keys, and pictures that anybody can read."""
+
+import pytest
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+PATIENCE = 150_000
+"""Milliseconds: all parts of the page are measured while one waits, on whatever cores are left."""
+READY = ".st-key-inside_starts .js-plotly-plot"
+
+
+def open_inside(open_page, run, **options):
+    page = open_page(**options)
+    page.set_default_timeout(PATIENCE)
+    page.get_by_role("link", name="Inside", exact=True).click()
+    page.get_by_role("heading", name="Where does the map err, and how does it bend space?").wait_for()
+    if run != "Eight Gaussians":
+        page.get_by_role("img", name=run).click()
+    page.locator(".facts", has_text=run).wait_for()
+    return page
+
+
+def told(page):
+    return page.evaluate("window.flowPicture")
+
+
+def test_the_flow_answers_mouse_keys_and_touch_and_the_view_lives_in_the_link(open_page):
+    page = open_inside(open_page, "Three Gaussians", has_touch=True)
+    picture = page.get_by_label("the density from noise")
+    picture.wait_for()
+    page.wait_for_function("window.flowPicture?.frames > 0")
+    box = picture.bounding_box()
+    page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.4 * box["height"])
+    page.wait_for_function("window.flowPicture.at !== null")
+    page.get_by_text("the exact path ends at").wait_for()
+    first = told(page)
+    assert 0.1 < first["at"][0] < 2
+    page.mouse.move(5, 5)
+    page.wait_for_function("window.flowPicture.at === null")
+    page.touchscreen.tap(box["x"] + 0.7 * box["width"], box["y"] + 0.6 * box["height"])
+    page.wait_for_function("location.search.includes('at=')")
+    tapped = told(page)
+    picture.focus()
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("8")
+    page.wait_for_function("window.flowPicture.steps === 8 && location.search.includes('n=8')")
+    moved = told(page)
+    assert moved["at"][1] > tapped["at"][1]
+    assert moved["end"] > tapped["end"]
+    assert abs(moved["landed"] - moved["end"]) < 0.2
+
+
+@pytest.mark.parametrize(
+    ("scheme", "width", "run"), [("light", 1440, "Eight Gaussians"), ("dark", 390, "Three Gaussians")]
+)
+def test_accessible_and_nothing_sticks_out(open_page, scheme, width, run):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    page = open_inside(open_page, run, color_scheme=scheme)
+    page.set_viewport_size({"width": width, "height": 900})
+    page.locator(READY).wait_for()
+    page.wait_for_function("!document.querySelector('[data-stale=true]')")
+    page.wait_for_timeout(1000)
+    spill = page.evaluate(
+        "(() => { const main = document.querySelector('[data-testid=stMain]');"
+        " return main.scrollWidth - main.clientWidth; })()"
+    )
+    assert spill <= 0
+    violations = axe.Axe().run(page).response["violations"]
+    assert [(v["id"], node["html"][:160]) for v in violations for node in v["nodes"]] == []

@@ -1,0 +1,93 @@
+"""Every step of every lesson, as a reader goes through it: by the arrow keys, with a guess, to the live figure."""
+
+import pytest
+
+from app.lesson_shelf import FOLDER, lessons_of
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+LESSONS = lessons_of(str(FOLDER)).lessons
+
+
+def at_step(page, slug, number):
+    page.wait_for_function(f"window.lessonSteps?.lesson === '{slug}' && window.lessonSteps.step === {number}")
+    page.wait_for_function(f"location.search.includes('step={number}')")
+
+
+def figure_is_there(page, figure):
+    place = page.locator(".st-key-lesson_figure")
+    if figure.show == "stage":
+        place.locator("canvas.view").wait_for()
+        page.wait_for_function(f"window.particleStage?.steps === {figure.steps}")
+    else:
+        place.locator(".js-plotly-plot .main-svg").first.wait_for()
+
+
+def clean(page, axe, place):
+    broken = axe.Axe().run(page).response["violations"]
+    assert [(v["id"], [node["html"][:200] for node in v["nodes"]]) for v in broken] == [], place
+
+
+@pytest.mark.parametrize("slug", list(LESSONS))
+def test_a_lesson_is_walked_from_end_to_end(open_page, slug):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    lesson = LESSONS[slug]
+    scheme = "dark" if slug == next(iter(LESSONS)) else "light"
+    page = open_page(f"/lessons?lesson={slug}", reduced_motion="reduce", color_scheme=scheme)
+    for number, step in enumerate(lesson.steps, 1):
+        at_step(page, slug, number) if number > 1 else page.wait_for_function("window.lessonSteps?.step === 1")
+        page.get_by_role("heading", name=step.title, exact=True).wait_for()
+        if step.question:
+            question = page.locator(".st-key-lesson_question")
+            question.get_by_text(step.question.choices[0], exact=True).click()
+            question.get_by_role("button", name="Reveal").click()
+            page.locator(".lesson-verdict").wait_for()
+        figure_is_there(page, step.reveal or step.figure)
+        if number == 2:
+            clean(page, axe, step.title)
+        if number < len(lesson.steps):
+            page.evaluate("document.activeElement.blur()")
+            page.keyboard.press("ArrowRight")
+    clean(page, axe, "the last step")
+    page.keyboard.press("ArrowLeft")
+    at_step(page, slug, len(lesson.steps) - 1)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_gallery_opens_a_lesson_from_anywhere_on_its_card(open_page, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    page = open_page("/lessons", color_scheme=scheme, reduced_motion="reduce")
+    slug = list(LESSONS)[1]
+    card = page.locator(f".st-key-lessoncard_{slug}")
+    page.locator(f".st-key-lessoncard_{list(LESSONS)[-1]}").get_by_text("min ·").wait_for()
+    clean(page, axe, "gallery")
+    card.locator("img").click(force=True)
+    page.wait_for_function(f"window.lessonSteps?.lesson === '{slug}'")
+    page.get_by_role("button", name="All lessons").click()
+    card.get_by_text("1 of").wait_for()
+
+
+def test_arrows_leave_a_widget_alone_and_the_figure_opens_on_its_own_page(open_page):
+    page = open_page("/lessons?lesson=flow-map&step=4", reduced_motion="reduce")
+    at_step(page, "flow-map", 4)
+    page.wait_for_function("window.particleStage?.steps === 4")
+    page.get_by_role("slider", name="Time, from noise to data").press("ArrowLeft")
+    page.locator("canvas.view").focus()
+    page.keyboard.press("2")
+    page.wait_for_function("window.particleStage.steps === 2")
+    assert page.evaluate("window.lessonSteps.step") == 4
+    page.get_by_role("button", name="Try it yourself").click()
+    page.wait_for_url("**/explore*")
+    page.wait_for_function("window.particleStage?.steps === 4")
+    page.get_by_role("slider", name="Network calls N").wait_for()
+
+
+@pytest.mark.parametrize("width", [390, 1024])
+def test_nothing_sticks_out_sideways(open_page, width):
+    page = open_page("/lessons?lesson=renoising&step=3", viewport={"width": width, "height": 844})
+    figure_is_there(page, LESSONS["renoising"].steps[2].figure)
+    spill = page.evaluate(
+        "(() => { const main = document.querySelector('[data-testid=stMain]');"
+        " return main.scrollWidth - main.clientWidth; })()"
+    )
+    assert spill <= 0

@@ -1,0 +1,172 @@
+"""Runs as a person meets them: a ledger that survives a reload, and things to take away that live without the lab."""
+
+import zipfile
+from dataclasses import replace
+
+import pytest
+
+from app import estimates
+from app.measurements import DIRECTIONS, known_now, lines, question_of
+from app.runs import Run
+from app.scene import STEPS, grids_of, make_scene, map_layers
+from app.takeaway.page import page as offline_page
+from cmcore.config import SamplerConfig
+from cmcore.store import to_zip
+from tests.app.conftest import untrained
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+def open_runs(open_page, **options):
+    page = open_page(**options)
+    page.get_by_role("link", name="Runs", exact=True).click()
+    page.get_by_role("heading", name="What was trained, and what made the difference?").wait_for()
+    page.locator(".st-key-compared_curves .js-plotly-plot").wait_for()
+    return page
+
+
+@pytest.fixture
+def exported(tmp_path):
+    path = tmp_path / "mine.zip"
+    model = replace(untrained(), config=untrained().config.model_copy(update={"seed": 77}))
+    path.write_bytes(to_zip(model))
+    return path
+
+
+def bring_in(page, path):
+    page.locator("[data-testid=stFileUploader] input").set_input_files(path)
+    page.get_by_role("checkbox", name="mine").wait_for()
+
+
+def test_a_run_survives_a_reload_and_nobody_else_sees_it(open_page, exported):
+    page = open_runs(open_page)
+    bring_in(page, exported)
+    page.get_by_text("seed 77").wait_for()
+    stranger = open_runs(open_page)
+    assert not stranger.get_by_role("checkbox", name="mine").count()
+    cookies = {cookie["name"]: cookie for cookie in page.context.cookies()}
+    token = cookies["consistency_lab_visitor"]["value"]
+    assert token not in page.url
+    assert token not in {cookie["value"] for cookie in stranger.context.cookies()}
+    page.reload()
+    page.get_by_role("checkbox", name="mine").wait_for()
+    page.locator(".st-key-ledger_area").get_by_text("More", exact=True).first.click()
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_text("mine was deleted.").wait_for()
+    page.reload()
+    page.get_by_role("checkbox", name="Eight Gaussians").wait_for()
+    page.locator(".st-key-compared_curves .js-plotly-plot").wait_for()
+    assert not page.get_by_role("checkbox", name="mine").count()
+
+
+def test_a_forged_cookie_finds_nothing(open_page, exported, server):
+    page = open_runs(open_page)
+    bring_in(page, exported)
+    for forged in ("../../../etc/passwd", "a" * 43, "x" * 4000, "%00"):
+        other = open_page()
+        other.context.add_cookies([{"name": "consistency_lab_visitor", "value": forged, "url": server}])
+        other.reload()
+        other.get_by_role("link", name="Runs", exact=True).click()
+        other.get_by_role("checkbox", name="Eight Gaussians").wait_for()
+        assert not other.get_by_role("checkbox", name="mine").count()
+        other.context.close()
+
+
+def test_what_a_run_is_exported_as_can_be_read(open_page, tmp_path):
+    page = open_runs(open_page)
+    page.locator(".st-key-ledger_area").get_by_text("More", exact=True).first.click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Weights and config (zip)").click()
+    path = tmp_path / "run.zip"
+    download.value.save_as(path)
+    assert "run.json" in zipfile.ZipFile(path).namelist()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Page that works offline").click()
+    assert download.value.suggested_filename.endswith(".html")
+
+
+def test_the_stage_is_saved_as_a_picture_and_the_view_as_files(open_page, tmp_path):
+    page = open_page()
+    page.wait_for_function("window.particleStage?.frames > 5")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Image", exact=True).click()
+    path = tmp_path / "stage.png"
+    download.value.save_as(path)
+    assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    page.get_by_text("Take away", exact=True).click()
+    for name, beginning in (("Parquet", b"PAR1"), ("CSV", b"x1@3,"), ("Script", b'"""Consistency Lab')):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=name, exact=True).first.click()
+        download.value.save_as(tmp_path / name)
+        assert (tmp_path / name).read_bytes().startswith(beginning)
+
+
+@pytest.fixture(scope="module")
+def offline_file(tmp_path_factory):
+    """The page of a small run whose numbers were measured."""
+    estimates.forget()
+    run = Run("small", "A small run", untrained())
+    config = SamplerConfig(sampler="deterministic", grid="uniform_angle", steps=4)
+    for n in STEPS:
+        estimates.measure_point(run, question_of(config, DIRECTIONS[0], config.sampler, n))
+    known = known_now(run, config, DIRECTIONS[0])
+    drawn = {"config": config, "grids": grids_of(config), "seed": 0, "particles": 500}
+    scene = make_scene(run.model, run.target, key=run.key, **drawn)
+    scene = replace(scene, layers=map_layers(run.model, run.target, **drawn))
+    words = {"heading": run.label, "facts": "facts", "about": "about"}
+    path = tmp_path_factory.mktemp("offline") / "page.html"
+    path.write_text(offline_page(scene, known.estimates, lines(known), steps=4, **words), encoding="utf-8")
+    return path, known.estimates
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_lives_without_server_and_network(browser, offline_file, scheme):
+    from app.cards import short
+
+    path, told = offline_file
+    context = browser.new_context(offline=True, color_scheme=scheme, viewport={"width": 1200, "height": 900})
+    page, problems = context.new_page(), []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    page.on(
+        "request", lambda request: None if request.url.startswith(("file:", "blob:")) else problems.append(request.url)
+    )
+    page.goto(path.as_uri())
+    page.wait_for_function("window.particleStage?.frames > 20 && window.particleStage.u > 0.02")
+    for n in (4, 1):
+        page.keyboard.press(str(n))
+        page.wait_for_function(f"window.particleStage.steps === {n}")
+        card = page.locator(f"#cards > [data-n='{n}']")
+        card.wait_for()
+        assert short(told[n]).removeprefix("< ")[:4] in card.inner_text()
+        assert page.locator("#cards > :visible").count() == 1
+    page.locator("svg .dot.model").first.hover()
+    assert "learned map, 1 call" in page.locator("#point").inner_text()
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    violations = axe.Axe().run(page).response["violations"]
+    context.close()
+    assert problems == []
+    assert [(v["id"], node["html"][:160]) for v in violations for node in v["nodes"]] == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1440])
+def test_accessible_and_nothing_sticks_out(open_page, scheme, width):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    page = open_runs(open_page, color_scheme=scheme)
+    page.set_viewport_size({"width": width, "height": 900})
+    page.wait_for_function("!document.querySelector('[data-stale=true]')")
+    page.wait_for_timeout(1000)
+    spill = page.evaluate(
+        "(() => { const main = document.querySelector('[data-testid=stMain]');"
+        " return main.scrollWidth - main.clientWidth; })()"
+    )
+    assert spill <= 0
+    violations = axe.Axe().run(page).response["violations"]
+    assert [(v["id"], node["html"][:160]) for v in violations for node in v["nodes"]] == []
+    page.locator(".st-key-ledger_area").get_by_text("More", exact=True).first.click()
+    page.get_by_role("button", name="Pin to the top").wait_for()
+    page.wait_for_timeout(500)
+    violations = axe.Axe().run(page).response["violations"]
+    assert [(v["id"], node["html"][:160]) for v in violations for node in v["nodes"]] == []

@@ -1,0 +1,138 @@
+"""Train as a person meets it: a target drawn by mouse, finger or keys, a run that pauses, a cloud that turns."""
+
+import math
+
+import pytest
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+def open_train(open_page, **options):
+    page = open_page(**options)
+    page.set_default_timeout(90_000)  # a run is waited for, whatever else the machine does
+    page.locator("[data-testid=stMainBlockContainer] canvas").first.wait_for()
+    page.get_by_role("link", name="Train").click()
+    page.wait_for_function("window.sampleCloud?.key")
+    return page
+
+
+def open_sheet(page):
+    page.get_by_text("Draw", exact=True).click()
+    page.wait_for_function("window.sketchPad")
+    page.locator(".pad canvas").scroll_into_view_if_needed()
+    box = page.locator(".pad canvas").bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def settled(page, strokes):
+    """The sheet has this many lines, and Python has answered with their density."""
+    page.wait_for_function(
+        f"window.sketchPad.strokes === {strokes} && window.sketchPad.answered === {'true' if strokes else 'false'}"
+    )
+
+
+def test_drawn_by_mouse_and_keys_then_trained_with_a_pause(open_page):
+    page = open_train(open_page)
+    x, y = open_sheet(page)
+    assert page.get_by_role("button", name="Start training").is_disabled()
+    page.mouse.move(x - 120, y)
+    page.mouse.down()
+    for i in range(25):
+        page.mouse.move(x - 120 + 10 * i, y + 60 * math.sin(i / 4))
+    page.mouse.up()
+    settled(page, 1)
+    page.wait_for_function("location.search.includes('drawing=')")
+
+    page.locator(".pad canvas").focus()
+    for key in ("ArrowDown", "ArrowDown", "Space", "ArrowLeft", "ArrowLeft", "Space", "Enter"):
+        page.keyboard.press(key)
+    settled(page, 2)
+    page.keyboard.press("Control+z")
+    settled(page, 1)
+    page.get_by_role("button", name="Redo").click()
+    settled(page, 2)
+
+    page.get_by_text("Network, steps, seed").click()
+    page.get_by_label("Steps instead of seconds").fill("1500")
+    page.keyboard.press("Enter")
+    page.wait_for_function("location.search.includes('steps=1500')")
+    page.get_by_role("button", name="Start training").click()
+    page.wait_for_function("window.sampleCloud?.samples > 0")
+    page.get_by_role("button", name="Pause").click()
+    page.get_by_role("button", name="Resume").click()
+    page.get_by_role("button", name="Stop").wait_for()
+    page.get_by_role("heading", name="Finished").wait_for(timeout=300_000)
+    page.locator(".st-key-live_kl .card-value strong").wait_for()
+    assert page.locator(".st-key-live_kl h2").inner_text() == "KL(data ∥ model), δ = 0.02"
+    page.get_by_role("button", name="Draw on").click()
+    page.wait_for_function("document.querySelector('.pad canvas')")
+    page.get_by_role("button", name="Clear").click()
+    page.wait_for_function("window.sketchPad.strokes === 0")
+    page.get_by_text("Draw what the model should learn").wait_for()
+
+
+def test_drawn_by_finger_on_a_phone(open_page):
+    page = open_train(open_page, has_touch=True)
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.get_by_text("Draw", exact=True).scroll_into_view_if_needed()
+    x, y = open_sheet(page)
+    touch = page.context.new_cdp_session(page)
+
+    def finger(kind, *points):
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": a, "y": b} for a, b in points]})
+
+    finger("touchStart", (x - 60, y))
+    for i in range(1, 13):
+        finger("touchMove", (x - 60 + 10 * i, y + 40 * math.sin(i / 3)))
+    finger("touchEnd")
+    settled(page, 1)
+    assert page.evaluate("window.sketchPad.points") > 5
+    spill = page.evaluate(
+        "(() => { const main = document.querySelector('[data-testid=stMain]');"
+        " return main.scrollWidth - main.clientWidth; })()"
+    )
+    assert spill <= 0
+    assert page.get_by_role("button", name="Start training").is_enabled()
+
+
+def test_a_cloud_in_space_turns_by_itself_and_by_keys(open_page):
+    page = open_train(open_page)
+    page.locator(".st-key-gallery_area img[alt='Torus knot']").click()
+    page.wait_for_function("window.sampleCloud.space")
+    turn = page.evaluate("window.sampleCloud.turn")
+    page.wait_for_function(f"window.sampleCloud.turn > {turn}")
+    page.locator(".cloud canvas").focus()
+    page.keyboard.press("ArrowLeft")
+    held = page.evaluate("window.sampleCloud.turn")
+    page.wait_for_timeout(200)
+    assert page.evaluate("window.sampleCloud.turn") == held
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_accessibility(open_page, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    page = open_train(open_page, color_scheme=scheme)
+    found = {"gallery": violations(axe, page)}
+    x, y = open_sheet(page)
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 90, y + 40)
+    page.mouse.up()
+    settled(page, 1)
+    found["sheet"] = violations(axe, page)
+    page.get_by_text("Network, steps, seed").click()
+    page.get_by_label("Steps instead of seconds").fill("100")
+    page.keyboard.press("Enter")
+    page.wait_for_function("location.search.includes('steps=100')")
+    page.get_by_role("button", name="Start training").click()
+    page.get_by_role("heading", name="Finished").wait_for(timeout=300_000)
+    page.locator(".st-key-live_kl .card-value strong").wait_for()
+    found["result"] = violations(axe, page)
+    assert found == {"gallery": [], "sheet": [], "result": []}
+
+
+def violations(axe, page):
+    page.wait_for_function("!document.querySelector('[data-stale=true]')")
+    page.wait_for_timeout(800)
+    found = axe.Axe().run(page).response["violations"]
+    return [(v["id"], node["html"][:160]) for v in found for node in v["nodes"]]
