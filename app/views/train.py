@@ -178,7 +178,7 @@ def _keep(view: JobView[Progress]) -> None:
 def _progress(drawn: str, choice: Choice | None, config: TrainingConfig | None) -> None:
     """The run in words, its KL and its loss; runs the page again once when its state changes."""
     view = _view()
-    if view is None or (view.over and choice and choice.key != state.value("training_choice").key):
+    if view is None or (view.over and (choice is None or choice.key != state.value("training_choice").key)):
         st.html(_first_card(choice, config))  # what was learned before is in the ledger, and here when chosen again
         return
     st.html(told(view))
