@@ -397,7 +397,7 @@ def test_moment_matching_one_particle_at_a_time_is_consistency_training(form, pa
     """With k = −|x − y|² and one particle it is twice the consistency loss; with more, of the groups' means."""
     f, targets, (points, _, _) = random_map(form), random_map(form, seed=1), pair_points(60)
     matched = make_objective("imm", particles=particles, kernel="negative_square")
-    trained = make_objective("ct", target_average=0.5, metric="l2")
+    trained = make_objective("ct", target_average=0.5, metric="l2", mirrored=False)
     if particles == 1:
         losses = [o.loss(learner(f, targets), points) for o in (matched, trained)]
         torch.testing.assert_close(losses[0], 2 * losses[1])
@@ -407,6 +407,26 @@ def test_moment_matching_one_particle_at_a_time_is_consistency_training(form, pa
     difference = trained.errors(learner(f, targets), shared).reshape(20, 3, 2).mean(1)
     found = matched.loss(learner(f, targets), shared)
     torch.testing.assert_close(found, 2 * difference.square().sum(-1).mean())
+
+
+@FORMS
+def test_over_mirror_images_a_mirrored_target_is_the_map_between_them(form):
+    """Where noise prevails pairs of velocity ±v teach f(m, r, s), which plain targets blur; elsewhere they are plain."""
+    f = random_map(form)
+    points, *_ = pair_points()
+    noisy = (points.theta > math.pi / 4).squeeze()
+    assert 0 < noisy.sum() < 64
+    turn, rest = points.theta - points.inner, points.inner - (points.theta - points.gap)
+    middle, reach = turn.cos() * points.x, turn.sin() * points.velocity
+    sides = [points._replace(earlier=middle + side * reach) for side in (1, -1)]
+    wanted = f.landing(middle, points.inner, rest, f.direction(middle, points.inner, rest))
+    plain, mirrored = (
+        sum(make_objective("ct", mirrored=m).target_landing(learner(f), side) for side in sides) / 2
+        for m in (False, True)
+    )
+    torch.testing.assert_close(mirrored[noisy], wanted[noisy])
+    torch.testing.assert_close(mirrored[~noisy], plain[~noisy])
+    assert float((plain - wanted)[noisy].detach().abs().max()) > 1e-6
 
 
 @pytest.mark.parametrize("kernel", ["laplace", "negative_square"])
@@ -674,6 +694,7 @@ SENTENCE = r"^[^\n]+\.$"
         ("imm", {"particles": 0}, "at least 1"),
         ("ctm", {"target_average": 0.0}, "averaged map"),
         ("ct", {"first_intervals": 0}, "first_intervals"),
+        ("consistency", {"mirrored": True, "velocity": "exact"}, "mirrored needs"),
         ("flow_matching", {"diagonal_share": 0.5}, "leave diagonal_share at 1"),
         ("lsd", {"diagonal_share": 0.0}, "diagonal_share"),
         ("scm", {"velocity": "self"}, "diagonal_share"),
