@@ -411,7 +411,7 @@ def test_moment_matching_one_particle_at_a_time_is_consistency_training(form, pa
 
 @FORMS
 def test_over_mirror_images_a_mirrored_target_is_the_map_between_them(form):
-    """Where noise prevails pairs of velocity ±v teach f(m, r, s), which plain targets blur; elsewhere they are plain."""
+    """Where noise prevails pairs of velocity ±v teach f(m, r, s), which plain targets blur; elsewhere both agree."""
     f = random_map(form)
     points, *_ = pair_points()
     noisy = (points.theta > math.pi / 4).squeeze()
