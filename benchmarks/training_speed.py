@@ -231,28 +231,34 @@ def _engine(choices: argparse.Namespace):
         of_teacher = dict(teacher.named_parameters())
         view_as_slices([of_teacher[name] for name in optimizer.names], optimizer.average)
 
-        def prediction_and_wanted(x, y, dx, theta, gap):
+        @torch.no_grad()
+        def step(number: int) -> None:
+            x, y, dx, theta, gap = batches[number % STEPS]
             if choices.tasks in "ab":
                 wanted = y
                 if choices.tasks == "b":
-                    with torch.no_grad():
-                        wanted = teacher.network.for_weights(features(y, theta, gap), products)
-                return perceptron.for_weights(features(x, theta, gap), products), wanted
-            if choices.tasks == "c":
+                    wanted = teacher.network.for_weights(features(y, theta, gap), products)
+                value, _, pull_back = perceptron.pulled(features(x, theta, gap), None, products)
+                pull_back(_mean_square(value - wanted)[1])
+            elif choices.tasks == "c":
                 inputs = features.with_tangent(x, theta, gap, dx, 1.0, 1.0)
-                value, tangent = perceptron.dual(*inputs, products, through_tangent=False)
-                return value, torch.addcmul(dx, gap, tangent, value=-1)
-            inputs = features.with_tangent(x, theta, gap, None, 0.0, -1.0)
-            value, tangent = perceptron.dual(*inputs, products, through_tangent=True)
-            return torch.addcmul(value, gap, tangent, value=-1), dx
-
-        def step(number: int) -> None:
-            torch.nn.functional.mse_loss(*prediction_and_wanted(*batches[number % STEPS])).backward()
+                value, tangent, pull_back = perceptron.pulled(*inputs, products)
+                pull_back(_mean_square(value - torch.addcmul(dx, gap, tangent, value=-1))[1])
+            else:
+                inputs = features.with_tangent(x, theta, gap, None, 0.0, -1.0)
+                value, tangent, pull_back = perceptron.pulled(*inputs, products, through_tangent=True)
+                _, slopes = _mean_square(torch.addcmul(value, gap, tangent, value=-1) - dx)
+                pull_back(slopes, -gap * slopes)
             optimizer.step(number, config.steps)
 
         return _paced(step)
 
     return make
+
+
+def _mean_square(error):
+    """The mean square of the error, and its slopes."""
+    return error.square().mean(), error * (2 / error.numel())
 
 
 def _plain(choices: argparse.Namespace):
@@ -449,7 +455,7 @@ def _lab_loop(config, objective, pool):
     numbers = count()
 
     def step() -> None:
-        objective.loss(learner, next(batches)).backward()
+        objective.backward(learner, next(batches))
         optimizer.step(next(numbers), config.steps)
 
     return step

@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cmcore.networks import PullBack
 from cmcore.objectives.base import OBJECTIVES, Learner, Source, VelocityField
 from cmcore.objectives.composition import Points, Regressed, direction_to
-from cmcore.objectives.metrics import distance
 from cmcore.objectives.times import CLOCKS, Clock, ClockName
 
 __all__ = ["Consistency", "Ends", "Growth", "Solver", "Step"]
@@ -184,14 +184,29 @@ class Consistency(Regressed):
         error = super().errors(learner, points)
         return error * learner.flow_map.preconditioning(points.theta, points.gap).out if self.space == "map" else error
 
-    def weigh(self, error: Tensor, points: Points) -> Tensor:
-        distances = distance(error, self.metric, self.metric_scale)
-        if self.weight_power:
-            distances = distances * points.gap.sin() ** self.weight_power
+    def adjoint(self, learner: Learner, points: Points) -> tuple[Float[Tensor, "*n d"], PullBack]:
+        error, pull_back = super().adjoint(learner, points)
+        if self.space == "network":
+            return error, pull_back
+        out = learner.flow_map.preconditioning(points.theta, points.gap).out
+        return error * out, lambda slope: pull_back(slope * out)
+
+    def weights(self, points: Points) -> Tensor | float:
+        weights = super().weights(points)
         if self.step_power:
-            distances = distances * (points.theta.tan() - points.inner.tan()) ** -self.step_power
-        return distances
+            weights = weights * (points.theta.tan() - points.inner.tan()) ** -self.step_power
+        return weights
+
+    @property
+    def _plain(self) -> bool:
+        """Whether rows on and off the diagonal are weighed alike, and can share one evaluation."""
+        return self.space == "network" and self.step_power == 0
 
     def loss(self, learner: Learner, batch: Points) -> Float[Tensor, "*s"]:
-        plain = self.space == "network" and self.step_power == 0
-        return super().loss(learner, batch) if plain else super(Regressed, self).loss(learner, batch)
+        return super().loss(learner, batch) if self._plain else super(Regressed, self).loss(learner, batch)
+
+    def closed_backward(self, learner: Learner, batch: Points) -> Float[Tensor, "*s"]:
+        """:meth:`backward` as :meth:`loss` takes the rows."""
+        if self._plain:
+            return super().closed_backward(learner, batch)
+        return super(Regressed, self).closed_backward(learner, batch)

@@ -19,7 +19,7 @@ from cmcore.model import FlowMap
 from cmcore.objectives import OBJECTIVES, Learner, Source, make_objective
 from cmcore.objectives.composition import Composition, Points
 from cmcore.objectives.consistency import Consistency
-from cmcore.objectives.metrics import METRICS, distance
+from cmcore.objectives.metrics import METRICS, distance, distance_and_slope
 from cmcore.objectives.moment_matching import matching
 from cmcore.objectives.semigroup import Semigroup
 from cmcore.preconditioning import linear_time
@@ -666,6 +666,49 @@ def test_the_stretch_of_a_linear_flow_is_its_slope():
     pool = make_objective("trajectory_regression", trajectories=300).prepare(source(target=line))
     slope = math.sqrt(0.2 / float(alpha(torch.tensor(3.0)) ** 2 * 0.2 + sigma(torch.tensor(3.0)) ** 2))
     torch.testing.assert_close(pool.stretch, torch.full((300,), slope), rtol=1e-3, atol=0)
+
+
+# ---- without a tape -------------------------------------------------------------------------------------------------
+CHOICES = [
+    *((name, {}) for name in OBJECTIVES),
+    *(("psd", {"metric": metric}) for metric in METRICS),
+    *((name, {"weight_power": 1.0}) for name in ("psd", "lsd", "trajectory_regression")),
+    ("psd", {"diagonal_share": 1.0}),
+    ("consistency", {"space": "map", "step_power": 0.5, "diagonal_share": 0.25}),
+    ("esd", {"through_time": True}),
+]
+
+
+@FORMS
+@pytest.mark.parametrize("members", [None, 2])
+@pytest.mark.parametrize(("name", "choice"), CHOICES)
+def test_a_step_without_the_tape_has_the_loss_and_the_gradient_of_the_tape(name, choice, members, form):
+    objective = make_objective(name, **{**SMALL.get(name, {}), **choice})
+    network = NetworkConfig(width=8, depth=2, preconditioning=form, second_time=not objective.velocity_only)
+    seeds = [stream(i, "weights") for i in range(members or 1)]
+    f = FlowMap(2, network, generator=seeds if members else seeds[0])
+    batch, other = batches(objective, 2, 32)
+    if members:
+        batch = type(batch)(*map(torch.stack, zip(batch, other, strict=True)))
+    fields = {"exact": lambda x, theta: x.sin() + theta, "learned": lambda x, theta: x.cos() - theta}
+    of_batch = Learner(f, f, fields, 0.0, 0.5)
+    loss = objective.loss(of_batch, batch)
+    expected = weights_gradient(loss.sum(), f)
+    for p in f.parameters():
+        p.grad = torch.ones_like(p)
+    found = objective.backward(of_batch, batch)
+    assert not found.requires_grad
+    torch.testing.assert_close(found, loss.detach(), rtol=1e-4, atol=1e-6)
+    added = torch.cat([p.grad.reshape(-1) - 1 for p in f.parameters()])
+    assert float((added - expected).norm()) <= 1e-3 * float(expected.norm()) + 1e-6
+
+
+@given(st.integers(0, 99))
+def test_slopes_are_the_derivative_of_the_distance(seed):
+    for metric in METRICS:
+        error = draw(5, 3, generator=stream(seed, "errors")).requires_grad_()
+        found, slopes = distance_and_slope(error, metric, 0.3)
+        torch.testing.assert_close(slopes, torch.autograd.grad(found.sum(), error)[0])
 
 
 # ---- refusals ---------------------------------------------------------------------------------------------------
