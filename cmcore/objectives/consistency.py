@@ -10,7 +10,8 @@ from torch import Tensor
 
 from cmcore.networks import PullBack
 from cmcore.objectives.base import OBJECTIVES, Learner, Source, VelocityField
-from cmcore.objectives.composition import Points, Regressed, direction_to
+from cmcore.objectives.composition import Points
+from cmcore.objectives.regressed import Regressed, direction_to
 from cmcore.objectives.times import CLOCKS, Clock, ClockName
 
 __all__ = ["Consistency", "Ends", "Growth", "Solver", "Step"]
