@@ -18,8 +18,8 @@ class ConsistencyTraining(Consistency):
 
     Song et al. 2023, arXiv:2303.01469: a Karras grid whose N grows like a square root from 2 to 150, targets from an
     average of the weights, and a squared error (here pseudo-Huber). Here targets are also mirrored at high noise: the
-    paper's blur the borders between basins, by a spread that falls only like 1/√N, and without it the excess of one
-    jump on eight Gaussians fell by two fifths. Samples are drawn by jumping to δ and renoising.
+    paper's blur the borders between basins, by a spread that falls only like 1/√N, and mirrored ones took two fifths
+    off the excess of one jump on eight Gaussians. Samples are drawn by jumping to δ and renoising.
     """
 
     clock: ClockName = "karras"
