@@ -4,6 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from app.frame import show_frame
 from app.wordmark import wordmark
 
 STYLE = Path(__file__).with_name("style.css")
@@ -24,6 +25,8 @@ def main() -> None:
         "lessons": st.Page(_lessons, title="Lessons", url_path="lessons"),
     }
     chosen = st.navigation(list(pages.values()), position="top")
+    with st.container(key="frame_area"):
+        show_frame(next(name for name, page in pages.items() if page.title == chosen.title))
     with st.skeleton(height=560):
         # The first visit to a fresh server waits for torch here, with the frame of the page already on screen.
         from app import state, visitor

@@ -27,6 +27,7 @@ __all__ = [
     "extent_of",
     "grids_of",
     "histogram_image",
+    "legs_of",
     "make_scene",
     "map_layers",
     "path_of",
@@ -105,12 +106,13 @@ def make_scene(
     if config.sampler == "deterministic":
         noise = draws[STEPS[0]].states[0, :FOLLOWED].double()
         exact = path_of(flow, noise, config)
+    legs = {} if exact is not None else legs_of(draws, flow)
     start, end = _angles(target, (config.horizon, config.delta))
     return Scene(
         key=key,
         extent=extent_of(target),
         angles=(start, end),
-        draws={n: shown_draw(draw, exact, flow) for n, draw in draws.items()},
+        draws={n: shown_draw(draw, exact, target, legs.get(n)) for n, draw in draws.items()},
         exact=None if exact is None else plane(exact),
         density=density_image(target, config.delta),
         shown=SHOWN,
@@ -203,12 +205,11 @@ def _field(target: cm.Target, start: float, end: float) -> np.ndarray:
     return torch.stack(levels).view(FIELD_LEVELS, FIELD_SIDE, FIELD_SIDE, 2).numpy()
 
 
-def shown_draw(draw: cm.Trajectory, exact: Tensor | None, flow: cm.ExactFlow) -> Draw:
-    """A draw beside the exact paths of its first particles, [L, m, d], or without them beside exact single jumps."""
-    first, *_, last = theta = _angles(flow.target, draw.grid.times)
-    legs = None if exact is not None else _legs(draw, flow)
+def shown_draw(draw: cm.Trajectory, exact: Tensor | None, target: cm.Target, legs: np.ndarray | None = None) -> Draw:
+    """A draw beside the exact paths of its first particles, [L, m, d], or beside the exact `legs` of its jumps."""
+    first, *_, last = theta = _angles(target, draw.grid.times)
     jumps = "1 jump" if draw.grid.steps == 1 else f"{draw.grid.steps} jumps"
-    words = f"{draw.states.shape[1]:,} particles travel from noise to {label_of(flow.target)} in {jumps}"
+    words = f"{draw.states.shape[1]:,} particles travel from noise to {label_of(target)} in {jumps}"
     if exact is not None:
         gap = (draw.points[: exact.shape[1]].double() - exact[-1]).norm(dim=1)
         words += f"; from the same noise, half of them end within {float(gap.median()):.3f} of the exact flow's end"
@@ -224,11 +225,18 @@ def shown_draw(draw: cm.Trajectory, exact: Tensor | None, flow: cm.ExactFlow) ->
     )
 
 
-def _legs(draw: cm.Trajectory, flow: cm.ExactFlow) -> np.ndarray:
-    """The exact flow of every jump, from where the model's chain stood when it jumped, [N, l, m, 2]."""
-    starts = draw.states[:-1, :SHOWN].double()
-    pairs = zip(starts, draw.chain.stages, strict=True)
-    return np.stack([plane(_exact_path(flow, x, stage.t, stage.s, LEG_LEVELS)) for x, stage in pairs])
+def legs_of(draws: Mapping[int, cm.Trajectory], flow: cm.ExactFlow) -> dict[int, np.ndarray]:
+    """By N, the exact flow of every jump from where the model's chain stood when it jumped, [N, l, m, 2].
+
+    All jumps of all draws are solved at once: one by one they would take most of the time that a new η takes.
+    """
+    starts = [draw.states[:-1, :SHOWN].double() for draw in draws.values()]
+    shown = starts[0].shape[1]
+    ways = starts[0].new_tensor([(stage.t, stage.s) for draw in draws.values() for stage in draw.chain.stages])
+    t, s = ways.repeat_interleave(shown, dim=0).T
+    solved = flow.legs(torch.cat([x.flatten(0, 1) for x in starts]), t, s, LEG_LEVELS)
+    jumps = solved.unflatten(1, (-1, shown)).transpose(0, 1).split([len(x) for x in starts])
+    return {n: plane(legs) for n, legs in zip(draws, jumps, strict=True)}
 
 
 def path_of(flow: cm.ExactFlow, noise: Tensor, config: SamplerConfig) -> Tensor:

@@ -14,7 +14,7 @@ import streamlit as st
 from app import state
 from app.cards import short
 from app.components.particle_stage import Scene, particle_stage
-from app.controls.sampler import REDRAWN
+from app.controls.sampler import REDRAWN, SAMPLERS
 from app.layers import background_layers, still_layering
 from app.measurements import Measured
 from app.scene import STEPS, Mapped, grids_of, make_scene
@@ -56,6 +56,7 @@ def stage(
         on_steps=partial(_take_steps, place),
         on_start=partial(_take_start, place),
         on_times=partial(_take_times, place),
+        on_sampler=partial(_take_sampler, place),
     )
 
 
@@ -96,6 +97,13 @@ def _take_steps(place: str) -> None:
     """N was chosen: the slider follows."""
     if _told(place, "steps") in STEPS:
         state.choose(f"{place}steps", _told(place, "steps"))
+
+
+def _take_sampler(place: str) -> None:
+    """The other sampler was asked for by its key."""
+    wanted = (_told(place, "sampler") or {}).get("to")
+    if wanted in SAMPLERS:
+        state.choose(f"{place}sampler", wanted)
 
 
 def _take_start(place: str) -> None:

@@ -9,7 +9,7 @@ import torch
 
 import cmcore as cm
 from app.components.particle_stage import Draw, Scene
-from app.scene import DRAWN, Grids, path_of, plane, shown_draw
+from app.scene import DRAWN, Grids, legs_of, path_of, plane, shown_draw
 from cmcore.chain import earliest_of, like_map
 from cmcore.config import SamplerConfig
 from cmcore.samplers import SAMPLERS
@@ -75,12 +75,13 @@ def own_paths(
     noise = torch.tensor([start], dtype=dtype, device=device)
     flow = cm.ExactFlow(target, tolerance=DRAWN)
     exact = path_of(flow, noise.double().cpu(), config) if config.sampler == "deterministic" else None
-    draws = {}
+    drawn = {}
     for n, grid in grids.items():
         fresh = stream(seed, f"fresh noise of an own start, release {release}")
         choices: dict[str, Any] = {"renoise": config.renoise, "earliest": earliest_of(model), "generator": fresh}
-        drawn = SAMPLERS[config.sampler].draw(model, noise, grid, **choices)
-        draws[n] = shown_draw(drawn, exact, flow)
+        drawn[n] = SAMPLERS[config.sampler].draw(model, noise, grid, **choices)
+    legs = {} if exact is not None else legs_of(drawn, flow)
+    draws = {n: shown_draw(draw, exact, target, legs.get(n)) for n, draw in drawn.items()}
     return OwnPaths(start, draws, None if exact is None else plane(exact))
 
 

@@ -7,13 +7,17 @@ from collections.abc import Container, Mapping
 from typing import Any
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 __all__ = [
+    "BROWSERS",
     "choose",
     "drop_jobs",
     "first_time",
+    "forget",
     "forget_first_time",
     "job",
+    "keep_across",
     "keep_job",
     "keep_pages",
     "kept",
@@ -21,7 +25,9 @@ __all__ = [
     "page",
     "remember",
     "set_link",
+    "takes_link",
     "value",
+    "went_back",
 ]
 
 
@@ -40,6 +46,11 @@ def remember(key: str, default: Any, *, allowed: Container[Any] | None = None) -
     """Give a widget its first value, and a new one when the old is no longer among the allowed."""
     if key not in st.session_state or (allowed is not None and st.session_state[key] not in allowed):
         st.session_state[key] = default
+
+
+def forget(key: str) -> None:
+    """Drop a value: its widget begins with its first one again."""
+    st.session_state.pop(key, None)
 
 
 def kept(name: str) -> dict[Any, Any]:
@@ -61,15 +72,47 @@ def forget_first_time(name: str) -> None:
 
 
 # ---- the address bar --------------------------------------------------------------------------------------------
+BROWSERS = ("hide", "present", "layers", "pause", "speed")
+"""Parameters that the browser keeps by itself (app/components/address.js): the server leaves them as they are."""
+
+
 def link() -> dict[str, str]:
     """The query parameters of the address."""
     return dict(st.query_params)
 
 
 def set_link(parameters: Mapping[str, str]) -> None:
-    """Show these query parameters, and no others, in the address bar."""
-    if link() != dict(parameters):
-        st.query_params.from_dict(dict(parameters))
+    """Show these parameters of the page in the address bar, beside what is kept across pages and what is the browser's.
+
+    Others go. Whether a change is a new entry of the browser's history or replaces the last one is decided in the
+    browser: another run is a new entry, another N is not.
+    """
+    shown = link()
+    wanted = {**kept("across"), **parameters}
+    if {name: text for name, text in shown.items() if name not in BROWSERS} != wanted:
+        st.query_params.from_dict({**wanted, **{name: shown[name] for name in BROWSERS if name in shown}})
+
+
+def keep_across(name: str, text: str | None) -> None:
+    """Keep a parameter in the address of every page, or with None no longer."""
+    if text is None:
+        kept("across").pop(name, None)
+    else:
+        kept("across")[name] = text
+
+
+def takes_link(page: str) -> bool:
+    """Whether the page takes its view from the address now: on its first run in the session, and after back or forward.
+
+    In every other run the address only mirrors the view: it may lag behind a choice that was just made.
+    """
+    return first_time(f"{page} link") or went_back()
+
+
+def went_back() -> bool:
+    """Whether this run was asked for by the browser's back or forward."""
+    context = get_script_run_ctx()
+    return context is not None and context.is_history_navigation
 
 
 # ---- pages ------------------------------------------------------------------------------------------------------

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 from torchdiffeq import odeint
 
@@ -88,6 +87,21 @@ class ExactFlow:
             return self._solve(x, times)
         return torch.stack([x, *(self._jump(x, times[0], s) for s in times[1:])])
 
+    def legs(self, x: Float[Tensor, "n d"], t: Float[Tensor, " n"], s: Float[Tensor, " n"], levels: int) -> Tensor:
+        """Each point from its own time t to its own s, at `levels` equal steps of its angle, [levels + 1, n, d].
+
+        All points are solved together, in the share of the way as the solver's time: many short ways cost little more
+        than one.
+        """
+        share = torch.linspace(0, 1, levels + 1, dtype=x.dtype, device=x.device)
+        start, span = angle(t).to(x), (angle(s) - angle(t)).to(x)
+        if self.method != "ODE solver":
+            times = [time_from_angle(start + w * span).clamp(min=0) for w in share]
+            return torch.stack([x, *(self._jump(x, times[0], each) for each in times[1:])])
+        return self._odeint(
+            lambda w, x: span[:, None] * velocity_in_angle(self.target, x, start + w * span), x, share, s
+        )
+
     def _chosen(self, law: Target) -> tuple[str, Callable[[Tensor, Time, Time], Tensor]]:
         if isinstance(law, GaussianMixture) and len(law.weights) == 1:
             return "closed form (Gaussian)", partial(_gaussian_flow, law)
@@ -102,19 +116,23 @@ class ExactFlow:
         return x if t == s else self._solve(x, torch.tensor([t, s], dtype=torch.float64))[-1]
 
     def _solve(self, x: Tensor, times: Tensor) -> Tensor:
+        theta = angle(times.to(device=x.device, dtype=torch.float64)).to(x.dtype)
+        return self._odeint(lambda theta, x: velocity_in_angle(self.target, x, theta), x, theta, times)
+
+    def _odeint(self, pace: Callable[[Tensor, Tensor], Tensor], x: Tensor, at: Tensor, times: Tensor) -> Tensor:
+        """The states at `at`, monotone in the solver's own time; `times` are the latest or all times of the target."""
         if bool((times <= 0).any()) and not self.target.smooth:
             raise NoDensity(f"{self.target.name} has no score at t = 0, so its flow ends before: ask for s > 0.")
         precision = max(self.tolerance, 20 * torch.finfo(x.dtype).eps)
-        theta = angle(times.to(device=x.device, dtype=torch.float64)).to(x.dtype)
         states = odeint(
-            lambda theta, x: velocity_in_angle(self.target, x, theta),
+            pace,
             x,
-            theta,
+            at,
             rtol=precision,
             atol=precision,
             method="dopri5",
             # Landing on the asked times avoids the interpolant, which is of lower order, and never leaves [0, π/2).
-            options={"norm": _largest, "step_t": theta[1:]},
+            options={"norm": _largest, "step_t": at[1:]},
         )
         assert isinstance(states, Tensor)
         return states
@@ -220,6 +238,8 @@ class TrajectoryPool:
         Large where noise divides between the basins of two modes. The neighbours are sought among the first 4,096
         trajectories: what lies within their spacing of a boundary counts as near it.
         """
+        from sklearn.neighbors import NearestNeighbors  # training alone asks; the first page need not wait for it
+
         noise, data = (self.states[k].cpu().numpy() for k in (0, -1))
         some = min(_REFERENCES, len(noise))
         apart, nearest = NearestNeighbors(n_neighbors=min(_NEIGHBOURS, some)).fit(noise[:some]).kneighbors(noise)

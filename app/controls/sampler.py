@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app import state
-from app.links.explore import linked_delta
+from app.links.explore import FRESH, linked
 from app.runs import Run
 from app.scene import STEPS
 from app.times import with_times
@@ -11,11 +11,11 @@ from cmcore.config import SamplerConfig
 from cmcore.grids import GRIDS
 from cmcore.objectives.about import own_drawing
 
-__all__ = ["sampler_controls"]
+__all__ = ["REDRAWN", "SAMPLERS", "default_delta", "sampler_controls"]
 
 SAMPLERS = {"deterministic": "Deterministic", "renoise": "Renoise"}
 DELTAS = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
-PINNED, REDRAWN = "Pinned", "Redrawn"
+PINNED, REDRAWN = FRESH
 RENOISE_DELTA = 0.02
 """The default δ of renoised draws, whose noise has nowhere to go at δ = 0."""
 
@@ -23,23 +23,31 @@ RENOISE_DELTA = 0.02
 def sampler_controls(run: Run) -> SamplerConfig:
     """N, the sampler, and, folded away, the grid, δ, η and the seed of the noise."""
     _suit(run)
-    steps = st.select_slider("Network calls N", STEPS, key="steps", persist_state="session")
+    steps = st.select_slider(
+        "Network calls N",
+        STEPS,
+        key="steps",
+        help="Each call of the network is one jump from noise towards data.",
+        persist_state="session",
+    )
     sampler = st.segmented_control(
         "Sampler",
         list(SAMPLERS),
         format_func=SAMPLERS.__getitem__,
         key="sampler",
+        help="Deterministic: every jump goes on from where the last one landed. Renoise: fresh noise in between.",
         required=True,
         width="stretch",
         persist_state="session",
     )
     assert sampler is not None  # one is always chosen
-    with st.expander("Times and noise"):
+    with st.container(key="times_area"), st.expander("Times and noise"):
         grid = st.selectbox(
             "Time grid",
             [name for name in GRIDS if name != "shrinking_step" or run.model.delta > 0 or sampler == "renoise"],
             format_func=lambda name: name.replace("_", " "),
             key="grid",
+            help="Where between T and δ the jumps begin and end. Drag the times under the picture to choose your own.",
             on_change=_name_grid,
             persist_state="session",
         )
@@ -48,11 +56,24 @@ def sampler_controls(run: Run) -> SamplerConfig:
         if sampler == "renoise":
             _take_share()
             renoise = st.slider(
-                "Renoise, η as a share of t", 0.05, 1.0, step=0.05, key="renoise", persist_state="session"
+                "Renoise, η as a share of t",
+                0.05,
+                1.0,
+                step=0.05,
+                key="renoise",
+                help="A jump ends at t − η, and fresh noise brings it back to t. At 1 every jump goes to the data.",
+                persist_state="session",
             )
             if state.value("start") is not None:
                 _own_noise()
-        st.number_input("Seed of the noise", 0, 2**31 - 1, key="seed", persist_state="session")
+        st.number_input(
+            "Seed of the noise",
+            0,
+            2**31 - 1,
+            key="seed",
+            help="The same seed gives every N the same noise to start from.",
+            persist_state="session",
+        )
     if words := note(run, sampler, renoise, steps):
         st.caption(words)
     config = SamplerConfig(
@@ -79,7 +100,6 @@ def _own_noise() -> None:
     st.segmented_control(
         "Fresh noise of your start",
         (PINNED, REDRAWN),
-        default=PINNED,
         help="Pinned: the same at each release. Redrawn: new at each release.",
         key="own_noise",
         required=True,
@@ -122,9 +142,14 @@ def _delta(run: Run, sampler: str) -> float:
     options = sorted({least, *(delta for delta in DELTAS if delta > least)})
     key = f"delta:{sampler}"
     state.remember(key, default_delta(run, sampler), allowed=options)
-    asked = linked_delta()
+    asked = linked("delta")
     if asked is not None:
         state.choose(key, min(options, key=lambda option: abs(option - asked)))
     return st.select_slider(
-        "Stop at δ", options, format_func=lambda delta: f"{delta:g}", key=key, persist_state="session"
+        "Stop at δ",
+        options,
+        format_func=lambda delta: f"{delta:g}",
+        key=key,
+        help="The time at which the last jump ends; samples are compared with the data at that noise level.",
+        persist_state="session",
     )

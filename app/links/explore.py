@@ -4,15 +4,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from app import state
+from app.curves import SEEN_FROM
+from app.links.again import keep_unknown, unknown_run
+from app.links.config_code import write_config
 from app.links.readers import between, one_of, read_seed, refused
 from app.runs import FIRST, runs
 from app.scene import PARTICLES, STEPS
 from app.start import read_start, write_start
 from app.times import read_times, write_times
+from cmcore.divergences.estimate import Direction
 from cmcore.grids import GRIDS
 from cmcore.objectives.about import own_drawing
 
-__all__ = ["DEFAULTS", "linked_delta", "open_link", "write_link"]
+__all__ = ["DEFAULTS", "linked", "open_link", "write_link"]
 
 DEFAULTS: Mapping[str, Any] = {
     "run": FIRST,
@@ -24,9 +28,12 @@ DEFAULTS: Mapping[str, Any] = {
     "start": None,
     "moved times": None,
     "particle count": PARTICLES,
+    "own_noise": "Pinned",
 }
 """What the first visit shows, by widget key."""
 MOST_PARTICLES = 10_000
+FRESH = ("Pinned", "Redrawn")
+"""Whether a start of one's own meets the same fresh noise at each release."""
 
 
 def _particles(text: str) -> int:
@@ -43,28 +50,53 @@ LINK: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "start": ("start", read_start),
     "times": ("moved times", read_times),
     "particles": ("particle count", _particles),
+    "fresh": ("own_noise", one_of(lambda: FRESH, "the fresh noise")),
     "delta": ("linked delta", between(0.0, 1.0, "δ")),
+    "from": ("linked direction", lambda text: SEEN_FROM[one_of(lambda: SEEN_FROM, "the direction")(text)]),
 }
 """Parameter of the link → (state key, reader)."""
+PASSED_ON = ("linked delta", "linked direction")
+"""What belongs to a widget whose key depends on the sampler, which takes it over from here."""
+AFTER_SAMPLER = [f"{name}:{sampler}" for name in ("delta", "direction") for sampler in ("deterministic", "renoise")]
+"""Keys of those widgets."""
 WRITERS: Mapping[str, Callable[[Any], str]] = {"start": write_start, "times": write_times}
 """How a value is written where str will not do."""
 
 
 def open_link() -> list[str]:
-    """On the first run of a session, take over what the link asks for; a sentence for each thing that does not fit."""
+    """Take over what the link asks for, where this run does so; a sentence for each thing that does not fit."""
     problems = []
-    if state.first_time("link"):
-        for name, text in state.link().items():
-            if name not in LINK:
-                continue
+    if state.takes_link("explore"):
+        asked = state.link()
+        if state.went_back():
+            _begin_afresh()
+        if asked.get("run", FIRST) not in runs() and "config" in asked:
+            problems += _offer(asked.pop("run"), asked["config"])
+        for name in LINK.keys() & asked.keys():
             key, read = LINK[name]
             try:
-                state.choose(key, read(text))
+                state.choose(key, read(asked[name]))
             except ValueError as problem:
                 problems.append(refused(problem))
     for key, value in _defaults().items():
         state.remember(key, value)
     return problems
+
+
+def _begin_afresh() -> None:
+    """What the entry of the history says holds, and the defaults for what it does not say."""
+    for key in (*DEFAULTS, *PASSED_ON, "suited", *AFTER_SAMPLER):
+        state.forget(key)
+
+
+def _offer(run: str, code: str) -> list[str]:
+    """A run of another session: its training comes with the link."""
+    state.remember("run", FIRST, allowed=runs())
+    try:
+        keep_unknown(run, code, beside=state.value("run"))
+    except ValueError as problem:
+        return [f"This link shows a run of another session, and {problem}. The lab's first run is shown."]
+    return []
 
 
 def _defaults() -> dict[str, Any]:
@@ -76,19 +108,36 @@ def _defaults() -> dict[str, Any]:
     return {**DEFAULTS, "sampler": own.sampler, "renoise": own.renoise}
 
 
-def linked_delta() -> float | None:
-    """The δ that a link asked for, once."""
-    asked = state.value("linked delta")
-    state.choose("linked delta", None)
+def linked(name: str) -> Any:
+    """The δ or the direction that a link asked for, once."""
+    key = f"linked {name}"
+    asked = state.value(key)
+    state.choose(key, None)
     return asked
 
 
-def write_link(*, delta: float, default_delta: float) -> None:
+def write_link(*, delta: float, default_delta: float, direction: Direction, default_direction: Direction) -> None:
     """Mirror the view in the address bar; what is at its default is left out."""
     defaults = _defaults()
-    held = {name: state.value(key) for name, (key, _) in LINK.items() if state.value(key) != defaults.get(key)}
+    held = {
+        name: state.value(key)
+        for name, (key, _) in LINK.items()
+        if key not in PASSED_ON and state.value(key) != defaults.get(key)
+    }
     wanted = {name: WRITERS.get(name, str)(value) for name, value in held.items()}
-    wanted.pop("delta", None)
     if delta != default_delta:
         wanted["delta"] = f"{delta:g}"
-    state.set_link(wanted)
+    if direction != default_direction:
+        wanted["from"] = next(name for name, known in SEEN_FROM.items() if known == direction)
+    state.set_link(wanted | _training())
+
+
+def _training() -> dict[str, str]:
+    """For a run that other sessions do not know, what it takes to train it again; never an uploaded table."""
+    if unknown := unknown_run():
+        return {"run": unknown.run, "config": unknown.code}
+    run = runs()[state.value("run")]
+    if run.shipped or run.target.config is None:
+        return {}
+    code = write_config(run.target.config, run.model.config)
+    return {"config": code} if code else {}

@@ -35,9 +35,13 @@ INSIDE_LINK: Mapping[str, tuple[str, Callable[[str], Any]]] = {
 
 
 def open_inside_link() -> list[str]:
-    """The view of Inside, on its first run in a session."""
+    """The view of Inside, where this run of the page takes it from the link."""
     problems = []
-    for name, text in state.link().items() if state.first_time("inside link") else ():
+    takes = state.takes_link("inside")
+    if state.went_back():
+        for key, value in DEFAULTS.items():
+            state.choose(key, value)
+    for name, text in state.link().items() if takes else ():
         try:
             if name in INSIDE_LINK:
                 key, read = INSIDE_LINK[name]

@@ -30,9 +30,15 @@ KL_LINK: Mapping[str, tuple[str, Callable[[str], Any]]] = {
 
 
 def open_kl_link() -> list[str]:
-    """The view of KL, on its first run in a session."""
+    """The view of KL, where this run of the page takes it from the link."""
     problems = []
-    for name, text in state.link().items() if state.first_time("kl link") else ():
+    takes = state.takes_link("kl")
+    if state.went_back():
+        for key, value in _first_curves().items():
+            state.choose(key, value)
+        for sampler in ("deterministic", "renoise"):
+            state.forget(f"kl_delta:{sampler}")
+    for name, text in state.link().items() if takes else ():
         try:
             if name in KL_LINK:
                 key, read = KL_LINK[name]

@@ -10,8 +10,10 @@ __all__ = ["open_lessons_link", "write_lessons_link"]
 def open_lessons_link(shelf: Shelf) -> list[str]:
     """On the first run of a session, the lesson and the step that the link asks for; a sentence where it cannot."""
     problems = []
-    if state.first_time("lessons link"):
+    if state.takes_link("lessons"):
         asked = state.link()
+        if state.went_back() and "lesson" not in asked:
+            state.choose("lesson", None)
         try:
             if "lesson" in asked:
                 lesson = one_of(lambda: shelf.lessons, "the lesson")(asked["lesson"])

@@ -19,9 +19,13 @@ RUNS_LINK: Mapping[str, tuple[str, Callable[[str], Any]]] = {
 
 
 def open_runs_link() -> list[str]:
-    """The view of Runs, on its first run in a session; a sentence for each thing that does not fit."""
+    """The view of Runs, where this run takes it from the link; a sentence for each thing that does not fit."""
     problems = []
-    for name, text in state.link().items() if state.first_time("runs link") else ():
+    takes = state.takes_link("runs")
+    if state.went_back():
+        for key, first in _first().items():
+            state.choose(key, first)
+    for name, text in state.link().items() if takes else ():
         try:
             if name in RUNS_LINK:
                 key, read = RUNS_LINK[name]

@@ -17,8 +17,10 @@ def questions() -> list[str]:
 def open_scaling_link() -> list[str]:
     """The question, and those of its fields that differ from the shipped answer."""
     state.remember("experiment", questions()[0], allowed=EXPERIMENTS)
-    if not state.first_time("scaling link"):
+    if not state.takes_link("scaling"):
         return []
+    if state.went_back():
+        _begin_afresh()
     problems, asked = [], state.link()
     try:
         if "question" in asked:
@@ -33,6 +35,14 @@ def open_scaling_link() -> list[str]:
         except ValueError as problem:
             problems.append(refused(problem))
     return problems
+
+
+def _begin_afresh() -> None:
+    """The first question, and of each question its own first choices."""
+    state.choose("experiment", questions()[0])
+    for name in EXPERIMENTS:
+        for field in EXPERIMENTS[name].model_fields:
+            state.forget(field_key(name, field))
 
 
 def write_scaling_link(name: str) -> None:

@@ -51,7 +51,7 @@ _read_delta = one_of(lambda: {f"{delta:g}" for delta in DELTAS}, "δ")
 def open_train_link() -> list[str]:
     """On the first run of a session, take over what the link asks for; a sentence for each thing that does not fit."""
     state.remember("objective", families_first()[0], allowed=OBJECTIVES)
-    if not state.first_time("train link"):
+    if not state.takes_link("train"):
         return []
     asked, problems = state.link(), []
     for take in _takers(asked):

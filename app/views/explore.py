@@ -1,7 +1,9 @@
 """Explore: one run, from noise to data in N jumps, and how far from the truth it ends."""
 
+from functools import lru_cache
 from html import escape
 
+import plotly.graph_objects as go
 import streamlit as st
 
 from app import state
@@ -9,9 +11,10 @@ from app.cards import bare_card, direction_title, direction_words, kl_card, plai
 from app.controls.runs import run_controls
 from app.controls.sampler import default_delta, sampler_controls
 from app.controls.times import times_card, under_way
-from app.figures.kl_curve import describe, kl_curve
-from app.figures.theme import theme
-from app.links.explore import open_link, write_link
+from app.figures.kl_curve import Line, describe, kl_curve
+from app.figures.theme import Theme, theme
+from app.links.again import drop_unknown, train_link, unknown_run
+from app.links.explore import linked, open_link, write_link
 from app.measurements import DIRECTIONS, Measured, ddim_calls, initialisation, lines, stopping
 from app.moved import Known, known
 from app.picture import picture_config
@@ -36,13 +39,14 @@ def explore() -> None:
     if not runs():
         st.info("There is no run to look at yet. Train one: it takes less than a minute.")
         return
+    _train_again()
     with st.container(key="workbench"):
         with st.container(key="run_area"):
             run = run_controls()
         with st.container(key="sampler_area"):
             config = sampler_controls(run)
         measures = st.container(key="measures_area")
-        with measures:
+        with measures, st.container(key="direction_area"):
             direction = _direction(config.sampler)
         with st.container(key="stage_area"):
             stage(run, config, known(run, config, direction).shown)
@@ -51,13 +55,20 @@ def explore() -> None:
             state.choose("on screen", _extent(now))
             going = now.waiting or under_way(run, config, direction)
             st.fragment(_measures, run_every=POLL if going else None)(run, config, direction)
-    write_link(delta=config.delta, default_delta=default_delta(run, config.sampler))
+    write_link(
+        delta=config.delta,
+        default_delta=default_delta(run, config.sampler),
+        direction=direction,
+        default_direction=_first_direction(config.sampler),
+    )
 
 
 def _direction(sampler: str) -> Direction:
     """KL(q‖p) asks whether every sample is plausible, KL(p‖q) whether all of the data is reached."""
     key = f"direction:{sampler}"
-    state.remember(key, DIRECTIONS[sampler == "renoise"])
+    state.remember(key, _first_direction(sampler))
+    if asked := linked("direction"):
+        state.choose(key, asked)
     direction = st.segmented_control(
         "Divergence",
         DIRECTIONS,
@@ -72,14 +83,43 @@ def _direction(sampler: str) -> Direction:
     return direction
 
 
+def _first_direction(sampler: str) -> Direction:
+    """Unless told otherwise: the one whose estimator is exact, and beside renoised draws the one that is bounded."""
+    return DIRECTIONS[sampler == "renoise"]
+
+
+def _train_again() -> None:
+    """Where a link asks for a run of another session: what it was, and the way to it."""
+    unknown = unknown_run()
+    if unknown is None:
+        return
+    with st.container(key="again_area", horizontal=True, vertical_alignment="center"):
+        words = f"This link shows a run of another session, and this server does not have it: {unknown.words}."
+        st.html(
+            f"<p><b>{escape(words)}</b> Its training came with the link, so it can be learned again. "
+            "Until then the lab’s own run is shown.</p>"
+        )
+        if st.button("Train it again", type="primary", key="train_again"):
+            drop_unknown()
+            state.forget_first_time("train link")
+            st.switch_page(state.page("train"), query_params=train_link(unknown))
+        if st.button("Not now", type="tertiary", key="not_again"):
+            drop_unknown()
+            st.rerun()
+
+
 def _measures(run: Run, config: SamplerConfig, direction: Direction) -> None:
     """The measurements column; runs again on its own while something is being measured."""
     now = known(run, config, direction)
-    _card(now.shown, config, direction, run)
-    times_card(now.curve, run, config, direction)
-    _chart(now, config, direction, run)
+    with st.container(key="number_area"):
+        _card(now.shown, config, direction, run)
+    with st.container(key="best_area"):
+        times_card(now.curve, run, config, direction)
+    with st.container(key="chart_area"):
+        _chart(now, config, direction, run)
     words = sentence(run, config, now.shown, initialisation(run.key, config.horizon, run))
-    st.html(f'<p class="theory">{escape(words)}</p>')
+    with st.container(key="theory_area"):
+        st.html(f'<p class="theory">{escape(words)}</p>')
     if _extent(now.shown) != state.value("on screen"):
         st.rerun()  # a new number belongs beside its small multiple too, and polling ends with the measuring
 
@@ -91,19 +131,33 @@ def _extent(known: Measured) -> tuple[tuple[int, ...], bool]:
 
 def _card(known: Measured, config: SamplerConfig, direction: Direction, run: Run) -> None:
     estimate = known.estimates.get(config.steps)
+    presented = _presented(run, config)
     if estimate is not None:
         stopped = stopping(run.key, config.delta, run)
-        st.html(kl_card(estimate, ddim_calls=ddim_calls(known, estimate.value), stopped=stopped))
+        st.html(kl_card(estimate, ddim_calls=ddim_calls(known, estimate.value), stopped=stopped) + presented)
     else:
         words = known.problem or known.waiting or "Not measured."
-        st.html(bare_card(direction_title(direction, config.delta), words))
+        st.html(bare_card(direction_title(direction, config.delta), words) + presented)
+
+
+def _presented(run: Run, config: SamplerConfig) -> str:
+    """What presenter mode, which shows no controls, says beside its one number."""
+    jumps = "1 jump" if config.steps == 1 else f"{config.steps} jumps"
+    noise = ", renoised" if config.sampler == "renoise" else ""
+    return f'<p class="presented"><b>{jumps}{noise}</b>{escape(run.label)}</p>'
+
+
+@lru_cache(maxsize=256)
+def _figure(drawn: tuple[Line, ...], calls: int, colours: Theme) -> go.Figure:
+    """The chart, made once for everybody: it takes more time than the rest of the page."""
+    return kl_curve(drawn, calls=calls, theme=colours)
 
 
 def _chart(known: Known, config: SamplerConfig, direction: Direction, run: Run) -> None:
     drawn = lines(known.curve, known.moved)
     st.html('<h2 class="eyebrow">KL versus network calls</h2>')
     st.plotly_chart(
-        kl_curve(drawn, calls=config.steps, theme=theme(st.context.theme.type)),
+        _figure(tuple(drawn), config.steps, theme(st.context.theme.type)),
         theme=None,
         key="kl_chart",
         config=picture_config(),

@@ -2,8 +2,6 @@
 
 import torch
 from jaxtyping import Float
-from scipy.stats import binom, binomtest
-from sklearn.ensemble import HistGradientBoostingClassifier
 from torch import Tensor
 
 from cmcore.divergences.distances import Distance
@@ -34,6 +32,10 @@ def classifier_accuracy(points: Float[Tensor, "n d"], data: Float[Tensor, "m d"]
         data: samples of the data, independent of the points.
         seed: of the choice of rows and of the trees.
     """
+    # A quarter of what the lab imports, and most visits never come here.
+    from scipy.stats import binom, binomtest
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
     points, data = two_samples(points, data, fewest=_FEWEST)
     half = min(len(points), len(data), _MOST_ROWS) // 2
     generator = stream(seed, "classifier")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 from torch import Tensor
 
 from cmcore.chain import Chain, JumpMap, land, like_map
@@ -242,7 +242,7 @@ class _BlockKL:
             rest = (_BLOCKS * self.full - self.blocks[b]).clamp_min(0) / (_BLOCKS - 1)
             values.append(_extrapolate(self._kl(rest), kls))
         spread = torch.tensor(values, dtype=torch.float64).var(correction=0)
-        return float(student_t.ppf(0.975, _BLOCKS - 1)) * math.sqrt((_BLOCKS - 1) * float(spread))
+        return float(stdtrit(_BLOCKS - 1, 0.975)) * math.sqrt((_BLOCKS - 1) * float(spread))
 
     def _kl(self, q: Tensor) -> float:
         """∫ a log(a/b) − a + b with (a, b) = (p, q) or (q, p); the last terms cancel what the grid's edge cuts off.

@@ -16,7 +16,7 @@ from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from cmcore.experiments.base import EXPERIMENTS, Axis, Experiment, Panel, Progress, Result, Series
 from cmcore.streams import stream
@@ -31,9 +31,9 @@ def share_after(times: Sequence[float], errors: Sequence[float], *, distance: fl
         left, spread = math.exp(-t), math.sqrt(-math.expm1(-2 * t))
         half = left * distance / 2 / spread
         if k == 0:
-            share = float(norm.cdf(-left * distance / 2 - error * spread))
+            share = float(ndtr(-left * distance / 2 - error * spread))
         else:
-            share = share * float(norm.cdf(half - error)) + (1 - share) * float(norm.cdf(-half - error))
+            share = share * float(ndtr(half - error)) + (1 - share) * float(ndtr(-half - error))
     return share
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 __all__ = ["GROWTHS", "GrowthFit", "LineFit", "best_growth", "fit_line", "local_slopes", "settled"]
 
@@ -67,7 +67,7 @@ def fit_line(x: ArrayLike, y: ArrayLike, *, weights: ArrayLike | None = None) ->
     slope = float(w @ ((at - centre) * (values - height))) / spread
     residuals = values - height - slope * (at - centre)
     scatter = math.sqrt(float(w @ residuals**2) / (len(at) - 2))
-    half = float(student_t.ppf(0.975, len(at) - 2)) * scatter / math.sqrt(spread)
+    half = float(stdtrit(len(at) - 2, 0.975)) * scatter / math.sqrt(spread)
     return LineFit(slope, float(height - slope * centre), slope - half, slope + half, scatter, len(at))
 
 

@@ -4,12 +4,12 @@ import math
 from dataclasses import dataclass
 
 from jaxtyping import Float
-from scipy.stats import norm
+from scipy.special import ndtri
 from torch import Tensor
 
 __all__ = ["Interval", "largest", "mean", "share"]
 
-_Z = float(norm.ppf(0.975))
+_Z = float(ndtri(0.975))
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,23 @@ def test_header_and_arrays_survive():
         np.testing.assert_array_equal(back[name], array)
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
+def test_few_values_take_two_bits_each(count):
+    image = np.random.default_rng(count).choice([0, 26, 60, 104, 200][:count], size=(9, 11)).astype(np.uint8)
+    message = pack({}, {"image": image, "after": np.ones(1, np.int16)})
+    _, back = unpack(message)
+    np.testing.assert_array_equal(back["image"], image)
+    assert back["image"].dtype == np.uint8
+    assert back["after"] == [1]
+    header = int.from_bytes(message[:4], "little")
+    assert (len(message) - header < 9 * 11 / 2) == (count <= 4)
+
+
 def test_arrays_start_at_multiples_of_four_bytes():
-    message = pack({"x": "é"}, {"a": np.zeros(3, np.uint8), "b": np.ones(2, np.int16)})
+    message = pack({"x": "é"}, {"a": np.arange(5, dtype=np.uint8), "b": np.ones(2, np.int16)})
     length = int.from_bytes(message[:4], "little")
     assert length % 4 == 0
-    assert message[4 + length + 4 :] == b"\x01\x00\x01\x00"
+    assert message[4 + length + 8 :] == b"\x01\x00\x01\x00"
 
 
 def test_positions_keep_a_hundredth_of_a_pixel():

@@ -35,7 +35,7 @@ def _quiet_end():
 
 def stage_message(at):
     """Header and arrays of what the stage was sent last."""
-    (component,) = at.get("bidi_component")
+    (component,) = (part for part in at.get("bidi_component") if part.proto.component_name == "particle_stage")
     return unpack(component.proto.bytes)
 
 

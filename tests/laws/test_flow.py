@@ -39,6 +39,19 @@ def test_path_visits_what_jumps_reach(target):
         assert float((path[k] - flow(x, T, s)).abs().max()) <= 1e-6
 
 
+@pytest.mark.parametrize("name", ["eight_gaussians", "overlapping boxes", "gaussian", "rotated product"])
+def test_legs_are_paths_of_their_own(name):
+    flow = ExactFlow(TARGETS[name])
+    x = draw(TARGETS[name], 3, t=1.0, seed=26)
+    t, s = x.new_tensor([T, 1.0, 0.4]), x.new_tensor([0.9, 0.1, 0.05])
+    legs = flow.legs(x, t, s, 4)
+    assert torch.equal(legs[0], x)
+    for i in range(3):
+        theta = torch.linspace(float(angle(t[i])), float(angle(s[i])), 5, dtype=x.dtype)
+        path = flow.path(x[i : i + 1], time_from_angle(theta))
+        assert float((legs[:, i] - path[:, 0]).abs().max()) <= 1e-6
+
+
 def test_velocities_are_the_derivative_of_the_flow():
     target = TARGETS["smiley"]
     flow, x, t, h = ExactFlow(target, tolerance=1e-12), draw(TARGETS["smiley"], 20, t=0.5, seed=23), 0.5, 1e-4

@@ -29,6 +29,7 @@ STAGE_HTML = _read(_HERE / "stage.html")
 STAGE_STYLE = _read(_HERE / "stage.css")
 STAGE_CODE = _read(
     _HERE.parent / "shared.js",
+    _HERE.parent / "address.js",
     *(_HERE / f"{part}.js" for part in ("mesh", "draw", "start", "handles", "picture", "stage")),
 )
 _COMPONENT = component("particle_stage", html=STAGE_HTML, css=STAGE_STYLE, js=STAGE_CODE)
@@ -191,6 +192,7 @@ def particle_stage(
     on_steps: Callable[[], None],
     on_start: Callable[[], None],
     on_times: Callable[[], None],
+    on_sampler: Callable[[], None],
 ) -> None:
     """Show the scene with N = steps.
 
@@ -200,6 +202,8 @@ def particle_stage(
             {"at": [x, y] or null, "release": a number that grows}.
         on_times: called when times are moved there or given back to the named grid; the component's `times` is then
             {"steps": N, "times": [t_1, …, t_{N−1}] or null, "release": …}.
+        on_sampler: called when the other sampler is asked for; the component's `sampler` is then {"to": its name,
+            "release": …}.
     """
     _COMPONENT(
         key=key,
@@ -207,4 +211,5 @@ def particle_stage(
         on_steps_change=on_steps,
         on_start_change=on_start,
         on_times_change=on_times,
+        on_sampler_change=on_sampler,
     )

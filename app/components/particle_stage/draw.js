@@ -90,7 +90,7 @@ function drawExact(context, view, curve, u, strength, palette, size) {
   line(context, view, [head, ...curve.points.slice(reached + 1)]);
   context.globalAlpha = strength;
   line(context, view, [...curve.points.slice(0, reached + 1), head]);
-  if (travelled > 0 && travelled < last && size === 1) ring(context, view, head, 3, palette.exact);
+  if (travelled > 0 && travelled < last && size >= 1) ring(context, view, head, 3 * size, palette.exact);
 }
 
 // The jumps of particle i: straight segments between open dots at the grid times; fresh noise as a dotted hop.
@@ -144,7 +144,7 @@ function drawScene(canvas, message, steps, u, palette, heads, look) {
   const { context, width, height } = sharpen(canvas);
   if (!width || !height) return null;
   const view = camera(width, height, message.extent);
-  const size = look.compact ? 0.7 : 1;
+  const size = look.compact ? 0.7 : Math.min(1.6, Math.max(1, Math.min(width, height) / 700));
   context.clearRect(0, 0, width, height);
   if (look.ground) drawDensity(context, look.ground, view, message.extent);
   const count = look.compact ? Math.min(message.compact, heads.length / 2) : heads.length / 2;
@@ -152,7 +152,7 @@ function drawScene(canvas, message, steps, u, palette, heads, look) {
   drawMap(context, view, message, steps, u, palette, look);
   if (look.layers.ratio && u >= 1 && !look.compact && message.arrays[`ratio_${steps}`]) {
     drawRatios(context, view, heads, message, steps, palette);
-  } else drawDots(context, heads, count, view, look.compact ? 1.2 : 2, palette.model, 0.5);
+  } else drawDots(context, heads, count, view, look.compact ? 1.2 : 2 * size, palette.model, 0.5);
   context.lineJoin = context.lineCap = "round";
   for (const i of look.shown) {
     const strength = !look.selected || look.selected.has(i) ? 1 : 0.15;
@@ -163,7 +163,7 @@ function drawScene(canvas, message, steps, u, palette, heads, look) {
     if (look.layers.error) for (const curve of curves) drawError(context, view, curve, u, strength, palette, size);
     context.globalAlpha = strength;
     context.lineWidth = 2;
-    if (!look.compact) ring(context, view, head, 4.6, palette.model, palette.panel);
+    if (!look.compact) ring(context, view, head, 4.6 * size, palette.model, palette.panel);
   }
   context.globalAlpha = 1;
   return view;

@@ -1,6 +1,8 @@
 // The stage: playing, scrubbing, choosing N and raising paths, all in the browser. Python sends one message with the
 // trajectories for every N, so that no click waits for the server; it hears only which N was chosen.
 
+const KEEP = 250;  // milliseconds after the last change that the address follows
+const SPEEDS = { 0.5: 1, 1: 2, 2: 0.5 }; // each and the next
 const REST = 2000; // milliseconds at the end of a run before it starts again
 const LAYERS = {
   density: { label: "Data", colour: "data", draw: '<circle cx="9" cy="5" r="5" opacity=".45"/>' },
@@ -16,6 +18,8 @@ const MORE = {
   model: { label: "Model density", colour: "model", draw: '<circle cx="9" cy="5" r="5" stroke-dasharray="2 2"/>', title: "Where the jumps end: areas that hold 50, 80 and 95 % of the model's mass, like those of the data" },
   ratio: { label: "log q/p", colour: "model", draw: '<path d="M1 5 H8" stroke-width="6"/>', title: "Particles where the jumps end, by the exact densities of both laws: the model's colour where it puts too much, the data's where too little; full at 1 nat" },
 };
+const FIRST_LAYERS = Object.keys(LAYERS);
+const ALL_LAYERS = [...FIRST_LAYERS, ...Object.keys(MORE)];
 const stages = new WeakMap();
 
 function createStage(root) {
@@ -24,15 +28,47 @@ function createStage(root) {
   const stage = {
     root, calm, section: find(".stage"), canvas: find(".view"), ground: find(".ground"), parts: {},
     steps: null, sent: null, u: calm ? 1 : 0, playing: !calm, speed: 1, goal: null, restUntil: 0, last: 0, request: 0,
-    layers: { density: true, exact: true, jumps: true, error: true, velocity: false, mesh: false, folds: false, model: false, ratio: false }, hover: null, pinned: new Set(), visible: true,
+    layers: {}, hover: null, pinned: new Set(), visible: true,
     start: null, startSent: undefined, steering: false, press: null, drawn: false, moving: null, grip: null,
     message: null, palette: null, image: null, heads: null, view: null, tell: () => {},
   };
   for (const name of ["legend", "more", "readout", "done", "marks", "handles", "scrubber", "play", "step", "speed", "picture", "multiples", "summary"])
     stage.parts[name] = find(`.${name}`);
   stage.legend = buildLegend(stage);
+  takeView(stage);
   wire(stage);
   return stage;
+}
+
+// ---- what of the view stands in the browser's part of the address -----------------------------------------------------
+function takeView(stage) {
+  const on = address.read("layers")?.split(",") ?? FIRST_LAYERS;
+  for (const name of ALL_LAYERS) stage.layers[name] = on.includes(name);
+  if (Object.keys(MORE).some(name => stage.layers[name])) openLayers(stage, true);
+  const speed = Number(address.read("speed"));
+  stage.speed = speed in SPEEDS ? speed : 1;
+  const at = Number.parseFloat(address.read("pause"));
+  if (at >= 0 && at <= 1) Object.assign(stage, { u: at, playing: false, goal: null });
+}
+
+function keepView(stage) {
+  clearTimeout(stage.keeping);
+  stage.keeping = setTimeout(() => {
+    const on = ALL_LAYERS.filter(name => stage.layers[name]);
+    const moving = stage.playing || stage.goal !== null, atRest = stage.calm && stage.u === 1;
+    address.keep({
+      layers: on.join() === FIRST_LAYERS.join() ? null : on.join() || "none",
+      speed: stage.speed === 1 ? null : String(stage.speed),
+      pause: moving || atRest ? null : String(Number(stage.u.toFixed(3))),
+    });
+  }, KEEP);
+}
+
+// Presenter mode and hidden parts are said on the page's own element, by the frame.
+function obeyPage(stage) {
+  const page = document.documentElement;
+  stage.section.classList.toggle("presenting", page.hasAttribute("data-presenting"));
+  stage.section.dataset.hidden = page.dataset.hidden ?? "";
 }
 
 function buildLegend(stage) {
@@ -54,6 +90,7 @@ function buildLegend(stage) {
   opener.setAttribute("aria-expanded", "false");
   opener.onclick = () => openLayers(stage, stage.parts.more.hidden);
   stage.parts.legend.append(opener);
+  for (const [, place] of rows) place.onkeydown = event => layerKey(stage, event);
   return built;
 }
 
@@ -62,11 +99,32 @@ function openLayers(stage, open) {
   stage.parts.legend.querySelector(".opener").setAttribute("aria-expanded", open);
 }
 
+// By keyboard alone: L opens the layers and takes the focus there, arrows move it, L or Escape give it back.
+function walkLayers(stage) {
+  const open = stage.parts.more.hidden;
+  openLayers(stage, open);
+  if (open) stage.legend[0].button.focus(); else stage.canvas.focus();
+}
+
+function layerKey(stage, event) {
+  const way = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+  if (way) {
+    const there = stage.legend.map(one => one.button).filter(button => !button.disabled && button.offsetParent);
+    there[(there.indexOf(event.target) + way + there.length) % there.length]?.focus();
+  } else if (event.key === "l" || event.key === "Escape") {
+    openLayers(stage, false);
+    stage.canvas.focus();
+  } else return;
+  event.preventDefault();
+  event.stopPropagation();
+}
+
 function toggle(stage, name) {
   stage.layers[name] = !stage.layers[name];
   for (const one of stage.legend) if (one.name === name) one.button.setAttribute("aria-pressed", stage.layers[name]);
   if (name === "ratio" && stage.layers.ratio) { stage.playing = false; stage.goal = null; stage.u = 1; }
   paintAll(stage);
+  keepView(stage);
 }
 
 // The layers that a message asks for; those behind the button are opened with theirs.
@@ -93,8 +151,8 @@ function wire(stage) {
   parts.play.onclick = () => play(stage, !stage.playing);
   parts.step.onclick = () => stepBy(stage, 1);
   parts.picture.onclick = () => savePicture(stage);
-  parts.speed.onclick = () => { stage.speed = { 0.5: 1, 1: 2, 2: 0.5 }[stage.speed]; paint(stage); };
-  parts.scrubber.oninput = event => { stage.playing = false; stage.goal = null; seek(stage, event.target.value / 1000); };
+  parts.speed.onclick = () => { stage.speed = SPEEDS[stage.speed]; paint(stage); keepView(stage); };
+  parts.scrubber.oninput = event => { stage.playing = false; stage.goal = null; seek(stage, event.target.value / 1000); keepView(stage); };
   wireStart(stage);
   canvas.onpointermove = event => { if (!stage.press?.drawing) hover(stage, nearest(stage, event)); };
   canvas.onpointerleave = () => hover(stage, null);
@@ -111,7 +169,14 @@ function wire(stage) {
   sight.observe(canvas);
   const size = new ResizeObserver(() => { if (stage.message) layMarks(stage); paintAll(stage); });
   size.observe(canvas);
+  const page = new MutationObserver(() => obeyPage(stage));
+  page.observe(document.documentElement, { attributeFilter: ["data-presenting", "data-hidden"] });
+  obeyPage(stage);
+  const slider = followSlider(stage);
+  const returned = address.onReturn(() => { takeView(stage); if (stage.message) { offer(stage); paintAll(stage); wake(stage); } });
   stage.destroy = () => {
+    page.disconnect(); slider.disconnect(); returned(); clearTimeout(stage.keeping);
+    address.release(["layers", "pause", "speed"]);
     document.removeEventListener("keydown", keys);
     sight.disconnect(); size.disconnect(); cancelAnimationFrame(stage.request);
     stages.delete(stage.root);
@@ -125,6 +190,17 @@ function wake(stage) {
   if (stage.visible && (stage.playing || stage.goal !== null)) stage.request = requestAnimationFrame(now => tick(stage, now));
 }
 
+// N on Streamlit's slider is seen here while it is dragged, before the server hears of it.
+function followSlider(stage) {
+  const seen = new MutationObserver(changes => {
+    const thumb = changes.map(change => change.target).find(target => target.closest?.(".st-key-steps"));
+    const steps = Number(thumb?.getAttribute("aria-valuetext"));
+    if (steps && steps !== stage.steps && stage.message && steps in stage.message.progress) showSteps(stage, steps);
+  });
+  seen.observe(document.body, { subtree: true, attributeFilter: ["aria-valuetext"] });
+  return seen;
+}
+
 function tick(stage, now) {
   if (!stage.playing && stage.goal === null) return; // paused since this frame was asked for
   const elapsed = stage.last ? Math.min(100, now - stage.last) : 0;
@@ -132,12 +208,12 @@ function tick(stage, now) {
   const rate = elapsed / (1000 * stage.message.seconds) * stage.speed;
   if (stage.goal !== null) {
     const gap = stage.goal - stage.u, stride = Math.max(rate * 4, Math.abs(gap) * elapsed / 160);
-    if (Math.abs(gap) <= stride) { stage.u = stage.goal; stage.goal = null; } else stage.u += Math.sign(gap) * stride;
+    if (Math.abs(gap) <= stride) { stage.u = stage.goal; stage.goal = null; keepView(stage); } else stage.u += Math.sign(gap) * stride;
   } else if (stage.u < 1) {
     stage.u = Math.min(1, stage.u + rate);
     if (stage.u === 1) stage.restUntil = now + REST;
   } else if (now > stage.restUntil) stage.u = 0;
-  paint(stage);
+  if (stage.u !== stage.painted) paint(stage); // at rest nothing moves
   if (stage.visible && (stage.playing || stage.goal !== null)) stage.request = requestAnimationFrame(next => tick(stage, next));
 }
 
@@ -147,6 +223,7 @@ function play(stage, playing) {
   if (playing && stage.u >= 1) stage.u = 0;
   paint(stage);
   wake(stage);
+  keepView(stage);
 }
 
 function seek(stage, u) { stage.u = u; paint(stage); }
@@ -158,17 +235,28 @@ function stepBy(stage, direction) {
   stage.goal = direction > 0
     ? progress.find(p => p > from + 1e-6) ?? 0
     : progress.findLast(p => p < from - 1e-6) ?? 1;
-  if (stage.calm || Math.abs(stage.goal - from) === 1) { stage.u = stage.goal; stage.goal = null; paint(stage); }
+  if (stage.calm || Math.abs(stage.goal - from) === 1) { stage.u = stage.goal; stage.goal = null; paint(stage); keepView(stage); }
   wake(stage);
 }
 
 function setSteps(stage, steps) {
   if (steps === stage.steps || !(steps in stage.message.progress)) return;
+  showSteps(stage, steps);
+  stage.tell("steps", steps);
+}
+
+function showSteps(stage, steps) {
   stage.steps = stage.sent = steps;
   stage.goal = null;
   layOut(stage);
   paint(stage);
-  stage.tell("steps", steps);
+}
+
+// Fresh noise after each jump, or none: the other draw is made by the server.
+function turnSampler(stage) {
+  const renoised = stage.message.arrays[`landings_${stage.steps}`] !== undefined;
+  stage.turns = (stage.turns ?? 0) + 1;
+  stage.tell("sampler", { to: renoised ? "deterministic" : "renoise", release: stage.turns });
 }
 
 function key(stage, event) {
@@ -180,9 +268,10 @@ function key(stage, event) {
     " ": () => play(stage, !stage.playing),
     ArrowRight: () => stepBy(stage, 1),
     ArrowLeft: () => stepBy(stage, -1),
-    l: () => openLayers(stage, stage.parts.more.hidden),
+    l: () => walkLayers(stage),
+    r: () => turnSampler(stage),
     s: () => steer(stage),
-    Escape: () => removeStart(stage),
+    Escape: stage.section.classList.contains("presenting") ? null : () => removeStart(stage),
   }[event.key] ?? (/^[1-9]$/.test(event.key) && Number(event.key) in stage.message.progress
     ? () => setSteps(stage, Number(event.key)) : null);
   if (act) { event.preventDefault(); act(); }
@@ -231,12 +320,14 @@ function paint(stage) {
   write(parts.readout, reading(stage, k));
   write(parts.play, stage.playing ? "Pause" : "Play");
   write(parts.speed, `${stage.speed === 0.5 ? "½" : stage.speed}×`);
-  parts.scrubber.value = Math.round(1000 * u);
+  stage.painted = u;
+  const place = String(Math.round(1000 * u));
+  if (parts.scrubber.value !== place) parts.scrubber.value = place;
   parts.done.style.transform = `scaleX(${u})`;
   for (const [j, mark] of stage.dots.entries()) mark.classList.toggle("past", message.progress[steps][j] <= u + 1e-9);
   const counter = (window.particleStage ??= { frames: 0 });
   const cost = performance.now() - began;
-  Object.assign(counter, { frames: counter.frames + 1, cost, u, steps, playing: stage.playing, key: message.key, start: stage.start, own, times: message.times[steps] });
+  Object.assign(counter, { frames: counter.frames + 1, cost, u, steps, playing: stage.playing, key: message.key, start: stage.start, own, times: message.times[steps], layers: stage.layers });
 }
 
 // Touches the page only when the words change, which is far less often than every frame.

@@ -1,0 +1,228 @@
+"""What holds on every page: the view is in the link, history, presenter mode, hidden controls, separate sessions."""
+
+import json
+import re
+
+import pytest
+
+from app.links.config_code import write_config
+from cmcore.config import TargetConfig, TrainingConfig
+from tests.browser.test_lab import stage, wait_for_stage
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+def until_link(page, words):
+    page.wait_for_function("words => decodeURIComponent(location.search).includes(words)", arg=words)
+
+
+def view(page):
+    """What of the picture two people must see alike."""
+    told = stage(page)
+    return {name: told[name] for name in ("key", "steps", "u", "playing", "layers", "start", "times")}
+
+
+def axe_violations(page):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    grave = [v for v in axe.Axe().run(page).response["violations"] if v["impact"] in ("serious", "critical")]
+    return [(v["id"], node["html"][:160]) for v in grave for node in v["nodes"]]
+
+
+def test_a_copied_link_opens_the_same_view_for_somebody_else(open_page):
+    page = open_page("/?start=1,-1")
+    wait_for_stage(page, "window.particleStage.own !== null")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.locator("canvas.view").focus()
+    page.keyboard.press("2")
+    until_link(page, "n=2")
+    page.get_by_role("button", name="Error", exact=True).click()
+    page.get_by_role("button", name="Layers", exact=True).click()
+    page.get_by_role("button", name="Velocity", exact=True).click()
+    page.get_by_role("slider", name="Time, from noise to data").fill("370")
+    page.get_by_text("KL(data ∥ model)", exact=True).click()
+    until_link(page, "from=data")
+    until_link(page, "pause=0.37")
+    page.get_by_role("button", name="Share", exact=True).click()
+    page.get_by_role("button", name="Copy link").click()
+    page.get_by_text("Copied.").wait_for()
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert link == page.url  # the button and the address bar give the same
+
+    other = open_page(link[link.index("/", 8) :])
+    wait_for_link = "window.particleStage?.own != null && window.particleStage.steps === 2"
+    other.wait_for_function(wait_for_link)
+    assert view(other) == view(page)
+    assert view(other)["layers"]["velocity"]
+    assert not view(other)["layers"]["error"]
+    other.get_by_role("heading", name="KL(data ∥ model), δ = 0").wait_for()
+
+
+def test_another_run_and_another_page_are_entries_of_the_history_and_another_n_is_not(open_page):
+    page = open_page()
+    wait_for_stage(page)
+    entries = page.evaluate("history.length")
+    page.locator("canvas.view").focus()
+    page.keyboard.press("8")
+    until_link(page, "n=8")
+    assert page.evaluate("history.length") == entries
+    page.locator(".st-key-run_area button").nth(1).click()
+    page.wait_for_function("window.particleStage.key.startsWith('checkerboard/')")
+    until_link(page, "run=checkerboard")
+    page.get_by_role("link", name="Scaling").click()
+    page.wait_for_url(re.compile("/scaling"))
+    page.get_by_role("button", name=re.compile("Reset")).wait_for()
+    page.go_back()
+    page.wait_for_function("window.particleStage?.key.startsWith('checkerboard/')")
+    assert "n=8" in page.url
+    page.go_back()
+    page.wait_for_function("window.particleStage.key.startsWith('eight_gaussians/')")
+    assert stage(page)["steps"] == 8
+    page.go_forward()
+    page.wait_for_function("window.particleStage.key.startsWith('checkerboard/')")
+    assert page.evaluate("history.length") == entries + 2
+
+
+def test_presenter_mode_is_keyboard_alone(open_page):
+    page = open_page(viewport={"width": 1440, "height": 900})
+    wait_for_stage(page)
+    page.locator(".card-value strong").wait_for()
+    page.keyboard.press("p")
+    page.wait_for_function("document.documentElement.hasAttribute('data-presenting')")
+    assert "present=1" in page.url
+    for gone in (".st-key-run_area", ".st-key-sampler", ".stPlotlyChart", "[data-testid=stHeader]"):
+        assert not page.locator(gone).first.is_visible()
+    assert page.locator(".card-value strong").is_visible()
+    page.get_by_text("4 jumps", exact=True).wait_for()
+    page.keyboard.press("Space")
+    page.wait_for_function("!window.particleStage.playing")
+    page.keyboard.press("8")
+    page.get_by_text("8 jumps", exact=True).wait_for()
+    page.keyboard.press("r")
+    page.wait_for_function("""window.particleStage.key.includes('"sampler":"renoise"')""")
+    page.get_by_text("8 jumps, renoised").wait_for()
+    page.keyboard.press("l")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.wait_for_function("!window.particleStage.layers.exact")
+    page.keyboard.press("l")
+    page.keyboard.press("?")
+    page.get_by_role("dialog", name="Keys").wait_for()
+    page.keyboard.press("Escape")
+    page.get_by_role("dialog", name="Keys").wait_for(state="hidden")
+    assert page.evaluate("document.documentElement.hasAttribute('data-presenting')")
+    page.keyboard.press("Escape")
+    page.wait_for_function("!document.documentElement.hasAttribute('data-presenting')")
+    assert "present" not in page.url
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_presented_link_opens_large_and_is_accessible(open_page, scheme):
+    page = open_page("/?present=1&n=8", color_scheme=scheme)
+    wait_for_stage(page, "window.particleStage.steps === 8")
+    page.locator(".card-value strong").wait_for()
+    size = "Number.parseFloat(getComputedStyle(document.querySelector('.card-value strong')).fontSize)"
+    page.wait_for_function(f"{size} >= 80")
+    assert page.locator("canvas.view").bounding_box()["height"] > 0.75 * 980
+    page.wait_for_timeout(800)
+    assert axe_violations(page) == []
+
+
+def test_controls_are_hidden_by_a_link_that_goes_along_to_every_page(open_page):
+    page = open_page("/?hide=run,multiples")
+    wait_for_stage(page)
+    page.wait_for_function("!document.querySelector('.st-key-run_area')?.offsetParent")
+    assert not page.get_by_role("button", name=re.compile("^N = 1")).is_visible()
+    page.get_by_role("button", name="Share", exact=True).click()
+    assert not page.get_by_role("checkbox", name="Run", exact=True).is_checked()
+    page.get_by_role("checkbox", name="Sampler", exact=True).uncheck()
+    until_link(page, "hide=run,multiples,sampler")
+    assert not page.locator(".st-key-sampler").is_visible()
+    assert axe_violations(page) == []
+    page.keyboard.press("Escape")
+    page.get_by_role("link", name="KL", exact=True).click()
+    page.wait_for_url(re.compile("/kl"))
+    until_link(page, "hide=run,multiples,sampler")
+    page.get_by_role("link", name="Explore", exact=True).click()
+    wait_for_stage(page)
+    assert not page.locator(".st-key-run_area").is_visible()
+    page.get_by_role("button", name="Share", exact=True).click()
+    for name in ("Run", "Sampler", "N = 1, 2, 4, 8"):
+        page.get_by_role("checkbox", name=name, exact=True).check()
+    page.wait_for_function("!location.search.includes('hide')")
+    assert page.locator(".st-key-run_area").is_visible()
+
+
+def test_two_sessions_do_not_see_each_other(open_page):
+    one, two = open_page(), open_page("/?n=2")
+    wait_for_stage(one)
+    wait_for_stage(two, "window.particleStage.steps === 2")
+    one.locator("canvas.view").focus()
+    one.keyboard.press("8")
+    until_link(one, "n=8")
+    one.locator(".st-key-run_area button").nth(1).click()
+    one.wait_for_function("window.particleStage.key.startsWith('checkerboard/')")
+    two.locator("canvas.view").focus()
+    two.keyboard.press("1")
+    until_link(two, "n=1")
+    assert stage(two)["key"].startswith("eight_gaussians/")
+    assert stage(one)["steps"] == 8
+
+
+def test_a_run_of_another_session_can_be_trained_again(open_page):
+    config = TrainingConfig(objective="lsd", steps=60, seed=5)
+    code = write_config(TargetConfig(name="circles"), config)
+    page = open_page(f"/?run=circles-0a1b2c3d&config={code}&n=2")
+    page.get_by_text("This link shows a run of another session").wait_for()
+    page.get_by_text("learned by LSD").wait_for()
+    wait_for_stage(page, "window.particleStage.key.startsWith('eight_gaussians/')")  # something moves meanwhile
+    page.get_by_role("button", name="Train it again").click()
+    page.wait_for_function("window.sampleCloud?.key")
+    until_link(page, "target=circles")
+    until_link(page, "objective=lsd")
+    page.get_by_role("button", name="Start training").wait_for()
+
+
+def test_reduced_motion_opens_where_the_link_says_and_does_not_play(open_page):
+    page = open_page("/?pause=0.25", reduced_motion="reduce")
+    page.wait_for_function("window.particleStage?.u === 0.25")
+    assert not stage(page)["playing"]
+    page.locator("canvas.view").focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("window.particleStage.u === 0.5")
+    until_link(page, "pause=0.5")
+
+
+def test_a_slider_shows_its_n_before_the_server_answers(open_page):
+    page = open_page()
+    wait_for_stage(page)
+    page.context.set_offline(True)  # nothing can come from the server
+    page.get_by_role("slider", name="Network calls N").press("ArrowRight")
+    page.wait_for_function("window.particleStage.steps === 8")
+    page.context.set_offline(False)
+
+
+def test_a_link_from_a_stranger_does_no_harm(open_page):
+    bad = {
+        "hide": "<img src=x>,run;}body{display:none",
+        "layers": "__proto__,constructor",
+        "pause": "1e99",
+        "speed": "x",
+    }
+    page = open_page("/?" + "&".join(f"{name}={value}" for name, value in bad.items()))
+    wait_for_stage(page)
+    told = stage(page)
+    assert told["playing"]
+    assert json.dumps(told["layers"]).count("true") == 0
+    assert page.locator(".st-key-run_area").is_visible()
+
+
+@pytest.mark.parametrize("width", [390, 2560])
+def test_nothing_sticks_out_sideways_with_share_open(open_page, width):
+    page = open_page(viewport={"width": width, "height": 1300})
+    wait_for_stage(page)
+    page.get_by_role("button", name="Share", exact=True).click()
+    box = page.get_by_role("region", name="Share this view").bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= width
+    spill = "main => main.scrollWidth - main.clientWidth"
+    assert page.locator("[data-testid=stMain]").evaluate(spill) <= 0
