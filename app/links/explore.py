@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from app import state
+from app.limits import limits
 from app.links.readers import between, one_of, read_seed, refused
 from app.runs import FIRST, runs
 from app.scene import PARTICLES, STEPS
@@ -26,11 +27,10 @@ DEFAULTS: Mapping[str, Any] = {
     "particle count": PARTICLES,
 }
 """What the first visit shows, by widget key."""
-MOST_PARTICLES = 10_000
 
 
 def _particles(text: str) -> int:
-    return int(between(100, MOST_PARTICLES, "the number of particles")(text))
+    return int(between(100, limits().particles, "the number of particles")(text))
 
 
 LINK: Mapping[str, tuple[str, Callable[[str], Any]]] = {
