@@ -39,7 +39,7 @@ def test_no_page_breaks_the_content_policy(hosted, browser):
     page.get_by_role("link", name="Train", exact=True).click()
     page.get_by_text("This lab is shared").wait_for()
     page.get_by_role("button", name="Start training").click()
-    page.locator("[data-testid=stVegaLiteChart] .marks").wait_for()
+    page.locator("[data-testid=stVegaLiteChart] svg").wait_for()
     page.get_by_role("button", name="Stop", exact=True).click()
     page.get_by_text("Stopped early").wait_for()
     page.close()
