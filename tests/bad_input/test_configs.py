@@ -69,7 +69,8 @@ def test_targets_take_their_parameters_or_say_what_they_take(name):
     "words",
     [
         ["train", "nobody"], ["train", "../../etc/passwd"], ["train", "moons", "--steps", "0"], ["train", "a\x00b"],
-        ["train", "moons", "--steps", "-5"], ["train", "moons", "--seconds", "nan"], ["train", "moons", "--width", "99999"],
+        ["train", "moons", "--steps", "-5"], ["train", "moons", "--seconds", "nan"],
+        ["train", "moons", "--width", "99999"],
         ["train", "moons", "--delta", "inf"], ["train", "moons", "-o", "levels=[]"], ["train", "moons", "-o", "=1"],
         ["train", "moons", "-p", "sd=-1"], ["train", "moons", "-p", "sd={}"], ["train", "moons", "-p", "__class__=1"],
         ["train", "moons", "--seeds", "0-99999999"], ["train", "moons", "--seeds", "a"], ["train", "x.csv"],

@@ -16,9 +16,9 @@ from cmcore.objectives.about import parameters_of
 from tests.bad_input.mutate import a_sentence, outcome
 
 TEXTS = (
-    "", " ", "nan", "-inf", "1e999", "-1", "0", "1_0", "١٢", "0x10", "1" * 5_000, "9" * 400, "1,2,3", ",,,,", "1;2;;", "a=b&c=d",
-    "<script>alert(1)</script>", "[click](javascript:1)", "$\\href{x}{y}$", "../../etc/passwd", "{{7*7}}", "%00", "\x00",
-    "\u202eabc", "\U0001f4a3", "None", "True", "__class__", "'; drop table runs; --", "0.5,0.4,0.3;" * 400,
+    "", " ", "nan", "-inf", "1e999", "-1", "0", "1_0", "١٢", "0x10", "1" * 5_000, "9" * 400, "1,2,3", ",,,,", "1;2;;",
+    "<script>alert(1)</script>", "[click](javascript:1)", "$\\href{x}{y}$", "../../etc/passwd", "{{7*7}}", "%00",
+    "\x00", "a=b&c=d", "\u202eabc", "\U0001f4a3", "None", "True", "__class__", "'; drop table runs; --", "0.5,0.4,0.3;" * 400,
 )  # fmt: skip
 
 
@@ -34,7 +34,7 @@ def clause(call):
 
 @pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
 def test_every_part_of_a_link_is_read_or_refused(shipped, text):
-    for _, (_, reader) in {**LINK, **KL_LINK}.items():
+    for _, reader in [*LINK.values(), *KL_LINK.values()]:
         value = clause(lambda reader=reader: reader(text))
         assert not isinstance(value, float) or math.isfinite(value)
     for kind in OBJECTIVES.values():
