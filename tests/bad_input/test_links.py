@@ -18,7 +18,8 @@ from tests.bad_input.mutate import a_sentence, outcome
 TEXTS = (
     "", " ", "nan", "-inf", "1e999", "-1", "0", "1_0", "١٢", "0x10", "1" * 5_000, "9" * 400, "1,2,3", ",,,,", "1;2;;",
     "<script>alert(1)</script>", "[click](javascript:1)", "$\\href{x}{y}$", "../../etc/passwd", "{{7*7}}", "%00",
-    "\x00", "a=b&c=d", "\u202eabc", "\U0001f4a3", "None", "True", "__class__", "'; drop table runs; --", "0.5,0.4,0.3;" * 400,
+    "\x00", "a=b&c=d", "\u202eabc",
+    "\U0001f4a3", "None", "True", "__class__", "'; drop table runs; --", "0.5,0.4,0.3;" * 400,
 )  # fmt: skip
 
 
