@@ -33,6 +33,8 @@ ROOT = Path(__file__).parents[1]
 MOST_CLIENTS, MOST_MINUTES = 60, 30
 PATIENCE = 60.0
 """Seconds after which an answer that has not come is an error."""
+COLD = 240.0
+"""The same for the first visitor of a new server, who waits for torch."""
 WHOLE = tuple(map(ForwardMsg.ScriptFinishedStatus.Value, ("FINISHED_SUCCESSFULLY", "FINISHED_WITH_COMPILE_ERROR")))
 """A fragment's end is no answer, and neither is the end of a run that begins anew at once."""
 THINK = (2.0, 6.0)
@@ -138,16 +140,16 @@ class Visitor:
         message.rerun_script.widget_states.widgets.extend(self.states.values())
         await self.socket.send(message.SerializeToString())
 
-    async def act(self, **how: object) -> float:
+    async def act(self, *, patience: float = PATIENCE, **how: object) -> float:
         """Ask for a run of the page and wait for its end; seconds."""
         self.finished.clear()
         self.tally.actions += 1
         start = time.monotonic()
         await self._send(**how)
         try:
-            await asyncio.wait_for(self.finished.wait(), PATIENCE)
+            await asyncio.wait_for(self.finished.wait(), patience)
         except TimeoutError:
-            self.tally.errors[f"no answer within {PATIENCE:.0f} s"] += 1
+            self.tally.errors[f"no answer within {patience:.0f} s"] += 1
         for name in [name for name, state in self.states.items() if state.HasField("trigger_value")]:
             del self.states[name]
         return time.monotonic() - start
@@ -267,6 +269,8 @@ async def watch_memory(process: psutil.Process, seen: list[tuple[float, float]])
 
 async def run(address: str, pid: int, trainers: int, explorers: int, minutes: float) -> tuple[Tally, list]:
     tally, memory = Tally(), []
+    async with Visitor(address, tally, 0) as first:
+        print(f"the first visit to a new server: {await first.act(patience=COLD):.1f} s", flush=True)
     watcher = asyncio.create_task(watch_memory(psutil.Process(pid), memory))
     until = time.monotonic() + 60 * minutes
 
