@@ -33,8 +33,20 @@ SERVER = {
     "STREAMLIT_SERVER_MAX_UPLOAD_SIZE": "5",  # the server refuses more before the page sees it
 }
 for _name, _value in {**PROCESS, **SERVER}.items():
-    os.environ.setdefault(_name, _value)  # torch is loaded later, by the first page
+    os.environ.setdefault(_name, _value)  # before torch is loaded
 
+
+def check_limits() -> None:
+    """Say what is wrong with the environment before the first visitor, who then finds torch loaded too."""
+    from app.limits import limits
+
+    try:
+        limits()
+    except ValueError as problem:
+        raise SystemExit(str(problem)) from None
+
+
+check_limits()
 app = st.App(
     Path(__file__).with_name("streamlit_app.py"),
     middleware=[Middleware(SecurityHeaders, frames=os.environ.get("CONSISTENCY_LAB_FRAMES", "'self'"))],
