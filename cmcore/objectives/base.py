@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
+from reprlib import repr as shortened
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -178,7 +179,9 @@ def make_objective(name: str, **parameters: Any) -> Objective:
     unknown = sorted(set(parameters) - set(known))
     if unknown:
         has = ", ".join(known) or "none"
-        raise ValueError(f"The objective {name!r} has no parameter {', '.join(unknown)}. It has: {has}.")
+        raise ValueError(
+            f"The objective {name!r} has no parameter {', '.join(map(shortened, unknown[:4]))}. It has: {has}."
+        )
     hints = get_type_hints(kind)
     fitted = {name: _fitted(name, value, hints[name], known[name].default) for name, value in parameters.items()}
     return kind(**fitted)
@@ -196,7 +199,7 @@ def _fitted(parameter: str, value: Any, hint: Any, default: Any) -> Any:
     if get_origin(hint) is Literal:
         if isinstance(value, str) and value in get_args(hint):
             return value
-        raise ValueError(f"{parameter} is one of {', '.join(get_args(hint))}; got {value!r}.")
+        raise ValueError(f"{parameter} is one of {', '.join(get_args(hint))}; got {shortened(value)}.")
     if isinstance(default, bool):
         fits, fitted = isinstance(value, bool), value
     elif value is None:
@@ -208,5 +211,5 @@ def _fitted(parameter: str, value: Any, hint: Any, default: Any) -> Any:
         fits = number and fitted == value
     if not fits:
         like = {bool: "true or false", float: "a number"}.get(type(default), "a whole number")
-        raise ValueError(f"{parameter} is {like}, for example {default!r}; got {value!r}.")
+        raise ValueError(f"{parameter} is {like}, for example {default!r}; got {shortened(value)}.")
     return fitted
