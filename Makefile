@@ -1,6 +1,7 @@
 # Everything a person or a machine does here starts with make; each target sets up what it needs.
 #   make app     open the lab in the browser        make test    run every check and test, browser included
 #   make check   the quick part of the tests        make format  put the code into its one format
+#   make docs    the documentation, in build/docs   make audit   known vulnerabilities of the dependencies
 # Needs Python 3.11 or newer. Choose one with: make app PYTHON=/path/to/python3.12
 
 PYTHON ?= python3
@@ -18,10 +19,10 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help app venv test check lint format chromium constraints clean
+.PHONY: help app venv test check lint format docs audit chromium constraints clean
 
 help:
-	@sed -n '2,4p' Makefile | cut -c3-
+	@sed -n '2,5p' Makefile | cut -c3-
 
 app: $(LAB)
 	$(PY) -m streamlit run streamlit_app.py --server.port $(PORT)
@@ -43,6 +44,14 @@ lint: $(DEV)
 format: $(DEV)
 	$(PY) -m ruff format
 	$(PY) -m ruff check --fix
+
+docs: $(DEV)
+	$(PIP) --editable '.[docs]'
+	$(PY) -m sphinx --builder html --fail-on-warning --keep-going --quiet docs build/docs
+
+audit: $(DEV)
+	$(PIP) --editable '.[audit]'
+	.ci/audit $(PY)
 
 # The browser tests say for themselves what a missing browser means, so a failure here is no failure of the target.
 chromium:
@@ -66,7 +75,7 @@ $(DEV): pyproject.toml constraints.txt | $(PY)
 # so that the same pins hold with and without a GPU.
 constraints:
 	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
-	build/constraints/bin/python -m pip install --quiet --editable '.[dev]' $(FIRST)
+	build/constraints/bin/python -m pip install --quiet --editable '.[dev,docs,audit]' $(FIRST)
 	{ sed '/^[^#]/,$$d' constraints.txt; \
 	  build/constraints/bin/python -m pip freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//'; } > build/constraints.txt
 	mv build/constraints.txt constraints.txt

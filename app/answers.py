@@ -10,6 +10,7 @@ import streamlit as st
 
 from app import state
 from app.jobs import JobView, Workers, freeze_imports
+from app.limits import limits
 from cmcore.experiments import EXPERIMENTS, Experiment, Progress, Result
 
 __all__ = ["Asked", "answer_workers", "ask", "asked", "first_choices", "known_answer", "shipped_answer", "snippet_of"]
@@ -29,7 +30,7 @@ class Asked:
 def answer_workers() -> Workers:
     """One thread for everybody's questions; training and measuring have their own."""
     freeze_imports()
-    return Workers("answers", workers=1)
+    return Workers("answers", workers=1, waiting=limits().waiting, longest=limits().answer)
 
 
 @st.cache_resource(show_spinner=False, max_entries=32)

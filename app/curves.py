@@ -12,6 +12,7 @@ import streamlit as st
 from app import state
 from app.estimates import Question, known_bound, known_point, measure_bound, measure_point
 from app.jobs import JobView, Workers, freeze_imports
+from app.limits import limits
 from app.measurements import DIRECTIONS
 from app.runs import Run
 from cmcore.divergences.estimate import DATA_MODEL, Direction
@@ -201,7 +202,7 @@ def decompositions(curve: Asked) -> dict[int, Decomposition]:
 def curve_workers() -> Workers:
     """One thread for everybody's curves; what Explore waits for has its own."""
     freeze_imports()
-    return Workers("curves", workers=1)
+    return Workers("curves", workers=1, waiting=limits().waiting, longest=limits().answer)
 
 
 def measuring(view: View, curves: Sequence[Asked]) -> JobView[Going] | None:

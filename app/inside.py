@@ -12,6 +12,7 @@ from app import maps, state
 from app.estimates import Once
 from app.flow import flow_scene
 from app.jobs import JobView, Workers, freeze_imports
+from app.limits import limits
 from app.runs import Run
 from app.scene import STEPS
 
@@ -98,7 +99,7 @@ def _problems() -> dict[Hashable, str]:
 def inside_workers() -> Workers:
     """One thread for everybody's looks inside."""
     freeze_imports()
-    return Workers("inside", workers=1)
+    return Workers("inside", workers=1, waiting=limits().waiting, longest=limits().answer)
 
 
 def looking(look: Look) -> JobView[Going] | None:

@@ -218,15 +218,16 @@ def _below(look: Look, quantity: str, part: str, rows: Callable[[], str], words:
         horizontal=True, horizontal_alignment="distribute", vertical_alignment="top", key=f"below_{part}"
     ):
         st.html(f"<p class='theory'>{words}</p>")
-        with st.popover("Code", type="tertiary"):
-            code = inside_snippet(look.run, part, quantity=quantity, t=look.t, s=look.s, steps=look.steps)
-            st.code(code, language="python")
-        st.download_button(
-            "CSV",
-            data=rows,
-            file_name=f"{part}-{look.run.key}.csv",
-            mime="text/csv",
-            on_click="ignore",
-            type="tertiary",
-            key=f"csv_{part}",
-        )
+        with st.container(horizontal=True, width="content"):
+            with st.popover("Code", type="tertiary"):
+                code = inside_snippet(look.run, part, quantity=quantity, t=look.t, s=look.s, steps=look.steps)
+                st.code(code, language="python")
+            st.download_button(
+                "CSV",
+                data=rows,
+                file_name=f"{part}-{look.run.key}.csv",
+                mime="text/csv",
+                on_click="ignore",
+                type="tertiary",
+                key=f"csv_{part}",
+            )

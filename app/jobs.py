@@ -3,12 +3,13 @@
 A job is a generator run in a worker thread; the page reads its latest value whenever it likes. The worker never calls
 Streamlit. A page that stops asking (a closed tab, a lost network) loses its lease after a while and the work stops, so
 that nobody trains for nobody; a page that comes back in time notices nothing. A paused job keeps all it has made and
-gives its thread to others; it goes on, perhaps in another thread, as if nothing had happened.
+gives its thread to others; it goes on, perhaps in another thread, as if nothing had happened. All waiting is counted on
+the monotonic clock: when the wall clock jumps, nothing ends and nothing lives longer.
 """
 
 import gc
+import heapq
 import logging
-import os
 import queue
 import threading
 import time
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
-__all__ = ["LEASE_SECONDS", "Busy", "Job", "JobView", "Status", "Workers", "default_workers", "freeze_imports"]
+__all__ = ["LEASE_SECONDS", "Busy", "Job", "JobView", "Status", "Workers", "freeze_imports"]
 
 T = TypeVar("T")
 Status = Literal["queued", "running", "paused", "finished", "stopped", "failed"]
@@ -41,6 +42,8 @@ class JobView(Generic[T]):
         place: 1 for the next to start, 0 once started.
         seconds: since it started, frozen at the end; 0 while queued.
         problem: for a failed job, one sentence.
+        wait: seconds until a queued job starts at the latest; None where that cannot be told.
+        ended: for a job that was stopped by the lab and not by a person, one sentence.
     """
 
     status: Status
@@ -48,32 +51,65 @@ class JobView(Generic[T]):
     place: int
     seconds: float
     problem: str = ""
+    wait: float | None = None
+    ended: str = ""
 
     @property
     def over(self) -> bool:
         return self.status in ("finished", "stopped", "failed")
 
 
-class Job(Generic[T]):
-    """A generator `work(stop)` that looks at the event `stop` often and ends soon after it is set."""
+class _Stop(threading.Event):
+    """Set by a person, by a lost lease, or by the clock: work that only looks at it keeps to all three."""
 
-    def __init__(self, work: Callable[[threading.Event], Iterator[T]], *, lease: float = LEASE_SECONDS) -> None:
+    def __init__(self, due: Callable[[], bool]) -> None:
+        super().__init__()
+        self._due = due
+
+    def is_set(self) -> bool:
+        """Whether the work should end."""
+        if not super().is_set() and self._due():
+            self.set()
+        return super().is_set()
+
+
+class Job(Generic[T]):
+    """A generator `work(stop)` that looks at the event `stop` often and ends soon after it is set.
+
+    Args:
+        work: the generator.
+        lease: seconds without a look after which it ends.
+        expected: seconds it is meant to take; None where nobody knows.
+        longest: seconds of running after which it ends; None: it may take as long as it takes.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[threading.Event], Iterator[T]],
+        *,
+        lease: float = LEASE_SECONDS,
+        expected: float | None = None,
+        longest: float | None = None,
+    ) -> None:
         self._work = work
-        self._lease = lease
+        self._lease, self._longest = lease, longest
+        known = [seconds for seconds in (expected, longest) if seconds is not None]
+        self._expected = min(known) if known else None
         self._lock = threading.RLock()
-        self._stop, self._pause = threading.Event(), threading.Event()
+        self._stop, self._pause = _Stop(self._due), threading.Event()
         self._values: Iterator[T] | None = None
         self._status: Status = "queued"
         self._latest: T | None = None
-        self._problem = ""
+        self._problem = self._why = ""
         self._seen = time.monotonic()
         self._began = self._ended = 0.0
+        self._ran, self._since = 0.0, 0.0
 
     def cancel(self) -> None:
-        """Ask the work to end; its last value stays readable."""
+        """Ask the work to end; its last value stays readable. What does not run ends at once."""
         self._stop.set()
         with self._lock:
-            if self._status == "paused":  # nobody is there to notice
+            if self._status in ("queued", "paused"):  # nobody is there to notice
                 self._end("stopped")
 
     def pause(self) -> None:
@@ -91,35 +127,47 @@ class Job(Generic[T]):
 
     @property
     def status(self) -> Status:
+        if self._status == "queued" and self._stop.is_set():
+            self.cancel()  # nobody waits for it any more
         return self._status
 
-    def view(self, *, place: int = 0) -> JobView[T]:
+    @property
+    def left(self) -> float | None:
+        """Seconds it still takes at the latest, if that is known."""
+        return None if self._expected is None else max(0.0, self._expected - self._running())
+
+    def _running(self) -> float:
+        """Seconds that it ran, pauses left out."""
+        return self._ran + (time.monotonic() - self._since if self._since else 0.0)
+
+    def view(self, *, place: int = 0, wait: float | None = None) -> JobView[T]:
         """The job as it stands; looking renews the lease."""
         with self._lock:
             self._seen = time.monotonic()
             end = self._ended or time.monotonic()
             seconds = end - self._began if self._began else 0.0
-            return JobView(self._status, self._latest, place, seconds, self._problem)
+            return JobView(self._status, self._latest, place, seconds, self._problem, wait, self._why)
 
     def run(self) -> None:
         """Drain the generator; called in a worker thread."""
-        if self._stop.is_set() or self._abandoned():
-            self._end("stopped")
-            return
         with self._lock:
-            self._status, self._began = "running", self._began or time.monotonic()
+            if self.status != "queued":
+                return
+            self._since = time.monotonic()
+            self._status, self._began = "running", self._began or self._since
             self._values = self._values or self._work(self._stop)
         try:
             for value in self._values:
                 with self._lock:
                     self._latest = value
-                if self._abandoned():
-                    self._stop.set()
+                self._stop.is_set()  # work that never asks is stopped at its next value all the same
                 if self._rests():
                     return
             self._end("stopped" if self._stop.is_set() else "finished")
         except ValueError as error:
             self._end("failed", str(error))
+        except MemoryError:
+            self._end("failed", "There is not enough memory for this. Choose something smaller.")
         except Exception as error:  # noqa: BLE001  a worker must outlive any job
             _log.exception("a background job failed")
             self._end("failed", f"Something unexpected happened ({type(error).__name__}); the server's log has more.")
@@ -129,14 +177,23 @@ class Job(Generic[T]):
         with self._lock:
             if self._pause.is_set() and not self._stop.is_set():
                 self._status = "paused"
+                self._ran, self._since = self._running(), 0.0
             return self._status == "paused"
 
-    def _abandoned(self) -> bool:
-        return time.monotonic() - self._seen > self._lease
+    def _due(self) -> bool:
+        """Whether nobody has looked for a whole lease, or it has run for as long as anything may."""
+        if self._ended or self._status == "paused":
+            return False
+        if time.monotonic() - self._seen > self._lease:
+            self._why = f"Nobody looked at it for {self._lease:.0f} s, so it was stopped."
+        elif self._longest is not None and self._running() > self._longest:
+            self._why = f"Nothing runs for longer than {self._longest:.0f} s on this server, so it was stopped."
+        return bool(self._why)
 
     def _end(self, status: Status, problem: str = "") -> None:
         with self._lock:
             self._status, self._problem, self._ended = status, problem, time.monotonic()
+            self._why = self._why if status == "stopped" else ""
 
 
 class Workers:
@@ -149,23 +206,36 @@ class Workers:
         name: of the threads.
         workers: how many jobs run at once.
         waiting: how many may wait; beyond that a submission is refused with :class:`Busy`.
+        longest: seconds after which any job is ended; None: never.
     """
 
-    def __init__(self, name: str, *, workers: int, waiting: int = 16) -> None:
+    def __init__(self, name: str, *, workers: int, waiting: int = 16, longest: float | None = None) -> None:
         self._tasks: queue.SimpleQueue[Job] = queue.SimpleQueue()
-        self._waiting = waiting
+        self._workers, self._waiting, self._longest = workers, waiting, longest
         self._line: list[Job] = []
+        self._running: list[Job] = []
         self._lock = threading.Lock()
         for i in range(workers):
             threading.Thread(target=self._serve, name=f"{name}-{i}", daemon=True).start()
 
     def _serve(self) -> None:
         while True:
-            self._tasks.get().run()
+            job = self._tasks.get()
+            with self._lock:
+                self._running.append(job)
+            job.run()
+            with self._lock:
+                self._running.remove(job)
 
-    def submit(self, work: Callable[[threading.Event], Iterator[T]], *, lease: float = LEASE_SECONDS) -> Job[T]:
-        """Queue a piece of work."""
-        job = Job(work, lease=lease)
+    def submit(
+        self,
+        work: Callable[[threading.Event], Iterator[T]],
+        *,
+        lease: float = LEASE_SECONDS,
+        expected: float | None = None,
+    ) -> Job[T]:
+        """Queue a piece of work that is meant to take `expected` seconds."""
+        job = Job(work, lease=lease, expected=expected, longest=self._longest)
         with self._lock:
             self._line = [waiting for waiting in self._line if waiting.status == "queued"]
             if len(self._line) >= self._waiting:
@@ -182,16 +252,25 @@ class Workers:
             self._tasks.put(job)
 
     def view(self, job: Job[T]) -> JobView[T]:
-        """The job as it stands, with its place in the queue."""
+        """The job as it stands, with its place in the queue and how long it waits there at most."""
+        job.view()  # before the line is looked through, which ends what nobody looks at
         with self._lock:
             self._line = [waiting for waiting in self._line if waiting.status == "queued"]
             place = self._line.index(job) + 1 if job in self._line else 0
-        return job.view(place=place)
+            wait = self._wait(place - 1) if place else None
+        return job.view(place=place, wait=wait)
 
-
-def default_workers() -> int:
-    """One thread per core, less one for the server."""
-    return max(1, (os.cpu_count() or 2) - 1)
+    def _wait(self, before: int) -> float | None:
+        """Seconds until the first worker is free for who has `before` jobs before it in the line."""
+        lefts = [job.left for job in self._running]
+        ahead = [job.left for job in self._line[:before]]
+        if None in lefts or None in ahead:
+            return None
+        free = [left or 0.0 for left in lefts] + [0.0] * (self._workers - len(lefts))
+        heapq.heapify(free)
+        for seconds in ahead:
+            heapq.heappush(free, heapq.heappop(free) + (seconds or 0.0))
+        return free[0]
 
 
 def freeze_imports() -> None:

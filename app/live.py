@@ -11,7 +11,8 @@ import streamlit as st
 
 import cmcore as cm
 from app.estimates import SEED, Question
-from app.jobs import Busy, Job, Workers, default_workers, freeze_imports
+from app.jobs import Busy, Job, Workers, freeze_imports
+from app.limits import limits
 from cmcore.config import TrainingConfig
 from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA, Estimate
 from cmcore.experiments import kl_points
@@ -74,7 +75,8 @@ class Progress:
 def training_workers() -> Workers:
     """The threads that train, for everybody."""
     freeze_imports()
-    return Workers("training", workers=default_workers())
+    now = limits()
+    return Workers("training", workers=now.trainings, waiting=now.waiting, longest=now.longest)
 
 
 class Stopwatch:

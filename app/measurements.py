@@ -15,6 +15,7 @@ from app import state
 from app.estimates import SEED, Question, known_bound, known_point, measure_bound, measure_point
 from app.figures.kl_curve import Line, Point
 from app.jobs import Busy, JobView, Workers, freeze_imports
+from app.limits import limits
 from app.runs import Run
 from app.scene import STEPS
 from cmcore.config import SamplerConfig
@@ -85,7 +86,7 @@ def measured(run: Run, config: SamplerConfig, direction: Direction) -> Measured:
 def measuring_workers() -> Workers:
     """One thread for everybody's estimates: they are short, and training has its own."""
     freeze_imports()
-    return Workers("measuring", workers=1)
+    return Workers("measuring", workers=1, waiting=limits().waiting, longest=limits().answer)
 
 
 def _told(view: JobView[Measured], known: Measured) -> Measured:

@@ -4,19 +4,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from app import state
+from app.limits import limits
 from cmcore.objectives import OBJECTIVES
 from cmcore.objectives.about import Parameter, parameters_of
 
-__all__ = ["MOST_STEPS", "bounds", "chosen", "families_first", "key_of", "matters", "read", "reset", "write"]
+__all__ = ["bounds", "chosen", "families_first", "key_of", "matters", "read", "reset", "write"]
 
-MOST_STEPS = 100_000
 EXTREME = 1_000_000_000
 MOST: Mapping[str, int] = {
     "trajectories": 60_000,
     "levels": 129,
     "solver_steps": 64,
     "particles": 128,
-    "teacher_steps": MOST_STEPS,
     "intervals": 1_000_000,
     "first_intervals": 1_000_000,
     "most_steps": 1_000_000,
@@ -52,7 +51,8 @@ def key_of(objective: str, parameter: str) -> str:
 def bounds(parameter: Parameter) -> tuple[float, float]:
     """The least and the largest value that the page takes; of their kind."""
     if parameter.kind == "whole number":
-        return 0, MOST.get(parameter.name, EXTREME)
+        most = {**MOST, "teacher_steps": limits().steps}
+        return 0, most.get(parameter.name, EXTREME)
     return -float(EXTREME), float(EXTREME)
 
 

@@ -11,6 +11,7 @@ import streamlit as st
 
 import cmcore as cm
 from app import shelf, state, visitor
+from app.limits import limits
 from cmcore.targets import GALLERY
 
 __all__ = ["SHIPPED", "Run", "add_run", "all_runs", "keep", "own_runs", "runs", "runs_in"]
@@ -71,7 +72,10 @@ def own_runs() -> dict[str, Run]:
 def add_run(name: str, label: str, model: cm.TrainedModel) -> Run:
     """Keep a run trained in this session. Its key is new to every session, since caches are shared by all of them."""
     run = Run(f"{name}-{uuid.uuid4().hex[:8]}", label, model)
-    own_runs()[run.key] = run
+    own = own_runs()
+    own[run.key] = run
+    while len(own) > limits().runs:
+        del own[next(iter(own))]
     keep(run)
     return run
 

@@ -70,7 +70,9 @@ def make_run(name: str) -> None:
 def measure(folder: Path) -> None:
     """Write curves.json: KL against network calls, jumps without fresh noise."""
     model = cm.load(folder)
-    numbers = [1] if folder.name == "collapse" else STEPS  # its further jumps fold so often that measuring takes minutes
+    numbers = (
+        [1] if folder.name == "collapse" else STEPS
+    )  # its further jumps fold so often that measuring takes minutes
     curve = cm.kl_versus_steps(model, model.target, numbers, seed=7, horizon=model.horizon)
     print(f"{folder.name}:\n{curve.to_frame().iloc[:, :8].to_string(index=False)}\n", file=sys.stderr)
     content = {f"deterministic, {curve.estimates[0].direction}": json.loads(curve.to_json())}

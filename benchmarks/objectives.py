@@ -1,8 +1,8 @@
 """Every objective at an equal budget: both KLs against the number of jumps, and the table of a published comparison.
 
-    python -m benchmarks.objectives [--seconds 60] [--seeds 4] [--out FILE] [--targets eight_gaussians …] [OBJECTIVE …]
+    python -m benchmarks.objectives [OBJECTIVE …] [--seconds 60] [--seeds 4] [--out FILE] [--targets eight_gaussians …]
     python -m benchmarks.objectives --show assets/objectives/table.json      # what was measured before
-    python -m benchmarks.objectives --histogram [--seconds 60]
+    python -m benchmarks.objectives [OBJECTIVE …] --histogram [--seconds 60]
 
 An objective trains its seeds side by side, all of them within the budget, teacher and pools included. Maps of two times
 are sampled by deterministic jumps and measured by change of variables at the target's own δ; maps that jump to δ alone

@@ -45,7 +45,7 @@ KNOBS: dict[str, tuple[dict[str, Any], ...]] = {
     "ayf": ({**LINEAR, **PLAIN}, LOW_NOISE, {"gap_mean": 0.0}),
     "lmd": (HUBER, LINEAR, LOW_NOISE),
     "imm": ({"intervals": 32}, {"intervals": 128}, {"kernel_width": 3.0}, {"particles": 16}),
-    "ct": ({"intervals": 64}, {"target_average": 0.0}, HUBER, {"growth": "doubling"}, {"from_noise": 0.2}),
+    "ct": ({"intervals": 64}, {"target_average": 0.0}, HUBER, {"growth": "doubling"}, {"mirrored": False}),
     "shortcut": ({"target_average": 0.9}, {"clock": "uniform_angle"}, {"diagonal_share": 0.5}, *ENDS),
     "ctm": ({"intervals": 64}, {"target_average": 0.9}, HUBER, {"diagonal_share": 0.5}),
     "scm": ({"from_noise": 0.2}, {"tangent_warmup": 0.0}, {"tangent_warmup": 0.3}, {"log_mean": 0.0}),

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from cmcore.config import NetworkConfig, TrainingConfig
-from cmcore.networks import Features, Perceptron
+from cmcore.networks import Features, Perceptron, PullBack
 from cmcore.preconditioning import PRECONDITIONINGS
 from cmcore.process import Time, angle, column
 from cmcore.targets import Target
@@ -100,6 +100,32 @@ class FlowMap(nn.Module):
             dgap = 0.0
         features = self.features.with_tangent(x, *self._angles(x, theta, gap), dx, dtheta, dgap)
         return self.network.dual(*features, self.products, through_tangent=through_tangent)
+
+    def pulled_direction(
+        self, x: Float[Tensor, "*s n d"], theta: Tensor, gap: Tensor
+    ) -> tuple[Float[Tensor, "*s n d"], PullBack]:
+        """F as `for_weights` has it, and what takes a gradient of it to the weights, without a tape."""
+        features = self.features(x, *self._angles(x, theta, gap))
+        answer, _, pull_back = self.network.pulled(features, None, self.products)
+        return answer, pull_back
+
+    def pulled_direction_and_tangent(
+        self,
+        x: Float[Tensor, "*s n d"],
+        theta: Tensor,
+        gap: Tensor,
+        along: tuple[Tensor | None, float, float],
+        *,
+        through_tangent: bool = False,
+    ) -> tuple[Tensor, Tensor, PullBack]:
+        """The same of :meth:`direction_and_tangent`; with `through_tangent` the pull-back takes two gradients."""
+        dx, dtheta, dgap = along
+        if not self.config.second_time:
+            dgap = 0.0
+        features = self.features.with_tangent(x, *self._angles(x, theta, gap), dx, dtheta, dgap)
+        answer, tangent, pull_back = self.network.pulled(*features, self.products, through_tangent=through_tangent)
+        assert tangent is not None
+        return answer, tangent, pull_back
 
     def _angles(self, x: Tensor, theta: Tensor, gap: Tensor) -> tuple[Tensor, Tensor]:
         shape = (*x.shape[:-1], 1)

@@ -6,6 +6,7 @@ line, links and the law tests list the registry, so that adding one thing is add
 
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
+from reprlib import repr as shortened
 from typing import Generic, TypeVar, cast
 
 T = TypeVar("T")
@@ -43,7 +44,9 @@ class Registry(Mapping[str, T], Generic[T]):
         if name not in self._entries:
             near = get_close_matches(name, self._entries, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise UnknownName(f"There is no {self.noun} named {name!r}.{hint} Known: {', '.join(self._entries)}.")
+            raise UnknownName(
+                f"There is no {self.noun} named {shortened(name)}.{hint} Known: {', '.join(self._entries)}."
+            )
         return self._entries[name]
 
     def __contains__(self, name: object) -> bool:

@@ -293,7 +293,7 @@ def _read_target(source: _Source, record: RunRecord) -> Target | None:
             target = (
                 TableTarget.from_state(tensors, record.table) if record.table else GaussianMixture.from_state(tensors)
             )
-    except (TypeError, KeyError, ValueError, RuntimeError, OverflowError) as error:
+    except (TypeError, LookupError, ValueError, RuntimeError, ArithmeticError, AttributeError) as error:
         if isinstance(error, BadRun):
             raise
         words = _in_a_line(str(error)) or type(error).__name__

@@ -108,7 +108,7 @@ def train_members(
         target: the law to learn.
         seeds: one for each member; repeat a seed to see a rate alone.
         vary: for "learning_rate", "matrix_learning_rate" or "average", a value for each member.
-        objective, steps, seconds, on_event, **choices: as for :func:`train`; a budget is for all members together.
+        objective, steps, seconds, on_event, choices: as for :func:`train`; a budget is for all members together.
     """
     if not seeds:
         raise ValueError("Give at least one seed.")

@@ -259,9 +259,7 @@ class Run:
 
     def _backward(self, batch: Any) -> Tensor:
         learner = Learner(self.flow_map, self.targets, self.velocities, self.earliest, self._progress(self.step))
-        losses = self.objective.loss(learner, batch)
-        losses.sum().backward()
-        return losses.detach().reshape(-1)
+        return self.objective.backward(learner, batch).reshape(-1)
 
     def advance(self) -> None:
         """One optimiser step; on reporting steps also the numbers an event carries."""

@@ -36,8 +36,8 @@ def pack(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
         dtype = array.dtype.name
         if dtype not in _DTYPES:
             raise ValueError(f"{name} is {dtype}; a canvas message carries int16, uint8 or float32.")
-        values = np.unique(array) if dtype == "uint8" else None
-        if values is not None and 0 < len(values) <= 4:
+        values = np.unique(array) if dtype == "uint8" else np.empty(0)
+        if 0 < len(values) <= 4:
             data = _two_bits(np.searchsorted(values, array))
             index[name] = ["bits", offset, list(array.shape), values.tolist()]
         else:

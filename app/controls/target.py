@@ -12,11 +12,12 @@ from app import state
 from app.cards import number, plain
 from app.figures.theme import theme
 from app.figures.thumbnail import thumbnail
+from app.limits import limits
 from app.scene import shown_samples
 from cmcore.config import TargetConfig
 from cmcore.targets import GALLERY
 from cmcore.targets.sketch import LONGEST_TEXT
-from cmcore.targets.tables import REAL_TABLES, numeric_columns, real_table
+from cmcore.targets.tables import MOST_COLUMNS, REAL_TABLES, numeric_columns, real_table
 
 __all__ = [
     "COMPONENTS",
@@ -75,7 +76,8 @@ def target_controls() -> Choice | None:
 def dimensions_of(name: str) -> list[int]:
     """The d that a toy may have."""
     toy = GALLERY[name]
-    return list(range(2, COLUMNS.get(name, MOST_DIM) + 1)) if toy.dims == "any" else [int(toy.dims)]
+    most = min(COLUMNS.get(name, MOST_DIM), limits().dim)
+    return list(range(2, most + 1)) if toy.dims == "any" else [int(toy.dims)]
 
 
 def _drawn() -> Choice | None:
@@ -176,14 +178,20 @@ def _shipped(name: str) -> Choice:
 
 def _uploaded() -> Choice | None:
     """An uploaded file, with its columns chosen; None before there is a file."""
-    file = st.file_uploader("CSV or Parquet, up to 5 MB", ["csv", "tsv", "txt", "parquet"], key="file")
+    most = limits().upload
+    kinds = ["csv", "tsv", "txt", "parquet"]
+    file = st.file_uploader(f"CSV or Parquet, up to {most} MB", kinds, key="file", max_upload_size=most)
     if file is None:
         return None
+    if file.size > most << 20:
+        raise ValueError(f"The file is larger than {most} MB; keep the rows and columns you need.")
     content = file.getvalue()
     name = file.name.rsplit(".", 1)[0][:40]
     stem = f"file:{hashlib.sha256(content).hexdigest()}"
     every = _columns(stem, content)
-    columns = st.multiselect("Columns", every, default=every[:2], key=f"columns:{stem}")
+    columns = st.multiselect(
+        "Columns", every, default=every[:2], key=f"columns:{stem}", max_selections=min(MOST_COLUMNS, limits().dim)
+    )
     drop = st.toggle("Leave out rows with missing values", key="drop_missing", persist_state="session")
     density = _density()
     if not columns:
@@ -201,7 +209,7 @@ def _columns(key: str, _content: bytes) -> list[str]:
     return list(numeric_columns(_content))
 
 
-@st.cache_resource(max_entries=16, show_spinner="Reading the table …")
+@st.cache_resource(max_entries=limits().tables, show_spinner="Reading the table …")
 def _fitted(key: str, _fit: Callable[[], cm.TableTarget]) -> cm.TableTarget:
     return _fit()
 

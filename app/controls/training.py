@@ -8,7 +8,7 @@ from streamlit.delta_generator import DeltaGenerator
 import cmcore as cm
 from app import state
 from app.controls.objective import objective_controls
-from app.parameters import MOST_STEPS
+from app.limits import limits
 from cmcore.config import NetworkConfig, TrainingConfig
 
 __all__ = [
@@ -17,8 +17,10 @@ __all__ = [
     "FIRST_BUDGET",
     "FIRST_NETWORK",
     "NETWORKS",
+    "budgets",
     "delta_key",
     "first_delta",
+    "networks",
     "training_controls",
 ]
 
@@ -30,6 +32,16 @@ NETWORKS = {
     "large": ("Large, 6 × 160", NetworkConfig(width=160)),
 }
 DELTAS = (0.0, 0.002, 0.005, 0.01, 0.02, 0.05)
+
+
+def budgets() -> list[int]:
+    """The budgets that this server allows."""
+    return [seconds for seconds in BUDGETS if seconds <= limits().budget]
+
+
+def networks() -> list[str]:
+    """The networks that this server allows."""
+    return [name for name, (_, network) in NETWORKS.items() if network.width <= limits().width]
 
 
 def delta_key(*, smooth: bool) -> str:
@@ -45,10 +57,12 @@ def first_delta(*, smooth: bool) -> float:
 def training_controls(target: cm.Target, folded: DeltaGenerator, *, disabled: bool) -> TrainingConfig:
     """The objective and the budget, and folded away what else decides the result."""
     objective, parameters = objective_controls(folded, disabled=disabled)
-    state.remember("budget", FIRST_BUDGET, allowed=BUDGETS)
+    offered = budgets()
+    first = FIRST_BUDGET if FIRST_BUDGET in offered else offered[-1]
+    state.remember("budget", first, allowed=offered)
     seconds = st.select_slider(
         "Budget",
-        list(BUDGETS),
+        offered,
         format_func=BUDGETS.__getitem__,
         key="budget",
         disabled=disabled,
@@ -59,7 +73,7 @@ def training_controls(target: cm.Target, folded: DeltaGenerator, *, disabled: bo
     with folded.expander("Network, steps, seed"):
         preset = st.selectbox(
             "Network",
-            list(NETWORKS),
+            networks(),
             format_func=lambda name: NETWORKS[name][0],
             key="network",
             disabled=disabled,
@@ -68,7 +82,7 @@ def training_controls(target: cm.Target, folded: DeltaGenerator, *, disabled: bo
         steps = st.number_input(
             "Steps instead of seconds",
             1,
-            MOST_STEPS,
+            limits().steps,
             placeholder="as many as fit the budget",
             key="train_steps",
             disabled=disabled,
@@ -96,5 +110,6 @@ def training_controls(target: cm.Target, folded: DeltaGenerator, *, disabled: bo
         network=NETWORKS[preset][1],
         seed=int(seed),
         delta=delta,
+        threads=limits().threads,
         **budget,
     )

@@ -5,6 +5,7 @@ from typing import Any
 
 from app import state
 from app.curves import SEEN_FROM
+from app.limits import limits
 from app.links.again import keep_unknown, unknown_run
 from app.links.config_code import write_config
 from app.links.readers import between, one_of, read_seed, refused
@@ -31,13 +32,12 @@ DEFAULTS: Mapping[str, Any] = {
     "own_noise": "Pinned",
 }
 """What the first visit shows, by widget key."""
-MOST_PARTICLES = 10_000
 FRESH = ("Pinned", "Redrawn")
 """Whether a start of one's own meets the same fresh noise at each release."""
 
 
 def _particles(text: str) -> int:
-    return int(between(100, MOST_PARTICLES, "the number of particles")(text))
+    return int(between(100, limits().particles, "the number of particles")(text))
 
 
 LINK: Mapping[str, tuple[str, Callable[[str], Any]]] = {

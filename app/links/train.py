@@ -7,17 +7,18 @@ from app import state
 from app.controls.projection import view_key
 from app.controls.target import COMPONENTS, DENSITIES, FIRST_TARGET, SOURCES, TOYS, UPLOAD, dimensions_of
 from app.controls.training import (
-    BUDGETS,
     DELTAS,
     FIRST_BUDGET,
     FIRST_NETWORK,
-    NETWORKS,
+    budgets,
     delta_key,
     first_delta,
+    networks,
 )
 from app.drawing import checked_drawing, take_over
+from app.limits import limits
 from app.links.readers import PARAMETER, between, one_of, read_seed, refused
-from app.parameters import MOST_STEPS, chosen, families_first, key_of, read, write
+from app.parameters import chosen, families_first, key_of, read, write
 from app.projections import read_view, views
 from cmcore.objectives import OBJECTIVES
 from cmcore.objectives.about import parameters_of
@@ -32,14 +33,14 @@ FILE = "file"
 
 
 def _steps(text: str) -> int:
-    return int(between(1, MOST_STEPS, "the number of steps")(text))
+    return int(between(1, limits().steps, "the number of steps")(text))
 
 
 LINK: Mapping[str, tuple[str, Callable[[str], Any], Any]] = {
     "objective": ("objective", one_of(lambda: OBJECTIVES, "the objective"), families_first()[0]),
-    "budget": ("budget", one_of(lambda: BUDGETS, "the budget"), FIRST_BUDGET),
+    "budget": ("budget", one_of(budgets, "the budget"), FIRST_BUDGET),
     "steps": ("train_steps", _steps, None),
-    "network": ("network", one_of(lambda: NETWORKS, "the network"), FIRST_NETWORK),
+    "network": ("network", one_of(networks, "the network"), FIRST_NETWORK),
     "seed": ("train_seed", read_seed, 0),
 }
 """Parameter of the link → (state key, reader, default)."""

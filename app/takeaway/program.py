@@ -13,7 +13,7 @@ from app.curves import Asked, View
 from app.estimates import SEED, how_measured, known_point, landings
 from app.measurements import question_of
 from app.runs import Run
-from app.scene import STEPS, Grids
+from app.scene import Grids
 from app.snippet import target_code
 from app.takeaway.cells import Cell
 from cmcore.config import SamplerConfig
@@ -91,7 +91,7 @@ def explore_cells(shown: Shown) -> list[Cell]:
     """The draw on the stage and the KL at every N."""
     config, grids, direction = shown.config, shown.grids, shown.direction
     own = f", renoise={config.renoise!r}" if config.sampler == "renoise" else ""
-    points = {n: (grids[n].times, *_how(shown, n)) for n in STEPS}
+    points = {n: (grids[n].times, *_how(shown, n)) for n in sorted(grids)}
     drawn = (
         f"draw = cm.sample(\n    model, {shown.particles}, {config.steps}, seed={shown.seed}, "
         f"sampler={config.sampler!r}, grid=cm.TimeGrid(POINTS[{config.steps}][0]){own}\n)\nprint(draw.points[:3])"

@@ -101,8 +101,9 @@ def _lesson(offered: Shelf, lesson: Lesson) -> None:
             _words(lesson, step, number)
             if step.question is not None:
                 _question(lesson, step.question, number)
-            _onward(step, _shown(lesson, step, number))
-            _turn(offered, lesson, number)
+            with st.container(key="lesson_turn", horizontal=True):
+                _turn(offered, lesson, number)
+                _onward(step, _shown(lesson, step, number))
         with st.container(key="lesson_figure"):
             figure = _shown(lesson, step, number)
             if figure is not None:
@@ -178,7 +179,7 @@ def _reveal(slug: str, number: int, guess: int | None) -> None:
 def _onward(step: Step, figure: AnyFigure | None) -> None:
     """The real page, set as the figure is."""
     link = step.onward or onward_of(figure)
-    if link is not None and st.button("Try it yourself", key="onward", type="tertiary"):
+    if link is not None and st.button("Try it yourself", key="onward"):
         for name in LINKS[link.page]:
             state.forget_first_time(name)
         st.switch_page(state.page(link.page), query_params={name: str(value) for name, value in link.link.items()})
@@ -186,17 +187,16 @@ def _onward(step: Step, figure: AnyFigure | None) -> None:
 
 def _turn(offered: Shelf, lesson: Lesson, number: int) -> None:
     """On and back; after the last step, the next lesson."""
-    with st.container(key="lesson_turn", horizontal=True):
-        st.button("Previous", disabled=number == 1, on_click=_open, args=(lesson.slug, number - 1), key="previous")
-        if number < len(lesson.steps):
-            st.button("Next", type="primary", on_click=_open, args=(lesson.slug, number + 1), key="next")
-            return
-        slugs = list(offered.lessons)
-        later = slugs[slugs.index(lesson.slug) + 1 :]
-        if later:
-            st.button("Next lesson", type="primary", on_click=_open, args=(later[0],), key="next_lesson")
-        else:
-            st.button("All lessons", type="primary", on_click=_open, args=(None,), key="finish")
+    st.button("Previous", disabled=number == 1, on_click=_open, args=(lesson.slug, number - 1), key="previous")
+    if number < len(lesson.steps):
+        st.button("Next", type="primary", on_click=_open, args=(lesson.slug, number + 1), key="next")
+        return
+    slugs = list(offered.lessons)
+    later = slugs[slugs.index(lesson.slug) + 1 :]
+    if later:
+        st.button("Next lesson", type="primary", on_click=_open, args=(later[0],), key="next_lesson")
+    else:
+        st.button("All lessons", type="primary", on_click=_open, args=(None,), key="finish")
 
 
 def _go() -> None:

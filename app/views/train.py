@@ -14,6 +14,7 @@ from app.controls.target import DRAWING, Choice, target_controls
 from app.controls.training import training_controls
 from app.estimates import known_point
 from app.jobs import Busy, JobView
+from app.limits import in_words, limits
 from app.links.train import open_train_link, write_train_link
 from app.live import Progress, live_question, train_live, training_workers
 from app.measurements import measuring_workers
@@ -30,6 +31,7 @@ __all__ = ["told", "train"]
 
 JOB = "training"
 POLL = 0.4
+NOTHING = "Stopped before the first step: there are no weights to keep."
 
 
 def train() -> None:
@@ -46,6 +48,8 @@ def train() -> None:
             chosen, folded = st.container(), st.container()
             with chosen:
                 config, problem = _config(choice, folded, disabled=going)
+            if words := in_words():
+                st.caption(plain(words))
         with st.container(key="live_area"):
             picture = st.container()
             with st.container(
@@ -75,7 +79,7 @@ def _config(choice: Choice | None, folded: DeltaGenerator, *, disabled: bool) ->
         return None, ""
     config = training_controls(choice.target, folded, disabled=disabled)
     try:
-        resolved(config, choice.target)
+        limits().check(resolved(config, choice.target), choice.target)
     except ValueError as problem:
         return None, str(problem)
     return config, ""
@@ -134,7 +138,8 @@ def _submit(choice: Choice, config: TrainingConfig, stopped: Trained | None, bef
     measuring = measuring_workers()
     try:
         job = training_workers().submit(
-            lambda stop: train_live(choice.target, how, stop, measuring=measuring, resume=resume)
+            lambda stop: train_live(choice.target, how, stop, measuring=measuring, resume=resume),
+            expected=how.seconds,
         )
     except Busy as busy:
         state.choose("start_problem", str(busy))
@@ -178,7 +183,7 @@ def _keep(view: JobView[Progress]) -> None:
 def _progress(drawn: str, choice: Choice | None, config: TrainingConfig | None) -> None:
     """The run in words, its KL and its loss; runs the page again once when its state changes."""
     view = _view()
-    if view is None or (view.over and choice and choice.key != state.value("training_choice").key):
+    if view is None or (view.over and (choice is None or choice.key != state.value("training_choice").key)):
         st.html(_first_card(choice, config))  # what was learned before is in the ledger, and here when chosen again
         return
     st.html(told(view))
@@ -250,11 +255,11 @@ def _before_it_starts(config: TrainingConfig) -> str:
 def told(view: JobView[Progress]) -> str:
     """The state of the run as a card: what is happening, how long it takes, on what."""
     if view.status == "queued":
-        return card("Queued", f"Place {view.place}", [], aside="Training starts as soon as a worker is free.")
+        return card("Queued", f"Place {view.place}", [], aside=_until_it_starts(view.wait))
     if view.status == "failed":
         return card("Training could not go on", "", [], aside=view.problem)
     if view.latest is None:
-        words = "Stopped before it began." if view.over else "Starting."
+        words = f"Stopped before it began. {view.ended}".strip() if view.over else "Starting."
         return card("Training", "", [], aside=words)
     event = view.latest.event
     if view.status == "paused":
@@ -262,7 +267,7 @@ def told(view: JobView[Progress]) -> str:
         words = "Paused; the time left stands still. It goes on exactly where it was."
         return card("Paused", f"step {event.step:,}", _rows(event), beside=left, aside=words)
     if view.over and not event.step:
-        return card("Stopped", "", _rows(event), aside="Stopped before the first step: there are no weights to keep.")
+        return card("Stopped", "", _rows(event), aside=f"{view.ended} {NOTHING}".strip())
     if view.over:
         title = {"diverged": "Diverged", "finished": "Finished"}.get(event.status, "Stopped")
         figure, beside = f"{event.seconds:.0f} s", f"{event.step:,} steps"
@@ -274,10 +279,17 @@ def told(view: JobView[Progress]) -> str:
         beside = f"step {event.step:,}" + (f" of {event.steps:,}" if event.steps else "")
     aside = event.message if event.status == "diverged" else ""
     if view.status == "stopped" and event.status == "training":
-        aside = f"Stopped early; the weights of step {event.step:,} are kept."
+        aside = f"{view.ended or 'Stopped early.'} The weights of step {event.step:,} are kept."
     if view.latest.memorisation is not None:
         aside = f"{aside} {_memory(view.latest.memorisation)}".strip()
     return card(title, figure, _rows(event), beside=beside, aside=aside)
+
+
+def _until_it_starts(wait: float | None) -> str:
+    """What a place in the queue means in time, where that can be told."""
+    if wait is None:
+        return "Training starts as soon as a worker is free."
+    return f"Training starts within {wait:.0f} s." if wait < 100 else f"Training starts within {wait / 60:.0f} min."
 
 
 def _memory(memory: Memorisation) -> str:

@@ -26,12 +26,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cmcore.networks import PullBack
 from cmcore.objectives.base import Learner, Need, Objective, Source, Velocity
-from cmcore.objectives.metrics import METRICS, Metric, distance
+from cmcore.objectives.metrics import METRICS, Metric, distance, distance_and_slope
 from cmcore.objectives.times import CLOCKS, Clock, ClockName
 from cmcore.process import angle
 
-__all__ = ["Composition", "Points", "Prepared", "Regressed"]
+__all__ = ["Composition", "Points", "Prepared"]
 
 SMALLEST_GAP = 2e-3
 """Least distance of s from t off the diagonal, in clock readings: F* divides by it."""
@@ -228,10 +229,9 @@ class Composition(Objective[Points]):
         with torch.no_grad():
             return learner.targets.velocity_in_angle(points.x, points.theta, for_weights=True)
 
-    def weigh(self, error: Tensor, points: Points) -> Tensor:
-        """Distance of each row off the diagonal, weighted."""
-        weight = points.gap.sin() ** self.weight_power if self.weight_power else 1.0
-        return weight * distance(error, self.metric, self.metric_scale)
+    def weights(self, points: Points) -> Tensor | float:
+        """The weight of each row off the diagonal."""
+        return points.gap.sin() ** self.weight_power if self.weight_power else 1.0
 
     def loss(self, learner: Learner, batch: Points) -> Float[Tensor, "*s"]:
         n = batch.x.shape[-2]
@@ -239,7 +239,8 @@ class Composition(Objective[Points]):
         total = torch.zeros((), device=batch.x.device)
         if rows < n:
             off = batch.rows(slice(rows, n))
-            total = total + self.weigh(self.errors(learner, off), off).sum((-2, -1))
+            distances = distance(self.errors(learner, off), self.metric, self.metric_scale)
+            total = total + (self.weights(off) * distances).sum((-2, -1))
         if rows:
             on = batch.rows(slice(rows))
             answer = learner.flow_map.direction(on.x, on.theta, on.gap, for_weights=True)
@@ -247,40 +248,41 @@ class Composition(Objective[Points]):
             total = total + distance(error, self.diagonal_metric, self.metric_scale).sum((-2, -1))
         return total / n
 
+    # ---- the same without a tape --------------------------------------------------------------------------------
+    @property
+    def closed(self) -> bool:
+        """Whether :meth:`adjoint` is there, and the loss that of this class."""
+        return False
 
-@dataclass(frozen=True)
-class Regressed(Composition):
-    """A composition whose identity names what F must answer: diagonal and other rows then share one evaluation."""
+    def adjoint(self, learner: Learner, points: Points) -> tuple[Float[Tensor, "*n d"], PullBack]:
+        """The residual of :meth:`errors`, and what takes a gradient of it to the weights."""
+        del learner, points
+        raise NotImplementedError(f"{self.label} leaves its gradient to the tape.")
 
-    @abstractmethod
-    def wanted(self, learner: Learner, points: Points) -> Float[Tensor, "*n d"]:
-        """F*, a constant, on rows off the diagonal."""
+    def backward(self, learner: Learner, batch: Points) -> Float[Tensor, "*s"]:
+        return self.closed_backward(learner, batch) if self.closed else super().backward(learner, batch)
 
-    def errors(self, learner: Learner, points: Points) -> Float[Tensor, "*n d"]:
-        answer = learner.flow_map.direction(points.x, points.theta, points.gap, for_weights=True)
-        return answer - self.wanted(learner, points)
-
-    def loss(self, learner: Learner, batch: Points) -> Float[Tensor, "*s"]:
+    @torch.no_grad()
+    def closed_backward(self, learner: Learner, batch: Points) -> Float[Tensor, "*s"]:
+        """:meth:`backward` by :meth:`adjoint`: first the rows off the diagonal, then those on it."""
         n = batch.x.shape[-2]
         rows = self.diagonal_rows(n)
-        on, off = batch.rows(slice(rows)), batch.rows(slice(rows, n))
-        with torch.no_grad():
-            wanted = [learner.flow_map.preconditioning.direction(on.x, on.theta, on.velocity)] if rows else []
-            wanted += [self.wanted(learner, off)] if rows < n else []
-        error = learner.flow_map.direction(batch.x, batch.theta, batch.gap, for_weights=True) - torch.cat(wanted, -2)
-        distances = distance(error, self.metric, self.metric_scale)
-        if rows and self.diagonal_metric != self.metric:
-            taught = distance(error[..., :rows, :], self.diagonal_metric, self.metric_scale)
-            distances = torch.cat((taught, distances[..., rows:, :]), -2)
-        if self.weight_power:  # 1 on the diagonal, where the sine is 0
-            distances = distances * torch.where(batch.gap > 0, batch.gap.sin() ** self.weight_power, 1.0)
-        return distances.mean((-2, -1))
-
-
-def direction_to(learner: Learner, points: Points, landing: Tensor) -> Tensor:
-    """F* = (skip · x − landing)/out: the answer that lands a jump from (x, t) at `landing`."""
-    skip, out = learner.flow_map.preconditioning(points.theta, points.gap)
-    return (skip * points.x - landing) / out
+        total = torch.zeros((), device=batch.x.device)
+        if rows < n:
+            off = batch.rows(slice(rows, n))
+            error, pull_back = self.adjoint(learner, off)
+            distances, slopes = distance_and_slope(error, self.metric, self.metric_scale)
+            weights = self.weights(off)
+            pull_back(slopes * (weights / n))
+            total = total + (weights * distances).sum((-2, -1))
+        if rows:
+            on = batch.rows(slice(rows))
+            answer, pull_back = learner.flow_map.pulled_direction(on.x, on.theta, on.gap)
+            error = answer - learner.flow_map.preconditioning.direction(on.x, on.theta, on.velocity)
+            distances, slopes = distance_and_slope(error, self.diagonal_metric, self.metric_scale)
+            pull_back(slopes / n)
+            total = total + distances.sum((-2, -1))
+        return total / n
 
 
 def _one_of(name: str, value: str, known: tuple[str, ...], label: str) -> None:

@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cmcore.networks import PullBack
 from cmcore.objectives.base import OBJECTIVES, Learner, Source, VelocityField
-from cmcore.objectives.composition import Points, Regressed, direction_to
-from cmcore.objectives.metrics import distance
+from cmcore.objectives.composition import Points
+from cmcore.objectives.regressed import Regressed, direction_to
 from cmcore.objectives.times import CLOCKS, Clock, ClockName
 
 __all__ = ["Consistency", "Ends", "Growth", "Solver", "Step"]
@@ -19,6 +20,9 @@ Ends = Literal["any", "data", "segment"]
 Step = Literal["grid", "level", "relative"]
 Growth = Literal["constant", "square_root", "doubling", "exponential"]
 Solver = Literal["ddim", "heun"]
+
+NOISY = math.pi / 4
+"""The angle above which there is more noise than data, and a pair says little of the velocity at its point."""
 
 
 @OBJECTIVES.register("consistency")
@@ -43,6 +47,10 @@ class Consistency(Regressed):
         solver_steps: solver steps from t to r.
         space: whether d measures errors of F or of the map.
         step_power: p; rows weigh (σ_t/α_t − σ_r/α_r)^{−p}.
+        mirrored: whether, where σ/α > 1, the target is f(m,r,s) + [f(x_r,r,s) − f(2m − x_r,r,s)]/2 with
+            m = cos(θ_t − r) x_t. A pair's x_r has the right mean and a spread, and f's curvature turns the spread into
+            a blur at every step; over the two mirror images it cancels. At lower noise the mean of x_r lies further
+            from m than its spread, and the plain target is the better one.
     """
 
     diagonal_share: float = 0.0
@@ -58,6 +66,7 @@ class Consistency(Regressed):
     solver_steps: int = 1
     space: Literal["network", "map"] = "network"
     step_power: float = 0.0
+    mirrored: bool = False
 
     label: ClassVar[str] = "Discrete Eulerian identity"
     building_block: ClassVar[bool] = True
@@ -76,6 +85,8 @@ class Consistency(Regressed):
             raise ValueError("A growing grid needs 1 ≤ first_intervals ≤ intervals.")
         if min(self.segments, self.most_steps, self.solver_steps) < 1:
             raise ValueError("segments, most_steps and solver_steps are at least 1.")
+        if self.mirrored and self.velocity != "conditional":
+            raise ValueError("Only a pair's x_r has a spread to mirror: mirrored needs velocity = 'conditional'.")
 
     @property
     def single_time(self) -> bool:
@@ -158,7 +169,14 @@ class Consistency(Regressed):
         if self.velocity == "self":
             earlier = self.solve(lambda x, theta: f.velocity_in_angle(x, theta, for_weights=True), points)
         rest = inner - (points.theta - points.gap)
-        return f.landing(earlier, inner, rest, f.direction(earlier, inner, rest, for_weights=True))
+        if not self.mirrored:
+            return f.landing(earlier, inner, rest, f.direction(earlier, inner, rest, for_weights=True))
+        middle = (points.theta - inner).cos() * points.x  # x_r − middle = −sin(θ_t − r) v is odd in the pair's velocity
+        three = torch.cat((earlier, 2 * middle - earlier, middle), -2)
+        inner, rest = (torch.cat((angles,) * 3, -2) for angles in (inner, rest))
+        landed = f.landing(three, inner, rest, f.direction(three, inner, rest, for_weights=True))
+        ahead, behind, between = landed.chunk(3, -2)
+        return torch.where(points.theta > NOISY, between + (ahead - behind) / 2, ahead)
 
     def wanted(self, learner: Learner, points: Points) -> Float[Tensor, "*n d"]:
         return direction_to(learner, points, self.target_landing(learner, points))
@@ -167,14 +185,29 @@ class Consistency(Regressed):
         error = super().errors(learner, points)
         return error * learner.flow_map.preconditioning(points.theta, points.gap).out if self.space == "map" else error
 
-    def weigh(self, error: Tensor, points: Points) -> Tensor:
-        distances = distance(error, self.metric, self.metric_scale)
-        if self.weight_power:
-            distances = distances * points.gap.sin() ** self.weight_power
+    def adjoint(self, learner: Learner, points: Points) -> tuple[Float[Tensor, "*n d"], PullBack]:
+        error, pull_back = super().adjoint(learner, points)
+        if self.space == "network":
+            return error, pull_back
+        out = learner.flow_map.preconditioning(points.theta, points.gap).out
+        return error * out, lambda slope: pull_back(slope * out)
+
+    def weights(self, points: Points) -> Tensor | float:
+        weights = super().weights(points)
         if self.step_power:
-            distances = distances * (points.theta.tan() - points.inner.tan()) ** -self.step_power
-        return distances
+            weights = weights * (points.theta.tan() - points.inner.tan()) ** -self.step_power
+        return weights
+
+    @property
+    def _plain(self) -> bool:
+        """Whether rows on and off the diagonal are weighed alike, and can share one evaluation."""
+        return self.space == "network" and self.step_power == 0
 
     def loss(self, learner: Learner, batch: Points) -> Float[Tensor, "*s"]:
-        plain = self.space == "network" and self.step_power == 0
-        return super().loss(learner, batch) if plain else super(Regressed, self).loss(learner, batch)
+        return super().loss(learner, batch) if self._plain else super(Regressed, self).loss(learner, batch)
+
+    def closed_backward(self, learner: Learner, batch: Points) -> Float[Tensor, "*s"]:
+        """:meth:`backward` as :meth:`loss` takes the rows."""
+        if self._plain:
+            return super().closed_backward(learner, batch)
+        return super(Regressed, self).closed_backward(learner, batch)

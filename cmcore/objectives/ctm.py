@@ -57,5 +57,9 @@ class ConsistencyTrajectory(Consistency):
             wanted = learner.targets.at_angles(wanted, end, first)
         return learner.targets.at_angles(landing, end, first) - wanted
 
+    @property
+    def closed(self) -> bool:
+        return False  # its gradient goes through the averaged map
+
     def loss(self, learner: Learner, batch: Points) -> Float[Tensor, "*s"]:
         return Composition.loss(self, learner, batch)

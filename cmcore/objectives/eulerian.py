@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cmcore.networks import PullBack
 from cmcore.objectives.base import OBJECTIVES, Learner
 from cmcore.objectives.composition import Composition, Points
 
@@ -45,25 +46,46 @@ class Eulerian(Composition):
             raise ValueError(f"tangent_warmup is a share of the run; got {self.tangent_warmup:g}.")
 
     def errors(self, learner: Learner, points: Points) -> Float[Tensor, "*n d"]:
-        f, velocity = learner.flow_map, self.velocity_at(learner, points)
-        answer, residual = self.residual(learner, points, velocity)
-        if f.config.preconditioning == "linear":
-            residual = residual / f.preconditioning.by_start(points.theta, points.gap).out
+        answer, residual = self.residual(learner, points, self.velocity_at(learner, points))
+        residual = self._in_units_of_network(learner, points, residual)
         if self.through_time:
             return residual
         # The value of E, and the gradient of |F − sg(F − E)|².
         return answer - (answer - residual).detach()
 
+    @property
+    def closed(self) -> bool:
+        return not self.through_time
+
+    def adjoint(self, learner: Learner, points: Points) -> tuple[Float[Tensor, "*n d"], PullBack]:
+        velocity = self.velocity_at(learner, points)
+        answer, along_flow, pull_back = learner.flow_map.pulled_direction_and_tangent(*points[:3], (velocity, 1.0, 1.0))
+        residual = self._residual(learner, points, velocity, answer, along_flow)
+        return self._in_units_of_network(learner, points, residual), pull_back
+
     def residual(self, learner: Learner, points: Points, velocity: Tensor) -> tuple[Tensor, Tensor]:
         """F, and E before anything is divided out: with r = 1 it is −(∂_t f + ∇f · v), [*, n, d] each."""
-        f, (x, theta, gap) = learner.flow_map, points[:3]
         answer, along_flow = self._tangent(learner, points, velocity)
+        return answer, self._residual(learner, points, velocity, answer, along_flow)
+
+    def _residual(
+        self, learner: Learner, points: Points, velocity: Tensor, answer: Tensor, along_flow: Tensor
+    ) -> Tensor:
+        f, (x, theta, gap) = learner.flow_map, points[:3]
         skip, out = f.preconditioning(theta, gap)
         skip_t, out_t = f.preconditioning.by_start(theta, gap)
         at_rest = f.preconditioning.direction(x, theta, velocity)
         rest = out * along_flow + out_t * at_rest - skip_t * x - skip * velocity
         share = min(1.0, learner.progress / self.tangent_warmup) if self.tangent_warmup else 1.0
-        return answer, out_t * (answer - at_rest) + share * rest
+        return out_t * (answer - at_rest) + share * rest
+
+    @staticmethod
+    def _in_units_of_network(learner: Learner, points: Points, residual: Tensor) -> Tensor:
+        """On the linear path ∂_t out is divided out, as in MeanFlow."""
+        f = learner.flow_map
+        if f.config.preconditioning != "linear":
+            return residual
+        return residual / f.preconditioning.by_start(points.theta, points.gap).out
 
     def _tangent(self, learner: Learner, points: Points, velocity: Tensor) -> tuple[Tensor, Tensor]:
         """F and Ḟ; of Ḟ only ∂_t F carries gradient, and only with `through_time`."""

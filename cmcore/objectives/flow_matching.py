@@ -7,7 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cmcore.objectives.base import OBJECTIVES, Learner, Velocity
-from cmcore.objectives.composition import Points, Regressed
+from cmcore.objectives.composition import Points
+from cmcore.objectives.regressed import Regressed
 
 __all__ = ["FlowMatching"]
 

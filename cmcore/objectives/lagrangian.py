@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cmcore.networks import PullBack
 from cmcore.objectives.base import OBJECTIVES, Learner, Velocity
 from cmcore.objectives.composition import Composition, Points
 
@@ -34,6 +35,23 @@ class Lagrangian(Composition):
     def errors(self, learner: Learner, points: Points) -> Float[Tensor, "*n d"]:
         f, (x, theta, gap) = learner.flow_map, points[:3]
         answer, by_end = f.direction_and_tangent(x, theta, gap, (None, 0.0, -1.0), through_tangent=True)
+        return self._residual(learner, points, answer, by_end)
+
+    @property
+    def closed(self) -> bool:
+        return True
+
+    def adjoint(self, learner: Learner, points: Points) -> tuple[Float[Tensor, "*n d"], PullBack]:
+        f, (x, theta, gap) = learner.flow_map, points[:3]
+        answer, by_end, pull_back = f.pulled_direction_and_tangent(
+            x, theta, gap, (None, 0.0, -1.0), through_tangent=True
+        )
+        out, out_s = f.preconditioning(theta, gap).out, f.preconditioning.by_end(theta, gap).out
+        error = self._residual(learner, points, answer, by_end)
+        return error, lambda slope: pull_back(-out_s * slope, -out * slope)
+
+    def _residual(self, learner: Learner, points: Points, answer: Tensor, by_end: Tensor) -> Tensor:
+        f, (x, theta, gap) = learner.flow_map, points[:3]
         _, out = f.preconditioning(theta, gap)
         skip_s, out_s = f.preconditioning.by_end(theta, gap)
         with torch.no_grad():

@@ -17,7 +17,7 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["METRICS", "Metric", "distance"]
+__all__ = ["METRICS", "Metric", "distance", "distance_and_slope"]
 
 Metric = Literal["l2", "pseudo_huber", "adaptive", "unit"]
 METRICS: tuple[Metric, ...] = ("l2", "pseudo_huber", "adaptive", "unit")
@@ -25,11 +25,18 @@ METRICS: tuple[Metric, ...] = ("l2", "pseudo_huber", "adaptive", "unit")
 
 def distance(error: Float[Tensor, "*n d"], metric: Metric, scale: float) -> Float[Tensor, "*n 1"]:
     """The metric of each row, c = scale."""
+    return distance_and_slope(error, metric, scale)[0]
+
+
+def distance_and_slope(
+    error: Float[Tensor, "*n d"], metric: Metric, scale: float
+) -> tuple[Float[Tensor, "*n 1"], Float[Tensor, "*n d"]]:
+    """The metric of each row, and its gradient with respect to e."""
     squared = error.square().sum(-1, keepdim=True)
     if metric == "l2":
-        return squared
+        return squared, 2 * error
     if metric == "pseudo_huber":
-        return (squared + scale**2).sqrt() - scale
-    if metric == "adaptive":
-        return squared / (squared.detach() + scale)
-    return squared / (squared.detach().sqrt() + scale)
+        root = (squared + scale**2).sqrt()
+        return root - scale, error / root
+    size = squared.detach() + scale if metric == "adaptive" else squared.detach().sqrt() + scale
+    return squared / size, 2 * error / size

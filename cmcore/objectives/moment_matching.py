@@ -71,6 +71,10 @@ class MomentMatching(Consistency):
         first = row - row % size % self.particles  # of the row's group, which lies in one batch
         return super()._angles(clock, chance[:, first], size, progress)
 
+    @property
+    def closed(self) -> bool:
+        return False  # its kernel compares rows with one another
+
     def loss(self, learner: Learner, batch: Points) -> Float[Tensor, "*s"]:
         n = batch.x.shape[-2] // self.particles * self.particles
         if n == 0:

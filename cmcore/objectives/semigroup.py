@@ -8,7 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cmcore.objectives.base import OBJECTIVES, Learner, Velocity
-from cmcore.objectives.composition import Points, Regressed, direction_to
+from cmcore.objectives.composition import Points
+from cmcore.objectives.regressed import Regressed, direction_to
 from cmcore.objectives.times import Clock
 
 __all__ = ["Semigroup"]

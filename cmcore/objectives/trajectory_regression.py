@@ -17,7 +17,7 @@ from torch import Tensor
 
 from cmcore.flow import TrajectoryPool, pool_along, trajectory_pool
 from cmcore.objectives.base import OBJECTIVES, Learner, Need, Objective, Source, Velocity
-from cmcore.objectives.metrics import distance
+from cmcore.objectives.metrics import distance_and_slope
 
 __all__ = ["TrajectoryPairs", "TrajectoryRegression"]
 
@@ -157,14 +157,24 @@ class TrajectoryRegression(Objective[TrajectoryPairs]):
         yield from map(TrajectoryPairs._make, zip(*(column.split(size) for column in columns), strict=True))
 
     def loss(self, learner: Learner, batch: TrajectoryPairs) -> Float[Tensor, "*s"]:
+        answer = learner.flow_map.direction(batch.x, batch.theta, batch.gap, for_weights=True)
+        return self._distances(learner, batch, answer)[0].mean((-2, -1))
+
+    @torch.no_grad()
+    def backward(self, learner: Learner, batch: TrajectoryPairs) -> Float[Tensor, "*s"]:
+        answer, pull_back = learner.flow_map.pulled_direction(batch.x, batch.theta, batch.gap)
+        distances, slopes = self._distances(learner, batch, answer)
+        pull_back(slopes.div_(batch.x.shape[-2]))
+        return distances.mean((-2, -1))
+
+    def _distances(self, learner: Learner, batch: TrajectoryPairs, answer: Tensor) -> tuple[Tensor, Tensor]:
+        """Weighted distances of the answers from what they should be, and their gradients."""
         x, y, theta, gap = batch
         skip, out = learner.flow_map.preconditioning(theta, gap)
-        answer = learner.flow_map.direction(x, theta, gap, for_weights=True)
         error = answer - (skip * x - y) / out
-        distances = distance(error, "pseudo_huber", self.threshold * x.shape[-1] ** 0.5)
-        if self.weight_power:
-            distances = distances * gap.sin() ** self.weight_power
-        return distances.mean((-2, -1))
+        distances, slopes = distance_and_slope(error, "pseudo_huber", self.threshold * x.shape[-1] ** 0.5)
+        weights = gap.sin() ** self.weight_power if self.weight_power else 1.0
+        return weights * distances, weights * slopes
 
     def _pairs_of_levels(self, levels: int, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Indices (i, j), i < j, of levels; a smaller index is a larger time.

@@ -8,6 +8,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from reprlib import repr as shortened
 from typing import Any, Literal, get_args, get_origin
 
 import torch
@@ -62,10 +63,10 @@ class Toy:
         unknown = [name for name in parameters if name not in self.parameters]
         if unknown:
             known = ", ".join(self.parameters) or "none"
-            raise ValueError(f"{self.label} has no parameter {unknown[0]!r}. Its parameters: {known}.")
+            raise ValueError(f"{self.label} has no parameter {shortened(unknown[0])}. Its parameters: {known}.")
         for name, value in parameters.items():
             if name in self.choices and value not in self.choices[name]:
-                raise ValueError(f"{name} must be one of {', '.join(self.choices[name])}; got {value!r}.")
+                raise ValueError(f"{name} must be one of {', '.join(self.choices[name])}; got {shortened(value)}.")
             _check(name, value, self.parameters[name])
             parameters[name] = type(self.parameters[name])(value)  # 3 is 3.0 where lengths are meant
         return self.build(**parameters)
@@ -102,16 +103,16 @@ def _check(name: str, value: Any, default: Any) -> None:
     if isinstance(default, bool | str):
         if type(value) is not type(default):
             raise ValueError(
-                f"{name} must be {'true or false' if isinstance(default, bool) else 'a word'}; got {value!r}."
+                f"{name} must be {'true or false' if isinstance(default, bool) else 'a word'}; got {shortened(value)}."
             )
     elif isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{name} must be a finite number; got {value!r}.")
+        raise ValueError(f"{name} must be a finite number; got {shortened(value)}.")
     elif isinstance(default, int):
         low, high = (0, 2**63 - 1) if name == "seed" else (1, _MOST[name])
         if not isinstance(value, int) or not low <= value <= high:
-            raise ValueError(f"{name} must be a whole number from {low} to {high}; got {value!r}.")
+            raise ValueError(f"{name} must be a whole number from {low} to {high}; got {shortened(value)}.")
     elif name != "offset" and value <= 0:
-        raise ValueError(f"{name} must be positive; got {value!r}.")
+        raise ValueError(f"{name} must be positive; got {shortened(value)}.")
 
 
 # ---- in the plane, smooth ---------------------------------------------------------------------------------------

@@ -23,6 +23,8 @@ class BadTable(ValueError):
 MOST_BYTES = 64 << 20
 MOST_CELLS = 20_000_000
 MOST_COLUMNS = 64
+WIDEST = 4_096
+"""Columns of a file; more are no table of measurements, and reading them takes minutes."""
 
 
 # ---- where tables come from -------------------------------------------------------------------------------------
@@ -154,16 +156,33 @@ def _parse_csv(content: bytes) -> "pd.DataFrame":
         raise BadTable("The file is neither Parquet nor UTF-8 text; save the table as CSV in UTF-8.") from None
     header = text.lstrip().split("\n", 1)[0]
     separator = max(",;\t", key=header.count)
+    if header.count(separator) >= WIDEST:
+        raise BadTable(f"The table has more than {WIDEST:,} columns; keep those you need.")
     return pd.read_csv(io.StringIO(text), sep=separator, skipinitialspace=True, index_col=False)
 
 
 def _parse_parquet(content: bytes) -> "pd.DataFrame":
+    import pandas as pd
     import pyarrow.parquet
 
     file = pyarrow.parquet.ParquetFile(io.BytesIO(content))
+    if file.metadata.num_columns > WIDEST:
+        raise BadTable(f"The table has more than {WIDEST:,} columns; keep those you need.")
     if file.metadata.num_rows * max(1, file.metadata.num_columns) > MOST_CELLS:
         raise BadTable(f"The table has more than {MOST_CELLS:,} cells; keep the rows and columns you need.")
-    return file.read().to_pandas()
+    numbers = [field.name for field in file.schema_arrow if _is_small(field.type)]
+    frame = file.read(columns=numbers).to_pandas()
+    for field in file.schema_arrow:  # a word repeated takes no room in the file and any amount of it in memory
+        if field.name not in numbers and field.name not in frame.columns:
+            frame[field.name] = pd.Series(f"a column of {field.type}", index=frame.index[:1], dtype=object)
+    return frame
+
+
+def _is_small(kind: Any) -> bool:
+    """Whether a value of this kind takes a few bytes, whatever it is."""
+    from pyarrow import types
+
+    return types.is_primitive(kind) or types.is_decimal(kind)
 
 
 def _numeric(

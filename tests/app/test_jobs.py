@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from app import jobs
 from app.jobs import Busy, Workers
 
 
@@ -175,3 +176,123 @@ def test_a_paused_job_can_be_stopped_and_outlives_its_lease():
     wait_for(lambda: workers.view(job).status == "paused")
     job.cancel()
     assert workers.view(job).status == "stopped"
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The monotonic clock of the jobs, moved by hand."""
+
+    class Clock:
+        now = 1_000.0
+
+        def monotonic(self):
+            return self.now
+
+    hand = Clock()
+    monkeypatch.setattr(jobs, "time", hand)
+    return hand
+
+
+def test_work_that_only_asks_whether_to_stop_loses_its_lease_too(clock):
+    looked, stopped = threading.Event(), threading.Event()
+
+    def silent(stop):
+        while not stop.is_set():  # one long step: nothing is yielded
+            looked.set()
+            time.sleep(0.005)
+        stopped.set()
+        yield None
+
+    workers = Workers("test", workers=1)
+    job = workers.submit(silent, lease=25.0)
+    assert looked.wait(5)
+    clock.now += 120.0  # the lid was closed for two minutes
+    assert stopped.wait(5)
+    wait_for(lambda: job.status == "stopped")
+    assert "Nobody looked at it for 25 s" in workers.view(job).ended
+
+
+def test_a_lease_outlives_a_short_absence_and_the_wall_clock_means_nothing(clock, monkeypatch):
+    workers = Workers("test", workers=1)
+    job = workers.submit(endless, lease=25.0)
+    wait_for(lambda: workers.view(job).latest)
+    monkeypatch.setattr(time, "time", lambda: 4e9)  # the wall clock jumps by decades
+    clock.now += 20.0
+    time.sleep(0.05)
+    assert workers.view(job).status == "running"
+    job.cancel()
+
+
+def test_nothing_runs_longer_than_the_cap(clock):
+    workers = Workers("test", workers=1, longest=60.0)
+    job = workers.submit(endless, lease=1e9)
+    wait_for(lambda: workers.view(job).latest)
+    clock.now += 61.0
+    wait_for(lambda: workers.view(job).over)
+    assert "longer than 60 s" in workers.view(job).ended
+    assert workers.view(job).latest > 0
+
+
+def test_a_finished_job_is_not_ended_by_a_late_look(clock):
+    workers = Workers("test", workers=1)
+    job = workers.submit(count_to(3))
+    wait_for(lambda: job.status == "finished")
+    clock.now += 1e6
+    assert (workers.view(job).status, workers.view(job).latest, workers.view(job).ended) == ("finished", 2, "")
+
+
+def test_how_long_the_queue_is_in_seconds(clock):
+    workers = Workers("test", workers=2)
+    running = [workers.submit(endless, expected=seconds, lease=1e9) for seconds in (30.0, 50.0)]
+    wait_for(lambda: all(job.status == "running" for job in running))
+    waiting = [workers.submit(endless, expected=15.0, lease=1e9) for _ in range(3)]
+    clock.now += 10.0
+    assert [workers.view(job).wait for job in waiting] == [20.0, 35.0, 40.0]
+    assert workers.view(running[0]).wait is None
+    unknown = workers.submit(endless, lease=1e9)
+    assert workers.view(unknown).wait == 50.0
+    assert workers.view(workers.submit(endless, lease=1e9)).wait is None
+    for job in (*running, *waiting):
+        job.cancel()
+
+
+def test_who_left_the_queue_holds_no_place(clock):
+    workers = Workers("test", workers=1, waiting=2)
+    running = workers.submit(endless, lease=1e9)
+    wait_for(lambda: running.status == "running")
+    left, away = workers.submit(count_to(1), lease=1e9), workers.submit(count_to(1), lease=25.0)
+    left.cancel()
+    assert workers.view(left).status == "stopped"
+    clock.now += 30.0
+    patient = workers.submit(count_to(1))
+    assert workers.view(patient).place == 1
+    assert away.status == "stopped"
+    running.cancel()
+    wait_for(lambda: workers.view(patient).status == "finished")
+
+
+def test_too_little_memory_is_a_sentence():
+    def greedy(stop):
+        yield 1
+        raise MemoryError
+
+    workers = Workers("test", workers=1)
+    job = workers.submit(greedy)
+    wait_for(lambda: workers.view(job).over)
+    assert "not enough memory" in workers.view(job).problem
+
+
+def test_a_pause_takes_nothing_from_what_a_job_may_run(clock):
+    workers = Workers("test", workers=1, longest=60.0)
+    job = workers.submit(endless, lease=1e9)
+    wait_for(lambda: workers.view(job).latest)
+    job.pause()
+    wait_for(lambda: job.status == "paused")
+    clock.now += 500.0
+    workers.resume(job)
+    at = workers.view(job).latest
+    wait_for(lambda: workers.view(job).latest > at)
+    assert workers.view(job).status == "running"
+    clock.now += 61.0
+    wait_for(lambda: workers.view(job).over)
+    assert "longer than 60 s" in workers.view(job).ended

@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,20 +20,25 @@ START_SECONDS = 120
 @pytest.fixture(scope="session")
 def server(tmp_path_factory) -> Iterator[str]:
     """The address of the lab, started as a person would start it."""
+    command = ["-m", "streamlit", "run", "streamlit_app.py", "--server.headless=true"]
+    with served(command, tmp_path_factory.mktemp("server") / "log.txt") as address:
+        yield address
+
+
+@contextmanager
+def served(command: list[str], log: Path) -> Iterator[str]:
+    """The address of a server that Python starts with these arguments, on a free port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    folder = tmp_path_factory.mktemp("server")
-    log = folder / "log.txt"
-    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.headless=true"]
     options = [f"--server.port={port}", "--server.address=127.0.0.1", "--server.fileWatcherType=none"]
     with log.open("w") as out:
         process = subprocess.Popen(
-            [*command, *options],
+            [sys.executable, *command, *options],
             cwd=ROOT,
             stdout=out,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "CONSISTENCY_LAB_KEPT": str(folder / "kept")},
+            env={**os.environ, "OMP_NUM_THREADS": "1", "CONSISTENCY_LAB_KEPT": str(log.with_name("kept"))},
         )
     address = f"http://127.0.0.1:{port}"
     try:

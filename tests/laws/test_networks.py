@@ -94,6 +94,25 @@ def test_gradients_are_those_of_the_tape(members, uses, accumulate, device):
 
 
 @MEMBERS
+@pytest.mark.parametrize("uses", ["value", "both"])
+@pytest.mark.parametrize("accumulate", [False, True])
+def test_pulled_back_gradients_are_those_of_the_tape(members, uses, accumulate, device):
+    features, perceptron, point, direction = network(members, device)
+    parameters, through = list(perceptron.parameters()), uses == "both"
+    outputs = by_func(features, perceptron, point, direction)
+    expected = torch.autograd.grad(objective(outputs, uses), parameters)
+    for p in parameters:
+        p.grad = torch.ones_like(p) if accumulate else None
+    inputs = features.with_tangent(*point, *direction)
+    *found, pull_back = perceptron.pulled(*inputs, torch.float64, through_tangent=through)
+    torch.testing.assert_close(tuple(found), outputs, rtol=0, atol=1e-12)
+    leaves = [out.requires_grad_() for out in found]
+    pull_back(*torch.autograd.grad(objective(leaves, uses), leaves[: 1 + through]))
+    for p, added in zip(parameters, expected, strict=True):
+        torch.testing.assert_close(p.grad, added + accumulate, rtol=1e-10, atol=1e-10)
+
+
+@MEMBERS
 def test_a_tangent_that_is_a_constant_gives_the_gradients_of_the_value(members, device):
     features, perceptron, point, direction = network(members, device)
     parameters = list(perceptron.parameters())

@@ -19,7 +19,7 @@ from cmcore.model import FlowMap
 from cmcore.objectives import OBJECTIVES, Learner, Source, make_objective
 from cmcore.objectives.composition import Composition, Points
 from cmcore.objectives.consistency import Consistency
-from cmcore.objectives.metrics import METRICS, distance
+from cmcore.objectives.metrics import METRICS, distance, distance_and_slope
 from cmcore.objectives.moment_matching import matching
 from cmcore.objectives.semigroup import Semigroup
 from cmcore.preconditioning import linear_time
@@ -397,7 +397,7 @@ def test_moment_matching_one_particle_at_a_time_is_consistency_training(form, pa
     """With k = −|x − y|² and one particle it is twice the consistency loss; with more, of the groups' means."""
     f, targets, (points, _, _) = random_map(form), random_map(form, seed=1), pair_points(60)
     matched = make_objective("imm", particles=particles, kernel="negative_square")
-    trained = make_objective("ct", target_average=0.5, metric="l2")
+    trained = make_objective("ct", target_average=0.5, metric="l2", mirrored=False)
     if particles == 1:
         losses = [o.loss(learner(f, targets), points) for o in (matched, trained)]
         torch.testing.assert_close(losses[0], 2 * losses[1])
@@ -407,6 +407,26 @@ def test_moment_matching_one_particle_at_a_time_is_consistency_training(form, pa
     difference = trained.errors(learner(f, targets), shared).reshape(20, 3, 2).mean(1)
     found = matched.loss(learner(f, targets), shared)
     torch.testing.assert_close(found, 2 * difference.square().sum(-1).mean())
+
+
+@FORMS
+def test_over_mirror_images_a_mirrored_target_is_the_map_between_them(form):
+    """Where noise prevails pairs of velocity ±v teach f(m, r, s), which plain targets blur; elsewhere both agree."""
+    f = random_map(form)
+    points, *_ = pair_points()
+    noisy = (points.theta > math.pi / 4).squeeze()
+    assert 0 < noisy.sum() < 64
+    turn, rest = points.theta - points.inner, points.inner - (points.theta - points.gap)
+    middle, reach = turn.cos() * points.x, turn.sin() * points.velocity
+    sides = [points._replace(earlier=middle + side * reach) for side in (1, -1)]
+    wanted = f.landing(middle, points.inner, rest, f.direction(middle, points.inner, rest))
+    plain, mirrored = (
+        sum(make_objective("ct", mirrored=m).target_landing(learner(f), side) for side in sides) / 2
+        for m in (False, True)
+    )
+    torch.testing.assert_close(mirrored[noisy], wanted[noisy])
+    torch.testing.assert_close(mirrored[~noisy], plain[~noisy])
+    assert float((plain - wanted)[noisy].detach().abs().max()) > 1e-6
 
 
 @pytest.mark.parametrize("kernel", ["laplace", "negative_square"])
@@ -648,6 +668,49 @@ def test_the_stretch_of_a_linear_flow_is_its_slope():
     torch.testing.assert_close(pool.stretch, torch.full((300,), slope), rtol=1e-3, atol=0)
 
 
+# ---- without a tape -------------------------------------------------------------------------------------------------
+CHOICES = [
+    *((name, {}) for name in OBJECTIVES),
+    *(("psd", {"metric": metric}) for metric in METRICS),
+    *((name, {"weight_power": 1.0}) for name in ("psd", "lsd", "trajectory_regression")),
+    ("psd", {"diagonal_share": 1.0}),
+    ("consistency", {"space": "map", "step_power": 0.5, "diagonal_share": 0.25}),
+    ("esd", {"through_time": True}),
+]
+
+
+@FORMS
+@pytest.mark.parametrize("members", [None, 2])
+@pytest.mark.parametrize(("name", "choice"), CHOICES)
+def test_a_step_without_the_tape_has_the_loss_and_the_gradient_of_the_tape(name, choice, members, form):
+    objective = make_objective(name, **{**SMALL.get(name, {}), **choice})
+    network = NetworkConfig(width=8, depth=2, preconditioning=form, second_time=not objective.velocity_only)
+    seeds = [stream(i, "weights") for i in range(members or 1)]
+    f = FlowMap(2, network, generator=seeds if members else seeds[0])
+    batch, other = batches(objective, 2, 32)
+    if members:
+        batch = type(batch)(*map(torch.stack, zip(batch, other, strict=True)))
+    fields = {"exact": lambda x, theta: x.sin() + theta, "learned": lambda x, theta: x.cos() - theta}
+    of_batch = Learner(f, f, fields, 0.0, 0.5)
+    loss = objective.loss(of_batch, batch)
+    expected = weights_gradient(loss.sum(), f)
+    for p in f.parameters():
+        p.grad = torch.ones_like(p)
+    found = objective.backward(of_batch, batch)
+    assert not found.requires_grad
+    torch.testing.assert_close(found, loss.detach(), rtol=1e-4, atol=1e-6)
+    added = torch.cat([p.grad.reshape(-1) - 1 for p in f.parameters()])
+    assert float((added - expected).norm()) <= 1e-3 * float(expected.norm()) + 1e-6
+
+
+@given(st.integers(0, 99))
+def test_slopes_are_the_derivative_of_the_distance(seed):
+    for metric in METRICS:
+        error = draw(5, 3, generator=stream(seed, "errors")).requires_grad_()
+        found, slopes = distance_and_slope(error, metric, 0.3)
+        torch.testing.assert_close(slopes, torch.autograd.grad(found.sum(), error)[0])
+
+
 # ---- refusals ---------------------------------------------------------------------------------------------------
 SENTENCE = r"^[^\n]+\.$"
 
@@ -674,6 +737,7 @@ SENTENCE = r"^[^\n]+\.$"
         ("imm", {"particles": 0}, "at least 1"),
         ("ctm", {"target_average": 0.0}, "averaged map"),
         ("ct", {"first_intervals": 0}, "first_intervals"),
+        ("consistency", {"mirrored": True, "velocity": "exact"}, "mirrored needs"),
         ("flow_matching", {"diagonal_share": 0.5}, "leave diagonal_share at 1"),
         ("lsd", {"diagonal_share": 0.0}, "diagonal_share"),
         ("scm", {"velocity": "self"}, "diagonal_share"),

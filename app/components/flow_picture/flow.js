@@ -8,7 +8,8 @@ const HINT = "Point anywhere to see the path through that point. Click to pin it
 
 // ---- geometry ----------------------------------------------------------------------------------------------------
 function frameOf(width, height, message) {
-  const { left, right, top, bottom } = MARGIN;
+  const { left, right, bottom } = MARGIN;
+  const top = width < 480 ? 58 : MARGIN.top; // where the legend takes two rows
   const [first, last] = [message.angles[0], message.angles.at(-1)];
   const inner = { width: width - left - right, height: height - top - bottom };
   return {

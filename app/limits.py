@@ -1,0 +1,145 @@
+"""What one visitor may ask of this server. At home only what keeps a page usable; hosted for strangers, much less.
+
+`CONSISTENCY_LAB_HOSTED=1` in the environment switches to the limits of a shared server. `CONSISTENCY_LAB_LIMITS`
+changes single ones as JSON: `{"trainings": 2, "budget": 30}`. The controls offer only what is allowed, and what was
+chosen is checked once more before it is computed, since links and tables choose too.
+"""
+
+import json
+import os
+from functools import lru_cache
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cmcore.config import TrainingConfig
+from cmcore.targets import Target
+
+__all__ = ["OverLimit", "in_words", "limits", "prepare_process"]
+
+SWITCH, CHANGES = "CONSISTENCY_LAB_HOSTED", "CONSISTENCY_LAB_LIMITS"
+
+Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+def spare_cores() -> int:
+    """One training run for each core, less one core for the server."""
+    return max(1, (os.cpu_count() or 2) - 1)
+
+
+class OverLimit(ValueError):
+    """More than this server computes for one visitor; the message says how much it does."""
+
+
+class Limits(BaseModel):
+    """What one visitor, and all of them together, may ask for.
+
+    Attributes:
+        hosted: whether strangers share this server.
+        trainings: training runs at once.
+        waiting: training runs that may wait for their turn.
+        budget: the longest budget of a training run, in seconds.
+        longest: after this many seconds a training run is ended, whatever it is doing; None: never.
+        steps: the most steps of a training run.
+        width, depth: of the network.
+        threads: of a training run; 0: as many as are worth it.
+        dim: the most dimensions of a target.
+        particles: the most particles on the stage.
+        upload: the largest file, in megabytes.
+        answer: after this many seconds a measurement or an experiment is ended; None: never.
+        tables: fitted tables kept in memory for everybody.
+        runs: trained runs that a session keeps; the oldest goes first.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    hosted: bool = False
+    trainings: Count = Field(default_factory=spare_cores)
+    waiting: Count = 16
+    budget: Seconds = 300.0
+    longest: Seconds | None = None
+    steps: Count = 100_000
+    width: Count = 1024
+    depth: Count = 16
+    threads: Annotated[int, Field(ge=0)] = 0
+    dim: Annotated[int, Field(ge=2)] = 64
+    particles: Count = 10_000
+    upload: Count = 5
+    answer: Seconds | None = None
+    tables: Count = 16
+    runs: Count = 1_000
+
+    def check(self, config: TrainingConfig, target: Target) -> None:
+        """Refuse a training run that is more than this server computes."""
+        network = config.network
+        for asked, most, what in (
+            (config.seconds or 0, self.budget, "seconds of training"),
+            (config.steps or 0, self.steps, "steps"),
+            (network.width, self.width, "units in a layer"),
+            (network.depth, self.depth, "layers"),
+            (target.dim, self.dim, "dimensions"),
+        ):
+            if asked > most:
+                raise OverLimit(f"This server computes up to {most:,g} {what}, and {asked:,g} were asked for.")
+
+
+HOSTED = {
+    "hosted": True,
+    "waiting": 30,
+    "budget": 60.0,
+    "longest": 120.0,
+    "steps": 20_000,
+    "width": 96,
+    "depth": 6,
+    "threads": 1,
+    "dim": 8,
+    "particles": 5_000,
+    "answer": 300.0,
+    "tables": 4,
+    "runs": 8,
+}
+
+
+def limits() -> Limits:
+    """The limits of this server, as its environment says. ValueError on an environment that says nothing sensible."""
+    return _limits(os.environ.get(SWITCH, ""), os.environ.get(CHANGES, ""))
+
+
+@lru_cache(maxsize=8)
+def _limits(switch: str, changes: str) -> Limits:
+    hosted = {"": False, "0": False, "1": True}.get(switch)
+    if hosted is None:
+        raise ValueError(f"{SWITCH} is 1 or 0; got {switch[:20]!r}.")
+    try:
+        changed = json.loads(changes or "{}")
+        if not isinstance(changed, dict):
+            raise ValueError(f"{CHANGES} is a JSON object of limits; got {changes[:40]!r}.")
+        return Limits.model_validate({**(HOSTED if hosted else {}), **changed})
+    except json.JSONDecodeError:
+        raise ValueError(f"{CHANGES} is not JSON: {changes[:40]!r}.") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{CHANGES}: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+
+
+def prepare_process() -> None:
+    """On a shared server memory goes back to the system: what one training keeps, other sessions lack."""
+    if limits().hosted:
+        os.environ.setdefault("CMCORE_TUNING", "matmul")
+
+
+def in_words() -> str:
+    """The caps on a training run in a sentence; empty where strangers do not share the server."""
+    now = limits()
+    if not now.hosted:
+        return ""
+    at_once = "one run trains" if now.trainings == 1 else f"{now.trainings} runs train"
+    return (
+        f"This lab is shared: {at_once} at a time, for up to {_duration(now.budget)} or {now.steps:,} steps, in up to "
+        f"{now.dim} dimensions. On your own machine there are no such limits."
+    )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:g} seconds" if seconds < 60 else "a minute" if seconds == 60 else f"{seconds / 60:g} minutes"

@@ -1,0 +1,154 @@
+"""What breaks from outside: a kill in the middle of a write, a full disk, a loss that is no number, a worker that dies.
+
+Leases and the clock are in tests/app/test_jobs.py; a killed sweep is in tests/test_sweep.py.
+"""
+
+import errno
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import cmcore as cm
+from cmcore.config import NetworkConfig
+from cmcore.store import BadRun, write_atomically
+from tests.bad_input.test_checkpoints import untrained
+
+ROOT = Path(__file__).parents[1]
+KILLS = 12
+
+WRITER = """
+import sys
+import torch
+import cmcore as cm
+from tests.bad_input.test_checkpoints import untrained
+
+model = untrained(cm.make_target("eight_gaussians"))
+print("ready", flush=True)
+for i in range(10**9):
+    with torch.no_grad():
+        for weights in model.flow_map.parameters():
+            weights.fill_(float(i % 1000))
+    cm.save(model, sys.argv[1])
+    if i == 0:
+        print("written", flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_of_a_write_the_folder_holds_one_whole_run(tmp_path):
+    chance, folder = random.Random(0), tmp_path / "run"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    found = set()
+    for _ in range(KILLS):
+        command = [sys.executable, "-c", WRITER, str(folder)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, env=environment, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            assert process.stdout.readline() == "written\n"
+            time.sleep(chance.uniform(0, 0.08))
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        weights = list(cm.load(folder).flow_map.parameters())
+        values = {float(part.unique().item()) for part in weights}
+        assert len(values) == 1, "weights of two different writes"
+        found |= values
+    assert len(found) > 1, "no kill came after the first write"
+    cm.save(untrained(cm.make_target("eight_gaussians")), folder)
+    left = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    assert len(left) == 2, "files of killed writes stay behind"
+
+
+@pytest.mark.slow
+def test_a_full_disk_keeps_what_was_there_and_says_so(tmp_path):
+    model = untrained(cm.make_target("eight_gaussians"))
+    folder = cm.save(model, tmp_path / "run")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with torch.no_grad():
+        next(model.flow_map.parameters()).add_(1.0)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))  # every file is full after 100 bytes
+        with pytest.raises(OSError, match="too large") as caught:
+            cm.save(model, folder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert caught.value.errno == errno.EFBIG
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert cm.load(folder).steps == model.steps
+
+
+@pytest.mark.parametrize("when", ["write", "fsync", "replace"])
+def test_no_space_left_at_any_step_of_a_write(tmp_path, monkeypatch, when):
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    if when == "replace":
+        monkeypatch.setattr(Path, "replace", full)
+    elif when == "fsync":
+        monkeypatch.setattr(os, "fsync", full)
+    else:
+        monkeypatch.setattr(os, "fdopen", full)
+    with pytest.raises(OSError, match="No space"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.slow
+def test_the_command_says_that_the_disk_is_full_in_a_sentence(tmp_path, monkeypatch):
+    from click.testing import CliRunner
+
+    from cmcore import store
+    from cmcore.cli import main
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "run")
+
+    monkeypatch.setattr(store, "write_atomically", full)
+    small = ["-o", "trajectories=200", "-o", "levels=9", "--width", "8", "--depth", "1", "--batch", "64"]
+    result = CliRunner().invoke(main, ["train", "moons", "--steps", "5", "--out", str(tmp_path / "run"), *small])
+    assert result.exit_code == 2
+    assert "No space left on device" in result.output
+    assert "Traceback" not in result.output
+    with pytest.raises(BadRun, match="no run"):
+        cm.load(tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_no_number_ends_with_the_last_good_weights_and_a_sentence(monkeypatch):
+    from cmcore.training_run import Run
+
+    advance = Run.advance
+
+    def poisoned(self: Run) -> None:
+        advance(self)
+        if self.step == 120:
+            with torch.no_grad():
+                self.optimizer.weights.fill_(float("nan"))
+
+    monkeypatch.setattr(Run, "advance", poisoned)
+    small = {"trajectories": 200, "levels": 9}
+    config = cm.TrainingConfig(
+        steps=400, batch=64, threads=1, network=NetworkConfig(width=8, depth=1), objective_parameters=small
+    )
+    *_, last = cm.training(cm.make_target("moons"), config)
+    assert last.status == "diverged"
+    assert len(last.message) > 20
+    assert last.message.endswith(".")
+    model = last.model()
+    assert 0 < model.steps < 400
+    assert all(bool(torch.isfinite(part).all()) for part in model.flow_map.parameters())
+    assert bool(torch.isfinite(cm.sample(model, 100, 4, seed=0).points).all())
