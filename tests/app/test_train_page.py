@@ -2,16 +2,18 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as some
 from streamlit.testing.v1 import AppTest
 
+import cmcore as cm
 from app.again import again_in_words, changes
 from app.drawing import checked_drawing, checked_strokes
 from app.projections import projection_of, read_view, views
 from cmcore.config import NetworkConfig, TrainingConfig
 from cmcore.targets import Stroke, make_target, write_strokes
-from tests.app.conftest import html, poll
+from tests.app.conftest import html, poll, untrained
 
 DRAWING = write_strokes([Stroke(14, ((-150, 0), (0, 80), (150, 0))), Stroke(20, ((0, -120),))])
 
@@ -106,6 +108,15 @@ def test_whatever_a_sheet_sends_is_strokes_or_one_clause(raw):
     except ValueError:
         return
     assert all(isinstance(stroke, Stroke) for stroke in strokes)
+
+
+def test_a_run_on_a_drawing_is_saved_with_it(tmp_path):
+    model = untrained("sketch", strokes=DRAWING)
+    back = cm.load(cm.save(model, tmp_path / "run"))
+    assert back.target is not None
+    assert back.target.config == model.target.config
+    x = np.random.default_rng(0).normal(size=(5, 2))
+    assert np.array_equal(*(t.log_prob(torch.from_numpy(x)).numpy() for t in (back.target, model.target)))
 
 
 def test_a_sheet_that_sends_too_much_is_refused():
