@@ -124,15 +124,12 @@ def kl_change_of_variables(
     # Several preimages show in the sign of det J, or, where none is turned over, in a mean ratio above 1.
     folds = draw.fold_share > 0 or draw.kl(draw.branch.log_density, control_variate=False).misses_preimages
     if direction == DATA_MODEL:
-        kl = draw.kl(draw.branch.log_density, control_variate=not folds)
-        # Beyond the plane a small lost mode can hide in the error of the mean ratio; samples of the data find it.
-        sure = kl.form == "CV" and not folds and target.dim <= 2
-        return _by_ratio(draw, kl) if sure else _inverted(draw, seed, kl, folds=folds)
+        return _data_model(draw, seed, folds=folds)
     if not folds:
         return _plain(draw, draw.branch.log_density, "change_of_variables")
     if target.dim != 2:
         return _bracket(draw)
-    log_q = _unfolded(draw, PlaneMesh(draw.f, draw.grid))
+    log_q = _unfolded(draw, PlaneMesh(f, grid))
     return _one_branch(draw) if log_q is None else _plain(draw, log_q, "preimages")
 
 
@@ -233,24 +230,47 @@ def _with_company(draw: _Draw, candidates: Candidates, index: Int[Tensor, " m"])
 
 
 # ---- KL(data‖model) -------------------------------------------------------------------------------------------------
-def _by_ratio(draw: _Draw, kl: LogRatioKL) -> Estimate:
+def _data_model(draw: _Draw, seed: int, *, folds: bool) -> Estimate:
+    """By the ratio at the model's own points where q is seen to cover p; otherwise at the data, by inversion."""
+    source = PlaneMesh(draw.f, draw.grid) if draw.target.dim == 2 and folds else None
+    log_q = draw.branch.log_density
+    if folds:
+        log_q = None if source is None else _unfolded(draw, source)
+    branch = draw.kl(draw.branch.log_density, control_variate=False)
+    kl = branch if log_q is None else draw.kl(log_q)
+    # Beyond the plane a small lost mode can hide in the error of the mean ratio, and a control variate would narrow
+    # the interval past what few data tell of a thin tail: there the plain mean over the data stays.
+    if draw.target.dim > 2 or log_q is None or kl.misses_preimages:
+        return _inverted(draw, seed, branch, source=source)
+    if kl.form == "CV":
+        return _by_ratio(draw, log_q, kl, "preimages" if folds else "change_of_variables")
+    return _inverted(draw, seed, kl, source=source, own=log_q)
+
+
+def _by_ratio(draw: _Draw, log_q: Tensor, kl: LogRatioKL, estimator: str) -> Estimate:
     """E_q[r log r − r + 1] with r = p/q: no inversion, but only where the mean of r shows that q covers p."""
-    log_ratio = draw.rows(draw.log_p - draw.branch.log_density)
+    log_ratio = draw.rows(draw.log_p - log_q)
     ratio = log_ratio.exp()
     # r log r → 0 as r → 0, where log r itself may be −∞.
     product = torch.where(ratio > 0, ratio * log_ratio, 0.0)
     value, error = mean_and_error(draw.weight * (product - ratio + 1), draw.weight - 1)
     half = quantile(len(draw.weight)) * error
-    return _estimate(draw, DATA_MODEL, "change_of_variables", value, half, _floor(draw, kl), draw.diagnostics(kl))
+    return _estimate(draw, DATA_MODEL, estimator, value, half, _floor(draw, kl), draw.diagnostics(kl))
 
 
-def _inverted(draw: _Draw, seed: int, reverse: LogRatioKL, *, folds: bool) -> Estimate:
-    """The mean of log p − log q at exact samples of p_δ, whose preimages are solved for."""
+def _inverted(
+    draw: _Draw, seed: int, reverse: LogRatioKL, *, source: PlaneMesh | None, own: Tensor | None = None
+) -> Estimate:
+    """The mean of log p − log q at exact samples of p_δ, whose preimages are solved for.
+
+    `own`, log q in full at the draw's own points, makes a control variate.
+    """
     n = min(len(draw.log_p), _INVERTED)
     data = draw.target.sample(n, t=draw.grid.delta, generator=stream(seed, "inverted data"))
     cloud = NoiseCloud(draw.noise, draw.branch.points)
-    source = PlaneMesh(draw.f, draw.grid) if draw.target.dim == 2 else cloud
-    f, candidates = doubled(draw.f), source.candidates(data)
+    if source is None and draw.target.dim == 2:
+        source = PlaneMesh(draw.f, draw.grid)
+    f, candidates = doubled(draw.f), (source or cloud).candidates(data)
     every = not _too_much(candidates, draw.grid)
     log_q = full_density(f, draw.grid, data, candidates if every else cloud.candidates(data, 1)).log_density
     missed = (~torch.isfinite(log_q)).nonzero()[:, 0]
@@ -262,8 +282,7 @@ def _inverted(draw: _Draw, seed: int, reverse: LogRatioKL, *, folds: bool) -> Es
     covered = torch.isfinite(log_q)
     uncovered = 1 - float(covered.double().mean())
     log_ratio = (log_q - draw.target.log_prob(data, draw.grid.delta))[covered]
-    own = _own_density(draw, source, folds=folds) if every and not uncovered else None
-    if own is not None:
+    if own is not None and every and not uncovered:
         value, half = kl_from_both_laws(log_ratio, draw.rows(own - draw.log_p), draw.weight)
     else:
         value, error = mean_and_error(-log_ratio[:, None]) if len(log_ratio) else (math.inf, math.inf)
@@ -275,15 +294,6 @@ def _inverted(draw: _Draw, seed: int, reverse: LogRatioKL, *, folds: bool) -> Es
     estimate = replace(estimate, high=math.inf) if uncovered else estimate
     few = "The map folds so much that few preimages of each point were looked for: the KL is at most the upper end."
     return estimate if every else replace(estimate, low=0.0, trusted=False, note=few)
-
-
-def _own_density(draw: _Draw, source: PlaneMesh | NoiseCloud, *, folds: bool) -> Float[Tensor, " n"] | None:
-    """log q in full at the draw's own points; None where it cannot be had."""
-    if not folds:
-        return draw.branch.log_density
-    log_q = _unfolded(draw, source) if isinstance(source, PlaneMesh) else None
-    missed = log_q is None or draw.kl(log_q, control_variate=False).misses_preimages
-    return None if missed else log_q
 
 
 # ---- what every estimate says ---------------------------------------------------------------------------------------
