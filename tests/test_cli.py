@@ -103,9 +103,9 @@ def test_ctrl_c_keeps_the_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_diverged_run_fails_and_keeps_its_last_good_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sound, losses = TrajectoryRegression.loss, count()
+    sound, losses = TrajectoryRegression.backward, count()
     blown_up = lambda *arguments: sound(*arguments) * (float("inf") if next(losses) > 120 else 1.0)  # noqa: E731
-    monkeypatch.setattr(TrajectoryRegression, "loss", blown_up)
+    monkeypatch.setattr(TrajectoryRegression, "backward", blown_up)
     result = lab("train", "eight_gaussians", *QUICK, "--steps", 400, "--out", tmp_path / "run", "--json")
     assert result.exit_code == 1
     assert "diverged" in result.stderr

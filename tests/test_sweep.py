@@ -317,8 +317,8 @@ def test_a_failing_cell_is_a_row_with_a_sentence(error: Exception, tmp_path: Pat
 
 
 def test_a_diverged_cell_is_not_measured(tmp_path: Path, monkeypatch) -> None:
-    sound = TrajectoryRegression.loss
-    monkeypatch.setattr(TrajectoryRegression, "loss", lambda *arguments: sound(*arguments) * math.inf)
+    sound = TrajectoryRegression.backward
+    monkeypatch.setattr(TrajectoryRegression, "backward", lambda *arguments: sound(*arguments) * math.inf)
     outcome = run_sweep(BASE | {"objective": "trajectory_regression"}, tmp_path, jobs=1)
     assert outcome.failed[0].status == "diverged"
     assert "smaller learning rate" in outcome.failed[0].message
