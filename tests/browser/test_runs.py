@@ -36,6 +36,7 @@ def exported(tmp_path):
 
 
 def bring_in(page, path):
+    page.get_by_text("Import a run", exact=True).click()
     page.locator("[data-testid=stFileUploader] input").set_input_files(path)
     page.get_by_role("checkbox", name="mine").wait_for()
 
