@@ -45,7 +45,8 @@ def runs_page() -> None:
                 if not entry.hidden:
                     _row(entry)
             _hidden([entry for entry in entries if entry.hidden])
-            _bring_in()
+            with st.expander("Import a run"):
+                _bring_in()
         with st.container(key="comparison_area"):
             _comparison()
     write_runs_link()
@@ -142,11 +143,11 @@ def _bring_in() -> None:
     """A run from a file; a file that is none gets a sentence."""
     round_ = value("imports", 0)
     file = st.file_uploader(
-        "Import a run",
+        "A zip that this lab exported",
         type="zip",
         key=f"import:{round_}",
         max_upload_size=ledger.MOST_BYTES >> 20,
-        help="A zip that this lab exported; it is read as data only.",
+        help="It is read as data only; nothing in it is run.",
     )
     if file is not None:
         try:
@@ -211,12 +212,12 @@ def _settings(chosen: Mapping[str, Run], names: Mapping[str, str]) -> None:
         for name, row in differ.items()
     )
     if differ:
-        st.html(table("Settings that differ", ("", *(names[key] for key in chosen)), rows))
+        st.html(table("Settings that differ", ("Setting", *(names[key] for key in chosen)), rows))
     else:
         st.caption("Nothing: these runs were made alike.")
     with st.expander(f"The same in all: {len(same)}"):
         shared = "".join(f"<tr><th scope='row'>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in same.items())
-        st.html(table("Settings that are the same", ("", "all"), shared))
+        st.html(table("Settings that are the same", ("Setting", "All"), shared))
 
 
 def _stands_out(cell: str, row: list[str]) -> bool:
