@@ -10,16 +10,15 @@ from app import state
 from app.answers import Asked, ask, asked, known_answer
 from app.cards import bare_card, direction_title, kl_card, plain, spaced
 from app.controls.experiment import one_field
-from app.estimates import Question, known_point
 from app.figures.experiment import panel_figure, summary
 from app.figures.kl_curve import describe, kl_curve
 from app.figures.theme import theme
 from app.jobs import Busy, JobView
 from app.lesson import AnswerFigure, AnyFigure, CurveFigure, Link, StageFigure
 from app.lesson_numbers import answer_of, is_own, run_of
-from app.measurements import Measured, ddim_calls, lines, measured, stopping
+from app.measurements import Measured, ddim_calls, known_now, lines, measured, stopping
 from app.runs import Run
-from app.scene import DRAWN, STEPS, Mapped, label_of
+from app.scene import DRAWN, Mapped, label_of
 from app.stage import stage
 from cmcore.config import SamplerConfig
 from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA, Direction
@@ -132,10 +131,8 @@ def _direction(sampler: str) -> Direction:
 def _known(run: Run, config: SamplerConfig, *, measure: bool) -> Measured:
     """The shipped KLs at every N; with `measure`, those measured now where the shipped ones do not answer."""
     direction = _direction(config.sampler)
-    shared = {"grid": config.grid, "horizon": config.horizon, "delta": config.delta, "renoise": config.renoise}
-    points = {n: known_point(run, Question(config.sampler, n, direction, **shared)) for n in STEPS}
-    found = {n: point.estimate for n, point in points.items() if point is not None}
-    return measured(run, config, direction) if measure and config.steps not in found else Measured(found)
+    known = known_now(run, config, direction)
+    return measured(run, config, direction) if measure and config.steps not in known.estimates else known
 
 
 def _card(run: Run, config: SamplerConfig) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
-from app import lesson_figures, measurements, stage
+from app import lesson_figures, stage
 from app.layers import Layered
 from app.lesson import Link, figures_of
 from app.lesson_figures import onward_of
@@ -18,6 +18,7 @@ from app.lesson_shelf import FOLDER, check, lessons_of
 from app.links.explore import LINK
 from app.links.kl import KL_LINK
 from app.links.train import FIRST_TARGET
+from app.measurements import known_now
 from cmcore.experiments import EXPERIMENTS
 from cmcore.objectives import OBJECTIVES
 from cmcore.targets import GALLERY
@@ -76,7 +77,7 @@ def page(**query):
 @pytest.fixture(autouse=True)
 def _shown_only(monkeypatch):
     """Nothing is measured or layered in the background: what is shown at once is enough here."""
-    monkeypatch.setattr(lesson_figures, "measured", measurements._known)
+    monkeypatch.setattr(lesson_figures, "measured", known_now)
     monkeypatch.setattr(stage, "background_layers", lambda *_: Layered())
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from app.lesson_numbers import filled
 from app.lesson_shelf import FOLDER, lessons_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -39,7 +40,7 @@ def test_a_lesson_is_walked_from_end_to_end(open_page, slug):
         page.get_by_role("heading", name=step.title, exact=True).wait_for()
         if step.question:
             question = page.locator(".st-key-lesson_question")
-            question.get_by_text(step.question.choices[0], exact=True).click()
+            question.get_by_text(filled(step.question.choices[0], lesson), exact=True).click()
             question.get_by_role("button", name="Reveal").click()
             page.locator(".lesson-verdict").wait_for()
         figure_is_there(page, step.reveal or step.figure)
