@@ -22,7 +22,7 @@ from cmcore.store import BadRun, write_atomically
 from tests.bad_input.test_checkpoints import untrained
 
 ROOT = Path(__file__).parents[1]
-KILLS = 12
+KILLS = 6
 
 WRITER = """
 import sys

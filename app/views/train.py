@@ -287,7 +287,7 @@ def told(view: JobView[Progress]) -> str:
 
 def _until_it_starts(wait: float | None) -> str:
     """What a place in the queue means in time, where that can be told."""
-    if wait is None:
+    if wait is None or wait < 1:
         return "Training starts as soon as a worker is free."
     return f"Training starts within {wait:.0f} s." if wait < 100 else f"Training starts within {wait / 60:.0f} min."
 

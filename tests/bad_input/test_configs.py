@@ -80,8 +80,9 @@ def test_targets_take_their_parameters_or_say_what_they_take(name):
     ],
     ids=" ".join,
 )  # fmt: skip
-def test_bad_words_end_in_one_sentence_and_exit_code_two(words, tmp_path):
-    with bounded(), CliRunner().isolated_filesystem(tmp_path):
+def test_bad_words_end_in_one_sentence_and_exit_code_two(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with bounded():
         result = CliRunner().invoke(main, words)
     assert result.exit_code == 2, result.output
     assert "Traceback" not in result.output

@@ -36,6 +36,12 @@ def test_no_page_breaks_the_content_policy(hosted, browser):
     for name in ("KL", "Scaling"):
         page.get_by_role("link", name=name, exact=True).click()
         page.locator(".js-plotly-plot").first.wait_for()
+    for name in ("Inside", "Runs", "Lessons"):
+        page.get_by_role("link", name=name, exact=True).click()
+        page.locator("[data-testid=stMainBlockContainer] :is(h1, h2, h3, label, p)").filter(
+            visible=True
+        ).first.wait_for()
+        page.wait_for_timeout(3_000)  # what a page loads late is under the policy too
     page.get_by_role("link", name="Train", exact=True).click()
     page.get_by_text("This lab is shared").wait_for()
     page.get_by_role("button", name="Start training").click()
