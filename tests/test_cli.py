@@ -137,7 +137,7 @@ def test_a_table_is_trained_on_and_sampled_in_its_own_units(table: Path, tmp_pat
         (["train", "eight_gaussians", "--columns", "a"], "files"),
         (["train", "eight_gaussians", "--objective", "nothing"], "no objective named 'nothing'"),
         (["train", "eight_gaussians", "--objective", "lsd", "-o", "velocity=exact"], "velocity is one of self"),
-        (["train", "eight_gaussians", "--objective", "lsd", "-o", "label=x"], "no parameter label. It has: velocity"),
+        (["train", "eight_gaussians", "--objective", "lsd", "-o", "label=x"], "no parameter 'label'. It has: velocity"),
         (["train", "eight_gaussians", "--objective", "lsd", "-o", "diagonal_share=much"], "diagonal_share is a number"),
         (["train", "eight_gaussians", "--objective", "lsd", "-o", "diagonal_share=2"], "between 0 and 1"),
         (["train", "checkerboard", "--delta", "0"], "not smooth"),

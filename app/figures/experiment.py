@@ -6,7 +6,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from app.figures.theme import Theme, fade
+from app.figures.theme import Theme, fade, on_paper
 from cmcore.experiments.base import Axis, Panel, Result, Series
 
 __all__ = ["drawable", "panel_figure", "role_colour", "summary"]
@@ -156,8 +156,6 @@ def _framed(figure: go.Figure, theme: Theme, height: int, count: int) -> go.Figu
     figure.update_layout(
         height=height,
         margin={"l": 56, "r": 12, "t": 8, "b": 60 + 19 * count},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
         legend={
             "orientation": "v",
             "yref": "container",
@@ -166,8 +164,6 @@ def _framed(figure: go.Figure, theme: Theme, height: int, count: int) -> go.Figu
             "x": 0,
             "font": {"color": theme.ink, "size": 11.5},
         },
-        modebar={"bgcolor": "rgba(0,0,0,0)", "color": theme.muted, "activecolor": theme.ink},
-        font={"family": "Inter, 'Source Sans', sans-serif", "size": 11.5, "color": theme.ink},
-        hoverlabel={"bgcolor": theme.paper, "font": {"color": theme.ink}, "bordercolor": theme.hairline},
+        **on_paper(theme),
     )
     return figure

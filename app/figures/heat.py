@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
-from app.figures.theme import Theme, fade, mix
+from app.figures.theme import Theme, fade, mix, on_paper
 
 __all__ = [
     "Field",
@@ -195,11 +195,7 @@ def _framed(figure: go.Figure, field: Field, theme: Theme, height: int) -> go.Fi
     figure.update_layout(
         height=height,
         margin={"l": 44, "r": 8, "t": 8, "b": 44},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
         showlegend=False,
-        modebar={"bgcolor": "rgba(0,0,0,0)", "color": theme.muted, "activecolor": theme.ink},
-        font={"family": "Inter, 'Source Sans', sans-serif", "size": 11.5, "color": theme.ink},
-        hoverlabel={"bgcolor": theme.paper, "font": {"color": theme.ink}, "bordercolor": theme.hairline},
+        **on_paper(theme),
     )
     return figure

@@ -8,7 +8,7 @@ from typing import Literal
 
 import plotly.graph_objects as go
 
-from app.figures.theme import Theme, fade
+from app.figures.theme import Theme, fade, on_paper
 
 __all__ = ["Line", "Point", "band", "colour_of", "curve", "describe", "framed", "kl_curve", "name_ends", "value_range"]
 
@@ -202,12 +202,8 @@ def framed(
     figure.update_layout(
         height=height,
         margin={"l": 46, "r": 74, "t": 8, "b": 40},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
         showlegend=False,
-        modebar={"bgcolor": "rgba(0,0,0,0)", "color": theme.muted, "activecolor": theme.ink},
-        font={"family": "Inter, 'Source Sans', sans-serif", "size": 11.5, "color": theme.ink},
-        hoverlabel={"bgcolor": theme.paper, "font": {"color": theme.ink}, "bordercolor": theme.hairline},
+        **on_paper(theme),
     )
     small = {"size": 12}
     figure.update_xaxes(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from app.figures.theme import Theme, fade
+from app.figures.theme import Theme, fade, on_paper
 
 __all__ = ["ModeRow", "describe_modes", "mode_masses"]
 
@@ -58,12 +58,8 @@ def mode_masses(rows: Sequence[ModeRow], *, theme: Theme) -> go.Figure:
     figure.update_layout(
         height=96 + 27 * len(drawn),
         margin={"l": 8, "r": 12, "t": 28, "b": 44},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0, "font": {"color": theme.ink, "size": 12}},
-        modebar={"bgcolor": "rgba(0,0,0,0)", "color": theme.muted, "activecolor": theme.ink},
-        font={"family": "Inter, 'Source Sans', sans-serif", "size": 11.5, "color": theme.ink},
-        hoverlabel={"bgcolor": theme.paper, "font": {"color": theme.ink}, "bordercolor": theme.hairline},
+        **on_paper(theme),
     )
     figure.update_yaxes(automargin=True)
     return figure

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from app.figures.heat import angle_axis
-from app.figures.theme import Theme, fade
+from app.figures.theme import Theme, fade, on_paper
 
 __all__ = ["Mean", "describe_means", "over_time"]
 
@@ -68,12 +68,8 @@ def over_time(
     figure.update_layout(
         height=height,
         margin={"l": 58, "r": 10, "t": 8, "b": 44},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
         showlegend=False,
-        modebar={"bgcolor": "rgba(0,0,0,0)", "color": theme.muted, "activecolor": theme.ink},
-        font={"family": "Inter, 'Source Sans', sans-serif", "size": 11.5, "color": theme.ink},
-        hoverlabel={"bgcolor": theme.paper, "font": {"color": theme.ink}, "bordercolor": theme.hairline},
+        **on_paper(theme),
     )
     return figure
 

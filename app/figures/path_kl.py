@@ -7,7 +7,7 @@ from functools import partial
 
 import plotly.graph_objects as go
 
-from app.figures.theme import Theme, fade, mix
+from app.figures.theme import Theme, fade, mix, on_paper
 
 __all__ = ["Parts", "describe_parts", "path_kl_bars"]
 
@@ -127,11 +127,7 @@ def _framed(figure: go.Figure, theme: Theme, height: int) -> go.Figure:
         bargap=0.3,
         height=height,
         margin={"l": 56, "r": 14, "t": 8, "b": 56},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
         legend={"orientation": "h", "yanchor": "top", "y": -0.26, "x": 0, "font": {"color": theme.ink, "size": 12}},
-        modebar={"bgcolor": "rgba(0,0,0,0)", "color": theme.muted, "activecolor": theme.ink},
-        font={"family": "Inter, 'Source Sans', sans-serif", "size": 11.5, "color": theme.ink},
-        hoverlabel={"bgcolor": theme.paper, "font": {"color": theme.ink}, "bordercolor": theme.hairline},
+        **on_paper(theme),
     )
     return figure

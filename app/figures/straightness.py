@@ -3,7 +3,7 @@
 import numpy as np
 import plotly.graph_objects as go
 
-from app.figures.theme import Theme, fade, mix
+from app.figures.theme import Theme, fade, mix, on_paper
 
 __all__ = ["describe_straightness", "straightness_histogram", "straightness_of_starts"]
 
@@ -76,11 +76,7 @@ def _framed(figure: go.Figure, theme: Theme, height: int, x: str, y: str) -> go.
     figure.update_layout(
         height=height,
         margin={"l": 54, "r": 8, "t": 26, "b": 44},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0, "font": {"color": theme.ink, "size": 12}},
-        modebar={"bgcolor": "rgba(0,0,0,0)", "color": theme.muted, "activecolor": theme.ink},
-        font={"family": "Inter, 'Source Sans', sans-serif", "size": 11.5, "color": theme.ink},
-        hoverlabel={"bgcolor": theme.paper, "font": {"color": theme.ink}, "bordercolor": theme.hairline},
+        **on_paper(theme),
     )
     return figure

@@ -4,8 +4,9 @@ They stand in .streamlit/config.toml too, from where Streamlit and the canvases 
 """
 
 from dataclasses import dataclass
+from typing import Any
 
-__all__ = ["DARK", "LIGHT", "Theme", "theme"]
+__all__ = ["DARK", "LIGHT", "Theme", "fade", "mix", "on_paper", "theme"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,17 @@ DARK = Theme("#4AA3E0", "#F0A030", "#2FBF94", "#FF7A5C", "#8B93A1", "#E39AC4", "
 def theme(name: str | None) -> Theme:
     """The theme called "dark", else the light one."""
     return DARK if name == "dark" else LIGHT
+
+
+def on_paper(theme: Theme) -> dict[str, Any]:
+    """What every figure's layout has in common: it stands on the page itself, in the page's type."""
+    return {
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": theme.muted, "activecolor": theme.ink},
+        "font": {"family": "Inter, 'Source Sans', sans-serif", "size": 11.5, "color": theme.ink},
+        "hoverlabel": {"bgcolor": theme.paper, "font": {"color": theme.ink}, "bordercolor": theme.hairline},
+    }
 
 
 def mix(first: str, second: str, share: float) -> str:

@@ -8,7 +8,7 @@ from app.curves import SEEN_FROM
 from app.limits import limits
 from app.links.again import keep_unknown, unknown_run
 from app.links.config_code import write_config
-from app.links.readers import between, one_of, read_seed, refused
+from app.links.readers import between, one_of, read_seed, take_over
 from app.runs import FIRST, runs
 from app.scene import PARTICLES, STEPS
 from app.start import read_start, write_start
@@ -72,12 +72,7 @@ def open_link() -> list[str]:
             _begin_afresh()
         if asked.get("run", FIRST) not in runs() and "config" in asked:
             problems += _offer(asked.pop("run"), asked["config"])
-        for name in LINK.keys() & asked.keys():
-            key, read = LINK[name]
-            try:
-                state.choose(key, read(asked[name]))
-            except ValueError as problem:
-                problems.append(refused(problem))
+        problems += take_over(asked, LINK)
     for key, value in _defaults().items():
         state.remember(key, value)
     return problems

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from app import state
-from app.links.readers import between, one_of, refused
+from app.links.readers import between, one_of, take_over
 from app.runs import FIRST, runs
 from app.scene import STEPS
 from cmcore.diagnostics import QUANTITIES
@@ -36,18 +36,11 @@ INSIDE_LINK: Mapping[str, tuple[str, Callable[[str], Any]]] = {
 
 def open_inside_link() -> list[str]:
     """The view of Inside, where this run of the page takes it from the link."""
-    problems = []
     takes = state.takes_link("inside")
     if state.went_back():
         for key, value in DEFAULTS.items():
             state.choose(key, value)
-    for name, text in state.link().items() if takes else ():
-        try:
-            if name in INSIDE_LINK:
-                key, read = INSIDE_LINK[name]
-                state.choose(key, read(text))
-        except ValueError as problem:
-            problems.append(refused(problem))
+    problems = take_over(state.link(), INSIDE_LINK) if takes else []
     for key, value in DEFAULTS.items():
         state.remember(key, value)
     return problems

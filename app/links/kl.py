@@ -5,7 +5,7 @@ from typing import Any
 
 from app import state
 from app.curves import BASELINES, FIRST_CURVES, MOST, SEEN_FROM, SHOWN
-from app.links.readers import between, one_of, refused, several_of
+from app.links.readers import between, one_of, several_of, take_over
 from app.runs import FIRST, runs
 from cmcore.grids import GRIDS
 
@@ -31,20 +31,13 @@ KL_LINK: Mapping[str, tuple[str, Callable[[str], Any]]] = {
 
 def open_kl_link() -> list[str]:
     """The view of KL, where this run of the page takes it from the link."""
-    problems = []
     takes = state.takes_link("kl")
     if state.went_back():
         for key, value in _first_curves().items():
             state.choose(key, value)
         for sampler in ("deterministic", "renoise"):
             state.forget(f"kl_delta:{sampler}")
-    for name, text in state.link().items() if takes else ():
-        try:
-            if name in KL_LINK:
-                key, read = KL_LINK[name]
-                state.choose(key, read(text))
-        except ValueError as problem:
-            problems.append(refused(problem))
+    problems = take_over(state.link(), KL_LINK) if takes else []
     for key, value in _first_curves().items():
         state.remember(key, value)
     return problems

@@ -1,9 +1,11 @@
 """How the parts of a link are read: a value that fits, or a sentence on what does not."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-__all__ = ["PARAMETER", "between", "one_of", "read_seed", "refused", "several_of"]
+from app import state
+
+__all__ = ["PARAMETER", "between", "one_of", "read_seed", "refused", "several_of", "take_over"]
 
 PARAMETER = "o."
 """Before the name of an objective's or a question's own parameter, in a link."""
@@ -44,3 +46,15 @@ def several_of(known: Callable[[], Iterable[Any]], noun: str) -> Callable[[str],
 
 def refused(problem: ValueError) -> str:
     return f"One point of this link could not be followed: {problem}. The default is shown."
+
+
+def take_over(asked: Mapping[str, str], known: Mapping[str, tuple[str, Callable[[str], Any]]]) -> list[str]:
+    """Choose what is asked for among the known parameters, name → (state key, reader); a sentence for each misfit."""
+    problems = []
+    for name in [name for name in known if name in asked]:
+        key, read = known[name]
+        try:
+            state.choose(key, read(asked[name]))
+        except ValueError as problem:
+            problems.append(refused(problem))
+    return problems

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from app import state
-from app.links.readers import one_of, read_seed, refused, several_of
+from app.links.readers import one_of, read_seed, several_of, take_over
 from app.runs import runs
 from app.scene import STEPS
 
@@ -20,18 +20,11 @@ RUNS_LINK: Mapping[str, tuple[str, Callable[[str], Any]]] = {
 
 def open_runs_link() -> list[str]:
     """The view of Runs, where this run takes it from the link; a sentence for each thing that does not fit."""
-    problems = []
     takes = state.takes_link("runs")
     if state.went_back():
         for key, first in _first().items():
             state.choose(key, first)
-    for name, text in state.link().items() if takes else ():
-        try:
-            if name in RUNS_LINK:
-                key, read = RUNS_LINK[name]
-                state.choose(key, read(text))
-        except ValueError as problem:
-            problems.append(refused(problem))
+    problems = take_over(state.link(), RUNS_LINK) if takes else []
     for key, first in _first().items():
         state.remember(key, first)
     return problems

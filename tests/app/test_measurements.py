@@ -44,7 +44,7 @@ def run(tmp_path):
 
 
 def test_a_shipped_curve_answers_its_own_question(run):
-    known = measurements._known(run, SamplerConfig(), MODEL_DATA)
+    known = measurements.known_now(run, SamplerConfig(), MODEL_DATA)
     assert {n: e.value for n, e in known.estimates.items()} == {n: 1 / n for n in STEPS}
     assert all(e.direction == MODEL_DATA for e in known.estimates.values())
     assert set(known.baselines) == set(BASELINES)
@@ -62,7 +62,7 @@ def test_a_shipped_curve_answers_its_own_question(run):
     ],
 )
 def test_and_no_other(run, config, direction):
-    known = measurements._known(run, config, direction)
+    known = measurements.known_now(run, config, direction)
     assert not known.estimates
     assert any(measurements._parts(run, config, direction))
 
@@ -83,7 +83,7 @@ def test_measuring_starts_with_the_n_on_screen_and_skips_what_is_known(monkeypat
     asked = []
     monkeypatch.setattr(estimates, "kl_points", answering(asked))
     run, config = Run("k", "l", untrained()), SamplerConfig(steps=8)
-    estimates.measure_point(run, measurements._question(config, MODEL_DATA, "deterministic", 1))
+    estimates.measure_point(run, measurements.question_of(config, MODEL_DATA, "deterministic", 1))
     told = list(measurements._measure(run, config, MODEL_DATA, Measured(), threading.Event()))
     assert asked[:5] == [("deterministic", n) for n in (1, 8, 2, 4, 16)]
     assert {name for name, _ in asked[5:]} == set(BASELINES)
@@ -99,8 +99,8 @@ def test_what_was_measured_for_one_is_known_to_all_and_the_exact_score_to_every_
     one, other = Run("one", "l", untrained()), Run("other", "l", untrained())
     list(measurements._measure(one, SamplerConfig(), MODEL_DATA, Measured(), threading.Event()))
     assert not any(measurements._parts(one, SamplerConfig(steps=2), MODEL_DATA))
-    assert set(measurements._known(other, SamplerConfig(), MODEL_DATA).baselines) == set(BASELINES)
-    assert not measurements._known(other, SamplerConfig(), MODEL_DATA).estimates
+    assert set(measurements.known_now(other, SamplerConfig(), MODEL_DATA).baselines) == set(BASELINES)
+    assert not measurements.known_now(other, SamplerConfig(), MODEL_DATA).estimates
 
 
 def test_measuring_stops_when_told():
@@ -110,7 +110,7 @@ def test_measuring_stops_when_told():
 
 
 def test_the_chart_and_the_table_hold_every_curve(run):
-    known = measurements._known(run, SamplerConfig(), MODEL_DATA)
+    known = measurements.known_now(run, SamplerConfig(), MODEL_DATA)
     assert [line.role for line in lines(known)] == ["model", "baseline", "baseline"]
     table = as_csv(known).splitlines()
     assert table[0].startswith("curve,network_calls,value,low,high,direction")

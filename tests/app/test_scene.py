@@ -12,6 +12,7 @@ from app.components.particle_stage import STROKE, scene_message
 from app.scene import (
     BANDS,
     MESH_SIDE,
+    PIXELS,
     STEPS,
     _bands,
     _density,
@@ -132,7 +133,7 @@ def test_the_exact_map_has_the_density_of_the_data(exact_layers):
     """Up to what starting from N(0, I) instead of p_T costs, q = p: no particle has a colour."""
     for ratios in exact_layers.log_ratios.values():
         assert np.quantile(np.abs(ratios), 0.99) < 0.02
-    truth = _bands(_density(untrained().target, 0.0, extent_of(untrained().target)))
+    truth = _bands(_density(untrained().target, 0.0, extent_of(untrained().target), PIXELS))
     for image in exact_layers.densities.values():
         pixel = np.arange(len(truth)) * len(image) // len(truth)
         inside = image[pixel][:, pixel] > 0

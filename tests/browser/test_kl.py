@@ -44,7 +44,7 @@ def test_a_point_that_is_not_known_is_measured_while_one_watches(open_page):
     page.get_by_text("Eight Gaussians is closest at").wait_for()
     choose(page, "DPM-Solver++(2M)")
     page.wait_for_function("location.search.includes('dpm')")
-    page.locator(".st-key-kl_curves .legendtext", has_text="DPM-Solver++(2M), exact score").wait_for()
+    page.locator(".st-key-kl_curves .annotation-text", has_text="DPM-Solver++(2M)").wait_for()
     page.get_by_text("Table", exact=True).click()
     page.get_by_role("region", name="KL by curve and network calls, in nats").wait_for()
 

@@ -65,7 +65,7 @@ def test_drawn_by_mouse_and_keys_then_trained_with_a_pause(open_page):
     page.locator(".st-key-live_kl .card-value strong").wait_for()
     assert page.locator(".st-key-live_kl h2").inner_text() == "KL(data ∥ model), δ = 0.02"
     page.get_by_role("button", name="Draw on").click()
-    page.wait_for_function("document.querySelector('.pad canvas')")
+    page.locator(".pad canvas").wait_for()
     page.get_by_role("button", name="Clear").click()
     page.wait_for_function("window.sketchPad.strokes === 0")
     page.get_by_text("Draw what the model should learn").wait_for()

@@ -718,7 +718,7 @@ SENTENCE = r"^[^\n]+\.$"
 @pytest.mark.parametrize(
     ("name", "choice", "words"),
     [
-        ("trajectory_regression", {"nonsense": 1}, "has no parameter nonsense"),
+        ("trajectory_regression", {"nonsense": 1}, "has no parameter 'nonsense'"),
         ("lsd", {"velocity": "exact"}, "velocity is one of self"),
         ("mean_flow", {"velocity": "guessed"}, "velocity is one of"),
         ("psd", {"clock": "sundial"}, "clock is one of"),

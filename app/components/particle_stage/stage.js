@@ -190,12 +190,13 @@ function wake(stage) {
   if (stage.visible && (stage.playing || stage.goal !== null)) stage.request = requestAnimationFrame(now => tick(stage, now));
 }
 
-// N on Streamlit's slider is seen here while it is dragged, before the server hears of it.
+// N on Streamlit's slider is seen here while it is dragged, before the server hears of it. A slider that nobody holds
+// only follows the server, by way of its old value.
 function followSlider(stage) {
   const seen = new MutationObserver(changes => {
     const thumb = changes.map(change => change.target).find(target => target.closest?.(".st-key-steps"));
     const steps = Number(thumb?.getAttribute("aria-valuetext"));
-    if (steps && steps !== stage.steps && stage.message && steps in stage.message.progress) showSteps(stage, steps);
+    if (thumb === document.activeElement && steps && steps !== stage.steps && stage.message && steps in stage.message.progress) showSteps(stage, steps);
   });
   seen.observe(document.body, { subtree: true, attributeFilter: ["aria-valuetext"] });
   return seen;

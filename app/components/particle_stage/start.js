@@ -61,6 +61,7 @@ function placeStart(stage, start) {
 
 function commitStart(stage) {
   clearTimeout(stage.settle);
+  stage.settle = null;
   stage.startSent = stage.start;
   stage.release = (stage.release ?? 0) + 1;
   stage.tell("start", { at: stage.start, release: stage.release });
@@ -100,7 +101,7 @@ function ownIndex(stage) {
 // What Python says holds, unless a newer start is still on its way there.
 function takeStart(stage) {
   const { message } = stage;
-  if (stage.press?.drawing || (stage.startSent !== undefined && !sameStart(stage.startSent, message.start))) return;
+  if (stage.press?.drawing || stage.settle || (stage.startSent !== undefined && !sameStart(stage.startSent, message.start))) return;
   stage.startSent = undefined;
   stage.start = message.start;
 }
