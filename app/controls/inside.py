@@ -18,8 +18,14 @@ def end_controls(run: Run) -> tuple[float, int]:
     else:
         s = options[0]
         st.caption(f"This run learned jumps to δ = {s:g} alone: s stays there.")
-    steps = st.select_slider("Samples in N jumps", STEPS, key="steps", persist_state="session")
-    return s, steps
+    # N is that of Explore too; the widget only shows it, since another page's copy of it could bring back another N.
+    state.choose("inside steps", state.value("steps"))
+    st.select_slider("Samples in N jumps", STEPS, key="inside steps", on_change=_take_steps)
+    return s, state.value("steps")
+
+
+def _take_steps() -> None:
+    state.choose("steps", state.value("inside steps"))
 
 
 def start_control(run: Run, s: float) -> float:

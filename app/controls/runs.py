@@ -9,7 +9,10 @@ from app.about_run import ended, learned_by, picture
 from app.figures.theme import theme
 from app.runs import Run, runs
 
-__all__ = ["run_controls"]
+__all__ = ["SHOWN", "run_controls"]
+
+SHOWN = "shown run"
+"""Key of the widget."""
 
 
 def run_controls() -> Run:
@@ -18,16 +21,17 @@ def run_controls() -> Run:
     state.remember("run", next(iter(known)), allowed=known)
     colour = theme(st.context.theme.type).data
     pictures = {key: picture(key, colour, run) for key, run in known.items()}
-    key = st.pills(
+    # The widget only shows what is chosen: were it the choice, another page's copy of it could bring back nothing.
+    state.choose(SHOWN, state.value("run"))
+    st.pills(
         "Run",
         list(known),
         format_func=lambda key: f"![{known[key].label}]({pictures[key]})",
-        key="run",
+        key=SHOWN,
         required=True,
-        persist_state="session",
+        on_change=_take,
     )
-    assert key is not None  # one is always chosen
-    run = known[key]
+    run = known[state.value("run")]
     config = run.model.config
     network = f"{config.network.depth} × {config.network.width}"
     st.html(
@@ -40,3 +44,9 @@ def run_controls() -> Run:
     if st.button("Train another", type="primary", width="stretch"):
         st.switch_page(state.page("train"))
     return run
+
+
+def _take() -> None:
+    """Another picture was clicked."""
+    if state.value(SHOWN) in runs():
+        state.choose("run", state.value(SHOWN))
