@@ -176,7 +176,7 @@ def answers(browser: Browser, address: str, tries: int) -> Iterator[tuple[str, s
         x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
         for i in range(tries):
             page.evaluate("window.oldStart = JSON.stringify(window.particleStage.start)")
-            page.mouse.move(x + 40 + i, y - 40)
+            page.mouse.move(x - 90 + i, y - 60)
             page.mouse.down()
             page.mouse.move(x + 60 - 7 * i, y - 50 + 5 * i, steps=3)
             page.mouse.up()
