@@ -28,6 +28,7 @@ __all__ = [
     "Measurement",
     "Once",
     "Question",
+    "first_look",
     "forget",
     "how_measured",
     "known_bound",
@@ -39,6 +40,8 @@ __all__ = [
 
 LANDINGS = 1 << 17
 """Landings behind an estimate of a renoised draw: a quarter of the estimator's default, since somebody is waiting."""
+FIRST_LANDINGS, FIRST_SAMPLES = 1 << 15, 1 << 11
+"""Of a first look, renoised or not: a few tenths of a second, and an interval twice or three times as wide."""
 SEED = 2
 BOUND_POINTS = 4_096
 """Points of p_t at which the map's error is measured, for every jump."""
@@ -183,7 +186,14 @@ def known_point(run: Run, question: Question) -> Measurement | None:
 
 def measure_point(run: Run, question: Question) -> Measurement:
     """The answer, measured now if it is not known. ValueError says why there is none."""
-    return _shipped(run, question) or _measurements.get(question.of(run), lambda: _measured(run, question))
+    return _shipped(run, question) or _measurements.get(
+        question.of(run), lambda: _measured(run, question, n=landings(question))
+    )
+
+
+def first_look(run: Run, question: Question) -> Estimate:
+    """An answer from few samples, for whoever waits for the one that is kept. ValueError says why there is none."""
+    return _measured(run, question, n=FIRST_LANDINGS if question.kind.noisy else FIRST_SAMPLES).estimate
 
 
 def how_measured(run: Run, question: Question) -> tuple[int, int | None]:
@@ -218,7 +228,7 @@ def forget() -> None:
     _bounds.clear()
 
 
-def _measured(run: Run, question: Question) -> Measurement:
+def _measured(run: Run, question: Question, *, n: int | None) -> Measurement:
     kind = question.kind
     learned = kind.needs == "map" or question.score == "model"
     point = next(
@@ -231,11 +241,11 @@ def _measured(run: Run, question: Question) -> Measurement:
             grid=question.times(),
             renoise=question.renoise,
             score=None if kind.needs == "map" else question.score,
-            n=landings(question),
+            n=n,
             direction=question.direction,
         )
     )
-    return Measurement(point.estimate, point.calls, point.grid.horizon, SEED, landings(question))
+    return Measurement(point.estimate, point.calls, point.grid.horizon, SEED, n)
 
 
 def _shipped(run: Run, question: Question) -> Measurement | None:

@@ -12,7 +12,7 @@ from itertools import pairwise
 import streamlit as st
 
 from app import state
-from app.estimates import SEED, Question, known_bound, known_point, measure_bound, measure_point
+from app.estimates import SEED, Question, first_look, known_bound, known_point, measure_bound, measure_point
 from app.figures.kl_curve import Line, Point
 from app.jobs import Busy, JobView, Workers, freeze_imports
 from app.limits import limits
@@ -54,6 +54,7 @@ class Measured:
         estimates: by N.
         baselines: exact-score samplers by name, estimates by calls of the score.
         bound: Bound A by N, where it applies.
+        first: of the N on screen from few samples, until its own estimate is there.
         waiting: a sentence while something is still being measured; empty once all is there.
         problem: a sentence when measuring failed.
     """
@@ -61,6 +62,7 @@ class Measured:
     estimates: Mapping[int, Estimate] = field(default_factory=dict)
     baselines: Mapping[str, Mapping[int, Estimate]] = field(default_factory=dict)
     bound: Mapping[int, float] = field(default_factory=dict)
+    first: Estimate | None = None
     waiting: str = ""
     problem: str = ""
 
@@ -84,9 +86,9 @@ def measured(run: Run, config: SamplerConfig, direction: Direction) -> Measured:
 
 @st.cache_resource(show_spinner=False)
 def measuring_workers() -> Workers:
-    """One thread for everybody's estimates: they are short, and training has its own."""
+    """Two threads for everybody's estimates, so that a new question need not wait for what an old one is at."""
     freeze_imports()
-    return Workers("measuring", workers=1, waiting=limits().waiting, longest=limits().answer)
+    return Workers("measuring", workers=2, waiting=limits().waiting, longest=limits().answer)
 
 
 def _told(view: JobView[Measured], known: Measured) -> Measured:
@@ -104,6 +106,10 @@ def _measure(
     run: Run, config: SamplerConfig, direction: Direction, known: Measured, stop: threading.Event
 ) -> Iterator[Measured]:
     """Measure what is not known, the N on screen first; what is known so far after each part."""
+    question = question_of(config, direction, config.sampler, config.steps)
+    if known_point(run, question) is None and not stop.is_set():
+        yield replace(known, waiting="Taking a first look.")
+        known = replace(known, first=first_look(run, question))
     for words, part in _parts(run, config, direction):
         if stop.is_set():
             return

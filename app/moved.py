@@ -115,4 +115,4 @@ def _in_its_place(known: Measured, steps: int, moved: MovedKL) -> Measured:
         estimates[steps] = moved.estimate
     bound = {n: value for n, value in known.bound.items() if n != steps}
     waiting = moved.waiting or known.waiting
-    return replace(known, estimates=estimates, bound=bound, waiting=waiting, problem=moved.problem)
+    return replace(known, estimates=estimates, bound=bound, first=None, waiting=waiting, problem=moved.problem)

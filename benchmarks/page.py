@@ -48,6 +48,8 @@ window.framesFor = seconds => new Promise(done => {
 });
 """
 VALUE = "document.querySelector('.card-value strong')?.innerText"
+SKELETON = "document.querySelector('.st-key-number_area .card-skeleton')"
+FIRST_LOOK = "document.querySelector('.st-key-number_area')?.innerText.includes('A first look')"
 FRESH = "!document.querySelector('.st-key-number_area [data-stale=true], .card-skeleton')"
 
 
@@ -192,22 +194,24 @@ def answers(browser: Browser, address: str, tries: int) -> Iterator[tuple[str, s
 
 
 def answers_to_eta(browser: Browser, address: str, tries: int) -> Iterator[tuple[str, str, list[float]]]:
-    with opened(browser, f"{address}/?sampler=renoise") as page:
+    with opened(browser, f"{address}/?sampler=renoise&eta=1") as page:
         moving(page)
         page.get_by_text("Times and noise").click()
         slider = page.get_by_role("slider", name="Renoise, η as a share of t")
         page.wait_for_timeout(4_000)
-        pictures, cards = [], []
-        for _ in range(tries):
-            page.wait_for_function(FRESH)
-            key, before = page.evaluate("window.particleStage.key"), page.evaluate(VALUE)
-            slider.press("ArrowLeft" if len(cards) < 8 else "ArrowRight")
+        pictures, first, last = [], [], []
+        for _ in range(tries):  # always smaller: no value was measured before
+            key = page.evaluate("window.particleStage.key")
+            slider.press("ArrowLeft")
             changed = "k => window.sinceInput(`window.particleStage.key !== ${JSON.stringify(k)}`)"
             pictures.append(page.evaluate(changed, key))
-            cards.append(page.evaluate("v => window.sinceInput(v)", f"{VALUE} && {VALUE} !== '{before}' && {FRESH}"))
+            page.evaluate("v => window.sinceInput(v)", SKELETON)
+            first.append(page.evaluate("v => window.sinceInput(v)", f"!{SKELETON}"))
+            last.append(page.evaluate("v => window.sinceInput(v)", f"!{SKELETON} && !{FIRST_LOOK} && {FRESH}"))
             page.wait_for_timeout(2_500)
         yield "new η → new picture, ms", "≤ 300 ms", pictures
-        yield "new η → KL card (measured anew), ms", "≤ 1000 ms", cards
+        yield "new η → KL card, a first look, ms", "≤ 1000 ms", first
+        yield "new η → KL card, its 131,072 landings, ms", "longer; shown meanwhile: the first look", last
 
 
 def training(browser: Browser, address: str, tries: int) -> Iterator[tuple[str, str, list[float]]]:

@@ -30,14 +30,19 @@ function scaled(integers, unit) {
 }
 
 // Colours carry one meaning each; Streamlit hands over the theme, the chart palette is (data, model, exact, error, …).
+// A host that has left the document while it was being drawn has no style: it keeps the palette read before.
+let lastPalette = { data: "#0072B2", model: "#E69F00", exact: "#009E73", error: "#D55E00", baseline: "#7A808A", ink: "#1F2328", dark: false, panel: "#FFFFFF" };
+
 function readPalette(host) {
   const style = getComputedStyle(host);
+  if (!style.getPropertyValue("--st-chart-categorical-colors")) return lastPalette;
   const read = name => style.getPropertyValue(name).trim();
   const [data, model, exact, error, baseline] = read("--st-chart-categorical-colors").split(",").map(c => c.trim());
   const paper = read("--st-background-color"), ink = read("--st-text-color");
   const [r, g, b] = paper.match(/[0-9a-f]{2}/gi)?.map(h => parseInt(h, 16)) ?? [255, 255, 255];
   const dark = r + g + b < 384;
-  return { data, model, exact, error, baseline, ink, dark, panel: dark ? "#151920" : "#FFFFFF" };
+  lastPalette = { data, model, exact, error, baseline, ink, dark, panel: dark ? "#151920" : "#FFFFFF" };
+  return lastPalette;
 }
 
 // Sizes the canvas to its box in device pixels; returns { context, width, height } in CSS pixels.

@@ -28,8 +28,8 @@ from cmcore.divergences.estimate import Direction
 
 __all__ = ["explore"]
 
-POLL = 0.8
-"""Seconds between looks at a measurement under way."""
+POLL, SOON = 0.8, 0.3
+"""Seconds between looks at a measurement under way; while the number on screen is still to come."""
 
 
 def explore() -> None:
@@ -54,7 +54,8 @@ def explore() -> None:
             now = known(run, config, direction).shown
             state.choose("on screen", _extent(now))
             going = now.waiting or under_way(run, config, direction)
-            st.fragment(_measures, run_every=POLL if going else None)(run, config, direction)
+            poll = POLL if config.steps in now.estimates else SOON
+            st.fragment(_measures, run_every=poll if going else None)(run, config, direction)
     write_link(
         delta=config.delta,
         default_delta=default_delta(run, config.sampler),
@@ -130,14 +131,17 @@ def _extent(known: Measured) -> tuple[tuple[int, ...], bool]:
 
 
 def _card(known: Measured, config: SamplerConfig, direction: Direction, run: Run) -> None:
-    estimate = known.estimates.get(config.steps)
+    estimate = known.estimates.get(config.steps, known.first)
     presented = _presented(run, config)
     if estimate is not None:
         stopped = stopping(run.key, config.delta, run)
-        st.html(kl_card(estimate, ddim_calls=ddim_calls(known, estimate.value), stopped=stopped) + presented)
+        html = kl_card(estimate, ddim_calls=ddim_calls(known, estimate.value), stopped=stopped)
+        if estimate is known.first:
+            html += f'<p class="card-aside">A first look, from few samples. {escape(known.waiting)}</p>'
     else:
         words = known.problem or known.waiting or "Not measured."
-        st.html(bare_card(direction_title(direction, config.delta), words) + presented)
+        html = bare_card(direction_title(direction, config.delta), words)
+    st.html(html + presented)
 
 
 def _presented(run: Run, config: SamplerConfig) -> str:

@@ -11,6 +11,7 @@ all preimages are found and summed; elsewhere the result is the bracket [k1, k1 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int
@@ -58,8 +59,9 @@ _MOST_SOLVES = 1_600_000
 
 _INVERTED = 4096
 """Data points inverted for KL(data‖model): each costs a Newton solve through all jumps, in float64."""
-_UNREACHED = 1e-5
-"""What noise beyond the reach of the mesh (probability 3e-7) may change in a sum over preimages, in nats."""
+_UNREACHED = 4.4e-6
+"""What noise beyond the reach of the mesh, of probability m = 2.7e-7, may change in a sum over preimages, in nats: at most
+the entropy m (1 + log 1/m) of whether a point came from there."""
 _PATIENCE = 40
 """Starts, and Newton steps from each, for data whose preimage is not where it was expected."""
 
@@ -82,6 +84,11 @@ class _Draw:
         flat = self.weight.flatten()
         negative = float((flat * (self.branch.orientation < 0)).sum() / flat.sum())
         return min(negative, 1 - negative)
+
+    @cached_property
+    def mesh(self) -> PlaneMesh:
+        """Where preimages may be, in the plane."""
+        return PlaneMesh(self.f, self.grid, turned=self.noise[self.branch.orientation < 0])
 
     def kl(self, log_q: Tensor, *, control_variate: bool = True) -> LogRatioKL:
         return kl_from_log_ratio(self.rows(self.log_p - log_q), self.weight, control_variate=control_variate)
@@ -129,7 +136,7 @@ def kl_change_of_variables(
         return _plain(draw, draw.branch.log_density, "change_of_variables")
     if target.dim != 2:
         return _bracket(draw)
-    log_q = _unfolded(draw, PlaneMesh(f, grid))
+    log_q = _unfolded(draw, draw.mesh)
     return _one_branch(draw) if log_q is None else _plain(draw, log_q, "preimages")
 
 
@@ -232,7 +239,7 @@ def _with_company(draw: _Draw, candidates: Candidates, index: Int[Tensor, " m"])
 # ---- KL(data‖model) -------------------------------------------------------------------------------------------------
 def _data_model(draw: _Draw, seed: int, *, folds: bool) -> Estimate:
     """By the ratio at the model's own points where q is seen to cover p; otherwise at the data, by inversion."""
-    source = PlaneMesh(draw.f, draw.grid) if draw.target.dim == 2 and folds else None
+    source = draw.mesh if draw.target.dim == 2 and folds else None
     log_q = draw.branch.log_density
     if folds:
         log_q = None if source is None else _unfolded(draw, source)
@@ -269,7 +276,7 @@ def _inverted(
     data = draw.target.sample(n, t=draw.grid.delta, generator=stream(seed, "inverted data"))
     cloud = NoiseCloud(draw.noise, draw.branch.points)
     if source is None and draw.target.dim == 2:
-        source = PlaneMesh(draw.f, draw.grid)
+        source = draw.mesh
     f, candidates = doubled(draw.f), (source or cloud).candidates(data)
     every = not _too_much(candidates, draw.grid)
     log_q = full_density(f, draw.grid, data, candidates if every else cloud.candidates(data, 1)).log_density

@@ -27,6 +27,9 @@ _VERTICES = 3_600
 """The most vertices pushed forward: with the 16,384 samples of the default, fewer than 20,000 points in all."""
 _EVEN_ROUNDS = 10
 """Halvings of every cell before the first guess: 32 × 32 cells."""
+_TAIL_ROUNDS = 6
+"""Further halvings of the outermost cells, down to a noise radius of 5.5: what happens far out would else be taken from
+cells that reach to infinity."""
 _UNSURE = 2e-4
 """A cell is halved while the integrand's variation in it exceeds this share of the whole."""
 _EVEN = 0.3
@@ -84,6 +87,9 @@ def pilot(f: JumpMap, target: Target, grid: TimeGrid) -> Pilot:
     for level in range(_EVEN_ROUNDS):
         leaves = cells.leaves
         cells.halve(leaves, torch.full_like(leaves, level % 2))
+    for _ in range(_TAIL_ROUNDS):
+        outermost = cells.outermost
+        cells.halve(outermost, torch.zeros_like(outermost))
     while len(torn := cells.torn()):
         cells.halve(torn, cells.longer_side(torn))
     return cells.pilot()
@@ -103,6 +109,12 @@ class _Cells:
     @property
     def leaves(self) -> Int[Tensor, " leaves"]:
         return (self.axis < 0).nonzero()[:, 0]
+
+    @property
+    def outermost(self) -> Int[Tensor, " outermost"]:
+        """The leaves at level 0, where the noise is largest."""
+        leaves = self.leaves
+        return leaves[self.low[leaves, 0] == 0]
 
     def torn(self) -> Int[Tensor, " torn"]:
         """The leaves to halve next, as far as the vertices go: the integrand varies in them by too much."""

@@ -38,14 +38,19 @@ class PlaneMesh:
     Args:
         f: the map; candidates need no more than its own precision.
         grid: the times.
+        turned: noise that the map is known to turn over: folds finer than the mesh, which is coarse far out.
         resolution: vertices along an axis, at quantiles of N(0, 4), so that they are dense where the noise is.
     """
 
-    def __init__(self, f: JumpMap, grid: TimeGrid, *, resolution: int = 128) -> None:
+    def __init__(
+        self, f: JumpMap, grid: TimeGrid, *, turned: Float[Tensor, "m 2"] | None = None, resolution: int = 128
+    ) -> None:
         axis = 2 * torch.from_numpy(ndtri((np.arange(resolution) + 0.5) / resolution))
         whole = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), dim=-1)[None]
         corners, images = _pushed(f, grid, whole)
         near = _near_fold(corners, images)
+        if turned is not None:
+            near |= _around(_cells_of(turned, axis))
         fine = _cut(whole, near[0])
         fine_corners, fine_images = _pushed(f, grid, fine)
         bent = _near_fold(fine_corners, fine_images)
@@ -101,9 +106,20 @@ def triangles(v: Float[Tensor, "blocks rows columns 2"]) -> Float[Tensor, "block
 
 def _near_fold(corners: Tensor, images: Tensor) -> Bool[Tensor, "blocks r c"]:
     """Cells with a triangle that the map turns over, and the cells around them."""
-    turned = (signed_area(corners) * signed_area(images) < 0).any(-1)
-    around = torch.nn.functional.max_pool2d(turned[:, None].float(), 3, stride=1, padding=1)
-    return around[:, 0] > 0
+    return _around((signed_area(corners) * signed_area(images) < 0).any(-1))
+
+
+def _cells_of(points: Float[Tensor, "m 2"], axis: Float[Tensor, " vertices"]) -> Bool[Tensor, "1 r c"]:
+    """Which cells between the vertices hold one of the points."""
+    cells = torch.zeros(1, len(axis) - 1, len(axis) - 1, dtype=torch.bool)
+    row, column = (torch.searchsorted(axis, points.T.contiguous()) - 1).clamp(0, len(axis) - 2)
+    cells[0, row, column] = True
+    return cells
+
+
+def _around(cells: Bool[Tensor, "blocks r c"]) -> Bool[Tensor, "blocks r c"]:
+    """The cells and those that touch them."""
+    return torch.nn.functional.max_pool2d(cells[:, None].float(), 3, stride=1, padding=1)[:, 0] > 0
 
 
 def _cut(whole: Float[Tensor, "1 rows columns 2"], cells: Bool[Tensor, "r c"]) -> Float[Tensor, "blocks m m 2"]:

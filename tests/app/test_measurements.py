@@ -85,11 +85,13 @@ def test_measuring_starts_with_the_n_on_screen_and_skips_what_is_known(monkeypat
     run, config = Run("k", "l", untrained()), SamplerConfig(steps=8)
     estimates.measure_point(run, measurements.question_of(config, MODEL_DATA, "deterministic", 1))
     told = list(measurements._measure(run, config, MODEL_DATA, Measured(), threading.Event()))
-    assert asked[:5] == [("deterministic", n) for n in (1, 8, 2, 4, 16)]
-    assert {name for name, _ in asked[5:]} == set(BASELINES)
+    assert asked[:6] == [("deterministic", n) for n in (1, 8, 8, 2, 4, 16)]  # 8 twice: a first look, and the estimate
+    assert {name for name, _ in asked[6:]} == set(BASELINES)
     assert ("heun", 1) not in asked  # it makes two calls in a step
-    assert told[0].waiting == "Measuring N = 8."
-    assert told[-1].waiting == ""
+    first, then, *_ = told
+    assert first.waiting == "Taking a first look." and first.first is None
+    assert then.waiting == "Measuring N = 8." and then.first is not None and 8 not in then.estimates
+    assert told[-1].waiting == "" and told[-1].first is None
     assert set(told[-1].estimates) == set(STEPS)
 
 
