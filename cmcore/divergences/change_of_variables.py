@@ -60,8 +60,8 @@ _MOST_SOLVES = 1_600_000
 _INVERTED = 4096
 """Data points inverted for KL(data‖model): each costs a Newton solve through all jumps, in float64."""
 _UNREACHED = 4.4e-6
-"""What noise beyond the reach of the mesh, of probability m = 2.7e-7, may change in a sum over preimages, in nats: at most
-the entropy m (1 + log 1/m) of whether a point came from there."""
+"""What noise beyond the reach of the mesh, of probability m = 2.7e-7, may change in a sum over preimages, in nats: at
+most the entropy m (1 + log 1/m) of whether a point came from there."""
 _PATIENCE = 40
 """Starts, and Newton steps from each, for data whose preimage is not where it was expected."""
 

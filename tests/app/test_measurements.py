@@ -89,9 +89,13 @@ def test_measuring_starts_with_the_n_on_screen_and_skips_what_is_known(monkeypat
     assert {name for name, _ in asked[6:]} == set(BASELINES)
     assert ("heun", 1) not in asked  # it makes two calls in a step
     first, then, *_ = told
-    assert first.waiting == "Taking a first look." and first.first is None
-    assert then.waiting == "Measuring N = 8." and then.first is not None and 8 not in then.estimates
-    assert told[-1].waiting == "" and told[-1].first is None
+    assert first.waiting == "Taking a first look."
+    assert first.first is None
+    assert then.waiting == "Measuring N = 8."
+    assert then.first is not None
+    assert 8 not in then.estimates
+    assert told[-1].waiting == ""
+    assert told[-1].first is None
     assert set(told[-1].estimates) == set(STEPS)
 
 

@@ -239,6 +239,18 @@ def test_folds_in_the_other_direction(amount):
     assert covers(estimate, truth.value)
 
 
+@pytest.mark.parametrize(("direction", "centre"), [(MODEL_DATA, 4.498), (DATA_MODEL, 4.636)])
+def test_a_fold_far_out_is_seen(direction, centre):
+    """Its KL of 1e-4, by Gauss–Legendre between the images of the folds, comes from 1e-5 of the noise."""
+
+    def dented(x, t, s):
+        return torch.cat([x[:, :1] - 0.7 * torch.exp(-(((x[:, :1] - centre) / 0.3) ** 2) / 2), x[:, 1:]], dim=1)
+
+    found = [kl_change_of_variables(dented, standard(2), ONE, seed=seed, direction=direction) for seed in range(3)]
+    assert all(covers(estimate, 1e-4) for estimate in found)
+    assert all(estimate.estimator == "preimages" and estimate.high < 1.3e-4 for estimate in found)
+
+
 @pytest.mark.parametrize("direction", [MODEL_DATA, DATA_MODEL])
 @pytest.mark.parametrize("amount", [0.4, 0.8])
 def test_folds_that_are_too_much_work_are_bracketed_and_say_so(amount, direction, monkeypatch):
