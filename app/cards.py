@@ -21,10 +21,18 @@ __all__ = [
     "short",
     "spaced",
     "table",
+    "typeset",
 ]
 
 _MARKDOWN = re.compile(r"[\\`*_{}\[\]<>()#+!|~$:]")
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_IN_ASCII = re.compile(
+    r"(?<=\d)e(?P<exponent>[-+]?\d+)\b"
+    r"|\^(?P<power>-?\d+(?:\.\d+)?)"
+    r"|(?P<percent>(?<=\d)%)"
+    r"|(?<![\w.])-(?=\d)"
+)
+"""How a program writes numbers: exponents, powers, per cent, signs."""
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -35,7 +43,7 @@ def number(value: float, digits: int = 3) -> str:
         return "∞" if value > 0 else "−∞"
     if value == 0:
         return "0"
-    exponent = math.floor(math.log10(abs(value)))
+    exponent = math.floor(math.log10(abs(float(f"{value:.{digits - 1}e}"))))  # 0.9996 is rounded to 1.00
     if -4 <= exponent < 5:
         return f"{value:.{max(0, digits - 1 - exponent)}f}".replace("-", "−")
     mantissa, _, power = f"{value:.{max(0, digits - 2)}e}".partition("e")  # 9.97·10⁻⁷ is rounded to 1.0·10⁻⁶
@@ -87,6 +95,19 @@ def direction_words(direction: Direction) -> str:
 def spaced(text: str) -> str:
     """Words that name a divergence, with the bar that text fonts have."""
     return text.replace("‖", " ∥ ")
+
+
+def typeset(text: str) -> str:
+    """HTML of the engine's sentences, with numbers as a page prints them: −2 for -2, 3·10⁻⁶ for 3e-06, 88 % for 88%."""
+
+    def printed(found: re.Match[str]) -> str:
+        if found["exponent"]:
+            return f"·10{str(int(found['exponent'])).translate(_SUPERSCRIPT)}"
+        if found["power"]:
+            return f"<sup>{found['power'].replace('-', '−')}</sup>"
+        return " %" if found["percent"] else "−"
+
+    return _IN_ASCII.sub(printed, escape(spaced(text)))
 
 
 def kl_card(

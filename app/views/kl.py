@@ -7,7 +7,7 @@ from html import escape
 import streamlit as st
 
 from app.answers import shipped_answer
-from app.cards import number, plain, resolved, table
+from app.cards import number, plain, resolved, table, typeset
 from app.controls.curves import curve_controls, default_delta
 from app.controls.sampler import note
 from app.curve_chart import POLL, curve_chart, poll_until_measured, under_way
@@ -68,11 +68,11 @@ def _story() -> None:
     with st.container(key="story"):
         for panel in result.panels:
             with st.container(key=f"panel_{panel.name}"):
-                st.html(f"<h3 class='eyebrow'>{escape(panel.title or panel.y.label)}</h3>")
+                st.html(f"<h3 class='eyebrow'>{typeset(panel.title or panel.y.label)}</h3>")
                 figure = panel_figure(result, panel, theme(st.context.theme.type))
                 key = f"story_{panel.name}"
                 st.plotly_chart(figure, theme=None, key=key, config=picture_config(), alt=summary(result, panel))
-    st.html(f"<p class='reading'>{escape(result.reading)}</p>")
+    st.html(f"<p class='reading'>{typeset(result.reading)}</p>")
 
 
 def _cautions(view: View, chosen: Sequence[Run]) -> list[str]:

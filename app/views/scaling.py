@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import state
 from app.answers import Asked, ask, asked, known_answer, shipped_answer, snippet_of
-from app.cards import number, plain, table
+from app.cards import number, plain, table, typeset
 from app.controls.experiment import experiment_controls
 from app.figures.experiment import panel_figure, summary
 from app.figures.theme import theme
@@ -103,7 +103,7 @@ def _answer(name: str, question: Experiment | None) -> None:
             return
         st.caption("Shown: the answer the lab ships with. Its settings differ from those on the left.")
     _panels(result)
-    st.html(f"<p class='reading'>{escape(result.reading)}</p>{_fits(result)}")
+    st.html(f"<p class='reading'>{typeset(result.reading)}</p>{_fits(result)}")
     with st.container(horizontal=True, vertical_alignment="center"):
         made = question if question is not None and known_answer(name, question) is result else None
         with st.popover("Code", type="tertiary"):
@@ -132,7 +132,7 @@ def _panels(result: Result) -> None:
     with st.container(key="panels"):
         for panel in result.panels:
             with st.container(key=f"panel_{panel.name}"):
-                st.html(f"<h2 class='eyebrow'>{escape(panel.title or panel.y.label)}</h2>")
+                st.html(f"<h2 class='eyebrow'>{typeset(panel.title or panel.y.label)}</h2>")
                 st.plotly_chart(
                     panel_figure(result, panel, colours),
                     theme=None,

@@ -158,7 +158,7 @@ class ConstantStep(Experiment):
         )
 
     def _reading(self, fits: tuple[Fit, ...], apart: float) -> str:
-        slopes = "; ".join(f"{fit.label} {fit.slope / self.step:.3f}" for fit in fits)
+        slopes = "; ".join(f"{fit.label}: {fit.slope / self.step:.3f}" for fit in fits)
         same = "the same to" if apart < 1e-3 else "apart by as much as"
         return (
             f"Slopes of log KL per unit of T, where they have settled: {slopes}. {verdict(fits)} "

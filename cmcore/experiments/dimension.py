@@ -171,7 +171,7 @@ class Dimension(Experiment):
     def _reading(
         self, logs: list[Fit], orders: list[Series], powers: list[Fit | None], growth: dict[str, GrowthFit]
     ) -> str:
-        slopes = "; ".join(f"{fit.label} {fit.slope:.3f}" for fit in logs)
+        slopes = "; ".join(f"{fit.label}: {fit.slope:.3f}" for fit in logs)
         text = f"Jumps of the exact map per unit of log d, where settled: {slopes}. {verdict(logs)}"
         told = []
         for line, fit in zip(orders, powers, strict=True):

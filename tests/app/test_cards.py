@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.cards import kl_card, number, percent, short
+from app.cards import kl_card, number, percent, short, typeset
 from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA, Estimate
 
 ESTIMATE = Estimate(
@@ -19,10 +19,24 @@ ESTIMATE = Estimate(
     [
         (0.0246, "0.0246"), (12.34, "12.3"), (0, "0"), (1.234e-7, "1.2·10⁻⁷"), (-0.5, "−0.500"), (math.inf, "∞"),
         (123_456, "1.2·10⁵"), (math.nan, "—"), (0.0997, "0.0997"), (9.97e-7, "1.0·10⁻⁶"), (-2e-6, "−2.0·10⁻⁶"),
+        (0.9996, "1.00"), (-0.9999, "−1.00"), (99_999.9, "1.0·10⁵"),
     ],
 )  # fmt: skip
 def test_numbers(value, words):
     assert number(value) == words
+
+
+@pytest.mark.parametrize(
+    ("told", "printed"),
+    [
+        ("mean: -2.000; at 3.2e-06 nats", "mean: −2.000; at 3.2·10⁻⁶ nats"),
+        ("as d^-0.60, within 5%", "as d<sup>−0.60</sup>, within 5 %"),
+        ("KL(data‖model) [-3e-05, 5e+02]", "KL(data ∥ model) [−3·10⁻⁵, 5·10²]"),
+        ("two-time, 1-D, p_T, E3, calls^−p, <b>", "two-time, 1-D, p_T, E3, calls^−p, &lt;b&gt;"),
+    ],
+)
+def test_the_engines_sentences_are_typeset(told, printed):
+    assert typeset(told) == printed
 
 
 def test_shares():
