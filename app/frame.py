@@ -26,7 +26,7 @@ CONTROLS = {
         Control("learning", "Objective, budget", ".st-key-learning_area"),
     ],
     "kl": [Control("compare", "What is compared", ".st-key-compare_area")],
-    "scaling": [Control("ask", "What is asked", ".st-key-ask_area")],
+    "scaling": [Control("ask", "What is asked", ".st-key-question_area, .st-key-ask_area")],
 }
 """By page; its address is the key."""
 KEYS = (

@@ -9,6 +9,7 @@ import cmcore as cm
 from app import state
 from app.answers import Asked, ask, asked, known_answer
 from app.cards import bare_card, direction_title, kl_card, plain, spaced
+from app.components.particle_stage import Mover
 from app.controls.experiment import one_field
 from app.figures.experiment import panel_figure, summary
 from app.figures.kl_curve import describe, kl_curve
@@ -34,6 +35,7 @@ PARTICLES = 1_200
 HORIZON = 3.0
 RENOISE_DELTA = 0.02
 POLL = 0.8
+MOVERS: dict[str, Mover] = {"learned": "model", "exact": "exact", "ddim": "baseline"}
 PICTURE = {"displaylogo": False, "modeBarButtons": [["toImage"]], "toImageButtonOptions": {"scale": 3}}
 
 
@@ -98,7 +100,7 @@ def _stage(figure: StageFigure) -> None:
     config = sampler_of(figure).model_copy(update={"steps": steps})
     run = mapped_of(figure)
     known = _known(run, config, measure=figure.card) if isinstance(run, Run) else Measured()
-    stage(run, config, known, place=PLACE, visible=figure.layers)
+    stage(run, config, known, place=PLACE, visible=figure.layers, mover=MOVERS[figure.map])
     st.caption(_caption(figure, run))
     if figure.card and isinstance(run, Run):
         st.fragment(_card, run_every=POLL if known.waiting else None)(run, config)
@@ -117,8 +119,8 @@ def _begin(figure: StageFigure) -> None:
 def _caption(figure: StageFigure, run: Mapped) -> str:
     name = label_of(run.target)
     moved = {
-        "exact": f"Orange: jumps of the exact map of {name}; nothing is learned.",
-        "ddim": f"Orange: DDIM steps with the exact score of {name}; nothing is learned.",
+        "exact": f"What jumps is the exact map of {name}; nothing is learned.",
+        "ddim": f"Grey: DDIM steps with the exact score of {name}; nothing is learned.",
         "learned": f"Orange: a small network that learned {name}.",
     }[figure.map]
     return plain(f"{moved} Green: the exact flow from the same noise.")

@@ -13,7 +13,7 @@ import streamlit as st
 
 from app import state
 from app.cards import short
-from app.components.particle_stage import Scene, particle_stage
+from app.components.particle_stage import Mover, Scene, particle_stage
 from app.controls.sampler import REDRAWN, SAMPLERS
 from app.layers import background_layers, still_layering
 from app.measurements import Measured
@@ -30,13 +30,20 @@ POLL = 0.8
 
 
 def stage(
-    run: Mapped, config: SamplerConfig, known: Measured, *, place: str = "", visible: Sequence[str] | None = None
+    run: Mapped,
+    config: SamplerConfig,
+    known: Measured,
+    *,
+    place: str = "",
+    visible: Sequence[str] | None = None,
+    mover: Mover = "model",
 ) -> None:
     """The run's particles, exact paths and layers, for every N; `known` says what stands beside the small multiples.
 
     Args:
         place: whose start, moved times, seed and number of particles; "" is Explore.
         visible: the layers shown at first; None leaves the stage's own.
+        mover: what jumps.
     """
     moved = fitting(state.value(f"{place}moved times"), config)
     key, how = _question(run, config, moved, place)
@@ -44,7 +51,7 @@ def stage(
     if layers.pending:
         st.fragment(_when_layered, run_every=POLL)(key)
     scene = replace(_scene(key, run, how), layers=layers.known, pending=layers.pending)
-    scene = replace(scene, moved=tuple(moved), visible=visible)
+    scene = replace(scene, moved=tuple(moved), visible=visible, mover=mover)
     start: Start | None = state.value(f"{place}start")
     if start is not None and run.target.dim == 2:
         scene = with_start(scene, _own(key, start, state.value(f"{place}release", 0), run, how))

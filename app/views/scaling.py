@@ -25,8 +25,9 @@ def scaling() -> None:
     for problem in open_scaling_link():
         st.warning(plain(problem))
     with st.container(key="scalingbench"):
-        with st.container(key="ask_area"):
+        with st.container(key="question_area"):
             name = _choice()
+        with st.container(key="ask_area"):
             view = asked(name)
             going = view is not None and not view.over
             question, problem = experiment_controls(name, disabled=going)

@@ -92,3 +92,22 @@ def test_nothing_sticks_out_sideways(open_page, width):
         " return main.scrollWidth - main.clientWidth; })()"
     )
     assert spill <= 0
+
+
+@pytest.mark.parametrize(
+    ("lesson", "step", "mover", "colour"),
+    [("flow-map", 2, "Exact jumps", "exact"), ("one-jump", 2, "Solver steps", "baseline")],
+)
+def test_what_jumps_has_the_colour_and_the_name_of_what_it_is(open_page, lesson, step, mover, colour):
+    page = open_page(f"/lessons?lesson={lesson}&step={step}")
+    page.get_by_role("button", name=mover, exact=True).wait_for()
+    place = ["data", "model", "exact", "error", "baseline"].index(colour)
+    drawn, meant = page.locator("section.stage").evaluate(
+        """(stage, place) => {
+          const style = getComputedStyle(stage);
+          const colours = style.getPropertyValue('--st-chart-categorical-colors').split(',');
+          return [style.getPropertyValue('--model').trim(), colours[place].trim()];
+        }""",
+        place,
+    )
+    assert drawn == meant

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from streamlit.components.v2 import component
@@ -17,6 +17,7 @@ __all__ = [
     "STAGE_STYLE",
     "Draw",
     "MapLayers",
+    "Mover",
     "Scene",
     "particle_stage",
     "scene_message",
@@ -81,6 +82,9 @@ class MapLayers:
     densities: Mapping[int, np.ndarray]
 
 
+Mover = Literal["model", "exact", "baseline"]
+
+
 @dataclass(frozen=True)
 class Scene:
     """Everything the stage draws, for every N, from the same noise.
@@ -100,6 +104,7 @@ class Scene:
         start: a start that a person chose; its particle is then the last of those followed.
         moved: the N whose times a person moved.
         visible: the layers to be shown at first; None leaves those that are.
+        mover: what jumps, which gives it its colour.
     """
 
     key: str
@@ -116,6 +121,7 @@ class Scene:
     start: tuple[float, float] | None = None
     moved: Sequence[int] = ()
     visible: Sequence[str] | None = None
+    mover: Mover = "model"
 
     @property
     def followed(self) -> int:
@@ -166,6 +172,7 @@ def scene_message(scene: Scene, *, steps: int, labels: Mapping[int, str], answer
         "compact": min(count, 600),
         "seconds": PLAY_SECONDS,
         "pending": scene.pending,
+        "mover": scene.mover,
         "visible": None if scene.visible is None else list(scene.visible),
         "reach": scene.layers.reach if scene.layers else 0.0,
         "fieldScale": STROKE * fastest / scene.extent,

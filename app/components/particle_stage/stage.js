@@ -18,6 +18,7 @@ const MORE = {
   model: { label: "Model density", colour: "model", draw: '<circle cx="9" cy="5" r="5" stroke-dasharray="2 2"/>', title: "Where the jumps end: areas that hold 50, 80 and 95 % of the model's mass, like those of the data" },
   ratio: { label: "log q/p", colour: "model", draw: '<path d="M1 5 H8" stroke-width="6"/>', title: "Particles where the jumps end, by the exact densities of both laws: the model's colour where it puts too much, the data's where too little; full at 1 nat" },
 };
+const JUMPS = { model: LAYERS.jumps.label, exact: "Exact jumps", baseline: "Solver steps" };
 const FIRST_LAYERS = Object.keys(LAYERS);
 const ALL_LAYERS = [...FIRST_LAYERS, ...Object.keys(MORE)];
 const stages = new WeakMap();
@@ -406,8 +407,9 @@ export default function (component) {
   const { data, parentElement, setStateValue } = component;
   let stage = stages.get(parentElement);
   if (!stage) stages.set(parentElement, (stage = createStage(parentElement)));
-  const palette = readPalette(stage.section);
-  const message = readMessage(data);
+  const message = readMessage(data), colours = readPalette(stage.section);
+  // What jumps has the colour of what it is: a model, the exact map, or a baseline.
+  const palette = { ...colours, model: colours[message.mover] };
   const fresh = message.key !== stage.message?.key;
   stage.tell = setStateValue;
   Object.assign(stage, {
@@ -424,6 +426,7 @@ export default function (component) {
   stage.section.style.setProperty("--model", palette.model);
   for (const { button, layer } of stage.legend) {
     button.querySelector("svg").style.stroke = palette[layer.colour];
+    if (layer === LAYERS.jumps) button.lastChild.data = JUMPS[message.mover];
     button.querySelector("circle[opacity]")?.setAttribute("fill", palette.data);
   }
   // An echo of an older choice must not undo a newer one made here meanwhile.
