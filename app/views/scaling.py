@@ -103,7 +103,7 @@ def _answer(name: str, question: Experiment | None) -> None:
         if result is None:
             st.info("Not measured yet: press Measure. It takes a few minutes at most.")
             return
-        st.caption("Shown: the answer the lab ships with. Its settings differ from those on the left.")
+        st.caption("Shown: the answer the lab ships with. Its settings differ from those chosen here.")
     _panels(result)
     st.html(f"<p class='reading'>{typeset(result.reading)}</p>{_fits(result)}")
     with st.container(horizontal=True, vertical_alignment="center"):
