@@ -172,16 +172,22 @@ def test_at_home_a_question_goes_as_far_as_the_engine(monkeypatch):
     assert most_of("equal_calls", "steps") == 2 * first_choices("equal_calls")["steps"]
 
 
-def test_an_answer_that_takes_too_long_ends_with_a_sentence_and_the_page_goes_on(hosted, monkeypatch):
+@pytest.fixture
+def impatient(hosted, monkeypatch):
+    """Workers for questions that end everything at its first part."""
     from app.answers import answer_workers
 
-    monkeypatch.setenv(CHANGES, '{"answer": 0.001}')
+    monkeypatch.setenv(CHANGES, '{"answer": 1e-9}')
     answer_workers.clear()
+    yield
+    answer_workers.clear()
+
+
+def test_an_answer_that_takes_too_long_ends_with_a_sentence_and_the_page_goes_on(impatient):
     at = scaling_page(question="renoising")
     at.number_input(key=field_key("renoising", "seed")).set_value(7).run()
     at.button(key="measure").click().run()
     poll(at, lambda at: any("Nothing runs for longer" in warning.value for warning in at.warning))
-    answer_workers.clear()
     assert not at.button(key="measure").disabled
 
 
