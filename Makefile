@@ -11,6 +11,7 @@ WORKERS ?= 2
 
 PY  := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+NET := { echo "Setting up did not work: see above. It needs the network, once; make goes on where it was." >&2; exit 1; }
 LAB := $(VENV)/.lab-installed
 DEV := $(VENV)/.dev-installed
 
@@ -25,7 +26,7 @@ help:
 	@sed -n '2,5p' Makefile | cut -c3-
 
 app: $(LAB)
-	$(PY) -m streamlit run streamlit_app.py --server.port $(PORT)
+	@$(PY) -m cmcore app --port $(PORT)
 
 venv: $(DEV)
 
@@ -64,11 +65,12 @@ $(PY):
 	$(PYTHON) -m venv $(VENV)
 
 $(LAB): pyproject.toml constraints.txt | $(PY)
-	$(PIP) --editable .
+	@echo "Installing PyTorch, Streamlit and the rest, once: it takes some minutes."
+	@$(PIP) --editable . || $(NET)
 	@touch $@
 
 $(DEV): pyproject.toml constraints.txt | $(PY)
-	$(PIP) --editable '.[dev]'
+	@$(PIP) --editable '.[dev]' || $(NET)
 	@touch $@ $(LAB)
 
 # Takes the newest releases that pyproject.toml allows, and writes down what came. Local version tags (+cpu) are cut,

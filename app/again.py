@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from app import state
 from app.controls.target import Choice
 from app.live import LiveKL, Progress
-from app.runs import Run, add_run
+from app.runs import Run, add_run, own_runs
 from cmcore.config import TrainingConfig
 from cmcore.model import TrainedModel
 from cmcore.objectives import OBJECTIVES
@@ -44,7 +44,10 @@ def keep_run(choice: Choice, config: TrainingConfig, progress: Progress, model: 
     """The run joins the runs of this session."""
     run = add_run(choice.name, choice.label, model)
     trained = Trained(run, choice.key, config, progress.curve, progress.kl)
-    state.kept("trained")[run.key] = trained
+    known, own = state.kept("trained"), own_runs()
+    known[run.key] = trained
+    for gone in known.keys() - own.keys():  # what the session no longer keeps takes no memory here either
+        del known[gone]
     return trained
 
 

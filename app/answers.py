@@ -1,7 +1,7 @@
 """Answers to the lab's questions: those it ships with, and those measured in this session in the background."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,29 @@ import streamlit as st
 
 from app import state
 from app.jobs import JobView, Workers, freeze_imports
-from app.limits import limits
+from app.limits import OverLimit, limits
 from cmcore.experiments import EXPERIMENTS, Experiment, Progress, Result
 
-__all__ = ["Asked", "answer_workers", "ask", "asked", "first_choices", "known_answer", "shipped_answer", "snippet_of"]
+__all__ = [
+    "Asked",
+    "answer_workers",
+    "ask",
+    "asked",
+    "first_choices",
+    "known_answer",
+    "most_of",
+    "shipped_answer",
+    "snippet_of",
+    "too_much",
+]
 
 SHIPPED = Path(__file__).parents[1] / "assets" / "experiments"
+COSTLY = frozenset({
+    *("steps", "training_steps", "models", "width", "depth", "batch"),  # of learning
+    *("points", "landings", "samples", "n", "repeats", "times", "trials"),  # of measuring
+    *("jumps", "numbers", "fixed_jumps", "most_steps", "most_calls", "calls", "intervals", "substeps", "dims"),
+})  # fmt: skip
+"""Fields of the questions that decide how long an answer takes and how much memory; the others barely do."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +63,34 @@ def first_choices(name: str) -> dict[str, Any]:
     return EXPERIMENTS[name](**(shipped.config if shipped else {})).model_dump()
 
 
+def most_of(name: str, field: str) -> int | None:
+    """The largest value of a costly field, or of each of its values, that this server computes; None: no bound here."""
+    effort = limits().effort
+    if effort is None or field not in COSTLY:
+        return None
+    first = first_choices(name)[field]
+    return int(effort * (max(first) if _several(first) else first))
+
+
+def too_much(name: str, question: Experiment) -> tuple[str, str] | None:
+    """The first field that asks for more than this server computes, and a clause on how far it goes; else None."""
+    effort = limits().effort
+    if effort is None:
+        return None
+    for field, first in first_choices(name).items():
+        asked_for, most = getattr(question, field), most_of(name, field)
+        largest = max(asked_for, default=0) if _several(asked_for) else asked_for
+        if most is not None and largest > most:
+            return field, f"this shared server goes up to {most:,}, and {largest:,} was asked for"
+        if _several(first) and len(asked_for) > (count := int(effort * len(first))):
+            return field, f"this shared server takes up to {count} values, and there are {len(asked_for)}"
+    return None
+
+
+def _several(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
 def known_answer(name: str, question: Experiment) -> Result | None:
     """The answer to exactly this question, measured here or shipped."""
     own = state.kept("answers").get((name, question.key))
@@ -57,7 +102,9 @@ def known_answer(name: str, question: Experiment) -> Result | None:
 
 
 def ask(name: str, question: Experiment) -> None:
-    """Measure in the background; an older question of this session is given up. May raise Busy."""
+    """Measure in the background; an older question of this session is given up. May raise Busy or OverLimit."""
+    if refused := too_much(name, question):
+        raise OverLimit("{}: {}.".format(*refused))
     job = answer_workers().submit(lambda stop: _parts(question, stop))
     state.keep_job("answer", job)
     state.choose("asked", (name, question))

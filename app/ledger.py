@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, replace
 
 from app import shelf, state, visitor
+from app.limits import OverLimit, limits
 from app.runs import Run, add_run, all_runs, keep, own_runs
 from cmcore.model import TrainedModel
 from cmcore.store import BadRun, from_zip
@@ -126,6 +127,10 @@ def _check(model: TrainedModel) -> None:
         raise BadRun("The run does not carry its target, so there is no truth to compare it with.")
     if model.dim > MOST_DIM:
         raise BadRun(f"The run has d = {model.dim}; the lab shows runs up to d = {MOST_DIM}.")
+    try:
+        limits().check_size(model.config.network, model.dim)
+    except OverLimit as problem:
+        raise BadRun(str(problem)) from None
     law = target.law if isinstance(target, TableTarget) else target
     if isinstance(law, GaussianMixture) and len(law.weights) > MOST_KERNELS:
         raise BadRun(f"Its target has {len(law.weights):,} components; the lab shows up to {MOST_KERNELS:,}.")

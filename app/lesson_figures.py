@@ -17,6 +17,7 @@ from app.figures.theme import theme
 from app.jobs import Busy, JobView
 from app.lesson import AnswerFigure, AnyFigure, CurveFigure, Link, StageFigure
 from app.lesson_numbers import answer_of, is_own, run_of
+from app.limits import OverLimit
 from app.measurements import Measured, ddim_calls, known_now, lines, measured, stopping
 from app.runs import Run
 from app.scene import DRAWN, Mapped, label_of
@@ -206,8 +207,8 @@ def _steered(name: str, field: str, shipped: Result) -> tuple[Result, str]:
         question, problem = one_field(name, field, disabled=going)
         known = None if question is None else known_answer(name, question)
         _ask_or_stop(name, question, going=going, known=known is not None)
-    if problem or (view and view.problem):
-        st.warning(plain(problem or (view.problem if view else "")))
+    if why := problem or (view and (view.problem or view.ended)):
+        st.warning(plain(why))
     if going:
         st.fragment(_progress, run_every=POLL)(name)
     if known is not None:
@@ -223,8 +224,8 @@ def _ask_or_stop(name: str, question: Experiment | None, *, going: bool, known: 
         try:
             ask(name, question)
             st.rerun()
-        except Busy as busy:
-            st.warning(plain(str(busy)))
+        except (Busy, OverLimit) as refused:
+            st.warning(plain(str(refused)))
 
 
 def _progress(name: str) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from cmcore.config import TrainingConfig
+from cmcore.config import NetworkConfig, TrainingConfig
 from cmcore.targets import Target
 
 __all__ = ["OverLimit", "in_words", "limits", "prepare_process"]
@@ -47,7 +47,10 @@ class Limits(BaseModel):
         dim: the most dimensions of a target.
         particles: the most particles on the stage.
         upload: the largest file, in megabytes.
+        trajectories, levels: of the pool that a training run learns from; they decide its memory.
         answer: after this many seconds a measurement or an experiment is ended; None: never.
+        effort: how far a question of the page Scaling may go in what costs time and memory, as a multiple, from 1,
+            of the answer that the lab ships with; None: as far as the question itself allows.
         tables: fitted tables kept in memory for everybody.
         runs: trained runs that a session keeps; the oldest goes first.
     """
@@ -66,22 +69,32 @@ class Limits(BaseModel):
     dim: Annotated[int, Field(ge=2)] = 64
     particles: Count = 10_000
     upload: Count = 5
+    trajectories: Count = 60_000
+    levels: Annotated[int, Field(ge=2)] = 129
     answer: Seconds | None = None
+    effort: Annotated[float, Field(ge=1)] | None = None
     tables: Count = 16
     runs: Count = 1_000
 
     def check(self, config: TrainingConfig, target: Target) -> None:
         """Refuse a training run that is more than this server computes."""
-        network = config.network
-        for asked, most, what in (
-            (config.seconds or 0, self.budget, "seconds of training"),
-            (config.steps or 0, self.steps, "steps"),
-            (network.width, self.width, "units in a layer"),
-            (network.depth, self.depth, "layers"),
-            (target.dim, self.dim, "dimensions"),
-        ):
-            if asked > most:
-                raise OverLimit(f"This server computes up to {most:,g} {what}, and {asked:,g} were asked for.")
+        parameters = config.objective_parameters
+        self._refuse(config.seconds or 0, self.budget, "seconds of training")
+        self._refuse(config.steps or 0, self.steps, "steps")
+        self._refuse(parameters.get("trajectories") or 0, self.trajectories, "trajectories")
+        self._refuse(parameters.get("levels") or 0, self.levels, "levels of a trajectory")
+        self.check_size(config.network, target.dim)
+
+    def check_size(self, network: NetworkConfig, dim: int) -> None:
+        """Refuse a map that is larger than this server computes with, trained here or brought in."""
+        self._refuse(network.width, self.width, "units in a layer")
+        self._refuse(network.depth, self.depth, "layers")
+        self._refuse(dim, self.dim, "dimensions")
+
+    @staticmethod
+    def _refuse(asked: float, most: float, what: str) -> None:
+        if asked > most:
+            raise OverLimit(f"This server computes up to {most:,g} {what}, and {asked:,g} were asked for.")
 
 
 HOSTED = {
@@ -95,7 +108,10 @@ HOSTED = {
     "threads": 1,
     "dim": 8,
     "particles": 5_000,
+    "trajectories": 40_000,
+    "levels": 65,
     "answer": 300.0,
+    "effort": 1.0,
     "tables": 4,
     "runs": 8,
 }

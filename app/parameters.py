@@ -12,8 +12,6 @@ __all__ = ["bounds", "chosen", "families_first", "key_of", "matters", "read", "r
 
 EXTREME = 1_000_000_000
 MOST: Mapping[str, int] = {
-    "trajectories": 60_000,
-    "levels": 129,
     "solver_steps": 64,
     "particles": 128,
     "intervals": 1_000_000,
@@ -51,7 +49,9 @@ def key_of(objective: str, parameter: str) -> str:
 def bounds(parameter: Parameter) -> tuple[float, float]:
     """The least and the largest value that the page takes; of their kind."""
     if parameter.kind == "whole number":
-        most = {**MOST, "teacher_steps": limits().steps}
+        now = limits()
+        own = {"teacher_steps": now.steps, "trajectories": now.trajectories, "levels": now.levels}
+        most = {**MOST, **own}
         return 0, most.get(parameter.name, EXTREME)
     return -float(EXTREME), float(EXTREME)
 

@@ -14,7 +14,7 @@ from app import shelf, state, visitor
 from app.limits import limits
 from cmcore.targets import GALLERY
 
-__all__ = ["SHIPPED", "Run", "add_run", "all_runs", "keep", "own_runs", "runs", "runs_in"]
+__all__ = ["SHIPPED", "Run", "add_run", "all_runs", "keep", "not_kept", "own_runs", "runs", "runs_in"]
 
 FIRST = "eight_gaussians"
 """The run that the lab opens on."""
@@ -82,8 +82,20 @@ def add_run(name: str, label: str, model: cm.TrainedModel) -> Run:
 
 def keep(run: Run) -> None:
     """Let the server keep a run of one's own as it is called now, if it can."""
-    pinned = run.key in state.kept("pinned")
-    shelf.keep(visitor.token(), shelf.Kept(run.key, run.label, pinned, run.model))
+    pinned, failed = run.key in state.kept("pinned"), state.kept("not kept")
+    if shelf.keep(visitor.token(), shelf.Kept(run.key, run.label, pinned, run.model)) or shelf.root() is None:
+        failed.pop(run.key, None)
+    else:
+        failed[run.key] = True
+
+
+def not_kept() -> str:
+    """Which runs of one's own a reload would lose, as a sentence; empty where the server kept them all."""
+    lost = [run.label for key, run in own_runs().items() if key in state.kept("not kept")]
+    if not lost:
+        return ""
+    which = lost[0] if len(lost) == 1 else f"{len(lost)} runs"
+    return f"The server could not keep {which}: its disk may be full. Export what you need before you close this page."
 
 
 @st.cache_resource(show_spinner=False, max_entries=4)

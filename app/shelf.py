@@ -8,6 +8,7 @@ works on.
 import contextlib
 import hashlib
 import logging
+import math
 import os
 import shutil
 import threading
@@ -35,7 +36,9 @@ MOST_BYTES_IN_ALL = 1 << 30
 SWEEP_SECONDS = 600.0
 
 _log = logging.getLogger(__name__)
-_swept = {"at": -float("inf")}
+CLOCK_SET = 3600.0
+"""Seconds by which the clock may move otherwise than time itself; beyond, it was set, or the machine slept."""
+_swept = {"at": -float("inf"), "clock": 0.0}
 _sweeping = threading.Lock()
 
 
@@ -175,13 +178,23 @@ def _pinned(folder: Path) -> bool:
 
 
 def _sweep(top: Path) -> None:
-    """Now and then: remove visitors who have been away too long, and the longest away while there is too much."""
+    """Now and then: remove visitors who have been away too long, and the longest away while there is too much.
+
+    When the clock was set since the last time, nobody can tell who has been away for how long, so that everybody's week
+    begins anew.
+    """
     with _sweeping:
-        if time.monotonic() - _swept["at"] < SWEEP_SECONDS:
+        passed, clock = time.monotonic() - _swept["at"], time.time()
+        if passed < SWEEP_SECONDS:
             return
-        _swept["at"] = time.monotonic()
+        was_set = math.isfinite(passed) and abs(clock - _swept["clock"] - passed) > CLOCK_SET
+        _swept.update(at=time.monotonic(), clock=clock)
     try:
         homes = sorted((path.stat().st_mtime, path) for path in top.iterdir() if path.is_dir())
+        if was_set:
+            for _, path in homes:
+                os.utime(path, (clock, clock))
+            homes = [(clock, path) for _, path in homes]
     except OSError:
         return
     sizes = {path: _bytes(path) for _, path in homes}

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 from itertools import count
 from pathlib import Path
 
@@ -337,3 +338,13 @@ def test_lists_name_everything_registered(name: str) -> None:
     assert {entry["name"] for entry in listed} == registered
     assert all(entry["description"] for entry in listed)
     assert registered <= set(lab(name).stdout.split())
+
+
+# ---- the lab ----------------------------------------------------------------------------------------------------
+def test_a_taken_port_is_said_with_another_one() -> None:
+    with socket.create_server(("", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = lab("app", "--port", port, "--no-browser")
+    assert result.exit_code == 2
+    assert f"Port {port} is taken" in result.output
+    assert f"make app PORT={port + 1}" in result.output

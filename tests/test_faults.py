@@ -1,6 +1,7 @@
 """What breaks from outside: a kill in the middle of a write, a full disk, a loss that is no number, a worker that dies.
 
-Leases and the clock are in tests/app/test_jobs.py; a killed sweep is in tests/test_sweep.py.
+Leases and the clock are in tests/app/test_jobs.py and test_shelf.py, a killed sweep and a killed worker of one in
+tests/test_sweep.py, a closed lid and a killed server as a visitor meets them in tests/browser/test_faults.py.
 """
 
 import errno
@@ -15,10 +16,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from streamlit.testing.v1 import AppTest
 
 import cmcore as cm
+from app import shelf
 from cmcore.config import NetworkConfig
 from cmcore.store import BadRun, write_atomically
+from tests.app.conftest import html, poll
 from tests.bad_input.test_checkpoints import untrained
 
 ROOT = Path(__file__).parents[1]
@@ -152,3 +156,104 @@ def test_a_loss_that_is_no_number_ends_with_the_last_good_weights_and_a_sentence
     assert 0 < model.steps < 400
     assert all(bool(torch.isfinite(part).all()) for part in model.flow_map.parameters())
     assert bool(torch.isfinite(cm.sample(model, 100, 4, seed=0).points).all())
+
+
+KEEPER = """
+import sys
+from app import shelf
+from app.shelf import Kept
+from tests.app.conftest import untrained
+
+model = untrained()
+print("ready", flush=True)
+for i in range(20):
+    assert shelf.keep("a" * 43, Kept(f"run-{sys.argv[1]}-{i}", "a run", False, model))
+    print(f"run-{sys.argv[1]}-{i}", flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_server_killed_while_it_keeps_a_run_loses_none_that_was_kept(tmp_path, monkeypatch):
+    chance, told = random.Random(1), set()
+    monkeypatch.setenv("CONSISTENCY_LAB_KEPT", str(tmp_path))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    for turn in range(2):
+        command = [sys.executable, "-c", KEEPER, str(turn)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, env=environment, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            time.sleep(chance.uniform(0.02, 0.1))
+            process.send_signal(signal.SIGKILL)
+            told |= set(process.stdout.read().split())
+    found = {kept.key: kept.model for kept in shelf.kept("a" * 43)}
+    assert told <= found.keys()
+    assert len(found) <= len(told) + 2, "what was half written is no run"
+    assert all(cm.sample(model, 4, 1, seed=0).points.isfinite().all() for model in found.values())
+
+
+FULL = """
+import os, resource, signal
+from streamlit.testing.v1 import AppTest
+
+from tests.app.conftest import html, poll
+at = AppTest.from_string("from app.views.train import train; train()", default_timeout=90)
+at.query_params["steps"], at.query_params["network"], at.query_params["objective"] = "40", "small", "lsd"
+at.run()
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, 2_000))
+at.button(key="start").click().run()
+poll(at, lambda at: "Finished" in html(at) and "open" in [button.key for button in at.button], seconds=120)
+print("|".join(warning.value for warning in at.warning))
+print(len(at.session_state["kept:runs"]), flush=True)
+os._exit(0)  # while the last weights are still being measured
+"""
+
+
+@pytest.mark.slow
+def test_on_a_full_disk_the_page_keeps_the_run_and_says_that_a_reload_would_lose_it(tmp_path):
+    folders = {"CONSISTENCY_LAB_KEPT": str(tmp_path / "kept"), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", FULL],
+        cwd=ROOT,
+        env={**os.environ, **folders},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    warning, runs = done.stdout.strip().splitlines()[-2:]
+    assert "The server could not keep" in warning.replace("\\", "")
+    assert runs == "1"
+    assert not list((tmp_path / "kept").glob("*/*/run.json")), "nothing half written stays"
+
+
+@pytest.mark.slow
+def test_on_the_page_a_loss_that_is_no_number_is_told_and_the_last_good_weights_are_shown(monkeypatch):
+    from cmcore.training_run import Run
+
+    advance = Run.advance
+
+    def poisoned(self: Run) -> None:
+        advance(self)
+        if self.step == 120:
+            with torch.no_grad():
+                self.optimizer.weights.fill_(float("nan"))
+
+    def script() -> None:
+        from app.views.train import train
+
+        train()
+
+    monkeypatch.setattr(Run, "advance", poisoned)
+    at = AppTest.from_function(script, default_timeout=90)
+    for name, told in {"steps": "400", "network": "small", "objective": "lsd"}.items():
+        at.query_params[name] = told
+    at.run()
+    at.button(key="start").click().run()
+    poll(at, lambda at: "Diverged" in html(at) and "open" in [button.key for button in at.button], seconds=120)
+    assert not at.exception
+    assert "The weights of step 100 are kept." in html(at)
+    (run,) = at.session_state["kept:runs"].values()
+    assert 0 < run.model.steps <= 120
+    assert all(bool(torch.isfinite(part).all()) for part in run.model.flow_map.parameters())
+    assert not at.button(key="start").disabled, "another training may begin"

@@ -420,7 +420,7 @@ def start(*words: object, **choices) -> subprocess.Popen:
     """A Python of its own in a process group of its own, which finds the lab unless told otherwise."""
     command = [sys.executable, "-m", *map(str, words)]
     choices = {"env": os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}, **choices}
-    return subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL, **choices)
+    return subprocess.Popen(command, start_new_session=True, **{"stderr": subprocess.DEVNULL, **choices})
 
 
 def wait_for(condition, seconds: float = 120.0) -> None:
@@ -472,6 +472,24 @@ def test_a_stopped_sweep_goes_on_where_it_was(how: signal.Signals, tmp_path: Pat
     assert len(outcome.results) == 6
     assert not outcome.failed
     assert finished(out).items() >= kept.items()
+
+
+@pytest.mark.slow
+def test_a_killed_worker_ends_the_sweep_with_a_sentence_and_keeps_what_was_finished(tmp_path: Path) -> None:
+    content, out = BASE | {"seed": list(range(4)), "steps": 400}, tmp_path / "out"
+    words = ["cmcore", "sweep", write(tmp_path, content), "--jobs", 2, "--out", out]
+    process = start(*words, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: finished(out))
+    workers = [
+        child for child in children(process.pid) if b"LokyProcess" in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]
+    os.kill(workers[0], signal.SIGKILL)
+    said = process.communicate(timeout=120)[1]
+    assert process.returncode == 1
+    assert "A worker process ended without a word" in said
+    assert "Traceback" not in said
+    kept = finished(out)
+    assert pq.read_table(out / "table.parquet").num_rows == 2 * len(kept) > 0
 
 
 @pytest.mark.slow

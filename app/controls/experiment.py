@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from app import state
-from app.answers import first_choices
+from app.answers import first_choices, most_of, too_much
 from app.cards import plain
 from cmcore.experiments import EXPERIMENTS, Experiment
 from cmcore.targets import GALLERY
@@ -110,9 +110,13 @@ def one_field(name: str, field: str, *, disabled: bool) -> tuple[Experiment | No
 
 def _asked(name: str, kind: type[Experiment], given: dict[str, Any]) -> tuple[Experiment | None, str]:
     try:
-        return kind(**given), ""
+        question = kind(**given)
     except ValueError as problem:
         return None, _first_sentence(name, problem)
+    if refused := too_much(name, question):
+        field, words = refused
+        return None, f"{label_of(name, field)}: {words}."
+    return question, ""
 
 
 def field_key(name: str, field: str) -> str:
@@ -139,9 +143,11 @@ def read_field(name: str, field: str, text: str) -> Any:
             value = kind(text)
         except ValueError:
             raise ValueError(f"it asks for {field} = “{text[:20]}”, and {field} is a number") from None
-        least, most = _bounds(info)
+        least, most = _bounds(name, field)
         if not (least is None or value >= least) or not (most is None or value <= most):
-            raise ValueError(f"it asks for {field} = {text[:20]}, which is out of range")
+            capped = most is not None and most == most_of(name, field)
+            why = f"and this shared server goes up to {most:,}" if capped else "which is out of range"
+            raise ValueError(f"it asks for {field} = {text[:20]}, {why}")
         return value
     if kind is bool:
         return text == "True"
@@ -153,10 +159,11 @@ def read_field(name: str, field: str, text: str) -> Any:
 def _widget(name: str, field: str, info: Any, *, disabled: bool) -> Any:
     """The control of one field; what it gives is what the config takes."""
     kind = _kind(info.annotation)
-    label = label_of(name, field)
+    label, capped = label_of(name, field), most_of(name, field)
+    why = "" if capped is None else f"; on this shared server up to {capped:,}"
     settings: dict[str, Any] = {
         "key": field_key(name, field),
-        "help": plain(info.description or "") or None,
+        "help": plain(f"{info.description or ''}{why}") or None,
         "disabled": disabled,
         "persist_state": "session",
     }
@@ -167,15 +174,16 @@ def _widget(name: str, field: str, info: Any, *, disabled: bool) -> Any:
     if kind is bool:
         return st.toggle(label, **settings)
     if kind in (int, float):
-        least, most = _bounds(info)
+        least, most = _bounds(name, field)
         form = {"step": 1} if kind is int else {"format": "%g", "step": None}
         return st.number_input(label, least, most, **{k: v for k, v in form.items() if v is not None}, **settings)
     text = st.text_input(label, max_chars=200, **settings) or ""
     return tuple(part.strip() for part in text.split(",") if part.strip()) if kind is tuple else text
 
 
-def _bounds(info: Any) -> tuple[Any, Any]:
+def _bounds(name: str, field: str) -> tuple[Any, Any]:
     """The least and the largest value, of the field's own kind; strict bounds are left to the config to refuse."""
+    info, capped = EXPERIMENTS[name].model_fields[field], most_of(name, field)
     kind = _kind(info.annotation)
     found = {}
     for rule in info.metadata:
@@ -183,7 +191,8 @@ def _bounds(info: Any) -> tuple[Any, Any]:
             for bound in names:
                 if getattr(rule, bound, None) is not None:
                     found[side] = kind(getattr(rule, bound))
-    return found.get("least"), found.get("most")
+    highest = [most for most in (found.get("most"), capped) if most is not None]
+    return found.get("least"), min(highest, default=None)
 
 
 def _kind(annotation: Any) -> Any:

@@ -188,8 +188,10 @@ def _onward(step: Step, figure: AnyFigure | None) -> None:
 def _turn(offered: Shelf, lesson: Lesson, number: int) -> None:
     """On and back; after the last step, the next lesson."""
     st.button("Previous", disabled=number == 1, on_click=_open, args=(lesson.slug, number - 1), key="previous")
+    predicts = lesson.steps[number - 1].question is not None and not _revealed(lesson, number)
+    onward = "secondary" if predicts else "primary"  # the one thing to do is then to predict
     if number < len(lesson.steps):
-        st.button("Next", type="primary", on_click=_open, args=(lesson.slug, number + 1), key="next")
+        st.button("Next", type=onward, on_click=_open, args=(lesson.slug, number + 1), key="next")
         return
     slugs = list(offered.lessons)
     later = slugs[slugs.index(lesson.slug) + 1 :]

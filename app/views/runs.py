@@ -17,7 +17,7 @@ from app.figures.theme import theme
 from app.ledger import Entry
 from app.links.runs import open_runs_link, write_runs_link
 from app.measurements import DIRECTIONS
-from app.runs import Run, runs
+from app.runs import Run, not_kept, runs
 from app.scene import STEPS, density_image, extent_of, plane
 from app.state import choose, value
 from app.takeaway.popover import curves_takeaway, run_takeaway
@@ -40,6 +40,8 @@ def runs_page() -> None:
     with st.container(key="runsbench"):
         with st.container(key="ledger_area"):
             _removed()
+            if lost := not_kept():
+                st.warning(plain(lost))
             entries = ledger.entries()
             for entry in entries:
                 if not entry.hidden:

@@ -11,6 +11,7 @@ from app.controls.experiment import experiment_controls
 from app.figures.experiment import panel_figure, summary
 from app.figures.theme import theme
 from app.jobs import Busy, JobView
+from app.limits import OverLimit
 from app.links.scaling import open_scaling_link, questions, write_scaling_link
 from cmcore.experiments import EXPERIMENTS, Experiment, Result
 from cmcore.theory.rates import CAVEAT, RATES
@@ -36,8 +37,8 @@ def scaling() -> None:
             _question(name)
             if going:
                 st.fragment(_progress, run_every=POLL)(name)
-            elif view is not None and view.status == "failed":
-                st.warning(plain(view.problem))
+            elif view is not None and (why := view.problem or view.ended):
+                st.warning(plain(why))
             _answer(name, question)
     _rates()
     write_scaling_link(name)
@@ -66,8 +67,8 @@ def _ask_or_stop(name: str, question: Experiment | None, problem: str, *, going:
         try:
             ask(name, question)
             st.rerun()
-        except Busy as busy:
-            st.warning(plain(str(busy)))
+        except (Busy, OverLimit) as refused:
+            st.warning(plain(str(refused)))
 
 
 def _question(name: str) -> None:
@@ -102,7 +103,7 @@ def _answer(name: str, question: Experiment | None) -> None:
         if result is None:
             st.info("Not measured yet: press Measure. It takes a few minutes at most.")
             return
-        st.caption("Shown: the answer the lab ships with. Its settings differ from those on the left.")
+        st.caption("Shown: the answer the lab ships with. Its settings differ from those chosen here.")
     _panels(result)
     st.html(f"<p class='reading'>{typeset(result.reading)}</p>{_fits(result)}")
     with st.container(horizontal=True, vertical_alignment="center"):

@@ -18,6 +18,7 @@ from app.limits import in_words, limits
 from app.links.train import open_train_link, write_train_link
 from app.live import Progress, live_question, train_live, training_workers
 from app.measurements import measuring_workers
+from app.runs import not_kept
 from app.training_picture import shown_in_picture, training_picture
 from app.training_report import comparison, final_kl, kl_report, loss_report, measuring
 from cmcore.config import TrainingConfig
@@ -187,6 +188,8 @@ def _progress(drawn: str, choice: Choice | None, config: TrainingConfig | None) 
         st.html(_first_card(choice, config))  # what was learned before is in the ledger, and here when chosen again
         return
     st.html(told(view))
+    if view.over and _trained() and (lost := not_kept()):
+        st.warning(plain(lost))
     _measured(view)
     if view.latest and view.latest.curve:
         loss_report(view.latest.curve, _before())

@@ -1,13 +1,23 @@
 """A shared server computes so much and no more, whoever asks; at home nothing changes."""
 
+from dataclasses import replace
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
 import cmcore as cm
+from app import ledger
+from app.answers import COSTLY, ask, first_choices, most_of
+from app.controls.experiment import field_key, read_field
 from app.limits import CHANGES, SWITCH, OverLimit, in_words, limits
+from app.links.scaling import questions
 from cmcore.config import NetworkConfig, TrainingConfig
+from cmcore.experiments import EXPERIMENTS
+from cmcore.model import FlowMap
 from cmcore.runtime import _wanted
-from tests.app.conftest import html, poll
+from cmcore.store import BadRun, to_zip
+from cmcore.streams import stream
+from tests.app.conftest import html, poll, untrained
 
 
 @pytest.fixture
@@ -40,6 +50,8 @@ def test_at_home_everything_that_the_page_offers_is_within_the_limits():
 @pytest.mark.parametrize(
     ("config", "dim", "words"),
     [
+        ({"steps": 9, "objective_parameters": {"trajectories": 40_001}}, 2, "40,000 trajectories"),
+        ({"steps": 9, "objective_parameters": {"levels": 66}}, 2, "65 levels"),
         ({"seconds": 61}, 2, "60 seconds of training"),
         ({"steps": 20_001}, 2, "20,000 steps"),
         ({"steps": 9, "network": NetworkConfig(width=97)}, 2, "96 units"),
@@ -92,6 +104,100 @@ def test_hosted_numbers_that_no_widget_offers_are_not_computed(hosted, shipped):
     assert not at.exception
     assert at.slider(key="dim:gaussian").value <= 8
     assert at.number_input(key="train_steps").value is None
+
+
+# ---- the questions of Scaling -----------------------------------------------------------------------------------
+def scaling_page(**query):
+    def script():
+        from app.views.scaling import scaling
+
+        scaling()
+
+    at = AppTest.from_function(script, default_timeout=60)
+    for name, value in query.items():
+        at.query_params[name] = value
+    at.run()
+    assert not at.exception
+    return at
+
+
+def dearer(name):
+    """The question with each costly field in turn a little beyond the shipped answer, and each list one longer."""
+    first = first_choices(name)
+    for field, value in first.items():
+        if isinstance(value, int) and field in COSTLY:
+            yield field, {**first, field: value + 1}
+        elif isinstance(value, list | tuple):
+            if field in COSTLY:
+                yield field, {**first, field: [*value[:-1], value[-1] + 1]}
+            yield field, {**first, field: sorted([*value, (value[0] + value[-1]) / (1 if field in COSTLY else 2)])}
+
+
+@pytest.mark.parametrize("name", questions())
+def test_hosted_no_question_goes_further_than_the_shipped_answer_by_any_door(hosted, name):
+    at = scaling_page(question=name)
+    assert not [w.value for w in at.warning], "the shipped settings themselves are allowed"
+    refused = 0
+    for field, choices in dearer(name):
+        try:
+            question = EXPERIMENTS[name](**choices)
+        except ValueError:
+            continue  # the engine itself allows no more
+        refused += 1
+        with pytest.raises(OverLimit, match=field):
+            ask(name, question)
+        if isinstance(choices[field], int):
+            with pytest.raises(ValueError, match="shared server goes up to"):
+                read_field(name, field, str(choices[field]))
+            assert at.number_input(key=field_key(name, field)).max == most_of(name, field)
+    assert refused
+
+
+def test_hosted_a_link_that_asks_for_more_is_answered_by_a_sentence(hosted):
+    at = scaling_page(question="equal_calls", **{"o.steps": "1000000", "o.calls": "1, 2, 256"})
+    told = " ".join(warning.value for warning in at.warning).replace("\\", "")
+    assert "this shared server goes up to 4,000" in told
+    assert "Network calls: this shared server goes up to 16, and 256 was asked for." in told
+    assert at.button(key="measure").disabled
+    at = scaling_page(question="early_stopping", **{"o.dims": "1, 1000000"})
+    assert at.button(key="measure").disabled
+    assert len(at.warning) == 1
+
+
+def test_at_home_a_question_goes_as_far_as_the_engine(monkeypatch):
+    assert most_of("equal_calls", "steps") is None
+    assert read_field("equal_calls", "steps", "1000000") == 1_000_000
+    monkeypatch.setenv(SWITCH, "1")
+    monkeypatch.setenv(CHANGES, '{"effort": 2}')
+    assert most_of("equal_calls", "steps") == 2 * first_choices("equal_calls")["steps"]
+
+
+@pytest.fixture
+def impatient(hosted, monkeypatch):
+    """Workers for questions that end everything at its first part."""
+    from app.answers import answer_workers
+
+    monkeypatch.setenv(CHANGES, '{"answer": 1e-9}')
+    answer_workers.clear()
+    yield
+    answer_workers.clear()
+
+
+def test_an_answer_that_takes_too_long_ends_with_a_sentence_and_the_page_goes_on(impatient):
+    at = scaling_page(question="renoising")
+    at.number_input(key=field_key("renoising", "seed")).set_value(7).run()
+    at.button(key="measure").click().run()
+    poll(at, lambda at: any("Nothing runs for longer" in warning.value for warning in at.warning))
+    assert not at.button(key="measure").disabled
+
+
+def test_hosted_a_run_that_is_brought_in_is_no_larger_than_one_trained_here(hosted):
+    model = untrained()
+    network = NetworkConfig(width=97, depth=1)
+    large = FlowMap(2, network, generator=stream(0, "weights"))
+    content = to_zip(replace(model, flow_map=large, config=model.config.model_copy(update={"network": network})))
+    with pytest.raises(BadRun, match="96 units in a layer, and 97"):
+        ledger.bring_in("run.zip", content)
 
 
 @pytest.mark.slow

@@ -108,3 +108,17 @@ def test_visitors_who_stay_away_are_forgotten(top, monkeypatch):
     monkeypatch.setitem(shelf._swept, "at", -float("inf"))
     shelf.keep("c" * 43, a_run())
     assert keys(OTHER) == []
+
+
+@pytest.mark.parametrize("years", [1, -1, 50])
+def test_a_clock_that_is_set_makes_nobody_a_stranger(top, monkeypatch, years):
+    shelf.keep(ONE, a_run())
+    later, now = time.monotonic() + shelf.SWEEP_SECONDS + 1, time.time()
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    monkeypatch.setattr(time, "time", lambda: now + years * 365 * 86_400)
+    shelf.keep(OTHER, a_run())
+    assert shelf._swept["at"] == later, "it did look"
+    home = shelf._folder(top, ONE)
+    assert home.exists()
+    assert home.stat().st_mtime == pytest.approx(time.time()), "the week begins anew"
+    assert keys(ONE) == keys(OTHER) == ["moons-0123abcd"]

@@ -7,8 +7,8 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
+import nbformat
 import pandas as pd
 import pytest
 import torch
@@ -19,7 +19,7 @@ from app.curves import View, asked
 from app.estimates import measure_point
 from app.figures.kl_curve import Line, Point
 from app.measurements import DIRECTIONS, known_now, lines, question_of
-from app.runs import Run
+from app.runs import SHIPPED, Run
 from app.scene import STEPS, grids_of, make_scene
 from app.takeaway.cells import Cell, as_notebook, as_script
 from app.takeaway.chart import chart
@@ -29,9 +29,9 @@ from app.takeaway.tables import csv_of, parquet_of, points, table_of
 from cmcore.config import NetworkConfig, SamplerConfig
 from cmcore.store import to_zip
 from cmcore.streams import stream
+from cmcore.targets.sketch import Stroke, write_strokes
 from tests.app.conftest import untrained
 
-ROOT = Path(__file__).parents[2]
 MEASURED = (1, 2)
 
 
@@ -43,9 +43,9 @@ def quick(monkeypatch):
     estimates.forget()
 
 
-def trained(name="gaussian", **choices):
+def trained(target, **choices):
     return cm.train(
-        cm.make_target(name),
+        target,
         objective="flow_matching",
         steps=60,
         threads=1,
@@ -55,9 +55,9 @@ def trained(name="gaussian", **choices):
     )
 
 
-def shown(model, sampler="deterministic", moved=None):
+def shown(model, sampler="deterministic", moved=None, key="a_run-0123abcd"):
     """The view of a run on Explore with N = 2, and the numbers of two N measured."""
-    run = Run("a_run-0123abcd", 'A "run" \\ of mine', model)
+    run = Run(key, 'A "run" \\ of mine', model)
     delta = 0.02 if sampler == "renoise" else model.delta
     config = SamplerConfig(sampler=sampler, grid="uniform_angle", steps=2, delta=delta)
     direction = DIRECTIONS[sampler == "renoise"]
@@ -68,21 +68,36 @@ def shown(model, sampler="deterministic", moved=None):
     return Shown(run, config, grids, direction, known.estimates, 3, 50)
 
 
-RUN_EACH = "import runpy, sys\nfor path in sys.argv[1:]: print('==', path); runpy.run_path(path)"
+RUN_EACH = """
+import json, os, runpy, sys
+from pathlib import Path
+
+for path in map(Path, sys.argv[1:]):
+    print("==", path)
+    if path.suffix == ".py":
+        runpy.run_path(str(path))
+        continue
+    scope, home = {"__name__": "__main__"}, os.getcwd()
+    os.chdir(path.parent)  # where a kernel starts
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        if cell["cell_type"] == "code":
+            exec(compile("".join(cell["source"]), "cell", "exec"), scope)
+    os.chdir(home)
+"""
 
 
-def execute(folder, **programs):
-    """What each program prints, run one after the other as a person would, somewhere else; `__` is a folder's slash."""
+def execute(folder, programs):
+    """What each program prints, run somewhere else, without this checkout on the path and without this environment.
+
+    Notebooks run cell by cell in the order in which they stand, as a kernel would run them.
+    """
     for name, text in programs.items():
-        path = folder / f"{name.replace('__', '/')}.py"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    files = [f"{name.replace('__', '/')}.py" for name in programs]
-    environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin", "HOME": str(folder)}
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-c", RUN_EACH, *files],
+        [sys.executable, "-I", "-c", RUN_EACH, *programs],
         cwd=folder,
-        env=environment,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(folder)},
         capture_output=True,
         text=True,
         check=False,
@@ -91,42 +106,48 @@ def execute(folder, **programs):
     return [part.partition("\n")[2] for part in done.stdout.split("== ")[1:]]
 
 
-def cells_of(notebook):
-    """The notebook's code in order, as a kernel would run it."""
-    code = ["".join(cell["source"]) for cell in json.loads(notebook)["cells"] if cell["cell_type"] == "code"]
-    return "\n\n".join(code)
-
-
 def apart(printed):
     return [float(number) for number in re.findall(r"N = \d+: (\S+) apart", printed)]
 
 
+def intervals(printed):
+    """By N: the value that a program prints, and its interval."""
+    found = re.findall(r"N = (\d+): (\S+) nats, 95 % interval \[(\S+), (\S+)\]", printed)
+    return {int(n): tuple(map(float, numbers)) for n, *numbers in found}
+
+
 # ---- the view as a program --------------------------------------------------------------------------------------
+def three_runs():
+    """A run that the lab ships with, one in three dimensions, and one of a drawing that is drawn with fresh noise."""
+    drawing = write_strokes([Stroke(14, ((-150, 0), (0, 80), (150, 0))), Stroke(20, ((0, -120),))])
+    yield shown(cm.load(SHIPPED / "eight_gaussians"), key="shipped")
+    yield shown(trained(cm.make_target("gaussian", dim=3), seed=4), key="gaussian-0123abcd")
+    yield shown(trained(cm.make_target("sketch", strokes=drawing)), "renoise", key="sketch-0123abcd")
+
+
 @pytest.mark.slow
-def test_script_and_notebook_make_the_numbers_of_the_page(tmp_path):
-    """From the exported run to 1e-6; trained again, with as many steps and threads, as near as training repeats."""
-    jumps, renoised = shown(trained(seed=4)), shown(trained(), "renoise")
-    renoised = replace(renoised, run=replace(renoised.run, key="other-0123abcd"))
-    for view in (jumps, renoised):
+def test_script_and_notebook_of_three_runs_make_the_numbers_of_the_page(tmp_path):
+    """From the exported run to 1e-6; trained again, with as many steps and threads, within the page's interval."""
+    views, programs = list(three_runs()), {}
+    for i, view in enumerate(views):
         (tmp_path / zip_name(view.run)).write_bytes(to_zip(view.run.model))
-    program = title([jumps.run]), about([jumps.run]), explore_cells(jumps)
-    other = title([renoised.run]), about([renoised.run]), explore_cells(renoised)
-    script, notebook, second, again = execute(
-        tmp_path,
-        script=as_script(*program),
-        notebook=cells_of(as_notebook(*program)),
-        second=as_script(*other),
-        elsewhere__again=as_script(*program),
-    )
-    assert notebook == script
-    for printed, view, near in ((script, jumps, 1e-6), (second, renoised, 1e-6), (again, jumps, 1e-3)):
-        assert len(apart(printed)) == len(_values(view.estimates)) > 0
-        assert max(apart(printed)) <= near
-    assert "60 steps" in about([jumps.run])
-    assert "1 thread" in about([jumps.run])
-    told = [float(x) for x in re.findall(r"-?\d+\.\d+(?:e[-+]\d+)?", script.partition("N = ")[0])]
-    ends = points(jumps)[["x1@0", "x2@0"]][:3].to_numpy().ravel().tolist()
-    assert told == pytest.approx(ends, abs=2e-4)
+        program = title([view.run]), about([view.run]), explore_cells(view)
+        programs[f"{i}.py"], programs[f"{i}.ipynb"] = as_script(*program), as_notebook(*program)
+        nbformat.validate(nbformat.reads(programs[f"{i}.ipynb"], as_version=4))
+    programs["elsewhere/again.py"] = programs["1.py"]
+    *printed, again = execute(tmp_path, programs)
+    for view, script, notebook in zip(views, printed[::2], printed[1::2], strict=True):
+        assert notebook == script
+        assert len(apart(script)) == len(_values(view.estimates)) > 0
+        assert max(apart(script)) <= 1e-6
+        told = [float(x) for x in re.findall(r"-?\d+\.\d+(?:e[-+]\d+)?", script.partition("N = ")[0])]
+        ends = points(view).filter(regex=r"@0(\.02)?$")[:3].to_numpy().ravel().tolist()
+        assert told == pytest.approx(ends, abs=2e-4)
+    for n, (value, *_) in intervals(again).items():
+        low, high = views[1].estimates[n].low, views[1].estimates[n].high
+        assert low <= value <= high
+    assert "60 steps" in about([views[1].run])
+    assert "1 thread" in about([views[1].run])
 
 
 @pytest.mark.slow
@@ -140,7 +161,7 @@ def test_curves_of_runs_and_baselines_are_made_again(tmp_path):
     for run in (one, other):
         (tmp_path / zip_name(run)).write_bytes(to_zip(run.model))
     program = as_script(title([one, other]), about([one, other]), curves_cells(view, curves))
-    (printed,) = execute(tmp_path, curves=program)
+    (printed,) = execute(tmp_path, {"curves.py": program})
     assert len(apart(printed)) >= 2
     assert max(apart(printed)) <= 1e-6
 
@@ -170,7 +191,6 @@ def test_no_name_leaves_its_string(label):
 
 
 def test_the_notebook_is_one():
-    nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed")
     notebook = as_notebook("A title", "about", [Cell("words", "a = 1\nb = 2"), Cell("words", "a = 1\nb = 2")])
     nbformat.validate(nbformat.reads(notebook, as_version=4))
     assert [cell["cell_type"] for cell in json.loads(notebook)["cells"]] == [

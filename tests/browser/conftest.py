@@ -28,6 +28,16 @@ def server(tmp_path_factory) -> Iterator[str]:
 @contextmanager
 def served(command: list[str], log: Path) -> Iterator[str]:
     """The address of a server that Python starts with these arguments, on a free port."""
+    process, address = start_server(command, log)
+    try:
+        yield address
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def start_server(command: list[str], log: Path) -> tuple[subprocess.Popen, str]:
+    """The same for those who end it in their own way."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -43,10 +53,10 @@ def served(command: list[str], log: Path) -> Iterator[str]:
     address = f"http://127.0.0.1:{port}"
     try:
         _wait_until_healthy(address, process, log)
-        yield address
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
+    except BaseException:
+        process.kill()
+        raise
+    return process, address
 
 
 def _wait_until_healthy(address: str, process: subprocess.Popen, log: Path) -> None:
