@@ -79,7 +79,10 @@ def plain(text: str) -> str:
 
 
 def percent(share: float) -> str:
-    return f"{100 * share:.2g} %" if share >= 1e-4 else "0 %" if share == 0 else "< 0.01 %"
+    """A share in [0, 1] in two significant digits: 0.3 %, 100 %."""
+    if share < 1e-4:
+        return "0 %" if share == 0 else "< 0.01 %"
+    return f"{float(f'{100 * share:.2g}'):g} %"  # rounded first: alone, .2g writes 100 as 1e+02
 
 
 def direction_title(direction: Direction, delta: float) -> str:

@@ -1,9 +1,12 @@
 """Numbers in words, and the card of an estimate."""
 
 import math
+import re
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 
 from app.cards import kl_card, number, percent, short, typeset
 from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA, Estimate
@@ -40,7 +43,20 @@ def test_the_engines_sentences_are_typeset(told, printed):
 
 
 def test_shares():
-    assert [percent(s) for s in (0.003, 0.0, 1e-6)] == ["0.3 %", "0 %", "< 0.01 %"]
+    assert [percent(s) for s in (0.003, 0.0, 1e-6, 1.0)] == ["0.3 %", "0 %", "< 0.01 %", "100 %"]
+
+
+@given(some.lists(some.floats(0, 1) | some.floats(1e-6, 1e-3) | some.floats(0.98, 1), min_size=2, max_size=5))
+def test_a_share_is_written_without_an_exponent_in_two_digits_and_in_order(shares):
+    shown = []
+    for share in sorted(shares):
+        words = percent(share)
+        assert re.fullmatch(r"(< )?\d+(\.\d+)? %", words)
+        value = float(words.removeprefix("< ").removesuffix(" %")) / 100
+        assert value <= 1
+        assert share < value if words[0] == "<" else value == pytest.approx(share, rel=0.05)
+        shown.append(value if words[0] != "<" else value / 2)
+    assert shown == sorted(shown)
 
 
 def test_the_card_says_how_it_knows():
