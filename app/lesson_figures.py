@@ -113,7 +113,7 @@ def _begin(figure: StageFigure) -> None:
         return
     state.choose(f"{PLACE}preset", figure)
     first = {"steps": figure.steps, "seed": figure.seed, "particle count": PARTICLES, "release": 0}
-    for name, value in {**first, "start": None, "moved times": None}.items():
+    for name, value in {**first, "own start": None, "moved times": None}.items():
         state.choose(PLACE + name, value)
 
 

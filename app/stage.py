@@ -52,7 +52,7 @@ def stage(
         st.fragment(_when_layered, run_every=POLL)(key)
     scene = replace(_scene(key, run, how), layers=layers.known, pending=layers.pending)
     scene = replace(scene, moved=tuple(moved), visible=visible, mover=mover)
-    start: Start | None = state.value(f"{place}start")
+    start: Start | None = state.value(f"{place}own start")
     if start is not None and run.target.dim == 2:
         scene = with_start(scene, _own(key, start, state.value(f"{place}release", 0), run, how))
     particle_stage(
@@ -115,7 +115,7 @@ def _take_sampler(place: str) -> None:
 
 def _take_start(place: str) -> None:
     """A start was put there, moved, or removed; each release draws fresh noise again where that was asked for."""
-    state.choose(f"{place}start", checked_start((_told(place, "start") or {}).get("at")))
+    state.choose(f"{place}own start", checked_start((_told(place, "start") or {}).get("at")))
     if state.value("own_noise") == REDRAWN:
         state.choose(f"{place}release", state.value(f"{place}release", 0) + 1)
 

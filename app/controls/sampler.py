@@ -64,7 +64,7 @@ def sampler_controls(run: Run) -> SamplerConfig:
                 help="A jump ends at t − η, and fresh noise brings it back to t. At 1 every jump goes to the data.",
                 persist_state="session",
             )
-            if state.value("start") is not None:
+            if state.value("own start") is not None:
                 _own_noise()
         st.number_input(
             "Seed of the noise",
