@@ -25,8 +25,9 @@ def main() -> None:
         "lessons": st.Page(_lessons, title="Lessons", url_path="lessons"),
     }
     chosen = st.navigation(list(pages.values()), position="top")
+    name = next(name for name, page in pages.items() if page.title == chosen.title)
     with st.container(key="frame_area"):
-        show_frame(next(name for name, page in pages.items() if page.title == chosen.title))
+        show_frame(name)
     with st.skeleton(height=560):
         # The first visit to a fresh server waits for torch here, with the frame of the page already on screen.
         from app import state, visitor
@@ -35,7 +36,16 @@ def main() -> None:
         prepare_process()
     state.keep_pages(pages)
     visitor.greet()
+    with st.container(key="badge_area"):
+        if name != "train":
+            _badge()
     chosen.run()
+
+
+def _badge() -> None:
+    from app.training_badge import training_badge
+
+    training_badge()
 
 
 def _explore() -> None:

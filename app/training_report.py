@@ -78,8 +78,9 @@ def kl_report(
     if len(points) > 1:
         earlier = before.kl if before else ()
         rows = [_row(point, THIS) for point in points] + [_row(point, BEFORE) for point in earlier]
-        st.html('<h2 class="eyebrow">KL while it trains</h2>')
-        _chart(pd.DataFrame(rows), live_kl_chart(theme(st.context.theme.type), title), "live_kl_chart", 170)
+        with st.container(key="live_kl_area"):
+            st.html('<h2 class="eyebrow">KL while it trains</h2>')
+            _chart(pd.DataFrame(rows), live_kl_chart(theme(st.context.theme.type), title), "live_kl_chart", 170)
 
 
 def drawn_in_words(question: Question) -> str:

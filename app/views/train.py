@@ -1,13 +1,12 @@
 """Train: learn a new flow map while watching, then look at it in Explore."""
 
 import math
-from dataclasses import replace
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from app import state
-from app.again import Trained, again_in_words, keep_run, run_before, settings_in_words
+from app.again import Trained, again_in_words, run_before, settings_in_words
 from app.cards import card, direction_title, number, plain
 from app.controls.objective import needs_in_words
 from app.controls.target import DRAWING, Choice, target_controls
@@ -19,6 +18,7 @@ from app.links.train import open_train_link, write_train_link
 from app.live import Progress, live_question, train_live, training_workers
 from app.measurements import measuring_workers
 from app.runs import not_kept
+from app.training import keep_ended, keep_training, look_at_trained, training_job, training_view, unseen_end
 from app.training_picture import shown_in_picture, training_picture
 from app.training_report import comparison, final_kl, kl_report, loss_report, measuring
 from cmcore.config import TrainingConfig
@@ -30,7 +30,6 @@ from cmcore.training_run import resolved
 
 __all__ = ["told", "train"]
 
-JOB = "training"
 POLL = 0.4
 NOTHING = "Stopped before the first step: there are no weights to keep."
 
@@ -39,14 +38,17 @@ def train() -> None:
     """The page."""
     for problem in open_train_link():
         st.warning(plain(problem))
-    view = _view()
-    if view and view.over and not state.value("trained_key"):
-        _keep(view)
+    view = training_view()
+    if view and view.over:
+        keep_ended(view)
+        if unseen_end():
+            look_at_trained()
     going = view is not None and not view.over
     with st.container(key="trainbench"):
         with st.container(key="choose_area"):
-            choice = target_controls()
-            chosen, folded = st.container(), st.container()
+            with st.container(key="source_area"):
+                choice = target_controls()
+            chosen, folded = st.container(key="learning_area"), st.container(key="folded_area")
             with chosen:
                 config, problem = _config(choice, folded, disabled=going)
             if words := in_words():
@@ -59,19 +61,15 @@ def train() -> None:
                 with st.container(horizontal=True, key="buttons", width="content"):
                     _transport(choice, config, view)
                 shown, projection = shown_in_picture(choice, going)
-            _beside_transport(choice, config, going, problem)
+            with st.container(key="notes_area"):
+                _beside_transport(choice, config, going, problem)
             with picture:
-                training_picture(shown, projection, view_of_run=_view, poll=POLL if going else None)
+                training_picture(shown, projection, view_of_run=training_view, poll=POLL if going else None)
         with st.container(key="progress_area"):
             moving = view is not None and view.status in ("queued", "running")
             polls = moving or bool(_unmeasured())
             st.fragment(_progress, run_every=POLL if polls else None)(view.status if view else "", choice, config)
     write_train_link()
-
-
-def _view() -> JobView[Progress] | None:
-    job = state.job(JOB)
-    return None if job is None else training_workers().view(job)
 
 
 def _config(choice: Choice | None, folded: DeltaGenerator, *, disabled: bool) -> tuple[TrainingConfig | None, str]:
@@ -90,7 +88,8 @@ def _config(choice: Choice | None, folded: DeltaGenerator, *, disabled: bool) ->
 def _transport(choice: Choice | None, config: TrainingConfig | None, view: JobView[Progress] | None) -> None:
     """The buttons under the picture: what can be done with the run now."""
     if view is not None and not view.over:
-        job = state.job(JOB)
+        job = training_job()
+        assert job is not None  # what is viewed
         if view.status == "paused":
             st.button("Resume", type="primary", on_click=training_workers().resume, args=(job,), key="resume")
         elif view.status == "running":
@@ -145,12 +144,11 @@ def _submit(choice: Choice, config: TrainingConfig, stopped: Trained | None, bef
     except Busy as busy:
         state.choose("start_problem", str(busy))
         return
-    state.keep_job(JOB, job)
+    keep_training(job)
     state.choose("training_choice", choice)
     state.choose("training_config", config)
     state.choose("training_before", before)
     state.choose("training_earlier", tuple(stopped.kl) if stopped else ())
-    state.choose("trained_key", "")
     state.choose("redrawing", "")
 
 
@@ -164,38 +162,26 @@ def _before() -> Trained | None:
     return state.kept("trained").get(state.value("training_before"))
 
 
-def _keep(view: JobView[Progress]) -> None:
-    """The ended run joins the runs of Explore, and is the one shown there next."""
-    latest = view.latest
-    if latest is None or not latest.event.step:
-        return
-    model = latest.model
-    if model is None and view.status == "stopped":  # it waited, paused or queued again, and has not moved since
-        model = latest.event.model()
-    if model is None:
-        return
-    latest = replace(latest, kl=(*state.value("training_earlier", ()), *latest.kl))
-    trained = keep_run(state.value("training_choice"), state.value("training_config"), latest, model)
-    state.choose("trained_key", trained.run.key)
-    state.choose("run", trained.run.key)
-
-
 # ---- what is known ----------------------------------------------------------------------------------------------
 def _progress(drawn: str, choice: Choice | None, config: TrainingConfig | None) -> None:
     """The run in words, its KL and its loss; runs the page again once when its state changes."""
-    view = _view()
+    view = training_view()
     if view is None or (view.over and (choice is None or choice.key != state.value("training_choice").key)):
-        st.html(_first_card(choice, config))  # what was learned before is in the ledger, and here when chosen again
+        with st.container(key="told_area"):  # what was learned before is in the ledger, and here when chosen again
+            st.html(_first_card(choice, config))
         return
-    st.html(told(view))
+    with st.container(key="told_area"):
+        st.html(told(view))
     if view.over and _trained() and (lost := not_kept()):
         st.warning(plain(lost))
     _measured(view)
     if view.latest and view.latest.curve:
-        loss_report(view.latest.curve, _before())
+        with st.container(key="loss_area"):
+            loss_report(view.latest.curve, _before())
     trained, before = _trained(), _before()
     if trained and before and view.over:
-        comparison(trained, before)
+        with st.container(key="beside_before"):
+            comparison(trained, before)
     if view.status != drawn and drawn:
         st.rerun()
 
