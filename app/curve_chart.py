@@ -48,7 +48,8 @@ def curve_chart(view: View, curves: Sequence[Asked], going: JobView[Going] | str
         config=picture_config(),
         alt=describe(drawn),
     )
-    st.html(f"<p class='reading'>{escape(reading(drawn))}</p>")
+    with st.container(key=f"{key}_reading"):
+        st.html(f"<p class='reading'>{escape(reading(drawn))}</p>")
 
 
 def poll_until_measured(going: JobView[Going] | str, name: str) -> None:

@@ -168,7 +168,7 @@ def modes_section(look: Look, found: dict[int, Masses]) -> None:
                 aside="A mode is a connected piece of the region that holds all but e⁻⁸ of the data.",
             )
         )
-    with st.expander("Every N"):
+    with st.container(key="modes_table"), st.expander("Every N"):
         titles = ("Mode at", "exact", *(f"N = {n}" for n in found))
         st.html(table("Mass of every mode by N, with 95 % intervals", titles, masses_rows(found)))
     _below(look, "map_error", "masses", lambda: masses_csv(found), escape(words))
@@ -218,7 +218,7 @@ def _below(look: Look, quantity: str, part: str, rows: Callable[[], str], words:
         horizontal=True, horizontal_alignment="distribute", vertical_alignment="top", key=f"below_{part}"
     ):
         st.html(f"<p class='theory'>{words}</p>")
-        with st.container(horizontal=True, width="content"):
+        with st.container(horizontal=True, width="content", key=f"take_{part}"):
             with st.popover("Code", type="tertiary"):
                 code = inside_snippet(look.run, part, quantity=quantity, t=look.t, s=look.s, steps=look.steps)
                 st.code(code, language="python")

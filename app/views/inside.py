@@ -3,6 +3,7 @@
 from html import escape
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app import state
 from app.cards import plain
@@ -106,17 +107,17 @@ def _found(look: Look, quantity: str) -> None:
     told, dim = QUANTITIES[quantity], look.run.target.dim
     _progress(going)
     left, right = st.columns([1.5, 1], gap="large")
-    with left:
+    with left, st.container(key="map_area"):
         map_section(look, quantity, found)
-    with right:
+    with right, st.container(key="mean_area"):
         mean_section(look, quantity, told, found.get("times"))
     if dim <= 2:
-        _section("How the jump stretches space, and where it folds")
-        determinant_section(look, found)
-    _section("Which modes the samples fill")
-    modes_section(look, {n: found[f"masses {n}"] for n in STEPS if f"masses {n}" in found})
-    _section("How straight the paths are")
-    straightness_section(look, found.get("bends"))
+        with _section("folds_area", "How the jump stretches space, and where it folds"):
+            determinant_section(look, found)
+    with _section("modes_area", "Which modes the samples fill"):
+        modes_section(look, {n: found[f"masses {n}"] for n in STEPS if f"masses {n}" in found})
+    with _section("straight_area", "How straight the paths are"):
+        straightness_section(look, found.get("bends"))
     late = "flow" in found and not state.value("flow on screen")
     if late or (not going and state.value("inside going")):
         state.choose("inside going", new=False)
@@ -139,5 +140,8 @@ def _progress(going: JobView[Going] | str) -> None:
         st.progress(told.done / max(1, told.total), text=plain(f"Measuring {told.words}, {told.done} of {told.total}."))
 
 
-def _section(title: str) -> None:
-    st.html(f"<h2 class='question'>{escape(title)}</h2>")
+def _section(key: str, title: str) -> DeltaGenerator:
+    """A part of the page under its own heading."""
+    area = st.container(key=key)
+    area.html(f"<h2 class='question'>{escape(title)}</h2>")
+    return area

@@ -21,6 +21,7 @@ from app.picture import picture_config
 from app.runs import Run, runs
 from app.snippet import curves_snippet
 from app.takeaway.popover import curves_takeaway
+from cmcore.experiments import Result
 from cmcore.theory import Decomposition
 
 __all__ = ["kl"]
@@ -49,8 +50,9 @@ def _compared(known: Mapping[str, Run]) -> None:
             view = curve_controls(known)
         with st.container(key="curves_area"):
             curves = asked(view, known)
-            for words in [*left_out(view, known), *_cautions(view, [known[key] for key in view.runs])]:
-                st.caption(plain(words))
+            with st.container(key="kl_notes"):
+                for words in [*left_out(view, known), *_cautions(view, [known[key] for key in view.runs])]:
+                    st.caption(plain(words))
             if curves:
                 going = under_way(view, curves)
                 st.fragment(_curves, run_every=POLL if going else None)(view, curves)
@@ -64,7 +66,13 @@ def _story() -> None:
     result = shipped_answer(STORY)
     if result is None:
         return
-    st.html("<h2 class='question'>What the lab found on eight Gaussians and on atoms</h2>")
+    with st.container(key="story_area"):
+        st.html("<h2 class='question'>What the lab found on eight Gaussians and on atoms</h2>")
+        _panels(result)
+        st.html(f"<p class='reading'>{typeset(result.reading)}</p>")
+
+
+def _panels(result: Result) -> None:
     with st.container(key="story"):
         for panel in result.panels:
             with st.container(key=f"panel_{panel.name}"):
@@ -72,7 +80,6 @@ def _story() -> None:
                 figure = panel_figure(result, panel, theme(st.context.theme.type))
                 key = f"story_{panel.name}"
                 st.plotly_chart(figure, theme=None, key=key, config=picture_config(), alt=summary(result, panel))
-    st.html(f"<p class='reading'>{typeset(result.reading)}</p>")
 
 
 def _cautions(view: View, chosen: Sequence[Run]) -> list[str]:
@@ -99,10 +106,10 @@ def _curves(view: View, curves: Sequence[Asked]) -> None:
 
 def _beside(view: View, curves: Sequence[Asked]) -> None:
     """The table, the code and the CSV."""
-    with st.expander("Table"):
+    with st.container(key="kl_table"), st.expander("Table"):
         titles = ("", *(f"N = {n}" for n in view.steps))
         st.html(table("KL by curve and network calls, in nats", titles, as_rows(view, curves, problems())))
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container(horizontal=True, vertical_alignment="center", key="kl_takeaway"):
         st.caption("Bands: 95 % intervals. Hatched: below the floor of the estimator.")
         with st.popover("Code", type="tertiary"):
             st.code(curves_snippet(view, curves), language="python")

@@ -47,7 +47,7 @@ def runs_page() -> None:
                 if not entry.hidden:
                     _row(entry)
             _hidden([entry for entry in entries if entry.hidden])
-            with st.expander("Import a run"):
+            with st.container(key="import_area"), st.expander("Import a run"):
                 _bring_in()
         with st.container(key="comparison_area"):
             _comparison()
@@ -172,16 +172,19 @@ def _comparison() -> None:
         st.info("Choose two or more runs to compare them.")
         return
     names = {curve.run.key: curve.label for curve in asked(_view(chosen), known)}
-    if len(chosen) > 1:
-        _settings(chosen, names)
-    else:
-        st.caption("One more, and their settings stand side by side.")
-    _samples(chosen, names)
-    st.html("<h2 class='question'>KL versus network calls</h2>")
+    with st.container(key="settings_area"):
+        if len(chosen) > 1:
+            _settings(chosen, names)
+        else:
+            st.caption("One more, and their settings stand side by side.")
+    with st.container(key="samples_area"):
+        _samples(chosen, names)
     view = _view(chosen)
     curves = asked(view, known)
-    st.fragment(_curves, run_every=POLL if under_way(view, curves) else None)(view, curves)
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container(key="chart_of_runs"):
+        st.html("<h2 class='question'>KL versus network calls</h2>")
+        st.fragment(_curves, run_every=POLL if under_way(view, curves) else None)(view, curves)
+    with st.container(horizontal=True, vertical_alignment="center", key="runs_takeaway"):
         if st.button("Open in KL, with baselines", key="open_kl"):
             choose("kl_runs", list(chosen))
             st.switch_page(state.page("kl"))
@@ -217,7 +220,7 @@ def _settings(chosen: Mapping[str, Run], names: Mapping[str, str]) -> None:
         st.html(table("Settings that differ", ("Setting", *(names[key] for key in chosen)), rows))
     else:
         st.caption("Nothing: these runs were made alike.")
-    with st.expander(f"The same in all: {len(same)}"):
+    with st.container(key="same_area"), st.expander(f"The same in all: {len(same)}"):
         shared = "".join(f"<tr><th scope='row'>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in same.items())
         st.html(table("Settings that are the same", ("Setting", "All"), shared))
 

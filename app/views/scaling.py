@@ -73,7 +73,9 @@ def _ask_or_stop(name: str, question: Experiment | None, problem: str, *, going:
 
 def _question(name: str) -> None:
     kind = EXPERIMENTS[name]
-    st.html(f"<h1 class='question'>{escape(kind.question)}</h1><p class='theory'>{escape(kind.expects)}</p>")
+    st.html(f"<h1 class='question'>{escape(kind.question)}</h1>")
+    with st.container(key="expects_area"):
+        st.html(f"<p class='theory'>{escape(kind.expects)}</p>")
 
 
 def _progress(name: str) -> None:
@@ -105,8 +107,12 @@ def _answer(name: str, question: Experiment | None) -> None:
             return
         st.caption("Shown: the answer the lab ships with. Its settings differ from those chosen here.")
     _panels(result)
-    st.html(f"<p class='reading'>{typeset(result.reading)}</p>{_fits(result)}")
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container(key="answer_reading"):
+        st.html(f"<p class='reading'>{typeset(result.reading)}</p>")
+    if fits := _fits(result):
+        with st.container(key="answer_fits"):
+            st.html(fits)
+    with st.container(horizontal=True, vertical_alignment="center", key="answer_takeaway"):
         made = question if question is not None and known_answer(name, question) is result else None
         with st.popover("Code", type="tertiary"):
             st.code(snippet_of(name, made or EXPERIMENTS[name](**result.config)), language="python")
@@ -164,7 +170,7 @@ def _fits(result: Result) -> str:
 
 def _rates() -> None:
     """The table of published rates, with what must be said beside it."""
-    with st.expander("Published rates, for comparison"):
+    with st.container(key="rates_area"), st.expander("Published rates, for comparison"):
         head = ("work", "assumption", "metric", "iterations", "counts", "basis")
         rows = "".join(
             "<tr>"

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from app.frame import CONTROLS
 from app.links.config_code import write_config
 from cmcore.config import TargetConfig, TrainingConfig
 from tests.browser.test_lab import stage, wait_for_stage
@@ -225,3 +226,81 @@ def test_nothing_sticks_out_sideways_with_share_open(open_page, width):
     assert box["x"] + box["width"] <= width
     spill = "main => main.scrollWidth - main.clientWidth"
     assert page.locator("[data-testid=stMain]").evaluate(spill) <= 0
+
+
+# ---- every page is one to present, with whatever a teacher leaves out ----------------------------------------------
+WALK = {
+    "explore": ["/?"],
+    "kl": ["/kl?"],
+    "inside": ["/inside?"],
+    "scaling": ["/scaling?"],
+    "runs": ["/runs?"],
+    "lessons": ["/lessons?lesson=more-steps&step=1&", "/lessons?lesson=more-steps&step=2&"],
+}
+"""Where all that can be hidden on a page is found; Train has more to hide once it has trained."""
+
+
+def until_hidden(page, selectors):
+    """Everything of that name is in the page, and none of it is seen."""
+    there = "them => them.every(one => document.querySelector(one))"
+    page.wait_for_function(there, arg=selectors)
+    unseen = "them => !them.some(one => [...document.querySelectorAll(one)].some(e => e.checkVisibility()))"
+    page.wait_for_function(unseen, arg=selectors)
+
+
+def test_what_can_be_hidden_is_on_its_page_and_a_link_hides_it(open_page):
+    page = open_page()
+    base = page.url.rstrip("/")
+    for name, places in WALK.items():
+        left = {control.name: control.selector for control in CONTROLS[name] if control.selector}
+        for place in places:
+            page.goto(f"{base}{place}hide={','.join(left)}")
+            here = dict(left)
+            if name == "lessons":
+                page.wait_for_selector(".st-key-lesson_turn", state="attached")
+                here.pop("onward" if place.endswith("step=2&") else "question")
+            until_hidden(page, list(here.values()))
+    assert set(WALK) | {"train", "all"} == set(CONTROLS)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_training_goes_on_while_its_owner_is_elsewhere(open_page, scheme):
+    page = open_page("/train?steps=250&network=small&objective=lsd", color_scheme=scheme)
+    page.get_by_role("button", name="Start training").click()
+    page.get_by_role("button", name="Stop", exact=True).wait_for()
+    page.get_by_role("link", name="Explore", exact=True).click()
+    wait_for_stage(page)
+    badge = page.locator(".st-key-badge_area")
+    badge.get_by_text(re.compile("^Training · ")).wait_for()
+    page.evaluate("window.mark = document.querySelector('.st-key-stage_area canvas, .st-key-stage_area div')")
+    shown, top = stage(page)["key"], page.locator(".st-key-stage_area").bounding_box()
+    for width in (390, 1440):
+        page.set_viewport_size({"width": width, "height": 980})
+        box = badge.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width
+    assert axe_violations(page) == []
+    ended = page.get_by_role("button", name="Trained · look at it")
+    ended.wait_for()
+    assert stage(page)["key"] == shown
+    assert page.locator(".st-key-stage_area").bounding_box() == top
+    assert page.evaluate("window.mark.isConnected")
+    assert axe_violations(page) == []
+    ended.click()
+    page.wait_for_function("window.particleStage.key.startsWith('moons-')")
+    ended.wait_for(state="hidden")
+    page.get_by_role("link", name="Train", exact=True).click()
+    page.locator(".st-key-live_kl_area").wait_for()
+    page.get_by_role("button", name="Share", exact=True).click()
+    for control in CONTROLS["train"]:
+        page.get_by_role("checkbox", name=control.label, exact=True).uncheck()
+    until_hidden(page, [control.selector for control in CONTROLS["train"]])
+
+
+def test_on_a_phone_the_navigation_makes_way_for_the_page(open_page):
+    page = open_page("/runs", viewport={"width": 390, "height": 844})
+    page.locator(".st-key-runsbench").wait_for()
+    page.get_by_test_id("stExpandSidebarButton").click()
+    page.get_by_test_id("stSidebarNavLink").filter(has_text="Lessons").click()
+    page.locator(".st-key-lessongallery").wait_for()
+    page.locator('[data-testid="stSidebar"][data-collapsed="true"]').wait_for(state="attached")

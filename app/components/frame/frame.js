@@ -47,6 +47,12 @@ function obey(frame) {
   if (presenting) open(frame, false);
 }
 
+// On a phone the navigation covers the page, and Streamlit leaves it there when another page has been chosen.
+function closeNavigation() {
+  if (window.innerWidth > 768) return;
+  document.querySelector('[data-testid="stSidebar"][data-collapsed="false"] [data-testid="stSidebarCollapseButton"] button')?.click();
+}
+
 function present(frame, on) {
   address.keep({ present: on ? "1" : null }, { asNew: on });
   obey(frame);
@@ -122,6 +128,6 @@ export default function (component) {
   const moved = frame.data && frame.data.page !== data.page;
   frame.data = data;
   obey(frame);
-  if (moved) open(frame, false);
+  if (moved) { open(frame, false); closeNavigation(); }
   return frame.destroy;
 }
