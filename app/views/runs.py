@@ -10,6 +10,7 @@ from app import ledger, state
 from app.about_run import HEADLINE, differences, ended, headline, learned_by, picture, weights
 from app.cards import in_words, plain, table
 from app.components.sample_cloud import cloud_message, sample_cloud
+from app.controls.again import say_what_stays, training_offer
 from app.controls.sampler import default_delta, note
 from app.curve_chart import POLL, curve_chart, poll_until_measured, under_way
 from app.curves import FIRST_CURVES, MOST, Asked, View, asked
@@ -37,6 +38,7 @@ def runs_page() -> None:
     for problem in open_runs_link():
         st.warning(plain(problem))
     st.html("<h1 class='question'>What was trained, and what made the difference?</h1>")
+    training_offer("compared")
     with st.container(key="runsbench"):
         with st.container(key="ledger_area"):
             _removed()
@@ -51,6 +53,7 @@ def runs_page() -> None:
                 _bring_in()
         with st.container(key="comparison_area"):
             _comparison()
+            say_what_stays("compared")
     write_runs_link()
 
 
