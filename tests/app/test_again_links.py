@@ -6,7 +6,7 @@ from hypothesis import strategies as some
 from streamlit.testing.v1 import AppTest
 
 from app import estimates
-from app.links.again import MOST_OFFERED, Unknown, train_link
+from app.links.again import MOST_OFFERED
 from app.links.config_code import LONGEST, read_config, write_config
 from cmcore.config import TargetConfig, TrainingConfig
 from cmcore.objectives import OBJECTIVES
