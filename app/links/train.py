@@ -71,10 +71,11 @@ def open_train_link() -> list[str]:
 
 def _begin_afresh() -> None:
     """What the entry of the history says holds, and the defaults for what it does not say; a drawing stays as it is."""
-    state.choose("source", SOURCES[0])
+    for key, first in (("source", SOURCES[0]), ("toy", FIRST_TARGET), ("density", next(iter(DENSITIES)))):
+        state.choose(key, first)
     for key, _, default in LINK.values():
         state.choose(key, default)
-    for key in ("budget", "toy", "table", "components", "density", *(f"dim:{toy}" for toy in TOYS)):
+    for key in ("budget", "table", "components", *(f"dim:{toy}" for toy in TOYS)):
         state.forget(key)  # what comes first depends on the server, or on the other choices
     for dim in range(1, limits().dim + 1):
         state.forget(view_key(dim))

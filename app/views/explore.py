@@ -11,6 +11,7 @@ from app.cards import bare_card, direction_title, direction_words, kl_card, plai
 from app.controls.again import say_what_stays, training_offer
 from app.controls.runs import run_controls
 from app.controls.sampler import default_delta, sampler_controls
+from app.controls.single import single_choice
 from app.controls.times import times_card, under_way
 from app.figures.kl_curve import Line, describe, kl_curve
 from app.figures.theme import Theme, theme
@@ -71,18 +72,14 @@ def _direction(sampler: str) -> Direction:
     state.remember(key, _first_direction(sampler))
     if asked := linked("direction"):
         state.choose(key, asked)
-    direction = st.segmented_control(
+    return single_choice(
         "Divergence",
         DIRECTIONS,
         format_func=direction_words,
         label_visibility="collapsed",
         key=key,
-        required=True,
         width="stretch",
-        persist_state="session",
     )
-    assert direction is not None  # one is always chosen
-    return direction
 
 
 def _first_direction(sampler: str) -> Direction:

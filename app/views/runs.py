@@ -12,6 +12,7 @@ from app.cards import in_words, plain, table
 from app.components.sample_cloud import cloud_message, sample_cloud
 from app.controls.again import say_what_stays, training_offer
 from app.controls.sampler import default_delta, note
+from app.controls.single import single_choice
 from app.curve_chart import POLL, curve_chart, poll_until_measured, under_way
 from app.curves import FIRST_CURVES, MOST, Asked, View, asked
 from app.figures.theme import theme
@@ -233,8 +234,7 @@ def _stands_out(cell: str, row: list[str]) -> bool:
 def _samples(chosen: Mapping[str, Run], names: Mapping[str, str]) -> None:
     """The samples of each run from the same noise, over its own target."""
     st.html("<h2 class='question'>The same noise, each run’s samples</h2>")
-    steps = st.segmented_control("Network calls N", STEPS, key="compared_steps", required=True, persist_state="session")
-    assert steps is not None  # one is always chosen
+    steps = single_choice("Network calls N", STEPS, key="compared_steps")
     view = _view(chosen)
     with st.container(key="clouds"):
         for key, run in list(chosen.items())[:SIDE_BY_SIDE]:
