@@ -7,7 +7,7 @@ import streamlit as st
 
 from app import state
 from app.cards import plain
-from app.links.again import Unknown, decline, left_behind, offered, train_link
+from app.links.again import Unknown, decline, left_behind, offered, others_stand_in, train_link
 
 __all__ = ["say_what_stays", "training_offer"]
 
@@ -18,26 +18,31 @@ def training_offer(key: str) -> None:
     if not unknown:
         return
     with st.container(key="again_area"):
-        st.html(f"<p>{escape(_meanwhile(unknown))}</p>")
+        st.html(f"<p>{escape(_meanwhile(unknown, others_stand_in(key)))}</p>")
         for number, one in enumerate(unknown):
             with st.container(key=f"again_{number}", horizontal=True, vertical_alignment="center"):
                 _one(key, one, number)
 
 
-def _meanwhile(unknown: Sequence[Unknown]) -> str:
+def _meanwhile(unknown: Sequence[Unknown], others: bool) -> str:
     if len(unknown) == 1:
+        shown = "another is shown in its place" if others else "the other runs of the link are shown"
         return (
             "This link shows a run of another session, and this server does not have it. Its training came with the "
-            "link, so it can be learned again. Until then the other runs are shown."
+            f"link, so it can be learned again. Until then {shown}."
         )
+    shown = "others are shown in their place" if others else "the other runs of the link are shown"
     return (
         f"This link shows {len(unknown)} runs of another session, and this server does not have them. Their training "
-        "came with the link, so they can be learned again, one after the other. Until then the other runs are shown."
+        "came with the link, so they can be learned again, one after the other. "
+        f"Until then {shown}."
     )
 
 
 def _one(key: str, unknown: Unknown, number: int) -> None:
-    st.html(f"<p><b>{escape(unknown.words)}</b></p>")
+    beyond = unknown.out_of_reach
+    aside = f" Its {' and '.join(beyond)} cannot be chosen on Train, which has its own." if beyond else ""
+    st.html(f"<p><b>{escape(unknown.words)}.</b>{escape(aside)}</p>")
     if st.button("Train it again", type="primary", key=f"train_again_{number}"):
         decline(key, unknown)
         state.forget_first_time("train link")

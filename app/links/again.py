@@ -17,7 +17,17 @@ from cmcore.objectives import OBJECTIVES
 from cmcore.objectives.about import parameters_of
 from cmcore.targets import GALLERY
 
-__all__ = ["MOST_OFFERED", "Unknown", "decline", "left_behind", "offered", "split_off", "train_link", "with_training"]
+__all__ = [
+    "MOST_OFFERED",
+    "Unknown",
+    "decline",
+    "left_behind",
+    "offered",
+    "others_stand_in",
+    "split_off",
+    "train_link",
+    "with_training",
+]
 
 ONE = "run"
 """State key of the run on show; every other selection is of several runs."""
@@ -40,6 +50,17 @@ class Unknown:
     code: str
     target: TargetConfig
     config: TrainingConfig
+
+    @property
+    def out_of_reach(self) -> list[str]:
+        """What of it Train has no control for."""
+        shape = (self.config.network.width, self.config.network.depth)
+        differs = {
+            "network": shape not in NETWORKS,
+            "horizon T": self.config.horizon != TrainingConfig.model_fields["horizon"].default,
+            "target’s parameters": bool(set(self.target.parameters) - {"dim", "strokes"}),
+        }
+        return [name for name, does in differs.items() if does]
 
     @property
     def words(self) -> str:
@@ -131,6 +152,12 @@ def offered(key: str) -> tuple[Unknown, ...]:
         _keep(key, None)
         return ()
     return offer.unknown if offer else ()
+
+
+def others_stand_in(key: str) -> bool:
+    """Whether none of the runs that the link asked for is here, so that others are shown in their place."""
+    offer = _offer(key)
+    return offer is not None and bool(offer.beside)
 
 
 def decline(key: str, unknown: Unknown) -> None:
