@@ -54,9 +54,10 @@ def open_train_link() -> list[str]:
     state.remember("objective", families_first()[0], allowed=OBJECTIVES)
     if not state.takes_link("train"):
         return []
-    if state.went_back():
-        _begin_afresh()
     asked, problems = state.link(), []
+    ours = any(name in OURS or name.startswith(PARAMETER) for name in asked)
+    if ours or state.went_back():
+        _begin_afresh()
     for take in _takers(asked):
         try:
             take()
@@ -64,13 +65,12 @@ def open_train_link() -> list[str]:
             problems.append(refused(problem))
     if asked.get("table") == FILE and state.value("file") is None:
         problems.append(NO_TABLE)
-    ours = any(name in OURS or name.startswith(PARAMETER) for name in asked)
     state.choose("train link offers", ours and not state.went_back())
     return problems
 
 
 def _begin_afresh() -> None:
-    """What the entry of the history says holds, and the defaults for what it does not say; a drawing stays as it is."""
+    """What the link says holds, and the defaults for what it does not say; a drawing stays on its sheet."""
     for key, first in (("source", SOURCES[0]), ("toy", FIRST_TARGET), ("density", next(iter(DENSITIES)))):
         state.choose(key, first)
     for key, _, default in LINK.values():

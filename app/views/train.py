@@ -265,7 +265,7 @@ def told(view: JobView[Progress]) -> str:
         return card("Training could not go on", "", [], aside=view.problem)
     if view.latest is None:
         words = f"Stopped before it began. {view.ended}".strip() if view.over else "Starting."
-        return card("Training", "", [], aside=words)
+        return card("Stopped" if view.over else "Training", "", [], aside=words)
     event = view.latest.event
     if view.status == "paused":
         left = "" if event.seconds_left is None else _time_left(event.seconds_left)
