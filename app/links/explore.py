@@ -7,7 +7,7 @@ from app import state
 from app.curves import SEEN_FROM
 from app.limits import limits
 from app.links.again import split_off, with_training
-from app.links.readers import between, one_of, read_seed, take_over
+from app.links.readers import between, one_of, read_seed, take_over, until_view_changes
 from app.runs import FIRST, first_run, runs
 from app.scene import PARTICLES, STEPS
 from app.start import read_start, write_start
@@ -64,8 +64,8 @@ WRITERS: Mapping[str, Callable[[Any], str]] = {"start": write_start, "times": wr
 
 def open_link() -> list[str]:
     """Take over what the link asks for, where this run does so; a sentence for each thing that does not fit."""
-    problems = []
-    if state.takes_link("explore"):
+    problems, takes = [], state.takes_link("explore")
+    if takes:
         asked = state.link()
         if state.went_back():
             _begin_afresh()
@@ -73,7 +73,7 @@ def open_link() -> list[str]:
         problems += take_over(asked, LINK)
     for key, value in _defaults().items():
         state.remember(key, value)
-    return problems
+    return until_view_changes("explore", problems if takes else None)
 
 
 def _begin_afresh() -> None:

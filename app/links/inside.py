@@ -5,7 +5,7 @@ from typing import Any
 
 from app import state
 from app.links.again import split_off, with_training
-from app.links.readers import between, one_of, take_over
+from app.links.readers import between, one_of, take_over, until_view_changes
 from app.runs import FIRST, first_run, runs
 from app.scene import STEPS
 from cmcore.diagnostics import QUANTITIES
@@ -47,7 +47,7 @@ def open_inside_link() -> list[str]:
         problems += take_over(asked, INSIDE_LINK)
     for key, value in DEFAULTS.items():
         state.remember(key, value)
-    return problems
+    return until_view_changes("inside", problems if takes else None)
 
 
 def write_inside_link(*, t: float, s: float, first_t: float, first_s: float) -> None:

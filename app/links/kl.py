@@ -6,7 +6,7 @@ from typing import Any
 from app import state
 from app.curves import BASELINES, FIRST_CURVES, MOST, SEEN_FROM, SHOWN
 from app.links.again import split_off, with_training
-from app.links.readers import between, one_of, several_of, take_over
+from app.links.readers import between, one_of, several_of, take_over, until_view_changes
 from app.runs import first_run, runs
 from cmcore.grids import GRIDS
 
@@ -44,7 +44,7 @@ def open_kl_link() -> list[str]:
         problems += take_over(asked, KL_LINK)
     for key, value in _first_curves().items():
         state.remember(key, value)
-    return problems
+    return until_view_changes("kl", problems if takes else None)
 
 
 def write_kl_link(*, delta: float, default_delta: float) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from app import state
 from app.links.again import split_off, with_training
-from app.links.readers import one_of, read_seed, several_of, take_over
+from app.links.readers import one_of, read_seed, several_of, take_over, until_view_changes
 from app.runs import runs
 from app.scene import STEPS
 
@@ -31,7 +31,7 @@ def open_runs_link() -> list[str]:
         problems += take_over(asked, RUNS_LINK)
     for key, first in _first().items():
         state.remember(key, first)
-    return problems
+    return until_view_changes("runs", problems if takes else None)
 
 
 def write_runs_link() -> None:

