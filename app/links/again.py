@@ -139,8 +139,8 @@ def _not_here(run: str) -> str:
     if run in all_runs():
         return f"This link shows the run {all_runs()[run].label}, which you have hidden. Runs shows it again."
     return (
-        f"This link asks for the run “{run[:40]}”, which is not here, and it does not hold how that was trained: "
-        "a table never travels in a link, nor what has no room in it."
+        f"One point of this link could not be followed: the run “{run[:40]}” is not here, and the link does not hold "
+        "how it was trained. A table never travels in a link, nor what has no room in it."
     )
 
 
