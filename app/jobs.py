@@ -42,7 +42,7 @@ class JobView(Generic[T]):
         place: 1 for the next to start, 0 once started.
         seconds: since it started, frozen at the end; 0 while queued.
         problem: for a failed job, one sentence.
-        wait: seconds until a queued job starts at the latest; None where that cannot be told.
+        wait: seconds until a queued job starts, as far as is known; None where that cannot be told.
         ended: for a job that was stopped by the lab and not by a person, one sentence.
     """
 
@@ -80,6 +80,7 @@ class Job(Generic[T]):
         work: the generator.
         lease: seconds without a look after which it ends.
         expected: seconds it is meant to take; None where nobody knows.
+        left: of a value of the generator, how many seconds of work it leaves, where that is known.
         longest: seconds of running after which it ends; None: it may take as long as it takes.
     """
 
@@ -89,9 +90,10 @@ class Job(Generic[T]):
         *,
         lease: float = LEASE_SECONDS,
         expected: float | None = None,
+        left: Callable[[T], float | None] | None = None,
         longest: float | None = None,
     ) -> None:
-        self._work = work
+        self._work, self._told_left = work, left
         self._lease, self._longest = lease, longest
         known = [seconds for seconds in (expected, longest) if seconds is not None]
         self._expected = min(known) if known else None
@@ -133,8 +135,12 @@ class Job(Generic[T]):
 
     @property
     def left(self) -> float | None:
-        """Seconds it still takes at the latest, if that is known."""
-        return None if self._expected is None else max(0.0, self._expected - self._running())
+        """Seconds it still takes, if that is known: what it says itself, within what it may take at most."""
+        latest = self._latest
+        told = self._told_left(latest) if self._told_left is not None and latest is not None else None
+        if told is None:
+            return None if self._expected is None else max(0.0, self._expected - self._running())
+        return told if self._longest is None else max(0.0, min(told, self._longest - self._running()))
 
     def _running(self) -> float:
         """Seconds that it ran, pauses left out."""
@@ -233,9 +239,10 @@ class Workers:
         *,
         lease: float = LEASE_SECONDS,
         expected: float | None = None,
+        left: Callable[[T], float | None] | None = None,
     ) -> Job[T]:
-        """Queue a piece of work that is meant to take `expected` seconds."""
-        job = Job(work, lease=lease, expected=expected, longest=self._longest)
+        """Queue a piece of work; `expected` and `left` say how long it takes, as in :class:`Job`."""
+        job = Job(work, lease=lease, expected=expected, left=left, longest=self._longest)
         with self._lock:
             self._line = [waiting for waiting in self._line if waiting.status == "queued"]
             if len(self._line) >= self._waiting:

@@ -35,4 +35,4 @@ def picture_format(place: str) -> None:
 
 
 def _take(key: str) -> None:
-    state.choose(CHOSEN, state.value(key))
+    state.choose(CHOSEN, state.value(key) or state.value(CHOSEN, "png"))

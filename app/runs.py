@@ -14,7 +14,7 @@ from app import shelf, state, visitor
 from app.limits import limits
 from cmcore.targets import GALLERY
 
-__all__ = ["SHIPPED", "Run", "add_run", "all_runs", "keep", "not_kept", "own_runs", "runs", "runs_in"]
+__all__ = ["SHIPPED", "Run", "add_run", "all_runs", "first_run", "keep", "not_kept", "own_runs", "runs", "runs_in"]
 
 FIRST = "eight_gaussians"
 """The run that the lab opens on."""
@@ -51,6 +51,12 @@ def runs() -> Mapping[str, Run]:
     pinned, hidden = state.kept("pinned"), state.kept("hidden")
     shown = {key: run for key, run in all_runs().items() if key not in hidden}
     return dict(sorted(shown.items(), key=lambda item: item[0] not in pinned))
+
+
+def first_run() -> str:
+    """Key of the run shown before anybody chose one: the lab's first, where it is not hidden."""
+    known = runs()
+    return FIRST if FIRST in known else next(iter(known), FIRST)
 
 
 def all_runs() -> Mapping[str, Run]:

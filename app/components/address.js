@@ -2,7 +2,8 @@
 // the layers of the stage and its place in time. Streamlit writes the rest, always with history.pushState; here that
 // becomes a new entry only where another page or another run is on show, and the browser's part is put back in.
 
-const OTHER_VIEW = ["run", "runs", "question", "target", "objective", "lesson", "step"]; // a change of these is a new entry
+const OTHER_VIEW = ["run", "runs", "question", "target", "table", "objective", "lesson", "step"]; // a change of these is a new entry
+const OTHER_KIND = ["drawing"]; // and so is that these come or go; another line on the sheet is not
 const address = (window.consistencyLabAddress ??= takeAddress());
 
 function takeAddress() {
@@ -27,7 +28,8 @@ function takeAddress() {
   history.pushState = (_, title, to) => {
     const url = whole(to), now = new URL(location.href);
     const page = url.pathname !== now.pathname;
-    const view = OTHER_VIEW.some(name => url.searchParams.get(name) !== now.searchParams.get(name));
+    const view = OTHER_VIEW.some(name => url.searchParams.get(name) !== now.searchParams.get(name))
+      || OTHER_KIND.some(name => url.searchParams.has(name) !== now.searchParams.has(name));
     go(url, page || (view && !arriving));
     if (page) arriving = true;
   };

@@ -8,6 +8,7 @@ import streamlit as st
 from app import state
 from app.cards import direction_words
 from app.controls.sampler import DELTAS, RENOISE_DELTA, SAMPLERS
+from app.controls.single import single_choice
 from app.curves import BASELINES, MOST, SEEN_FROM, SHOWN, View
 from app.runs import Run
 from cmcore.grids import GRIDS
@@ -63,15 +64,13 @@ def default_delta(runs: list[Run], sampler: str) -> float:
 
 
 def _segments(label: str, options: Mapping[str, str], key: str, *, disabled: bool = False) -> Any:
-    return st.segmented_control(
+    return single_choice(
         label,
         list(options),
         format_func=options.__getitem__,
         key=key,
-        required=True,
         disabled=disabled,
         width="stretch",
-        persist_state="session",
     )
 
 

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from app import state
+from app.controls.single import single_choice
 from app.maps import end_times, offered, start_times
 from app.runs import Run
 from app.scene import STEPS
@@ -37,20 +38,15 @@ def start_control(run: Run, s: float) -> float:
 def quantity_control(run: Run, s: float) -> str:
     """What is mapped."""
     known = offered(run, s)
-    state.remember("inside quantity", next(iter(known)), allowed=known)
-    name = st.segmented_control(
+    return single_choice(
         "Map of",
         list(known),
         format_func=lambda name: known[name].label,
         key="inside quantity",
-        required=True,
         help="Error: how far one jump lands from the exact flow. The others: by how much the map misses an identity "
         "that the exact flow satisfies.",
         width="stretch",
-        persist_state="session",
     )
-    assert name is not None  # one is always chosen
-    return name
 
 
 def _time(label: str, options: list[float], key: str, linked: str, first: float) -> float:

@@ -10,6 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app import state
 from app.cards import plain
+from app.controls.single import single_choice
 from app.parameters import bounds, chosen, families_first, key_of, matters, reset
 from cmcore.objectives import OBJECTIVES, Objective
 from cmcore.objectives.about import NEEDS_IN_WORDS, Parameter, parameters_of, summary
@@ -92,11 +93,11 @@ def _with_velocity(kind: type[Objective], values: Mapping[str, Any]) -> Objectiv
 def _velocity(objective: str, parameter: Parameter, *, disabled: bool) -> None:
     choices = list(parameter.choices)
     key = key_of(objective, "velocity")
-    settings: dict[str, Any] = {"format_func": VELOCITIES.__getitem__, "key": key, "persist_state": "session"}
+    settings: dict[str, Any] = {"format_func": VELOCITIES.__getitem__, "key": key, "disabled": disabled}
     if len(choices) == 2:
-        st.segmented_control("Velocity", choices, required=True, width="stretch", disabled=disabled, **settings)
+        single_choice("Velocity", choices, width="stretch", **settings)
     else:
-        st.selectbox("Velocity", choices, disabled=disabled, **settings)
+        st.selectbox("Velocity", choices, persist_state="session", **settings)
 
 
 def _widget(objective: str, parameter: Parameter, *, disabled: bool) -> None:

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from app import state
+from app.controls.single import single_choice
 from app.links.explore import FRESH, linked
 from app.runs import Run
 from app.scene import STEPS
@@ -30,17 +31,14 @@ def sampler_controls(run: Run) -> SamplerConfig:
         help="Each call of the network is one jump from noise towards data.",
         persist_state="session",
     )
-    sampler = st.segmented_control(
+    sampler = single_choice(
         "Sampler",
         list(SAMPLERS),
         format_func=SAMPLERS.__getitem__,
         key="sampler",
         help="Deterministic: every jump goes on from where the last one landed. Renoise: fresh noise in between.",
-        required=True,
         width="stretch",
-        persist_state="session",
     )
-    assert sampler is not None  # one is always chosen
     with st.container(key="times_area"), st.expander("Times and noise"):
         grid = st.selectbox(
             "Time grid",
@@ -97,14 +95,12 @@ def _take_share() -> None:
 
 def _own_noise() -> None:
     """Whether a start of one's own meets the same fresh noise again each time it is put somewhere."""
-    st.segmented_control(
+    single_choice(
         "Fresh noise of your start",
         (PINNED, REDRAWN),
         help="Pinned: the same at each release. Redrawn: new at each release.",
         key="own_noise",
-        required=True,
         width="stretch",
-        persist_state="session",
     )
 
 

@@ -10,6 +10,7 @@ import streamlit as st
 import cmcore as cm
 from app import state
 from app.cards import number, plain
+from app.controls.single import single_choice
 from app.figures.theme import theme
 from app.figures.thumbnail import thumbnail
 from app.limits import limits
@@ -64,10 +65,7 @@ class Choice:
 
 def target_controls() -> Choice | None:
     """The chosen target, or None while there is none (the page has said why)."""
-    state.remember("source", SOURCES[0], allowed=SOURCES)
-    source = st.segmented_control(
-        "Learn from", SOURCES, key="source", required=True, width="stretch", persist_state="session"
-    )
+    source = single_choice("Learn from", SOURCES, key="source", width="stretch")
     if source == "Draw":
         return _drawn()
     return _gallery() if source == "Gallery" else _table()
@@ -101,19 +99,17 @@ def _drawn() -> Choice | None:
 
 
 def _gallery() -> Choice:
-    state.remember("toy", FIRST_TARGET, allowed=TOYS)
     colour = theme(st.context.theme.type).data
     with st.container(key="gallery_area"):
-        name = st.pills(
+        name = single_choice(
             "Target",
             TOYS,
             format_func=lambda name: f"![{GALLERY[name].label}]({_picture(name, colour)})",
             key="toy",
-            required=True,
+            first=FIRST_TARGET,
+            style="pills",
             label_visibility="collapsed",
-            persist_state="session",
         )
-    assert name is not None  # one is always chosen
     toy = GALLERY[name]
     st.html(f'<p class="choice"><b>{escape(toy.label)}</b> {escape(toy.description)}.</p>')
     parameters = {}
@@ -152,18 +148,13 @@ def _table() -> Choice | None:
 
 
 def _density() -> str:
-    state.remember("density", "kernel_density", allowed=DENSITIES)
-    density = st.segmented_control(
+    return single_choice(
         "Smoothed by",
         list(DENSITIES),
         format_func=DENSITIES.__getitem__,
-        required=True,
         key="density",
         width="stretch",
-        persist_state="session",
     )
-    assert density is not None  # one is always chosen
-    return density
 
 
 def _shipped(name: str) -> Choice:

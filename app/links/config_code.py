@@ -1,4 +1,5 @@
-"""A training run in a link: what was learned and how, in a few hundred characters, without its weights.
+"""A training run in a link: what was learned and how, in a few hundred characters, without its weights; more for a
+drawing.
 
 The code is the compact JSON of what differs from the defaults, compressed, in the base64 alphabet of addresses. It
 comes from strangers: its length and that of what it unfolds to are bounded, it is read as JSON, and it holds what the
@@ -20,8 +21,9 @@ from cmcore.training_run import resolved
 
 __all__ = ["LONGEST", "read_config", "write_config"]
 
-LONGEST = 4_096
-"""Characters of a code."""
+LONGEST = 6_144
+"""Characters of a code, and of the codes of one link together. The longest drawing, 4,096 characters that compression
+leaves as they are, fits with the rest of its training; proxies cut off addresses of more than 8,192."""
 UNFOLDED = 65_536
 """Bytes of JSON that a code may unfold to."""
 MACHINE = {"device", "threads", "products"}

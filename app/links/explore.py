@@ -6,10 +6,9 @@ from typing import Any
 from app import state
 from app.curves import SEEN_FROM
 from app.limits import limits
-from app.links.again import keep_unknown, unknown_run
-from app.links.config_code import write_config
-from app.links.readers import between, one_of, read_seed, take_over
-from app.runs import FIRST, runs
+from app.links.again import split_off, with_training
+from app.links.readers import between, one_of, read_seed, take_over, until_view_changes
+from app.runs import FIRST, first_run, runs
 from app.scene import PARTICLES, STEPS
 from app.start import read_start, write_start
 from app.times import read_times, write_times
@@ -65,33 +64,22 @@ WRITERS: Mapping[str, Callable[[Any], str]] = {"start": write_start, "times": wr
 
 def open_link() -> list[str]:
     """Take over what the link asks for, where this run does so; a sentence for each thing that does not fit."""
-    problems = []
-    if state.takes_link("explore"):
+    problems, takes = [], state.takes_link("explore")
+    if takes:
         asked = state.link()
         if state.went_back():
             _begin_afresh()
-        if asked.get("run", FIRST) not in runs() and "config" in asked:
-            problems += _offer(asked.pop("run"), asked["config"])
+        problems += split_off("run", asked, [first_run()])
         problems += take_over(asked, LINK)
     for key, value in _defaults().items():
         state.remember(key, value)
-    return problems
+    return until_view_changes("explore", problems if takes else None)
 
 
 def _begin_afresh() -> None:
     """What the entry of the history says holds, and the defaults for what it does not say."""
     for key in (*DEFAULTS, *PASSED_ON, "suited", *AFTER_SAMPLER):
         state.forget(key)
-
-
-def _offer(run: str, code: str) -> list[str]:
-    """A run of another session: its training comes with the link."""
-    state.remember("run", FIRST, allowed=runs())
-    try:
-        keep_unknown(run, code, beside=state.value("run"))
-    except ValueError as problem:
-        return [f"This link shows a run of another session, and {problem}. The lab's first run is shown."]
-    return []
 
 
 def _defaults() -> dict[str, Any]:
@@ -124,15 +112,4 @@ def write_link(*, delta: float, default_delta: float, direction: Direction, defa
         wanted["delta"] = f"{delta:g}"
     if direction != default_direction:
         wanted["from"] = next(name for name, known in SEEN_FROM.items() if known == direction)
-    state.set_link(wanted | _training())
-
-
-def _training() -> dict[str, str]:
-    """For a run that other sessions do not know, what it takes to train it again; never an uploaded table."""
-    if unknown := unknown_run():
-        return {"run": unknown.run, "config": unknown.code}
-    run = runs()[state.value("run")]
-    if run.shipped or run.target.config is None:
-        return {}
-    code = write_config(run.target.config, run.model.config)
-    return {"config": code} if code else {}
+    state.set_link(with_training("run", wanted))

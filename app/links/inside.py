@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from app import state
-from app.links.readers import between, one_of, take_over
-from app.runs import FIRST, runs
+from app.links.again import split_off, with_training
+from app.links.readers import between, one_of, take_over, until_view_changes
+from app.runs import FIRST, first_run, runs
 from app.scene import STEPS
 from cmcore.diagnostics import QUANTITIES
 
@@ -40,10 +41,13 @@ def open_inside_link() -> list[str]:
     if state.went_back():
         for key, value in DEFAULTS.items():
             state.choose(key, value)
-    problems = take_over(state.link(), INSIDE_LINK) if takes else []
+    problems, asked = [], state.link()
+    if takes:
+        problems += split_off("run", asked, [first_run()])
+        problems += take_over(asked, INSIDE_LINK)
     for key, value in DEFAULTS.items():
         state.remember(key, value)
-    return problems
+    return until_view_changes("inside", problems if takes else None)
 
 
 def write_inside_link(*, t: float, s: float, first_t: float, first_s: float) -> None:
@@ -53,7 +57,7 @@ def write_inside_link(*, t: float, s: float, first_t: float, first_s: float) -> 
         if key in DEFAULTS and state.value(key) != DEFAULTS[key]:
             wanted[name] = _written(state.value(key))
     wanted |= {name: f"{value:g}" for name, value, first in (("t", t, first_t), ("s", s, first_s)) if value != first}
-    state.set_link(wanted)
+    state.set_link(with_training("run", wanted))
 
 
 def _written(value: Any) -> str:

@@ -5,8 +5,9 @@ from typing import Any
 
 from app import state
 from app.curves import BASELINES, FIRST_CURVES, MOST, SEEN_FROM, SHOWN
-from app.links.readers import between, one_of, several_of, take_over
-from app.runs import FIRST, runs
+from app.links.again import split_off, with_training
+from app.links.readers import between, one_of, several_of, take_over, until_view_changes
+from app.runs import first_run, runs
 from cmcore.grids import GRIDS
 
 __all__ = ["open_kl_link", "write_kl_link"]
@@ -37,10 +38,13 @@ def open_kl_link() -> list[str]:
             state.choose(key, value)
         for sampler in ("deterministic", "renoise"):
             state.forget(f"kl_delta:{sampler}")
-    problems = take_over(state.link(), KL_LINK) if takes else []
+    problems, asked = [], state.link()
+    if takes:
+        problems += split_off("kl_runs", asked, _first_curves()["kl_runs"])
+        problems += take_over(asked, KL_LINK)
     for key, value in _first_curves().items():
         state.remember(key, value)
-    return problems
+    return until_view_changes("kl", problems if takes else None)
 
 
 def write_kl_link(*, delta: float, default_delta: float) -> None:
@@ -52,12 +56,11 @@ def write_kl_link(*, delta: float, default_delta: float) -> None:
     wanted.pop("delta", None)
     if delta != default_delta:
         wanted["delta"] = f"{delta:g}"
-    state.set_link(wanted)
+    state.set_link(with_training("kl_runs", wanted))
 
 
 def _first_curves() -> dict[str, Any]:
-    known = list(runs())
-    return {**FIRST_CURVES, "kl_runs": [FIRST if FIRST in known else known[0]] if known else []}
+    return {**FIRST_CURVES, "kl_runs": [first_run()] if runs() else []}
 
 
 def _written(value: Any) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 from app import state
 
-__all__ = ["PARAMETER", "between", "one_of", "read_seed", "refused", "several_of", "take_over"]
+__all__ = ["PARAMETER", "between", "one_of", "read_seed", "refused", "several_of", "take_over", "until_view_changes"]
 
 PARAMETER = "o."
 """Before the name of an objective's or a question's own parameter, in a link."""
@@ -58,3 +58,18 @@ def take_over(asked: Mapping[str, str], known: Mapping[str, tuple[str, Callable[
         except ValueError as problem:
             problems.append(refused(problem))
     return problems
+
+
+def until_view_changes(page: str, new: list[str] | None) -> list[str]:
+    """What there is to say of the link that a page took its view from; `new` where it did so in this run.
+
+    A page runs again on its own as numbers come in: what was said stays until the view is another one.
+    """
+    said = state.kept("said of links")
+    if new is not None:
+        said[page] = (new, None)
+        return new
+    now = {name: text for name, text in state.link().items() if name not in state.BROWSERS}
+    problems, shown = said.get(page, ([], None))
+    said[page] = (problems if shown in (None, now) else [], now)
+    return said[page][0]

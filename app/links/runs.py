@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from app import state
-from app.links.readers import one_of, read_seed, several_of, take_over
+from app.links.again import split_off, with_training
+from app.links.readers import one_of, read_seed, several_of, take_over, until_view_changes
 from app.runs import runs
 from app.scene import STEPS
 
@@ -24,10 +25,13 @@ def open_runs_link() -> list[str]:
     if state.went_back():
         for key, first in _first().items():
             state.choose(key, first)
-    problems = take_over(state.link(), RUNS_LINK) if takes else []
+    problems, asked = [], state.link()
+    if takes:
+        problems += split_off("compared", asked, _first()["compared"])
+        problems += take_over(asked, RUNS_LINK)
     for key, first in _first().items():
         state.remember(key, first)
-    return problems
+    return until_view_changes("runs", problems if takes else None)
 
 
 def write_runs_link() -> None:
@@ -35,7 +39,7 @@ def write_runs_link() -> None:
     first = _first()
     wanted = {name: state.value(key) for name, (key, _) in RUNS_LINK.items() if state.value(key) != first[key]}
     written = {name: ",".join(map(str, v)) if isinstance(v, list) else str(v) for name, v in wanted.items()}
-    state.set_link(written)
+    state.set_link(with_training("compared", written))
 
 
 def _first() -> dict[str, Any]:

@@ -18,7 +18,7 @@ from app.controls.training import (
 from app.drawing import checked_drawing, take_over
 from app.limits import limits
 from app.links.readers import PARAMETER, between, one_of, read_seed, refused
-from app.parameters import chosen, families_first, key_of, read, write
+from app.parameters import chosen, families_first, key_of, read, reset, write
 from app.projections import read_view, views
 from cmcore.objectives import OBJECTIVES
 from cmcore.objectives.about import parameters_of
@@ -55,15 +55,34 @@ def open_train_link() -> list[str]:
     if not state.takes_link("train"):
         return []
     asked, problems = state.link(), []
+    ours = any(name in OURS or name.startswith(PARAMETER) for name in asked)
+    if ours or state.went_back():
+        _begin_afresh()
     for take in _takers(asked):
         try:
             take()
         except ValueError as problem:
             problems.append(refused(problem))
-    if asked.get("table") == FILE:
+    if asked.get("table") == FILE and state.value("file") is None:
         problems.append(NO_TABLE)
-    state.choose("train link offers", any(name in OURS or name.startswith(PARAMETER) for name in asked))
+    state.choose("train link offers", ours and not state.went_back())
     return problems
+
+
+def _begin_afresh() -> None:
+    """What the link says holds, and the defaults for what it does not say; a drawing stays on its sheet."""
+    for key, first in (("source", SOURCES[0]), ("toy", FIRST_TARGET), ("density", next(iter(DENSITIES)))):
+        state.choose(key, first)
+    for key, _, default in LINK.values():
+        state.choose(key, default)
+    for key in ("budget", "table", "components", *(f"dim:{toy}" for toy in TOYS)):
+        state.forget(key)  # what comes first depends on the server, or on the other choices
+    for dim in range(1, limits().dim + 1):
+        state.forget(view_key(dim))
+    for smooth in (True, False):
+        state.forget(delta_key(smooth=smooth))
+    for objective in OBJECTIVES:
+        reset(objective)
 
 
 def _takers(asked: Mapping[str, str]) -> Iterator[Callable[[], None]]:
@@ -93,7 +112,8 @@ def _take(key: str, reader: Callable[[str], Any], text: str) -> None:
 
 
 def _take_drawing(text: str) -> None:
-    take_over(checked_drawing(text))
+    if text != state.value("drawing", ""):
+        take_over(checked_drawing(text) if text else "")
     state.choose("source", SOURCES[1])
 
 
@@ -183,7 +203,7 @@ def write_train_link() -> None:
 
 def _target() -> dict[str, str]:
     if _source() == SOURCES[1]:
-        return {"drawing": text} if (text := state.value("drawing", "")) else {}
+        return {"drawing": state.value("drawing", "")}  # empty: the sheet, with nothing on it yet
     if _source() == SOURCES[2]:
         table = state.value("table", UPLOAD)
         if table == UPLOAD:

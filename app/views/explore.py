@@ -8,12 +8,13 @@ import streamlit as st
 
 from app import state
 from app.cards import bare_card, direction_title, direction_words, kl_card, plain
+from app.controls.again import say_what_stays, training_offer
 from app.controls.runs import run_controls
 from app.controls.sampler import default_delta, sampler_controls
+from app.controls.single import single_choice
 from app.controls.times import times_card, under_way
 from app.figures.kl_curve import Line, describe, kl_curve
 from app.figures.theme import Theme, theme
-from app.links.again import drop_unknown, train_link, unknown_run
 from app.links.explore import linked, open_link, write_link
 from app.measurements import DIRECTIONS, Measured, ddim_calls, initialisation, lines, stopping
 from app.moved import Known, known
@@ -36,13 +37,14 @@ def explore() -> None:
     """The page."""
     for problem in open_link():
         st.warning(plain(problem))
+    training_offer("run")
     if not runs():
         st.info("There is no run to look at yet. Train one: it takes less than a minute.")
         return
-    _train_again()
     with st.container(key="workbench"):
         with st.container(key="run_area"):
             run = run_controls()
+            say_what_stays("run")
         with st.container(key="sampler_area"):
             config = sampler_controls(run)
         measures = st.container(key="measures_area")
@@ -70,43 +72,19 @@ def _direction(sampler: str) -> Direction:
     state.remember(key, _first_direction(sampler))
     if asked := linked("direction"):
         state.choose(key, asked)
-    direction = st.segmented_control(
+    return single_choice(
         "Divergence",
         DIRECTIONS,
         format_func=direction_words,
         label_visibility="collapsed",
         key=key,
-        required=True,
         width="stretch",
-        persist_state="session",
     )
-    assert direction is not None  # one is always chosen
-    return direction
 
 
 def _first_direction(sampler: str) -> Direction:
     """Unless told otherwise: the one whose estimator is exact, and beside renoised draws the one that is bounded."""
     return DIRECTIONS[sampler == "renoise"]
-
-
-def _train_again() -> None:
-    """Where a link asks for a run of another session: what it was, and the way to it."""
-    unknown = unknown_run()
-    if unknown is None:
-        return
-    with st.container(key="again_area", horizontal=True, vertical_alignment="center"):
-        words = f"This link shows a run of another session, and this server does not have it: {unknown.words}."
-        st.html(
-            f"<p><b>{escape(words)}</b> Its training came with the link, so it can be learned again. "
-            "Until then the lab’s own run is shown.</p>"
-        )
-        if st.button("Train it again", type="primary", key="train_again"):
-            drop_unknown()
-            state.forget_first_time("train link")
-            st.switch_page(state.page("train"), query_params=train_link(unknown))
-        if st.button("Not now", type="tertiary", key="not_again"):
-            drop_unknown()
-            st.rerun()
 
 
 def _measures(run: Run, config: SamplerConfig, direction: Direction) -> None:

@@ -8,6 +8,7 @@ from streamlit.delta_generator import DeltaGenerator
 from app import state
 from app.cards import plain
 from app.components.flow_picture import FlowScene, flow_picture
+from app.controls.again import say_what_stays, training_offer
 from app.controls.inside import end_controls, quantity_control, start_control
 from app.controls.runs import run_controls
 from app.inside import Going, Look, known, looking
@@ -37,12 +38,14 @@ def inside() -> None:
     for problem in open_inside_link():
         st.warning(plain(problem))
     st.html("<h1 class='question'>Where does the map err, and how does it bend space?</h1>")
+    training_offer("run")
     if not runs():
         st.info("There is no run to look into yet. Train one: it takes less than a minute.")
         return
     with st.container(key="insidebench"):
         with st.container(key="look_area"), st.container(key="run_area"):
             run = run_controls()
+            say_what_stays("run")
             s, steps = end_controls(run)
         with st.container(key="found_area"):
             if not run.target.has_score:

@@ -8,6 +8,7 @@ import streamlit as st
 
 from app.answers import shipped_answer
 from app.cards import number, plain, resolved, table, typeset
+from app.controls.again import say_what_stays, training_offer
 from app.controls.curves import curve_controls, default_delta
 from app.controls.sampler import note
 from app.curve_chart import POLL, curve_chart, poll_until_measured, under_way
@@ -35,6 +36,7 @@ def kl() -> None:
     for problem in open_kl_link():
         st.warning(plain(problem))
     st.html("<h1 class='question'>How far from the truth, after how many network calls?</h1>")
+    training_offer("kl_runs")
     known = runs()
     if known:
         _compared(known)
@@ -48,6 +50,7 @@ def _compared(known: Mapping[str, Run]) -> None:
     with st.container(key="klbench"):
         with st.container(key="compare_area"):
             view = curve_controls(known)
+            say_what_stays("kl_runs")
         with st.container(key="curves_area"):
             curves = asked(view, known)
             with st.container(key="kl_notes"):

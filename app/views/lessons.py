@@ -31,12 +31,12 @@ def lessons() -> None:
     offered = shelf()
     for problem in open_lessons_link(offered):
         st.warning(plain(problem))
+    write_lessons_link()  # before the figure, which may take its time: who goes on meanwhile can come back
     chosen = state.value("lesson")
     if chosen is None:
         _gallery(offered)
     else:
         _lesson(offered, offered.lessons[chosen])
-    write_lessons_link()
 
 
 # ---- the gallery ----------------------------------------------------------------------------------------------------

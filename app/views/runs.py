@@ -10,7 +10,9 @@ from app import ledger, state
 from app.about_run import HEADLINE, differences, ended, headline, learned_by, picture, weights
 from app.cards import in_words, plain, table
 from app.components.sample_cloud import cloud_message, sample_cloud
+from app.controls.again import say_what_stays, training_offer
 from app.controls.sampler import default_delta, note
+from app.controls.single import single_choice
 from app.curve_chart import POLL, curve_chart, poll_until_measured, under_way
 from app.curves import FIRST_CURVES, MOST, Asked, View, asked
 from app.figures.theme import theme
@@ -37,6 +39,7 @@ def runs_page() -> None:
     for problem in open_runs_link():
         st.warning(plain(problem))
     st.html("<h1 class='question'>What was trained, and what made the difference?</h1>")
+    training_offer("compared")
     with st.container(key="runsbench"):
         with st.container(key="ledger_area"):
             _removed()
@@ -51,6 +54,7 @@ def runs_page() -> None:
                 _bring_in()
         with st.container(key="comparison_area"):
             _comparison()
+            say_what_stays("compared")
     write_runs_link()
 
 
@@ -233,8 +237,7 @@ def _stands_out(cell: str, row: list[str]) -> bool:
 def _samples(chosen: Mapping[str, Run], names: Mapping[str, str]) -> None:
     """The samples of each run from the same noise, over its own target."""
     st.html("<h2 class='question'>The same noise, each run’s samples</h2>")
-    steps = st.segmented_control("Network calls N", STEPS, key="compared_steps", required=True, persist_state="session")
-    assert steps is not None  # one is always chosen
+    steps = single_choice("Network calls N", STEPS, key="compared_steps")
     view = _view(chosen)
     with st.container(key="clouds"):
         for key, run in list(chosen.items())[:SIDE_BY_SIDE]:

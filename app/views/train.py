@@ -94,7 +94,8 @@ def _transport(choice: Choice | None, config: TrainingConfig | None, view: JobVi
             st.button("Resume", type="primary", on_click=training_workers().resume, args=(job,), key="resume")
         elif view.status == "running":
             st.button("Pause", type="primary", on_click=job.pause, key="pause")
-        st.button("Stop", on_click=job.cancel, key="stop")
+        waits = view.status == "queued" and view.latest is None
+        st.button("Cancel" if waits else "Stop", on_click=job.cancel, key="stop")
         return
     trained = _trained()
     known = trained if choice and trained and trained.key == choice.key else None
@@ -139,7 +140,8 @@ def _submit(choice: Choice, config: TrainingConfig, stopped: Trained | None, bef
     try:
         job = training_workers().submit(
             lambda stop: train_live(choice.target, how, stop, measuring=measuring, resume=resume),
-            expected=how.seconds,
+            expected=None if how.steps else how.seconds,
+            left=lambda progress: progress.event.seconds_left,
         )
     except Busy as busy:
         state.choose("start_problem", str(busy))
@@ -249,7 +251,7 @@ def told(view: JobView[Progress]) -> str:
         return card("Training could not go on", "", [], aside=view.problem)
     if view.latest is None:
         words = f"Stopped before it began. {view.ended}".strip() if view.over else "Starting."
-        return card("Training", "", [], aside=words)
+        return card("Stopped" if view.over else "Training", "", [], aside=words)
     event = view.latest.event
     if view.status == "paused":
         left = "" if event.seconds_left is None else _time_left(event.seconds_left)
@@ -278,7 +280,7 @@ def _until_it_starts(wait: float | None) -> str:
     """What a place in the queue means in time, where that can be told."""
     if wait is None or wait < 1:
         return "Training starts as soon as a worker is free."
-    return f"Training starts within {wait:.0f} s." if wait < 100 else f"Training starts within {wait / 60:.0f} min."
+    return f"Training starts in about {wait:.0f} s." if wait < 100 else f"Training starts in about {wait / 60:.0f} min."
 
 
 def _memory(memory: Memorisation) -> str:

@@ -296,3 +296,25 @@ def test_a_pause_takes_nothing_from_what_a_job_may_run(clock):
     clock.now += 61.0
     wait_for(lambda: workers.view(job).over)
     assert "longer than 60 s" in workers.view(job).ended
+
+
+def test_the_wait_is_what_the_running_job_says_of_itself_within_what_it_may_take(clock):
+    workers = Workers("test", workers=1, waiting=3, longest=30.0)
+    gate = threading.Event()
+
+    def saying(seconds):
+        def work(stop):
+            yield seconds
+            gate.wait(5)
+
+        return workers.submit(work, left=lambda told: told)
+
+    for said, at_most in ((12.0, 12.0), (900.0, 30.0)):
+        gate.clear()
+        running = saying(said)
+        wait_for(lambda running=running: workers.view(running).latest is not None)
+        waiting, later = (workers.submit(lambda stop: iter(()), expected=7.0) for _ in range(2))
+        assert workers.view(waiting).wait == at_most
+        assert workers.view(later).wait == at_most + 7.0
+        gate.set()
+        wait_for(lambda later=later: workers.view(later).over)

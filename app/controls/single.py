@@ -1,0 +1,37 @@
+"""A choice of exactly one, which no switch of pages can empty."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import streamlit as st
+
+from app import state
+
+__all__ = ["single_choice"]
+
+
+def single_choice(
+    label: str,
+    options: Sequence[Any],
+    *,
+    key: str,
+    first: Any = None,
+    style: Literal["segments", "pills"] = "segments",
+    **settings: Any,
+) -> Any:
+    """The chosen one of the options, before anybody chose `first` or else the first of all.
+
+    `settings` are those of st.segmented_control or st.pills.
+
+    A browser may report nothing chosen although one is required: when it mounts the widget anew, on the way back from
+    another page or while its options change, before it was told the choice. Then what was chosen last holds, and the
+    browser is told.
+    """
+    last = state.kept("single choices")
+    held = next(one for one in (state.value(key), last.get(key), first, *options) if one in options)
+    if state.value(key) != held:
+        state.choose(key, held)
+    pick = st.pills if style == "pills" else st.segmented_control
+    reported = pick(label, options, key=key, required=True, persist_state="session", **settings)
+    last[key] = reported if reported in options else held
+    return last[key]

@@ -1,0 +1,62 @@
+"""Where one of several is always chosen, a browser that reports none changes nothing; no page stops for it."""
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app import estimates
+from tests.app.test_kl_page import answer
+
+
+@pytest.fixture(autouse=True)
+def quick(shipped, monkeypatch):
+    estimates.forget()
+    monkeypatch.setattr(estimates, "kl_points", answer)
+    yield
+    estimates.forget()
+
+
+def page(name, **query):
+    def script(name):
+        import importlib
+
+        module = importlib.import_module(f"app.views.{name}")
+        getattr(module, {"runs": "runs_page"}.get(name, name))()
+
+    at = AppTest.from_function(script, default_timeout=60, args=(name,))
+    for parameter, value in query.items():
+        at.query_params[parameter] = value
+    at.run()
+    assert not at.exception
+    return at
+
+
+def link(at):
+    return dict(at.query_params)
+
+
+@pytest.mark.parametrize(
+    ("name", "query", "keys"),
+    [
+        (
+            "explore",
+            {"sampler": "renoise", "start": "0.5,0"},
+            {"sampler", "direction:renoise", "own_noise", "shown run"},
+        ),
+        ("inside", {"map": "consistency"}, {"inside quantity", "shown run"}),
+        ("kl", {"sampler": "renoise", "from": "data"}, {"kl_sampler", "kl_from", "kl_score", "kl_horizons"}),
+        ("runs", {"n": "2"}, {"compared_steps"}),
+        ("train", {"target": "circles", "objective": "lsd"}, {"source", "toy"}),
+        ("train", {"table": "iris"}, {"source", "density"}),
+    ],
+)
+def test_nothing_reported_leaves_what_was_chosen(name, query, keys):
+    at = page(name, **query)
+    before = link(at)
+    held = {group.key: group.value for group in at.button_group if group.key in keys}
+    assert set(held) == keys
+    for key in keys:
+        at.button_group(key=key).set_value(None)
+    at.run()
+    assert not at.exception
+    assert {key: at.button_group(key=key).value for key in keys} == held
+    assert link(at) == before
