@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 120
@@ -112,3 +114,19 @@ def open_page(browser, server):
     for context in contexts:
         context.close()
     assert errors == []
+
+
+def axe_violations(page: Page) -> list[tuple[str, str]]:
+    """What axe finds wrong with the page once nothing on it is being redrawn, which is dimmed meanwhile."""
+    page.wait_for_function("!document.querySelector('[data-stale=true]')")
+    page.wait_for_timeout(800)
+    found = Axe().run(page).response["violations"]
+    return [(violation["id"], node["html"][:160]) for violation in found for node in violation["nodes"]]
+
+
+def sticks_out(page: Page) -> int:
+    """By how many pixels the page is wider than the window."""
+    return page.evaluate(
+        "(() => { const main = document.querySelector('[data-testid=stMain]');"
+        " return main.scrollWidth - main.clientWidth; })()"
+    )

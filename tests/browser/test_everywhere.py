@@ -8,6 +8,7 @@ import pytest
 from app.frame import CONTROLS
 from app.links.config_code import write_config
 from cmcore.config import TargetConfig, TrainingConfig
+from tests.browser.conftest import axe_violations
 from tests.browser.test_lab import stage, wait_for_stage
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -21,12 +22,6 @@ def view(page):
     """What of the picture two people must see alike."""
     told = stage(page)
     return {name: told[name] for name in ("key", "steps", "u", "playing", "layers", "start", "times")}
-
-
-def axe_violations(page):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
-    grave = [v for v in axe.Axe().run(page).response["violations"] if v["impact"] in ("serious", "critical")]
-    return [(v["id"], node["html"][:160]) for v in grave for node in v["nodes"]]
 
 
 def test_a_copied_link_opens_the_same_view_for_somebody_else(open_page):

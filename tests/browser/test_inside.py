@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.browser.conftest import axe_violations, sticks_out
+
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 PATIENCE = 150_000
@@ -54,16 +56,8 @@ def test_the_flow_answers_mouse_keys_and_touch_and_the_view_lives_in_the_link(op
     ("scheme", "width", "run"), [("light", 1440, "Eight Gaussians"), ("dark", 390, "Three Gaussians")]
 )
 def test_accessible_and_nothing_sticks_out(open_page, scheme, width, run):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
     page = open_inside(open_page, run, color_scheme=scheme)
     page.set_viewport_size({"width": width, "height": 900})
     page.locator(READY).wait_for()
-    page.wait_for_function("!document.querySelector('[data-stale=true]')")
-    page.wait_for_timeout(1000)
-    spill = page.evaluate(
-        "(() => { const main = document.querySelector('[data-testid=stMain]');"
-        " return main.scrollWidth - main.clientWidth; })()"
-    )
-    assert spill <= 0
-    violations = axe.Axe().run(page).response["violations"]
-    assert [(v["id"], node["html"][:160]) for v in violations for node in v["nodes"]] == []
+    assert axe_violations(page) == []
+    assert sticks_out(page) <= 0

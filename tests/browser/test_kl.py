@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.browser.conftest import axe_violations, sticks_out
+
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
@@ -52,18 +54,10 @@ def test_a_point_that_is_not_known_is_measured_while_one_watches(open_page):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1440])
 def test_accessible_and_nothing_sticks_out(open_page, scheme, width):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
     page = open_kl(open_page, color_scheme=scheme)
     page.set_viewport_size({"width": width, "height": 900})
     page.get_by_text("Renoise", exact=True).click()
     page.get_by_text("KL(data ∥ model)", exact=True).click()
     page.locator(".st-key-path_kl .js-plotly-plot").wait_for()
-    page.wait_for_function("!document.querySelector('[data-stale=true]')")
-    page.wait_for_timeout(1000)
-    spill = page.evaluate(
-        "(() => { const main = document.querySelector('[data-testid=stMain]');"
-        " return main.scrollWidth - main.clientWidth; })()"
-    )
-    assert spill <= 0
-    violations = axe.Axe().run(page).response["violations"]
-    assert [(v["id"], node["html"][:160]) for v in violations for node in v["nodes"]] == []
+    assert axe_violations(page) == []
+    assert sticks_out(page) <= 0

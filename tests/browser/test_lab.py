@@ -5,6 +5,8 @@ import re
 import numpy as np
 import pytest
 
+from tests.browser.conftest import axe_violations, sticks_out
+
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 VALUE = ".card-value strong"
@@ -128,11 +130,7 @@ def test_nothing_sticks_out_sideways(open_page, width):
     page = open_page(viewport={"width": width, "height": 844})
     wait_for_stage(page)
     page.locator(".card").first.wait_for()
-    spill = page.evaluate(
-        "(() => { const main = document.querySelector('[data-testid=stMain]');"
-        " return main.scrollWidth - main.clientWidth; })()"
-    )
-    assert spill <= 0
+    assert sticks_out(page) <= 0
 
 
 def test_a_short_training_finishes_and_its_result_is_shown(open_page):
@@ -196,13 +194,7 @@ def test_a_bad_table_is_a_sentence(open_page, tmp_path):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_accessibility(open_page, scheme):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
     page = open_page(color_scheme=scheme)
     wait_for_stage(page)
     page.get_by_text("Band: 95 % interval").wait_for()
-    page.wait_for_function("!document.querySelector('[data-stale=true]')")  # what is being redrawn is dimmed meanwhile
-    page.wait_for_timeout(1000)
-    result = axe.Axe().run(page)
-    grave = [v for v in result.response["violations"] if v["impact"] in ("serious", "critical")]
-    ours = [(v["id"], node["html"][:160]) for v in grave for node in v["nodes"]]
-    assert ours == []
+    assert axe_violations(page) == []

@@ -4,6 +4,7 @@ import pytest
 
 from app.lesson_numbers import filled
 from app.lesson_shelf import FOLDER, lessons_of
+from tests.browser.conftest import axe_violations, sticks_out
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -24,14 +25,8 @@ def figure_is_there(page, figure):
         place.locator(".js-plotly-plot .main-svg").first.wait_for()
 
 
-def clean(page, axe, place):
-    broken = axe.Axe().run(page).response["violations"]
-    assert [(v["id"], [node["html"][:200] for node in v["nodes"]]) for v in broken] == [], place
-
-
 @pytest.mark.parametrize("slug", list(LESSONS))
 def test_a_lesson_is_walked_from_end_to_end(open_page, slug):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
     lesson = LESSONS[slug]
     scheme = "dark" if slug == next(iter(LESSONS)) else "light"
     page = open_page(f"/lessons?lesson={slug}", reduced_motion="reduce", color_scheme=scheme)
@@ -45,23 +40,22 @@ def test_a_lesson_is_walked_from_end_to_end(open_page, slug):
             page.locator(".lesson-verdict").wait_for()
         figure_is_there(page, step.reveal or step.figure)
         if number == 2:
-            clean(page, axe, step.title)
+            assert axe_violations(page) == [], step.title
         if number < len(lesson.steps):
             page.evaluate("document.activeElement.blur()")
             page.keyboard.press("ArrowRight")
-    clean(page, axe, "the last step")
+    assert axe_violations(page) == [], "the last step"
     page.keyboard.press("ArrowLeft")
     at_step(page, slug, len(lesson.steps) - 1)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_gallery_opens_a_lesson_from_anywhere_on_its_card(open_page, scheme):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
     page = open_page("/lessons", color_scheme=scheme, reduced_motion="reduce")
     slug = list(LESSONS)[1]
     card = page.locator(f".st-key-lessoncard_{slug}")
     page.locator(f".st-key-lessoncard_{list(LESSONS)[-1]}").get_by_text("min ·").wait_for()
-    clean(page, axe, "gallery")
+    assert axe_violations(page) == [], "gallery"
     card.locator("img").click(force=True)
     page.wait_for_function(f"window.lessonSteps?.lesson === '{slug}'")
     page.get_by_role("button", name="All lessons").click()
@@ -87,11 +81,7 @@ def test_arrows_leave_a_widget_alone_and_the_figure_opens_on_its_own_page(open_p
 def test_nothing_sticks_out_sideways(open_page, width):
     page = open_page("/lessons?lesson=renoising&step=3", viewport={"width": width, "height": 844})
     figure_is_there(page, LESSONS["renoising"].steps[2].figure)
-    spill = page.evaluate(
-        "(() => { const main = document.querySelector('[data-testid=stMain]');"
-        " return main.scrollWidth - main.clientWidth; })()"
-    )
-    assert spill <= 0
+    assert sticks_out(page) <= 0
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from app.takeaway.page import page as offline_page
 from cmcore.config import SamplerConfig
 from cmcore.store import to_zip
 from tests.app.conftest import untrained
+from tests.browser.conftest import axe_violations, sticks_out
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -154,30 +155,19 @@ def test_the_page_lives_without_server_and_network(browser, offline_file, scheme
     page.locator("svg .dot.model").first.hover()
     assert "learned map, 1 call" in page.locator("#point").inner_text()
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
-    violations = axe.Axe().run(page).response["violations"]
+    violations = axe_violations(page)
     context.close()
     assert problems == []
-    assert [(v["id"], node["html"][:160]) for v in violations for node in v["nodes"]] == []
+    assert violations == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1440])
 def test_accessible_and_nothing_sticks_out(open_page, scheme, width):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
     page = open_runs(open_page, color_scheme=scheme)
     page.set_viewport_size({"width": width, "height": 900})
-    page.wait_for_function("!document.querySelector('[data-stale=true]')")
-    page.wait_for_timeout(1000)
-    spill = page.evaluate(
-        "(() => { const main = document.querySelector('[data-testid=stMain]');"
-        " return main.scrollWidth - main.clientWidth; })()"
-    )
-    assert spill <= 0
-    violations = axe.Axe().run(page).response["violations"]
-    assert [(v["id"], node["html"][:160]) for v in violations for node in v["nodes"]] == []
+    assert axe_violations(page) == []
+    assert sticks_out(page) <= 0
     page.locator(".st-key-ledger_area").get_by_text("More", exact=True).first.click()
     page.get_by_role("button", name="Pin to the top").wait_for()
-    page.wait_for_timeout(500)
-    violations = axe.Axe().run(page).response["violations"]
-    assert [(v["id"], node["html"][:160]) for v in violations for node in v["nodes"]] == []
+    assert axe_violations(page) == []

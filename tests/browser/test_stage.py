@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.browser.conftest import axe_violations
 from tests.browser.test_lab import stage, wait_for_stage
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -106,12 +107,8 @@ def test_a_time_is_moved_with_the_arrow_keys_and_keeps_the_focus(open_page):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1440])
 def test_a_start_and_moved_times_are_accessible(open_page, scheme, width):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
     page = open_page("/?start=1,-1&times=1.5,0.6,0.1", color_scheme=scheme, viewport={"width": width, "height": 844})
     wait_for_stage(page, "window.particleStage.own !== null")
     page.get_by_role("button", name="Restore times").wait_for()
     page.get_by_text("Band: 95 % interval").wait_for()
-    page.wait_for_function("!document.querySelector('[data-stale=true]')")
-    page.wait_for_timeout(1000)
-    grave = [v for v in axe.Axe().run(page).response["violations"] if v["impact"] in ("serious", "critical")]
-    assert [(v["id"], node["html"][:160]) for v in grave for node in v["nodes"]] == []
+    assert axe_violations(page) == []

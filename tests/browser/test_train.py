@@ -4,6 +4,8 @@ import math
 
 import pytest
 
+from tests.browser.conftest import axe_violations, sticks_out
+
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
@@ -87,11 +89,7 @@ def test_drawn_by_finger_on_a_phone(open_page):
     finger("touchEnd")
     settled(page, 1)
     assert page.evaluate("window.sketchPad.points") > 5
-    spill = page.evaluate(
-        "(() => { const main = document.querySelector('[data-testid=stMain]');"
-        " return main.scrollWidth - main.clientWidth; })()"
-    )
-    assert spill <= 0
+    assert sticks_out(page) <= 0
     assert page.get_by_role("button", name="Start training").is_enabled()
 
 
@@ -110,16 +108,15 @@ def test_a_cloud_in_space_turns_by_itself_and_by_keys(open_page):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_accessibility(open_page, scheme):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
     page = open_train(open_page, color_scheme=scheme)
-    found = {"gallery": violations(axe, page)}
+    found = {"gallery": axe_violations(page)}
     x, y = open_sheet(page)
     page.mouse.move(x, y)
     page.mouse.down()
     page.mouse.move(x + 90, y + 40)
     page.mouse.up()
     settled(page, 1)
-    found["sheet"] = violations(axe, page)
+    found["sheet"] = axe_violations(page)
     page.get_by_text("Network, steps, seed").click()
     page.get_by_label("Steps instead of seconds").fill("100")
     page.keyboard.press("Enter")
@@ -127,12 +124,5 @@ def test_accessibility(open_page, scheme):
     page.get_by_role("button", name="Start training").click()
     page.get_by_role("heading", name="Finished").wait_for(timeout=300_000)
     page.locator(".st-key-live_kl .card-value strong").wait_for()
-    found["result"] = violations(axe, page)
+    found["result"] = axe_violations(page)
     assert found == {"gallery": [], "sheet": [], "result": []}
-
-
-def violations(axe, page):
-    page.wait_for_function("!document.querySelector('[data-stale=true]')")
-    page.wait_for_timeout(800)
-    found = axe.Axe().run(page).response["violations"]
-    return [(v["id"], node["html"][:160]) for v in found for node in v["nodes"]]
