@@ -7,6 +7,7 @@ gives its thread to others; it goes on, perhaps in another thread, as if nothing
 the monotonic clock: when the wall clock jumps, nothing ends and nothing lives longer.
 """
 
+import atexit
 import gc
 import heapq
 import logging
@@ -24,6 +25,8 @@ Status = Literal["queued", "running", "paused", "finished", "stopped", "failed"]
 
 LEASE_SECONDS = 25.0
 """How long a job lives without anybody looking at it."""
+LEAVING_SECONDS = 5.0
+"""How long the end of the process waits for what runs."""
 
 _log = logging.getLogger(__name__)
 
@@ -206,7 +209,8 @@ class Workers:
     """A few threads and a short queue in front of them.
 
     The threads are daemons: an executor's would be waited for when the server is told to end, and a training run would
-    hold it for minutes.
+    hold it for minutes. At the end everything is cancelled, and what is inside torch gets a few seconds to leave it: the
+    interpreter would abort under it.
 
     Args:
         name: of the threads.
@@ -223,6 +227,16 @@ class Workers:
         self._lock = threading.Lock()
         for i in range(workers):
             threading.Thread(target=self._serve, name=f"{name}-{i}", daemon=True).start()
+        atexit.register(self._leave)
+
+    def _leave(self) -> None:
+        with self._lock:
+            jobs = [*self._line, *self._running]
+        for job in jobs:
+            job.cancel()
+        deadline = time.monotonic() + LEAVING_SECONDS
+        while self._running and time.monotonic() < deadline:
+            time.sleep(0.02)
 
     def _serve(self) -> None:
         while True:

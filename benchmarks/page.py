@@ -193,22 +193,32 @@ def answers(browser: Browser, address: str, tries: int) -> Iterator[tuple[str, s
     yield from answers_to_eta(browser, address, tries)
 
 
+ANSWERS = f"""
+function look() {{
+  const seen = window.seen, now = performance.now() - window.lastInput, empty = {SKELETON};
+  if (window.particleStage.key !== seen.key) seen.picture ??= now;
+  if (empty) seen.empty = true;
+  if (seen.empty && !empty) seen.first ??= now;
+  if (seen.first && seen.picture && !empty && !({FIRST_LOOK})) seen.last = now; else requestAnimationFrame(look);
+}}
+"""
+"""When the picture, a first look and the whole estimate came, in milliseconds after the last input."""
+
+
 def answers_to_eta(browser: Browser, address: str, tries: int) -> Iterator[tuple[str, str, list[float]]]:
-    with opened(browser, f"{address}/?sampler=renoise&eta=1") as page:
+    with opened(browser, f"{address}/?sampler=renoise&eta=1&delta=0.03") as page:
         moving(page)
         page.get_by_text("Times and noise").click()
         slider = page.get_by_role("slider", name="Renoise, η as a share of t")
         page.wait_for_timeout(4_000)
         pictures, first, last = [], [], []
         for _ in range(tries):  # always smaller: no value was measured before
-            key = page.evaluate("window.particleStage.key")
+            page.evaluate(f"window.seen = {{ key: window.particleStage.key }}; ({ANSWERS})()")
             slider.press("ArrowLeft")
-            changed = "k => window.sinceInput(`window.particleStage.key !== ${JSON.stringify(k)}`)"
-            pictures.append(page.evaluate(changed, key))
-            page.evaluate("v => window.sinceInput(v)", SKELETON)
-            first.append(page.evaluate("v => window.sinceInput(v)", f"!{SKELETON}"))
-            last.append(page.evaluate("v => window.sinceInput(v)", f"!{SKELETON} && !{FIRST_LOOK} && {FRESH}"))
-            page.wait_for_timeout(2_500)
+            page.wait_for_function("window.seen.last")
+            for times, name in ((pictures, "picture"), (first, "first"), (last, "last")):
+                times.append(page.evaluate(f"window.seen.{name}"))
+            page.wait_for_timeout(6_000)  # the rest of the curve is measured meanwhile
         yield "new η → new picture, ms", "≤ 300 ms", pictures
         yield "new η → KL card, a first look, ms", "≤ 1000 ms", first
         yield "new η → KL card, its 131,072 landings, ms", "longer; shown meanwhile: the first look", last

@@ -6,31 +6,11 @@ import pytest
 
 from app import search
 from app.components.buffer import unpack
-from app.measurements import measuring_workers
 from cmcore.chain import make_chain
 from cmcore.grids import TimeGrid
 from cmcore.theory import BestChain
-from tests.app import test_pages
 from tests.app.conftest import html, poll
-
-OPENED = []
-
-
-def page(**query):
-    OPENED.append(test_pages.page(**query))
-    return OPENED[-1]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quiet_end():
-    """The interpreter does not end while a worker is inside torch."""
-    yield
-    for at in OPENED:
-        for job in at.session_state["kept:jobs"].values():
-            job.cancel()
-    last = measuring_workers().submit(lambda stop: iter(()))
-    while not last.view().over:
-        time.sleep(0.05)
+from tests.app.test_pages import page
 
 
 def stage_message(at):
