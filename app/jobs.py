@@ -209,8 +209,8 @@ class Workers:
     """A few threads and a short queue in front of them.
 
     The threads are daemons: an executor's would be waited for when the server is told to end, and a training run would
-    hold it for minutes. At the end everything is cancelled, and what is inside torch gets a few seconds to leave it: the
-    interpreter would abort under it.
+    hold it for minutes. At the end everything is cancelled and gets a few seconds to leave torch, since the interpreter
+    would abort under it.
 
     Args:
         name: of the threads.

@@ -8,14 +8,14 @@ import cmcore as cm
 from app import state
 from app.estimates import LANDINGS, SEED
 from app.jobs import Busy
-from app.measurements import LEASE, Measured, measured, measuring_workers
+from app.measurements import LEASE, Measured, known_now, measured, measuring_workers
 from app.runs import Run
-from app.times import fitting, with_times
+from app.times import Moved, fitting, with_times
 from cmcore.config import SamplerConfig
 from cmcore.divergences.estimate import Direction, Estimate
 from cmcore.experiments import kl_points
 
-__all__ = ["Known", "known"]
+__all__ = ["Known", "known", "known_already"]
 
 JOB = "moved"
 KEPT = 64
@@ -46,14 +46,29 @@ class Known:
     moved: Mapping[int, Estimate]
 
 
+def known_already(run: Run, config: SamplerConfig, direction: Direction) -> Known:
+    """What is known now; nothing is begun, so that the picture need not share the cores with a measurement."""
+    moved = state.value("moved times")
+    found = {n: _kept(run, _moved_to(config, n, moved), direction) for n in fitting(moved, config)}
+    return _together(known_now(run, config, direction), found)
+
+
 def known(run: Run, config: SamplerConfig, direction: Direction) -> Known:
     """What is known now; starts measuring what is not, the moved times on screen first."""
     moved = state.value("moved times")
     found = {}
     for n in fitting(moved, config):
-        at = with_times(config.model_copy(update={"steps": n}), moved)
+        at = _moved_to(config, n, moved)
         found[n] = _moved_kl(run, at, direction) if n == config.steps else _kept(run, at, direction)
-    shown = curve = measured(run, config, direction)
+    return _together(measured(run, config, direction), found)
+
+
+def _moved_to(config: SamplerConfig, n: int, moved: Moved) -> SamplerConfig:
+    return with_times(config.model_copy(update={"steps": n}), moved)
+
+
+def _together(curve: Measured, found: Mapping[int, MovedKL]) -> Known:
+    shown = curve
     for n, kl in found.items():
         shown = _in_its_place(shown, n, kl)
     return Known(curve, shown, {n: kl.estimate for n, kl in found.items() if kl.estimate is not None})

@@ -48,7 +48,6 @@ window.framesFor = seconds => new Promise(done => {
 });
 """
 VALUE = "document.querySelector('.card-value strong')?.innerText"
-SKELETON = "document.querySelector('.st-key-number_area .card-skeleton')"
 FIRST_LOOK = "document.querySelector('.st-key-number_area')?.innerText.includes('A first look')"
 FRESH = "!document.querySelector('.st-key-number_area [data-stale=true], .card-skeleton')"
 
@@ -195,14 +194,13 @@ def answers(browser: Browser, address: str, tries: int) -> Iterator[tuple[str, s
 
 ANSWERS = f"""
 function look() {{
-  const seen = window.seen, now = performance.now() - window.lastInput, empty = {SKELETON};
+  const seen = window.seen, now = performance.now() - window.lastInput;
   if (window.particleStage.key !== seen.key) seen.picture ??= now;
-  if (empty) seen.empty = true;
-  if (seen.empty && !empty) seen.first ??= now;
-  if (seen.first && seen.picture && !empty && !({FIRST_LOOK})) seen.last = now; else requestAnimationFrame(look);
+  if (seen.picture && {FRESH}) seen.first ??= now;
+  if (seen.first && {FRESH} && !({FIRST_LOOK})) seen.last = now; else requestAnimationFrame(look);
 }}
 """
-"""When the picture, a first look and the whole estimate came, in milliseconds after the last input."""
+"""When the picture, a first number and the whole estimate came, in milliseconds after the last input."""
 
 
 def answers_to_eta(browser: Browser, address: str, tries: int) -> Iterator[tuple[str, str, list[float]]]:

@@ -17,7 +17,7 @@ from app.figures.kl_curve import Line, describe, kl_curve
 from app.figures.theme import Theme, theme
 from app.links.explore import linked, open_link, write_link
 from app.measurements import DIRECTIONS, Measured, ddim_calls, initialisation, lines, stopping
-from app.moved import Known, known
+from app.moved import Known, known, known_already
 from app.picture import picture_config
 from app.runs import Run, runs
 from app.snippet import snippet
@@ -51,7 +51,7 @@ def explore() -> None:
         with measures, st.container(key="direction_area"):
             direction = _direction(config.sampler)
         with st.container(key="stage_area"):
-            stage(run, config, known(run, config, direction).shown)
+            stage(run, config, known_already(run, config, direction).shown)
         with measures:
             now = known(run, config, direction).shown
             state.choose("on screen", _extent(now))
