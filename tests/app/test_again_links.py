@@ -149,7 +149,7 @@ def noisy(seed: int, points: int) -> str:
 @given(
     seed=some.integers(0, 2**32), points=some.sampled_from([1, 2, 40]), objective=some.sampled_from(sorted(OBJECTIVES))
 )
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=4, deadline=None)
 def test_the_longest_drawing_fits_the_code_of_its_run(seed, points, objective):
     text = noisy(seed, points)
     assert len(text) > LONGEST_TEXT - 150

@@ -27,9 +27,21 @@ def count_to(n, *, pause=0.0):
     return work
 
 
+over = threading.Event()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_goes_on():
+    """What a test leaves running ends with it, and does not take its share of every later test."""
+    over.clear()
+    yield
+    over.set()
+    time.sleep(0.05)
+
+
 def endless(stop):
     i = 0
-    while not stop.is_set():
+    while not (stop.is_set() or over.is_set()):
         yield (i := i + 1)
         time.sleep(0.01)
 

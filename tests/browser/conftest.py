@@ -119,7 +119,7 @@ def open_page(browser, server):
 def axe_violations(page: Page) -> list[tuple[str, str]]:
     """What axe finds wrong with the page once nothing on it is being redrawn, which is dimmed meanwhile."""
     page.wait_for_function("!document.querySelector('[data-stale=true]')")
-    page.wait_for_timeout(800)
+    page.wait_for_timeout(500)
     found = Axe().run(page).response["violations"]
     return [(violation["id"], node["html"][:160]) for violation in found for node in violation["nodes"]]
 

@@ -51,8 +51,7 @@ def test_a_point_that_is_not_known_is_measured_while_one_watches(open_page):
     page.get_by_role("region", name="KL by curve and network calls, in nats").wait_for()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 390)])
 def test_accessible_and_nothing_sticks_out(open_page, scheme, width):
     page = open_kl(open_page, color_scheme=scheme)
     page.set_viewport_size({"width": width, "height": 900})
