@@ -210,7 +210,7 @@ async def train(visitor: Visitor, until: float) -> None:
         await asyncio.sleep(visitor.chance.uniform(*THINK))
         visitor.set("Budget", string_array_value=[BUDGET])
         await visitor.act()
-        if not visitor.set("Start training", trigger_value=True):
+        if not any(visitor.set(label, trigger_value=True) for label in ("Start training", "Train again")):
             visitor.tally.errors["no button to start a training"] += 1
             await visitor.open("train")
             continue
