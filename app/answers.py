@@ -47,7 +47,8 @@ class Asked:
 def answer_workers() -> Workers:
     """One thread for everybody's questions; training and measuring have their own."""
     freeze_imports()
-    return Workers("answers", workers=1, waiting=limits().waiting, longest=limits().answer)
+    now = limits()
+    return Workers("answers", workers=1, waiting=now.waiting, longest=now.answer, interruptible=True)
 
 
 @st.cache_resource(show_spinner=False, max_entries=32)

@@ -202,7 +202,8 @@ def decompositions(curve: Asked) -> dict[int, Decomposition]:
 def curve_workers() -> Workers:
     """One thread for everybody's curves; what Explore waits for has its own."""
     freeze_imports()
-    return Workers("curves", workers=1, waiting=limits().waiting, longest=limits().answer)
+    now = limits()
+    return Workers("curves", workers=1, waiting=now.waiting, longest=now.answer, interruptible=True)
 
 
 def measuring(view: View, curves: Sequence[Asked]) -> JobView[Going] | None:

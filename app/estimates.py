@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import cmcore as cm
+from app.jobs import Interrupted
 from app.runs import Run
 from cmcore.divergences.estimate import Direction, Estimate
 from cmcore.experiments import kl_points
@@ -152,7 +153,10 @@ class Once(Generic[T]):
                 self._made[key] = mine
         if mine is None:
             assert found is not None
-            return found.result()
+            try:
+                return found.result()
+            except Interrupted:  # whoever was making it was told to end
+                return self.get(key, make)
         return self._make(key, mine, make)
 
     def clear(self) -> None:

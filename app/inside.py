@@ -99,7 +99,8 @@ def _problems() -> dict[Hashable, str]:
 def inside_workers() -> Workers:
     """One thread for everybody's looks inside."""
     freeze_imports()
-    return Workers("inside", workers=1, waiting=limits().waiting, longest=limits().answer)
+    now = limits()
+    return Workers("inside", workers=1, waiting=now.waiting, longest=now.answer, interruptible=True)
 
 
 def looking(look: Look) -> JobView[Going] | None:

@@ -15,10 +15,13 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
-__all__ = ["LEASE_SECONDS", "Busy", "Job", "JobView", "Status", "Workers", "freeze_imports"]
+from torch.overrides import TorchFunctionMode
+
+__all__ = ["LEASE_SECONDS", "Busy", "Interrupted", "Job", "JobView", "Status", "Workers", "freeze_imports"]
 
 T = TypeVar("T")
 Status = Literal["queued", "running", "paused", "finished", "stopped", "failed"]
@@ -76,6 +79,23 @@ class _Stop(threading.Event):
         return super().is_set()
 
 
+class Interrupted(Exception):
+    """Work whose end was asked for, left in the middle."""
+
+
+class _Interruptible(TorchFunctionMode):
+    """Every call of torch in this thread first looks whether the work should end: estimates need not ask themselves."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        super().__init__()
+        self._stop = stop
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if self._stop.is_set():
+            raise Interrupted
+        return func(*args, **(kwargs or {}))
+
+
 class Job(Generic[T]):
     """A generator `work(stop)` that looks at the event `stop` often and ends soon after it is set.
 
@@ -85,6 +105,7 @@ class Job(Generic[T]):
         expected: seconds it is meant to take; None where nobody knows.
         left: of a value of the generator, how many seconds of work it leaves, where that is known.
         longest: seconds of running after which it ends; None: it may take as long as it takes.
+        interruptible: whether it may be left at any call of torch, which is at once, and makes no value after that.
     """
 
     def __init__(
@@ -95,6 +116,7 @@ class Job(Generic[T]):
         expected: float | None = None,
         left: Callable[[T], float | None] | None = None,
         longest: float | None = None,
+        interruptible: bool = False,
     ) -> None:
         self._work, self._told_left = work, left
         self._lease, self._longest = lease, longest
@@ -102,6 +124,7 @@ class Job(Generic[T]):
         self._expected = min(known) if known else None
         self._lock = threading.RLock()
         self._stop, self._pause = _Stop(self._due), threading.Event()
+        self._mode = _Interruptible(self._stop) if interruptible else nullcontext()
         self._values: Iterator[T] | None = None
         self._status: Status = "queued"
         self._latest: T | None = None
@@ -166,13 +189,16 @@ class Job(Generic[T]):
             self._status, self._began = "running", self._began or self._since
             self._values = self._values or self._work(self._stop)
         try:
-            for value in self._values:
-                with self._lock:
-                    self._latest = value
-                self._stop.is_set()  # work that never asks is stopped at its next value all the same
-                if self._rests():
-                    return
+            with self._mode:
+                for value in self._values:
+                    with self._lock:
+                        self._latest = value
+                    self._stop.is_set()  # work that never asks is stopped at its next value all the same
+                    if self._rests():
+                        return
             self._end("stopped" if self._stop.is_set() else "finished")
+        except Interrupted:
+            self._end("stopped")
         except ValueError as error:
             self._end("failed", str(error))
         except MemoryError:
@@ -217,11 +243,15 @@ class Workers:
         workers: how many jobs run at once.
         waiting: how many may wait; beyond that a submission is refused with :class:`Busy`.
         longest: seconds after which any job is ended; None: never.
+        interruptible: whether their jobs may be left in the middle, as in :class:`Job`.
     """
 
-    def __init__(self, name: str, *, workers: int, waiting: int = 16, longest: float | None = None) -> None:
+    def __init__(
+        self, name: str, *, workers: int, waiting: int = 16, longest: float | None = None, interruptible: bool = False
+    ) -> None:
         self._tasks: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._workers, self._waiting, self._longest = workers, waiting, longest
+        self._interruptible = interruptible
         self._line: list[Job] = []
         self._running: list[Job] = []
         self._lock = threading.Lock()
@@ -256,7 +286,14 @@ class Workers:
         left: Callable[[T], float | None] | None = None,
     ) -> Job[T]:
         """Queue a piece of work; `expected` and `left` say how long it takes, as in :class:`Job`."""
-        job = Job(work, lease=lease, expected=expected, left=left, longest=self._longest)
+        job = Job(
+            work,
+            lease=lease,
+            expected=expected,
+            left=left,
+            longest=self._longest,
+            interruptible=self._interruptible,
+        )
         with self._lock:
             self._line = [waiting for waiting in self._line if waiting.status == "queued"]
             if len(self._line) >= self._waiting:

@@ -32,6 +32,7 @@ __all__ = [
     "ddim_calls",
     "initialisation",
     "known_now",
+    "leave_off_others",
     "lines",
     "measured",
     "question_of",
@@ -72,7 +73,7 @@ def measured(run: Run, config: SamplerConfig, direction: Direction) -> Measured:
     known = known_now(run, config, direction)
     if not any(_parts(run, config, direction)):
         return known
-    key = f"kl:{run.key}:{config.model_copy(update={'steps': 1, 'times': None}).key}:{direction}"
+    key = _job_of(run, config, direction)
     job = state.job(key)
     if job is None or job.status == "stopped":
         state.drop_jobs("kl:", unfinished=True)
@@ -84,11 +85,21 @@ def measured(run: Run, config: SamplerConfig, direction: Direction) -> Measured:
     return _told(measuring_workers().view(job), known)
 
 
+def leave_off_others(run: Run, config: SamplerConfig, direction: Direction) -> None:
+    """End what is being measured for another question than this one."""
+    state.drop_jobs("kl:", unfinished=True, but=_job_of(run, config, direction))
+
+
+def _job_of(run: Run, config: SamplerConfig, direction: Direction) -> str:
+    return f"kl:{run.key}:{config.model_copy(update={'steps': 1, 'times': None}).key}:{direction}"
+
+
 @st.cache_resource(show_spinner=False)
 def measuring_workers() -> Workers:
     """Two threads for everybody's estimates, so that a new question need not wait for what an old one is at."""
     freeze_imports()
-    return Workers("measuring", workers=2, waiting=limits().waiting, longest=limits().answer)
+    now = limits()
+    return Workers("measuring", workers=2, waiting=now.waiting, longest=now.answer, interruptible=True)
 
 
 def _told(view: JobView[Measured], known: Measured) -> Measured:

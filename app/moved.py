@@ -8,7 +8,7 @@ import cmcore as cm
 from app import state
 from app.estimates import LANDINGS, SEED
 from app.jobs import Busy
-from app.measurements import LEASE, Measured, known_now, measured, measuring_workers
+from app.measurements import LEASE, Measured, known_now, leave_off_others, measured, measuring_workers
 from app.runs import Run
 from app.times import Moved, fitting, with_times
 from cmcore.config import SamplerConfig
@@ -47,7 +47,8 @@ class Known:
 
 
 def known_already(run: Run, config: SamplerConfig, direction: Direction) -> Known:
-    """What is known now; nothing is begun, so that the picture need not share the cores with a measurement."""
+    """What is known now. Nothing begins, and what goes on for another question ends: the picture needs the cores."""
+    leave_off_others(run, config, direction)
     moved = state.value("moved times")
     found = {n: _kept(run, _moved_to(config, n, moved), direction) for n in fitting(moved, config)}
     return _together(known_now(run, config, direction), found)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import streamlit as st
 
 from app import state
@@ -17,7 +18,7 @@ from app.components.particle_stage import Mover, Scene, particle_stage
 from app.controls.sampler import REDRAWN, SAMPLERS
 from app.layers import background_layers, still_layering
 from app.measurements import Measured
-from app.scene import STEPS, Mapped, grids_of, make_scene
+from app.scene import STEPS, Mapped, density_image, grids_of, make_scene
 from app.start import OwnPaths, Start, checked_start, own_paths, with_start
 from app.times import Moved, checked_times, fitting, write_times
 from cmcore.config import SamplerConfig
@@ -80,7 +81,14 @@ def _question(run: Mapped, config: SamplerConfig, moved: Moved, place: str) -> t
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _scene(key: str, _run: Mapped, _how: dict[str, Any]) -> Scene:
-    return make_scene(_run.model, _run.target, key=key.rpartition("/")[0], **_how)
+    density = _density(_run.key, _how["config"].delta, _run)
+    return make_scene(_run.model, _run.target, key=key.rpartition("/")[0], density=density, **_how)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _density(run_key: str, delta: float, _run: Mapped) -> np.ndarray:
+    """The same for every sampler, grid and seed."""
+    return density_image(_run.target, delta)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

@@ -138,9 +138,9 @@ def keep_job(name: str, new: Any) -> None:
     kept("jobs")[name] = new
 
 
-def drop_jobs(stem: str, *, unfinished: bool = False) -> None:
-    """Ask the jobs whose names begin with `stem` to end, and forget them; with `unfinished`, keep finished ones."""
+def drop_jobs(stem: str, *, unfinished: bool = False, but: str = "") -> None:
+    """Ask the jobs named `stem`…, `but` one, to end, and forget them; with `unfinished`, keep finished ones."""
     jobs = kept("jobs")
-    for name in [name for name in jobs if name.startswith(stem)]:
+    for name in [name for name in jobs if name.startswith(stem) and name != but]:
         if not (unfinished and jobs[name].status == "finished"):
             jobs.pop(name).cancel()

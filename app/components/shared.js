@@ -82,6 +82,13 @@ function drawDensity(context, image, view, extent) {
   context.drawImage(image, view.x(-extent), view.y(extent), side, side);
 }
 
+// The density alone, on a canvas of its own below what moves: scaling it up takes longer than all the dots.
+function drawGround(canvas, image, extent) {
+  const { context, width, height } = sharpen(canvas);
+  context.clearRect(0, 0, width, height);
+  if (image) drawDensity(context, image, camera(width, height, extent), extent);
+}
+
 // Dots are blended into a bitmap by hand and laid on the canvas as one image: without a graphics card a stroke of 2,000
 // round dots takes a frame and 10,000 take seven, this a millisecond. Where dots lie on each other the colour deepens.
 const FINEST = 4; // a dot sits at one of 4 × 4 places within a pixel, so that slow ones do not tremble

@@ -99,7 +99,7 @@ def test_a_cloud_in_space_turns_by_itself_and_by_keys(open_page):
     page.wait_for_function("window.sampleCloud.space")
     turn = page.evaluate("window.sampleCloud.turn")
     page.wait_for_function(f"window.sampleCloud.turn > {turn}")
-    page.locator(".cloud canvas").focus()
+    page.locator(".cloud .samples").focus()
     page.keyboard.press("ArrowLeft")
     held = page.evaluate("window.sampleCloud.turn")
     page.wait_for_timeout(200)

@@ -132,13 +132,6 @@ function drawError(context, view, curve, u, strength, palette, size) {
   if (over) ring(context, view, end, 2.4 * size, palette.exact);
 }
 
-// The data's density alone. The large stage keeps it on a canvas of its own below, which does not change with time.
-function drawGround(canvas, message, image) {
-  const { context, width, height } = sharpen(canvas);
-  context.clearRect(0, 0, width, height);
-  if (image) drawDensity(context, image, camera(width, height, message.extent), message.extent);
-}
-
 // One picture. `look` = { layers, selected: Set or null, shown: indices with paths, ground: image or null, compact }.
 function drawScene(canvas, message, steps, u, palette, heads, look) {
   const { context, width, height } = sharpen(canvas);

@@ -384,7 +384,7 @@ function layOut(stage) {
 
 function paintAll(stage) {
   if (!stage.message) return;
-  drawGround(stage.ground, stage.message, stage.layers.density ? stage.image : null);
+  drawGround(stage.ground, stage.layers.density ? stage.image : null, stage.message.extent);
   paint(stage);
   paintMultiples(stage);
 }

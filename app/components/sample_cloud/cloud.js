@@ -2,6 +2,7 @@
 // the model, a little better trained, puts it now.
 
 const GLIDE = 350; // milliseconds
+const APART = 30;  // milliseconds between two frames of a glide: samples come all the time while a run wants the cores
 const clouds = new WeakMap();
 
 function paintCloud(cloud, share) {
@@ -18,19 +19,31 @@ function paintCloud(cloud, share) {
   Object.assign(counter, { frames: counter.frames + 1, samples: size, key: message.key, space: message.space, turn: cloud.turn });
 }
 
-function paintPlane({ message, palette, image }, context, view, samples) {
-  if (image) drawDensity(context, image, view, message.extent);
+function paintPlane({ message, palette }, context, view, samples) {
   const { data } = message.arrays;
   if (data && !samples) drawDots(context, data.values, data.shape[0], view, 1.7, palette.data, 0.5);
   if (samples) drawDots(context, samples, samples.length / 2, view, 1.9, palette.model, 0.5);
 }
 
+// Painted where it changed; a message every moment brings the same density again and again.
+function paintGround(cloud, palette) {
+  const { density } = cloud.message.arrays, name = `${cloud.message.key}|${palette.data}`;
+  if (name === cloud.grounded) return;
+  cloud.grounded = name;
+  cloud.image = density ? densityImage(density, palette.data) : null;
+  drawGround(cloud.ground, cloud.image, cloud.message.extent);
+}
+
 function glide(cloud) {
   cancelAnimationFrame(cloud.request);
   const began = performance.now();
+  let painted = 0;
   const tick = now => {
     const share = cloud.from && !cloud.calm ? Math.min(1, (now - began) / GLIDE) : 1;
-    paintCloud(cloud, share);
+    if (share === 1 || now - painted >= APART) {
+      paintCloud(cloud, share);
+      painted = now;
+    }
     if (share < 1 || turns(cloud)) cloud.request = requestAnimationFrame(tick);
   };
   cloud.request = requestAnimationFrame(tick);
@@ -41,9 +54,9 @@ export default function (component) {
   let cloud = clouds.get(parentElement);
   if (!cloud) {
     const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
-    cloud = { figure: parentElement.querySelector(".cloud"), canvas: parentElement.querySelector("canvas"), calm, ended: new AbortController() };
+    cloud = { figure: parentElement.querySelector(".cloud"), canvas: parentElement.querySelector(".samples"), ground: parentElement.querySelector(".ground"), calm, ended: new AbortController() };
     wireTurning(cloud);
-    cloud.size = new ResizeObserver(() => paintCloud(cloud, 1));
+    cloud.size = new ResizeObserver(() => { drawGround(cloud.ground, cloud.image, cloud.message.extent); paintCloud(cloud, 1); });
     cloud.destroy = () => { cloud.ended.abort(); cloud.size.disconnect(); cancelAnimationFrame(cloud.request); clouds.delete(parentElement); };
     clouds.set(parentElement, cloud);
   }
@@ -51,7 +64,8 @@ export default function (component) {
   const same = message.key === cloud.message?.key && message.arrays.samples?.shape[0] * 2 === cloud.to?.length && message.space === cloud.message.space;
   cloud.from = same ? cloud.to : null;
   cloud.to = message.arrays.samples?.values ?? null;
-  Object.assign(cloud, { message, palette, image: message.arrays.density ? densityImage(message.arrays.density, palette.data) : null });
+  Object.assign(cloud, { message, palette });
+  paintGround(cloud, palette);
   cloud.figure.classList.toggle("dark", palette.dark);
   cloud.canvas.setAttribute("aria-label", message.summary);
   cloud.canvas.classList.toggle("space", message.space);
