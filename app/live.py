@@ -25,7 +25,7 @@ __all__ = ["LIVE_JUMPS", "LiveKL", "Progress", "live_question", "measure_live", 
 LIVE_JUMPS = 4
 """N of the live samples."""
 LIVE_SAMPLES = 1_500
-SAMPLES_EVERY = 0.4
+SAMPLES_EVERY = 0.5
 PUBLISH_EVERY = 0.1
 CURVE_POINTS = 300
 LIVE_DELTA = 0.02

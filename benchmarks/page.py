@@ -47,7 +47,7 @@ window.framesFor = seconds => new Promise(done => {
   requestAnimationFrame(check);
 });
 """
-VALUE = "document.querySelector('.card-value strong')?.innerText"
+VALUE = "[...document.querySelectorAll('.card-value strong')].find(e => e.offsetParent)?.innerText"
 FIRST_LOOK = "document.querySelector('.st-key-number_area')?.innerText.includes('A first look')"
 FRESH = "!document.querySelector('.st-key-number_area [data-stale=true], .card-skeleton')"
 
@@ -246,7 +246,7 @@ def training(browser: Browser, address: str, tries: int) -> Iterator[tuple[str, 
 PACE = """
 new Promise(done => {
   const step = () => {
-    const found = document.body.innerText.match(/step ([\\d,]+)/);
+    const found = document.querySelector('.st-key-told_area')?.textContent.match(/step ([\\d,]+)/);
     return found ? Number(found[1].replaceAll(",", "")) : 0;
   };
   let first = null;

@@ -91,7 +91,7 @@ def _measures(run: Run, config: SamplerConfig, direction: Direction) -> None:
     """The measurements column; runs again on its own while something is being measured."""
     now = known(run, config, direction)
     with st.container(key="number_area"):
-        _card(now.shown, config, direction, run)
+        st.html(_numbers(now.shown, config, direction, run))
     with st.container(key="best_area"):
         times_card(now.curve, run, config, direction)
     with st.container(key="chart_area"):
@@ -108,18 +108,25 @@ def _extent(known: Measured) -> tuple[tuple[int, ...], bool]:
     return tuple(sorted(known.estimates)), bool(known.waiting)
 
 
-def _card(known: Measured, config: SamplerConfig, direction: Direction, run: Run) -> None:
-    estimate = known.estimates.get(config.steps, known.first)
-    presented = _presented(run, config)
-    if estimate is not None:
-        stopped = stopping(run.key, config.delta, run)
-        html = kl_card(estimate, ddim_calls=ddim_calls(known, estimate.value), stopped=stopped)
-        if estimate is known.first:
-            html += f'<p class="card-aside">A first look, from few samples. {escape(known.waiting)}</p>'
-    else:
+def _numbers(known: Measured, config: SamplerConfig, direction: Direction, run: Run) -> str:
+    """The card of the N on screen and, hidden, those of other N: the stage shows the one it turns to at once."""
+    beside = [n for n in known.estimates if n != config.steps]
+    shown = f'<div data-steps="{config.steps}">{_card(known, config, direction, run)}</div>'
+    others = (_card(known, config.model_copy(update={"steps": n, "times": None}), direction, run) for n in beside)
+    return shown + "".join(f'<div data-steps="{n}" hidden>{html}</div>' for n, html in zip(beside, others, strict=True))
+
+
+def _card(known: Measured, config: SamplerConfig, direction: Direction, run: Run) -> str:
+    first = known.first if config.steps not in known.estimates else None
+    estimate = first or known.estimates.get(config.steps)
+    if estimate is None:
         words = known.problem or known.waiting or "Not measured."
-        html = bare_card(direction_title(direction, config.delta), words)
-    st.html(html + presented)
+        return bare_card(direction_title(direction, config.delta), words) + _presented(run, config)
+    stopped = stopping(run.key, config.delta, run)
+    html = kl_card(estimate, ddim_calls=ddim_calls(known, estimate.value), stopped=stopped)
+    if first:
+        html += f'<p class="card-aside">A first look, from few samples. {escape(known.waiting)}</p>'
+    return html + _presented(run, config)
 
 
 def _presented(run: Run, config: SamplerConfig) -> str:

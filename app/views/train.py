@@ -30,7 +30,7 @@ from cmcore.training_run import resolved
 
 __all__ = ["told", "train"]
 
-POLL = 0.4
+POLL = 0.5
 NOTHING = "Stopped before the first step: there are no weights to keep."
 
 

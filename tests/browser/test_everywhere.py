@@ -81,13 +81,13 @@ def test_another_run_and_another_page_are_entries_of_the_history_and_another_n_i
 def test_presenter_mode_is_keyboard_alone(open_page):
     page = open_page(viewport={"width": 1440, "height": 900})
     wait_for_stage(page)
-    page.locator(".card-value strong").wait_for()
+    page.locator(".card-value strong:visible").wait_for()
     page.keyboard.press("p")
     page.wait_for_function("document.documentElement.hasAttribute('data-presenting')")
     assert "present=1" in page.url
     for gone in (".st-key-run_area", ".st-key-sampler", ".stPlotlyChart", "[data-testid=stHeader]"):
         assert not page.locator(gone).first.is_visible()
-    assert page.locator(".card-value strong").is_visible()
+    assert page.locator(".card-value strong:visible").is_visible()
     page.get_by_text("4 jumps", exact=True).wait_for()
     page.keyboard.press("Space")
     page.wait_for_function("!window.particleStage.playing")
@@ -115,7 +115,7 @@ def test_presenter_mode_is_keyboard_alone(open_page):
 def test_a_presented_link_opens_large_and_is_accessible(open_page, scheme):
     page = open_page("/?present=1&n=8", color_scheme=scheme)
     wait_for_stage(page, "window.particleStage.steps === 8")
-    page.locator(".card-value strong").wait_for()
+    page.locator(".card-value strong:visible").wait_for()
     size = "Number.parseFloat(getComputedStyle(document.querySelector('.card-value strong')).fontSize)"
     page.wait_for_function(f"{size} >= 80")
     assert page.locator("canvas.view").bounding_box()["height"] > 0.75 * 980

@@ -4,12 +4,13 @@ import re
 
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.conftest import axe_violations, sticks_out
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-VALUE = ".card-value strong"
+VALUE = ".card-value strong:visible"
 
 
 def stage(page):
@@ -41,8 +42,10 @@ def test_n_changes_the_picture_and_the_card(open_page):
     page.get_by_role("slider", name="Network calls N").press("ArrowRight")
     wait_for_stage(page, "window.particleStage.steps === 8")
     assert "in 8 jumps" in page.locator("canvas.view").get_attribute("aria-label")
-    page.wait_for_function(f"document.querySelector('{VALUE}')?.innerText !== '{first}'")
-    assert "n=8" in page.url
+    expect(page.locator(VALUE)).not_to_have_text(first)
+    at_once = page.locator(VALUE).inner_text()
+    page.wait_for_function("location.search.includes('n=8')")
+    expect(page.locator('[data-steps="8"]:visible').locator("strong")).to_have_text(at_once)
 
     page.get_by_role("button", name=re.compile("^N = 1")).click()
     wait_for_stage(page, "window.particleStage.steps === 1")

@@ -252,6 +252,15 @@ function showSteps(stage, steps) {
   stage.goal = null;
   layOut(stage);
   paint(stage);
+  turnNumber(steps);
+}
+
+// Numbers known for other N stand in the page beside the one on show, hidden: the right one need not come from far.
+function turnNumber(steps) {
+  const numbers = [...document.querySelectorAll(".st-key-number_area [data-steps]")];
+  if (numbers.some(each => each.dataset.steps === String(steps))) {
+    for (const each of numbers) each.hidden = each.dataset.steps !== String(steps);
+  }
 }
 
 // Fresh noise after each jump, or none: the other draw is made by the server.

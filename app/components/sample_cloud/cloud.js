@@ -1,7 +1,7 @@
 // Samples over the target's density. New samples come from the same noise, so each dot glides from where it was to where
 // the model, a little better trained, puts it now.
 
-const GLIDE = 350; // milliseconds
+const GLIDE = 450; // milliseconds
 const APART = 30;  // milliseconds between two frames of a glide: samples come all the time while a run wants the cores
 const clouds = new WeakMap();
 
