@@ -50,6 +50,15 @@ def keep_ended(view: JobView[Progress]) -> None:
     latest = replace(latest, kl=(*state.value("training_earlier", ()), *latest.kl))
     trained = keep_run(state.value("training_choice"), state.value("training_config"), latest, model)
     state.choose("trained_key", trained.run.key)
+    _join(trained.run.key)
+
+
+def _join(run: str) -> None:
+    """Where a link asked for this run among others, it takes its place among them."""
+    if joins := state.value("joins"):
+        selection, beside = joins
+        state.choose(selection, [*beside, run])
+        state.choose("joins", None)
 
 
 def unseen_end() -> bool:

@@ -168,6 +168,7 @@ class Run:
                 "network": self.config.network.model_copy(update={"second_time": False}),
                 "steps": steps or (None if self.config.steps is None else max(1, round(share * self.config.steps))),
                 "seconds": None if self.config.seconds is None else share * self.config.seconds,
+                "hold": max(self.config.warmup, 2 * REPORT),  # not where the clock says: no config would remember it
                 **RATES,
             }
         )
@@ -280,12 +281,13 @@ class Run:
     def _plan(self) -> None:
         """Turn a budget in seconds into steps, from the pace over the first tenth of it, or the warm-up if longer.
 
-        Until then the rates do not fall. Where they begin to is kept in the config, so that the run can be repeated.
+        Until then the rates do not fall. Where they begin to is kept in the config, so that the run can be repeated; a
+        config that says so already is followed.
         """
         budget, now = self.config.seconds or 0.0, self.clock()
         left = budget - self.seconds
         soon = self.step < max(self.config.warmup, 2 * REPORT) or now - self.began < WATCHED * budget
-        if left > 0 and soon:
+        if left > 0 and (self.step < self.config.hold if self.config.hold else soon):
             return
         middle = self.marks[len(self.marks) // 2]
         pace = (self.step - middle[0]) / max(1e-9, now - middle[1])

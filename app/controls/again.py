@@ -7,7 +7,7 @@ import streamlit as st
 
 from app import state
 from app.cards import plain
-from app.links.again import Unknown, decline, left_behind, offered, others_stand_in, train_link
+from app.links.again import Unknown, decline, left_behind, offered, others_stand_in, train_link, trained_again
 
 __all__ = ["say_what_stays", "training_offer"]
 
@@ -44,7 +44,7 @@ def _one(key: str, unknown: Unknown, number: int) -> None:
     aside = f" Its {' and '.join(beyond)} cannot be chosen on Train, which has its own." if beyond else ""
     st.html(f"<p><b>{escape(unknown.words)}.</b>{escape(aside)}</p>")
     if st.button("Train it again", type="primary", key=f"train_again_{number}"):
-        decline(key, unknown)
+        trained_again(key, unknown)
         state.forget_first_time("train link")
         st.switch_page(state.page("train"), query_params=train_link(unknown))
     st.button("Not now", type="tertiary", key=f"not_again_{number}", on_click=decline, args=(key, unknown))

@@ -26,6 +26,7 @@ __all__ = [
     "others_stand_in",
     "split_off",
     "train_link",
+    "trained_again",
     "with_training",
 ]
 
@@ -158,6 +159,15 @@ def others_stand_in(key: str) -> bool:
     """Whether none of the runs that the link asked for is here, so that others are shown in their place."""
     offer = _offer(key)
     return offer is not None and bool(offer.beside)
+
+
+def trained_again(key: str, unknown: Unknown) -> None:
+    """The run is going to be trained: once it is, it joins the selection that the link asked for."""
+    offer = _offer(key)
+    if key != ONE and offer:
+        beside = [] if tuple(state.value(key)) == offer.beside else list(state.value(key))
+        state.choose("joins", (key, beside))
+    decline(key, unknown)
 
 
 def decline(key: str, unknown: Unknown) -> None:

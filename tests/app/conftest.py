@@ -3,9 +3,13 @@
 import time
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 import cmcore as cm
+from app import estimates
 from cmcore.config import NetworkConfig, TrainingConfig
+from cmcore.divergences.estimate import Estimate
+from cmcore.experiments import KLPoint
 from cmcore.model import FlowMap
 from cmcore.streams import stream
 
@@ -16,6 +20,42 @@ def untrained(name: str = "eight_gaussians", **parameters: object) -> cm.Trained
     config = TrainingConfig(network=network, steps=1, delta=0.0 if target.smooth else 0.01)
     flow_map = FlowMap(target.dim, network, generator=stream(0, "weights")).requires_grad_(requires_grad=False)
     return cm.TrainedModel(flow_map, target, config, 1, 0.1, "finished", "CPU, 1 thread")
+
+
+def page_of(name: str, **query: str) -> AppTest:
+    """The page of `app/views/<name>.py` in a session of its own, opened by a link with these parameters."""
+
+    def script(name: str) -> None:
+        import importlib
+
+        module = importlib.import_module(f"app.views.{name}")
+        getattr(module, {"runs": "runs_page"}.get(name, name))()
+
+    at = AppTest.from_function(script, default_timeout=60, args=(name,))
+    for parameter, value in query.items():
+        at.query_params[parameter] = value
+    at.run()
+    assert not at.exception
+    return at
+
+
+def answer(source, target, steps, **choices):
+    """Instead of measuring: 1/N nats, and no number for the second-order solver at N = 4."""
+    for n in steps:
+        trusted = not (choices["sampler"] == "heun" and n == 4)
+        note = "" if trusted else "It folds everywhere."
+        about = choices["direction"], choices["grid"].delta, "preimages", 500, 0.3 / n, trusted, note
+        estimate = Estimate(1 / n, 0.9 / n, 1.1 / n, *about)
+        yield KLPoint(n, n, choices["grid"], estimate)
+
+
+@pytest.fixture
+def answered(monkeypatch):
+    """Pages get such answers at once, and nothing that was measured before."""
+    estimates.forget()
+    monkeypatch.setattr(estimates, "kl_points", answer)
+    yield
+    estimates.forget()
 
 
 def html(at) -> str:

@@ -5,7 +5,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from streamlit.testing.v1 import AppTest
 
-from app import estimates
 from app.links.again import MOST_OFFERED
 from app.links.config_code import LONGEST, read_config, write_config
 from cmcore.config import TargetConfig, TrainingConfig
@@ -13,7 +12,6 @@ from cmcore.objectives import OBJECTIVES
 from cmcore.targets import Stroke, write_strokes
 from cmcore.targets.sketch import LONGEST_TEXT
 from tests.app.conftest import html
-from tests.app.test_kl_page import answer
 
 CIRCLES = write_config(TargetConfig(name="circles"), TrainingConfig(objective="lsd", steps=60, seed=5)) or ""
 MOONS = write_config(TargetConfig(name="moons"), TrainingConfig(steps=70, seed=6)) or ""
@@ -25,12 +23,7 @@ PAGES = {
 }
 
 
-@pytest.fixture(autouse=True)
-def quick(shipped, monkeypatch):
-    estimates.forget()
-    monkeypatch.setattr(estimates, "kl_points", answer)
-    yield
-    estimates.forget()
+pytestmark = pytest.mark.usefixtures("shipped", "answered")
 
 
 def page(name, own=(), **query):

@@ -3,6 +3,7 @@
 import csv
 import io
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from app.inside_table import bends_csv, field_of, map_csv, masses_csv, masses_ro
 from app.runs import Run
 from app.snippet import inside_snippet
 from cmcore.flow import ExactFlow
-from tests.app.conftest import html, poll, untrained
+from tests.app.conftest import html, page_of, poll, untrained
 
 
 @pytest.fixture(autouse=True)
@@ -210,18 +211,7 @@ def idle(monkeypatch):
     monkeypatch.setattr(inside, "_missing", lambda look, failed: [])
 
 
-def page(**query):
-    def script():
-        from app.views.inside import inside
-
-        inside()
-
-    at = AppTest.from_function(script, default_timeout=60)
-    for name, value in query.items():
-        at.query_params[name] = value
-    at.run()
-    assert not at.exception
-    return at
+page = partial(page_of, "inside")
 
 
 def done(at):

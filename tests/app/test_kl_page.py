@@ -4,9 +4,9 @@ import csv
 import io
 import math
 from dataclasses import replace
+from functools import partial
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from app import estimates
 from app.curve_table import as_csv, as_rows, lines, reading
@@ -14,32 +14,18 @@ from app.curves import BASELINES, View, _measure, asked, left_out
 from app.figures.kl_curve import Line, Point
 from app.runs import Run
 from app.snippet import curves_snippet
-from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA, Estimate
-from cmcore.experiments import Axis, KLPoint, Panel, Result, Series
+from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA
+from cmcore.experiments import Axis, Panel, Result, Series
 from cmcore.samplers import SAMPLERS
-from tests.app.conftest import html, poll, untrained
+from tests.app.conftest import answer, html, page_of, poll, untrained
 
 VIEW = View(("a",), ("ddim", "heun"), "exact", "deterministic", 0.5, "uniform_angle", 3.0, None, 0.02, MODEL_DATA, 4)
 RENOISED = replace(VIEW, sampler="renoise", direction=DATA_MODEL, baselines=())
 
 
-def answer(source, target, steps, **choices):
-    """Instead of measuring: 1/N nats, and no number for the second-order solver at N = 4."""
-    for n in steps:
-        trusted = not (choices["sampler"] == "heun" and n == 4)
-        note = "" if trusted else "It folds everywhere."
-        about = choices["direction"], choices["grid"].delta, "preimages", 500, 0.3 / n, trusted, note
-        estimate = Estimate(1 / n, 0.9 / n, 1.1 / n, *about)
-        yield KLPoint(n, n, choices["grid"], estimate)
-
-
 @pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    estimates.forget()
-    monkeypatch.setattr(estimates, "kl_points", answer)
+def quick(answered, monkeypatch):
     monkeypatch.setattr(estimates, "BOUND_POINTS", 256)
-    yield
-    estimates.forget()
 
 
 @pytest.fixture
@@ -166,18 +152,7 @@ def test_a_run_below_the_floor_is_not_ranked():
 
 
 # ---- the page ---------------------------------------------------------------------------------------------------
-def page(**query):
-    def script():
-        from app.views.kl import kl
-
-        kl()
-
-    at = AppTest.from_function(script, default_timeout=60)
-    for name, value in query.items():
-        at.query_params[name] = value
-    at.run()
-    assert not at.exception
-    return at
+page = partial(page_of, "kl")
 
 
 def test_the_page_opens_with_one_run_and_measures_it(shipped):

@@ -1,9 +1,9 @@
 """A shared server computes so much and no more, whoever asks; at home nothing changes."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 import cmcore as cm
 from app import ledger
@@ -17,7 +17,7 @@ from cmcore.model import FlowMap
 from cmcore.runtime import _wanted
 from cmcore.store import BadRun, to_zip
 from cmcore.streams import stream
-from tests.app.conftest import html, poll, untrained
+from tests.app.conftest import html, page_of, poll, untrained
 
 
 @pytest.fixture
@@ -25,16 +25,8 @@ def hosted(monkeypatch):
     monkeypatch.setenv(SWITCH, "1")
 
 
-def train_page():
-    at = AppTest.from_function(_train, default_timeout=60).run()
-    assert not at.exception
-    return at
-
-
-def _train():
-    from app.views.train import train
-
-    train()
+train_page = partial(page_of, "train")
+scaling_page = partial(page_of, "scaling")
 
 
 def test_at_home_everything_that_the_page_offers_is_within_the_limits():
@@ -107,20 +99,6 @@ def test_hosted_numbers_that_no_widget_offers_are_not_computed(hosted, shipped):
 
 
 # ---- the questions of Scaling -----------------------------------------------------------------------------------
-def scaling_page(**query):
-    def script():
-        from app.views.scaling import scaling
-
-        scaling()
-
-    at = AppTest.from_function(script, default_timeout=60)
-    for name, value in query.items():
-        at.query_params[name] = value
-    at.run()
-    assert not at.exception
-    return at
-
-
 def dearer(name):
     """The question with each costly field in turn a little beyond the shipped answer, and each list one longer."""
     first = first_choices(name)

@@ -5,20 +5,12 @@ from dataclasses import replace
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import estimates
 from app.about_run import differences, settings, weights
 from app.runs import Run
 from cmcore.store import to_zip
 from tests.app.conftest import html, untrained
-from tests.app.test_kl_page import answer
 
-
-@pytest.fixture(autouse=True)
-def quick(shipped, monkeypatch):
-    estimates.forget()
-    monkeypatch.setattr(estimates, "kl_points", answer)
-    yield
-    estimates.forget()
+pytestmark = pytest.mark.usefixtures("shipped", "answered")
 
 
 def page(own=(), *, visitor=None, **query):

@@ -1,33 +1,10 @@
 """Where one of several is always chosen, a browser that reports none changes nothing; no page stops for it."""
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
-from app import estimates
-from tests.app.test_kl_page import answer
+from tests.app.conftest import page_of
 
-
-@pytest.fixture(autouse=True)
-def quick(shipped, monkeypatch):
-    estimates.forget()
-    monkeypatch.setattr(estimates, "kl_points", answer)
-    yield
-    estimates.forget()
-
-
-def page(name, **query):
-    def script(name):
-        import importlib
-
-        module = importlib.import_module(f"app.views.{name}")
-        getattr(module, {"runs": "runs_page"}.get(name, name))()
-
-    at = AppTest.from_function(script, default_timeout=60, args=(name,))
-    for parameter, value in query.items():
-        at.query_params[parameter] = value
-    at.run()
-    assert not at.exception
-    return at
+pytestmark = pytest.mark.usefixtures("shipped", "answered")
 
 
 def link(at):
@@ -50,7 +27,7 @@ def link(at):
     ],
 )
 def test_nothing_reported_leaves_what_was_chosen(name, query, keys):
-    at = page(name, **query)
+    at = page_of(name, **query)
     before = link(at)
     held = {group.key: group.value for group in at.button_group if group.key in keys}
     assert set(held) == keys

@@ -1,11 +1,12 @@
 """Train: drawing, views, pausing, going on, training again, and links that hold all of it."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as some
-from streamlit.testing.v1 import AppTest
 
 import cmcore as cm
 from app.again import again_in_words, changes
@@ -13,23 +14,12 @@ from app.drawing import checked_drawing, checked_strokes
 from app.projections import projection_of, read_view, views
 from cmcore.config import NetworkConfig, TrainingConfig
 from cmcore.targets import Stroke, make_target, write_strokes
-from tests.app.conftest import html, poll, untrained
+from tests.app.conftest import html, page_of, poll, untrained
 
 DRAWING = write_strokes([Stroke(14, ((-150, 0), (0, 80), (150, 0))), Stroke(20, ((0, -120),))])
 
 
-def page(**query):
-    def script():
-        from app.views.train import train
-
-        train()
-
-    at = AppTest.from_function(script, default_timeout=60)
-    for name, value in query.items():
-        at.query_params[name] = value
-    at.run()
-    assert not at.exception
-    return at
+page = partial(page_of, "train")
 
 
 def press(at, key):

@@ -46,6 +46,10 @@ def test_runs_of_another_session_are_learned_again_with_the_same_settings(open_p
     for part in ("target=circles", "objective=lsd", "steps=60", "seed=5", "network=small", "delta=0.02"):
         until_link(page, part)
     page.get_by_text("From a link: Two circles").wait_for()
+    page.get_by_role("button", name="Start training").click()
+    page.get_by_role("button", name="Open in Explore").wait_for()
+    page.get_by_role("link", name="KL", exact=True).click()
+    page.wait_for_function("/^checkerboard,circles-/.test(new URLSearchParams(location.search).get('runs'))")
 
 
 def test_back_and_forward_on_train_restore_what_was_set(open_page):

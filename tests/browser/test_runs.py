@@ -3,13 +3,15 @@
 import time
 import zipfile
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 import pytest
 
 from app import estimates
+from app.cards import number
 from app.measurements import DIRECTIONS, known_now, lines, question_of
-from app.runs import Run
-from app.scene import STEPS, grids_of, make_scene, map_layers
+from app.runs import SHIPPED, Run, runs_in
+from app.scene import grids_of, make_scene, map_layers
 from app.takeaway.page import page as offline_page
 from cmcore.config import SamplerConfig
 from cmcore.store import to_zip
@@ -66,14 +68,13 @@ def test_a_run_survives_a_reload_and_nobody_else_sees_it(open_page, exported):
 def test_a_forged_cookie_finds_nothing(open_page, exported, server):
     page = open_runs(open_page)
     bring_in(page, exported)
+    host, shared = urlsplit(server).hostname, {"path": "/", "expires": -1, "httpOnly": False, "secure": False}
     for forged in ("../../../etc/passwd", "a" * 43, "x" * 4000, "%00"):
-        other = open_page()
-        other.context.add_cookies([{"name": "consistency_lab_visitor", "value": forged, "url": server}])
-        other.reload()
-        other.get_by_role("link", name="Runs", exact=True).click()
+        cookie = {"name": "consistency_lab_visitor", "value": forged, "domain": host, "sameSite": "Lax", **shared}
+        other = open_page("/runs", storage_state={"cookies": [cookie], "origins": []})
         other.get_by_role("checkbox", name="Eight Gaussians").wait_for()
         assert not other.get_by_role("checkbox", name="mine").count()
-        other.context.close()
+        other.close()
 
 
 def test_what_a_run_is_exported_as_can_be_read(open_page, tmp_path):
@@ -105,22 +106,46 @@ def test_the_stage_is_saved_as_a_picture_and_the_view_as_files(open_page, tmp_pa
         assert (tmp_path / name).read_bytes().startswith(beginning)
 
 
-@pytest.fixture(scope="module")
-def offline_file(tmp_path_factory):
-    """The page of a small run whose numbers were measured."""
-    estimates.forget()
-    run = Run("small", "A small run", untrained())
+PRESSED = (4, 1)
+"""The N that are looked at, by their keys."""
+
+
+def measured_run(model):
+    """A run whose deterministic jumps were measured here, and how they are drawn."""
+    run = Run("small", "A small run", model)
     config = SamplerConfig(sampler="deterministic", grid="uniform_angle", steps=4)
-    for n in STEPS:
+    for n in PRESSED:
         estimates.measure_point(run, question_of(config, DIRECTIONS[0], config.sampler, n))
-    known = known_now(run, config, DIRECTIONS[0])
+    return run, config, DIRECTIONS[0]
+
+
+def shipped_renoised():
+    """The run that the lab opens on, with the renoised curve that it ships with."""
+    run = runs_in(str(SHIPPED))["eight_gaussians"]
+    return run, SamplerConfig(sampler="renoise", steps=4, delta=0.02), DIRECTIONS[1]
+
+
+THREE_RUNS = {
+    "plane, jumps and folds": lambda: measured_run(untrained()),
+    "shipped, renoised": shipped_renoised,
+    "three dimensions": lambda: measured_run(untrained("gaussian", dim=3)),
+}
+
+
+@pytest.fixture(scope="module", params=THREE_RUNS)
+def offline_file(request, tmp_path_factory):
+    """The page of a run whose numbers are known, those numbers, and the words of each N on the stage."""
+    estimates.forget()
+    run, config, direction = THREE_RUNS[request.param]()
+    known = known_now(run, config, direction)
     drawn = {"config": config, "grids": grids_of(config), "seed": 0, "particles": 500}
     scene = make_scene(run.model, run.target, key=run.key, **drawn)
     scene = replace(scene, layers=map_layers(run.model, run.target, **drawn))
     words = {"heading": run.label, "facts": "facts", "about": "about"}
     path = tmp_path_factory.mktemp("offline") / "page.html"
     path.write_text(offline_page(scene, known.estimates, lines(known), steps=4, **words), encoding="utf-8")
-    return path, known.estimates
+    assert set(known.estimates) >= set(PRESSED)
+    return path, known.estimates, {n: draw.summary for n, draw in scene.draws.items()}
 
 
 def await_that(page, expression, seconds=60):
@@ -131,12 +156,9 @@ def await_that(page, expression, seconds=60):
         page.wait_for_timeout(100)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_lives_without_server_and_network(browser, offline_file, scheme):
-    from app.cards import number
-
-    path, told = offline_file
-    context = browser.new_context(offline=True, color_scheme=scheme, viewport={"width": 1200, "height": 900})
+def test_the_pages_of_three_runs_live_without_server_and_network_and_say_their_numbers(browser, offline_file):
+    path, told, summaries = offline_file
+    context = browser.new_context(offline=True, color_scheme="light", viewport={"width": 1200, "height": 900})
     page, problems = context.new_page(), []
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
@@ -145,17 +167,22 @@ def test_the_page_lives_without_server_and_network(browser, offline_file, scheme
     )
     page.goto(path.as_uri())
     await_that(page, "window.particleStage?.frames > 20 && window.particleStage.u > 0.02")
-    for n in (4, 1):
+    for n in PRESSED:
         page.keyboard.press(str(n))
         await_that(page, f"window.particleStage.steps === {n}")
         card = page.locator(f"#cards > [data-n='{n}']")
         card.wait_for()
         assert number(told[n].value) in card.inner_text()
         assert page.locator("#cards > :visible").count() == 1
+        assert page.locator("canvas.view").get_attribute("aria-label") == summaries[n]
+        assert number(told[n].value, 4) in page.locator(f"tr[data-n='{n}']").text_content()
     page.locator("svg .dot.model").first.hover()
     assert "learned map, 1 call" in page.locator("#point").inner_text()
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     violations = axe_violations(page)
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_timeout(300)
+    violations += axe_violations(page)
     context.close()
     assert problems == []
     assert violations == []
