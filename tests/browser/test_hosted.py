@@ -41,7 +41,7 @@ def test_no_page_breaks_the_content_policy(hosted, browser):
         page.locator("[data-testid=stMainBlockContainer] :is(h1, h2, h3, label, p)").filter(
             visible=True
         ).first.wait_for()
-        page.wait_for_timeout(3_000)  # what a page loads late is under the policy too
+        page.wait_for_timeout(1_500)  # what a page loads late is under the policy too
     page.get_by_role("link", name="Train", exact=True).click()
     page.get_by_text("This lab is shared").wait_for()
     page.get_by_role("button", name="Start training").click()
