@@ -19,6 +19,7 @@ malloc and bfloat16 off one at a time; flat buffers and threads have no switch t
 """
 
 import ctypes
+import math
 import os
 import sys
 import time
@@ -39,6 +40,9 @@ __all__ = [
     "tune_repeatably",
     "view_as_slices",
 ]
+
+RACE = 12
+"""Products timed on either path."""
 
 
 @dataclass(frozen=True)
@@ -72,17 +76,23 @@ def _wanted() -> list[str]:
 
 def _fast_matmul() -> bool:
     """Take the oneDNN path if it is as accurate as float32 and not slower; say whether it was taken."""
-    a, b = _probe()
     before = torch.get_float32_matmul_precision()
-    # By this thread's processor time: with other programs on the cores, wall times would make the choice a lottery.
-    plain = _fastest(lambda: a @ b, clock=time.thread_time)
-    accurate = _medium_is_accurate()
-    torch.set_float32_matmul_precision("medium")
+    least = {"highest": math.inf, "medium": math.inf}
+    for precision in RACE * list(least):  # in turns: what slows one of two races down decides neither
+        torch.set_float32_matmul_precision(precision)
+        least[precision] = min(least[precision], _time_of_a_product())
     # A clear gain or none: near a tie the choice, and with it the last digits, would change from start to start.
-    taken = accurate and 1.2 * _fastest(lambda: a @ b, clock=time.thread_time) < plain
-    if not taken:
-        torch.set_float32_matmul_precision(before)
+    taken = _medium_is_accurate() and 1.2 * least["medium"] < least["highest"]
+    torch.set_float32_matmul_precision("medium" if taken else before)
     return taken
+
+
+def _time_of_a_product() -> float:
+    """By this thread's processor time: with other programs on the cores, wall times would make the choice a lottery."""
+    a, b = _probe()
+    start = time.thread_time()
+    a @ b
+    return time.thread_time() - start
 
 
 @lru_cache(maxsize=1)
@@ -97,19 +107,10 @@ def _medium_is_accurate() -> bool:
     return error < 1e-5
 
 
+@lru_cache(maxsize=1)
 def _probe() -> Tensor:
     """Two matrices, [2, 512, 512]."""
     return torch.randn(2, 512, 512, generator=torch.Generator().manual_seed(0))
-
-
-def _fastest(call: Callable[[], object], tries: int = 5, clock: Callable[[], float] = time.perf_counter) -> float:
-    """The least of a few times: what the call costs when nothing interferes."""
-    times = []
-    for _ in range(tries):
-        start = clock()
-        call()
-        times.append(clock() - start)
-    return min(times)
 
 
 def _keep_memory() -> bool:
@@ -165,7 +166,7 @@ def choose_threads(step: Callable[[], object], most: int, *, gain: float = 1.2) 
         return 1
     torch.set_num_threads(1)
     step()
-    single = _fastest(step, tries=8)
+    single = min(_timed(step) for _ in range(8))  # what it costs when nothing interferes
     torch.set_num_threads(most)
     step()
     team = sorted(_timed(step) for _ in range(8))[-2]
