@@ -95,18 +95,6 @@ def _is_error(message) -> bool:
     return message.type == "error" and not ASKED_AT_BOTH.search(message.location.get("url", ""))
 
 
-FEWER_FRAMES = """{
-  const next = window.requestAnimationFrame.bind(window), waiting = new Set();
-  window.requestAnimationFrame = draw => {
-    const id = setTimeout(() => next(now => { if (waiting.delete(id)) draw(now); }), 80);
-    waiting.add(id);
-    return id;
-  };
-  window.cancelAnimationFrame = id => { waiting.delete(id); clearTimeout(id); };
-}"""
-"""Ten frames a second: drawn without a graphics card, sixty take most of a core from the tests beside this one."""
-
-
 @pytest.fixture
 def open_page(browser, server):
     """Opens a page of the lab; when the test ends, its console must hold no error."""
@@ -114,7 +102,6 @@ def open_page(browser, server):
 
     def open_at(path: str = "/", **options):
         context = browser.new_context(**{"viewport": {"width": 1440, "height": 980}, **options})
-        context.add_init_script(FEWER_FRAMES)
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(90_000)
