@@ -16,6 +16,8 @@ from cmcore.divergences.estimate import ESTIMATORS, Estimate
 
 __all__ = ["as_csv", "as_rows", "lines", "reading"]
 
+SPELLED = {">": "more than", "≈": "about", "≤": "at most"}
+
 
 # ---- the figure -------------------------------------------------------------------------------------------------
 def lines(view: View, curves: Sequence[Asked]) -> list[Line]:
@@ -98,9 +100,21 @@ def reading(drawn: Sequence[Line]) -> str:
         best = min(line.points, key=lambda p: p.value)
         words.append(f"{line.label} is closest at {_calls(best)}: {number(best.value)} nats.")
         needs = [(b.label, calls_for({p.calls: p.value for p in b.points}, best.value)) for b in baselines]
-        told = [f"{label} needs {more}" for label, more in needs if more]
+        told = [f"{_named(label)} needs {_spelled(more)}" for label, more in needs if more]
         words += [f"For the same, {'; '.join(told)}."] if told else []
     return " ".join(words)
+
+
+def _named(label: str) -> str:
+    """A legend's "DDIM, exact score" inside a sentence."""
+    name, _, score = label.partition(", ")
+    return f"{name} ({score})" if score else name
+
+
+def _spelled(calls: str) -> str:
+    """A table's "> 16 calls" inside a sentence."""
+    sign, _, count = calls.partition(" ")
+    return f"{SPELLED[sign]} {count}"
 
 
 def _calls(point: Point) -> str:

@@ -102,7 +102,7 @@ def still(page: Page, address: str) -> None:
     """The first page with everything measured, its film stopped."""
     page.goto(address)
     page.wait_for_function("window.particleStage?.frames > 3", timeout=60_000)
-    page.locator(".card-value strong").wait_for(timeout=60_000)
+    page.locator(".card-value strong:visible").wait_for(timeout=60_000)
     page.get_by_text("Measuring").wait_for(state="hidden", timeout=300_000)
     page.locator(".js-plotly-plot .main-svg").first.wait_for()
     page.locator("canvas.view").focus()

@@ -160,7 +160,7 @@ def test_the_page_opens_with_one_run_and_measures_it(shipped):
     assert at.multiselect(key="kl_runs").value == ["eight_gaussians"]
     assert "KL(model ∥ data), δ = 0" in html(at)
     poll(at, lambda at: "closest at 16 calls" in html(at))
-    assert "For the same, DDIM, exact score needs" in html(at)
+    assert "For the same, DDIM (exact score) needs" in html(at)
     assert not at.warning
 
 
