@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from app.estimates import Once, Question, forget, known_bound, measure_bound, measure_point
+from app.jobs import Interrupted
 from app.runs import Run
 from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA
 from cmcore.samplers import SAMPLERS
@@ -38,6 +39,30 @@ def test_an_answer_is_made_once_however_many_ask():
     for asker in askers:
         asker.join()
     assert (got, made) == ([7] * 4, [1])
+
+
+def test_who_waits_for_somebody_that_is_told_to_end_makes_the_answer():
+    once, begun, ended = Once(2), threading.Event(), threading.Event()
+
+    def leaves():
+        begun.set()
+        assert ended.wait(5)
+        raise Interrupted
+
+    def first():
+        with pytest.raises(Interrupted):
+            once.get("key", leaves)
+
+    got = []
+    one, other = threading.Thread(target=first), threading.Thread(target=lambda: got.append(once.get("key", lambda: 3)))
+    one.start()
+    assert begun.wait(5)
+    other.start()
+    time.sleep(0.05)
+    ended.set()
+    one.join()
+    other.join()
+    assert got == [3]
 
 
 def test_the_memory_is_bounded_and_forgets_what_was_asked_the_longest_ago():

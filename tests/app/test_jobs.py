@@ -4,6 +4,7 @@ import threading
 import time
 
 import pytest
+import torch
 
 from app import jobs
 from app.jobs import Busy, Workers
@@ -62,6 +63,29 @@ def test_a_job_can_be_stopped_and_keeps_its_last_value():
     wait_for(lambda: workers.view(job).over)
     assert workers.view(job).status == "stopped"
     assert workers.view(job).latest > 0
+
+
+@pytest.mark.parametrize("how", ["cancelled", "nobody looks"])
+def test_what_may_be_interrupted_ends_in_the_middle_of_its_work(how):
+    began, left = threading.Event(), threading.Event()
+
+    def never_asks(stop):
+        yield 1
+        try:
+            while True:
+                began.set()
+                torch.zeros(1).add_(1)
+        finally:
+            left.set()
+
+    workers = Workers("test", workers=1, interruptible=True)
+    job = workers.submit(never_asks, lease=0.2 if how == "nobody looks" else 60)
+    assert began.wait(5)
+    if how == "cancelled":
+        job.cancel()
+    assert left.wait(5)
+    wait_for(lambda: job.status == "stopped")
+    assert job.view().latest == 1
 
 
 def test_a_job_that_nobody_looks_at_stops():
