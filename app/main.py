@@ -35,11 +35,13 @@ def main() -> None:
 
         prepare_process()
     state.keep_pages(pages)
+    state.insist_again()
     visitor.greet()
     with st.container(key="badge_area"):
         if name != "train":
             _badge()
     chosen.run()
+    state.settle()
 
 
 def _badge() -> None:

@@ -108,30 +108,22 @@ def _told(place: str, name: str) -> Any:
     return state.value(f"{place}{KEY}", {}).get(name)
 
 
-def _done(place: str, name: str) -> dict[str, Any]:
-    """What was done, and the N on show then: what chose that may have been overtaken by this."""
-    told = _told(place, name) or {}
-    if told.get("steps") in STEPS:
-        state.choose(f"{place}steps", told["steps"])
-    return told
-
-
 def _take_steps(place: str) -> None:
     """N was chosen: the slider follows."""
     if _told(place, "steps") in STEPS:
-        state.choose(f"{place}steps", _told(place, "steps"))
+        state.insist(f"{place}steps", _told(place, "steps"))
 
 
 def _take_sampler(place: str) -> None:
     """The other sampler was asked for by its key."""
-    wanted = _done(place, "sampler").get("to")
+    wanted = (_told(place, "sampler") or {}).get("to")
     if wanted in SAMPLERS:
-        state.choose(f"{place}sampler", wanted)
+        state.insist(f"{place}sampler", wanted)
 
 
 def _take_start(place: str) -> None:
     """A start was put there, moved, or removed; each release draws fresh noise again where that was asked for."""
-    state.choose(f"{place}own start", checked_start(_done(place, "start").get("at")))
+    state.choose(f"{place}own start", checked_start((_told(place, "start") or {}).get("at")))
     if state.value("own_noise") == REDRAWN:
         state.choose(f"{place}release", state.value(f"{place}release", 0) + 1)
 

@@ -16,6 +16,8 @@ __all__ = [
     "first_time",
     "forget",
     "forget_first_time",
+    "insist",
+    "insist_again",
     "job",
     "keep_across",
     "keep_job",
@@ -25,6 +27,7 @@ __all__ = [
     "page",
     "remember",
     "set_link",
+    "settle",
     "takes_link",
     "value",
     "went_back",
@@ -40,6 +43,26 @@ def value(key: str, default: Any = None) -> Any:
 def choose(key: str, new: Any) -> None:
     """Set a value; a widget's own before the widget is drawn, in a callback or earlier in the run."""
     st.session_state[key] = new
+
+
+def insist(key: str, new: Any) -> None:
+    """Set a widget's value, and again in every run until one ends.
+
+    A run may be interrupted by the next before it draws the widget: the browser then still sends the old value.
+    """
+    choose(key, new)
+    kept("insisted")[key] = new
+
+
+def insist_again() -> None:
+    """At the beginning of a run."""
+    for key, new in kept("insisted").items():
+        choose(key, new)
+
+
+def settle() -> None:
+    """At the end of a run, which has drawn its widgets."""
+    kept("insisted").clear()
 
 
 def remember(key: str, default: Any, *, allowed: Container[Any] | None = None) -> None:

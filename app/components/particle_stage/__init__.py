@@ -206,11 +206,11 @@ def particle_stage(
     Args:
         on_steps: called when N is chosen on the stage itself.
         on_start: called when a start is put on the stage, moved or removed; the component's `start` is then
-            {"at": [x, y] or null, "steps": the N on show, "release": a number that grows}.
+            {"at": [x, y] or null, "release": a number that grows}.
         on_times: called when times are moved there or given back to the named grid; the component's `times` is then
             {"steps": N, "times": [t_1, …, t_{N−1}] or null, "release": …}.
-        on_sampler: called when the other sampler is asked for; the component's `sampler` is then
-            {"to": its name, "steps": the N on show, "release": …}.
+        on_sampler: called when the other sampler is asked for; the component's `sampler` is then {"to": its name,
+            "release": …}.
     """
     _COMPONENT(
         key=key,

@@ -267,7 +267,7 @@ function turnNumber(steps) {
 function turnSampler(stage) {
   const renoised = stage.message.arrays[`landings_${stage.steps}`] !== undefined;
   stage.turns = (stage.turns ?? 0) + 1;
-  stage.tell("sampler", { to: renoised ? "deterministic" : "renoise", steps: stage.steps, release: stage.turns });
+  stage.tell("sampler", { to: renoised ? "deterministic" : "renoise", release: stage.turns });
 }
 
 function key(stage, event) {

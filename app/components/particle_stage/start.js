@@ -64,7 +64,7 @@ function commitStart(stage) {
   stage.settle = null;
   stage.startSent = stage.start;
   stage.release = (stage.release ?? 0) + 1;
-  stage.tell("start", { at: stage.start, steps: stage.steps, release: stage.release });
+  stage.tell("start", { at: stage.start, release: stage.release });
 }
 
 function removeStart(stage) {
