@@ -1,5 +1,7 @@
 """What a person does on the stage itself: starts of their own."""
 
+import time
+
 import pytest
 
 from tests.browser.conftest import axe_violations
@@ -59,13 +61,29 @@ def test_a_finger_that_rests_draws_and_one_that_does_not_scrolls(open_page):
     def touch(kind, *points):
         wire.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": a, "y": b} for a, b in points]})
 
-    touch("touchStart", (x, y))
-    touch("touchMove", (x, y - 40))
-    touch("touchEnd")
+    def flick():
+        """Whether a finger moved on before it could count as resting, which a busy machine does not always manage."""
+        began = time.monotonic()
+        touch("touchStart", (x, y))
+        touch("touchMove", (x, y - 40))
+        quick = time.monotonic() - began < 0.25
+        touch("touchEnd")
+        return quick
+
+    while not flick():
+        page.locator("canvas.view").focus()
+        page.keyboard.press("Escape")
+        page.wait_for_function("window.particleStage.start === null")
+        page.wait_for_timeout(800)
     assert stage(page)["start"] is None
-    page.wait_for_timeout(800)  # the page scrolls on for a while, and a touch during that goes on scrolling
-    touch("touchStart", (x, y))
-    page.wait_for_function("window.particleStage.start !== null")
+    for _ in range(10):  # the page scrolls on for a while, and a touch during that goes on scrolling
+        page.wait_for_timeout(800)
+        touch("touchStart", (x, y))
+        page.wait_for_timeout(1_200)
+        if stage(page)["start"] is not None:
+            break
+        touch("touchEnd")
+    assert stage(page)["start"] is not None
     touch("touchMove", (x + 10, y + 20))
     touch("touchEnd")
     page.wait_for_function("window.particleStage.own !== null")
