@@ -1,5 +1,7 @@
 """The frame of every page: what a shared link may leave out, and which keys there are."""
 
+import streamlit as st
+
 from app.components.frame import Control, frame
 
 __all__ = ["CONTROLS", "KEYS", "show_frame"]
@@ -97,4 +99,4 @@ KEYS = (
 
 def show_frame(page: str) -> None:
     """Share, Present and the keys, above the page of that name."""
-    frame(page=page, controls=CONTROLS, keys=KEYS)
+    frame(page=page, controls=CONTROLS, keys=KEYS, scheme=st.context.theme.type)

@@ -35,6 +35,8 @@ BASELINE_CALLS = [*STEPS, 32]
 DIRECTIONS: tuple[Direction, ...] = ("KL(model‖data)", "KL(data‖model)")
 SEED = 7
 RENOISE_DELTA = 0.02
+COMPARED_DELTA = 0.01
+"""Where a run that goes to time 0 is compared with one that must stop early, as the first two are when Runs opens."""
 
 
 def main() -> None:
@@ -63,6 +65,10 @@ def measure(folder: Path) -> None:
             )
             for name, curve in baseline_curves(model.target, BASELINE_CALLS, **choices).items():
                 curves[f"{name}, δ = {delta:g}, {direction}"] = curve
+        if model.delta < COMPARED_DELTA:
+            choices = {**shared, "delta": COMPARED_DELTA, "direction": direction}
+            curve = cm.kl_versus_steps(model, model.target, STEPS, sampler="deterministic", **choices)
+            curves[f"deterministic, δ = {COMPARED_DELTA:g}, {direction}"] = curve
     for name, curve in curves.items():
         print(f"{folder.name}, {name}:\n{curve.to_frame().iloc[:, :8].to_string(index=False)}\n", file=sys.stderr)
     content = {name: json.loads(curve.to_json()) for name, curve in curves.items()}

@@ -1,11 +1,13 @@
-"""What every test may rely on: one thread, repeatable examples, loud words where a GPU or a browser is missing."""
+"""What every test may rely on: one thread, repeatable examples, checked shapes, loud words where a GPU is missing."""
 
 import os
 import shutil
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch loads: test workers share the cores
 os.environ["CONSISTENCY_LAB_KEPT"] = ""  # no test leaves runs in somebody's cache; those about keeping name a place
 
+import jaxtyping
 import pytest
 import torch
 from hypothesis import settings
@@ -14,6 +16,7 @@ torch.set_num_threads(1)
 settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
 settings.load_profile("repeatable")
 
+PAGES = Path(__file__).parent / "app"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -23,6 +26,10 @@ def find_browser() -> str | None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    # To check the shapes and types of every call doubles its time. The quick laws check all of the engine; what is slow,
+    # or draws pages, calls it unchecked.
+    unchecked = item.get_closest_marker("slow") is not None or PAGES in item.path.parents
+    jaxtyping.config.update("jaxtyping_disable", unchecked)
     if item.get_closest_marker("cuda") and not torch.cuda.is_available():
         pytest.skip("CUDA NOT TESTED: this machine has no CUDA device.")
     if item.get_closest_marker("browser") and find_browser() is None:

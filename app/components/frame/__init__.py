@@ -33,13 +33,20 @@ class Control:
     selector: str = ""
 
 
-def frame(*, page: str, controls: Mapping[str, Sequence[Control]], keys: Sequence[tuple[str, str]]) -> None:
-    """Show it above the page of that name; `controls` by page, those of every page under "all"."""
+def frame(
+    *, page: str, controls: Mapping[str, Sequence[Control]], keys: Sequence[tuple[str, str]], scheme: str | None
+) -> None:
+    """Show it above the page of that name; `controls` by page, those of every page under "all".
+
+    The page is drawn with the colours of the `scheme`, "light" or "dark", and is drawn again when it changes.
+    """
     _COMPONENT(
         key="frame",
         data={
             "page": page,
             "controls": {name: [asdict(control) for control in offered] for name, offered in controls.items()},
             "keys": [list(key) for key in keys],
+            "scheme": scheme,
         },
+        on_scheme_change=lambda: None,
     )

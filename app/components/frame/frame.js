@@ -121,12 +121,21 @@ function key(frame, event) {
   else if (event.key === "Escape" && presentingNow()) present(frame, false);
 }
 
+// The pictures that Python colours follow when the system goes from light to dark while the page is open.
+function followScheme({ data, setTriggerValue }, frame) {
+  const [r, g, b] = getComputedStyle(frame.box).getPropertyValue("--st-background-color").match(/[0-9a-f]{2}/gi).map(h => parseInt(h, 16));
+  const scheme = r + g + b < 384 ? "dark" : "light";
+  if (scheme !== data.scheme && scheme !== frame.scheme) setTriggerValue("scheme", scheme);
+  frame.scheme = scheme;
+}
+
 export default function (component) {
   const { data, parentElement } = component;
   let frame = frames.get(parentElement);
   if (!frame) frames.set(parentElement, (frame = createFrame(parentElement)));
   const moved = frame.data && frame.data.page !== data.page;
   frame.data = data;
+  followScheme(component, frame);
   obey(frame);
   if (moved) { open(frame, false); closeNavigation(); }
   return frame.destroy;
