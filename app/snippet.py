@@ -24,7 +24,7 @@ def snippet(run: Run, config: SamplerConfig, direction: Direction) -> str:
     """Python that computes the curve on screen."""
     question = question_of(config, direction, config.sampler, config.steps)
     named = config.times is None
-    seed, n = how_measured(run, question) if named else (SEED, landings(question))
+    seed, n = how_measured(run, question)[:2] if named else (SEED, landings(question))
     grid = [f"grid={config.grid!r}", f"delta={config.delta!r}"]
     choices = [
         f"sampler={config.sampler!r}",

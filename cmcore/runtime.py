@@ -36,8 +36,9 @@ __all__ = [
     "choose_threads",
     "describe_device",
     "products_dtype",
+    "round_as",
+    "rounding",
     "tune",
-    "tune_repeatably",
     "view_as_slices",
 ]
 
@@ -60,14 +61,25 @@ def tune() -> Tuning:
     return Tuning(matmul="matmul" in wanted and _fast_matmul(), malloc="malloc" in wanted and _keep_memory())
 
 
-def tune_repeatably() -> None:
-    """The same recipe without the race, so that every process of a machine computes the same digits.
+def rounding() -> tuple[int, str]:
+    """What decides the last digits of float32 sums in this thread: how many threads, and the path of the products.
 
-    Two races may end differently, on a busy machine above all. oneDNN's products are taken wherever they are accurate.
+    They matter: an estimate that looks where a map folds before it draws may change by a hundredth of its interval.
     """
     tune()
-    taken = "matmul" in _wanted() and _medium_is_accurate()
+    return torch.get_num_threads(), torch.get_float32_matmul_precision()
+
+
+def round_as(threads: int, products: str) -> None:
+    """Compute as where `rounding` gave these: this thread by so many threads, the process by that path of products.
+
+    For what must end in the same digits in another process, where the race of the two paths may have ended differently.
+    "medium" is taken where it is accurate, and "highest" instead of it elsewhere.
+    """
+    tune()
+    taken = products == "medium" and "matmul" in _wanted() and _medium_is_accurate()
     torch.set_float32_matmul_precision("medium" if taken else "highest")
+    torch.set_num_threads(threads)
 
 
 def _wanted() -> list[str]:
@@ -81,8 +93,8 @@ def _fast_matmul() -> bool:
     for precision in RACE * list(least):  # in turns: what slows one of two races down decides neither
         torch.set_float32_matmul_precision(precision)
         least[precision] = min(least[precision], _time_of_a_product())
-    # A clear gain or none: near a tie the choice, and with it the last digits, would change from start to start.
-    taken = _medium_is_accurate() and 1.2 * least["medium"] < least["highest"]
+    # It is about twofold or about none. Nearer to a tie a busy moment would decide, and with it the last digits.
+    taken = _medium_is_accurate() and 1.5 * least["medium"] < least["highest"]
     torch.set_float32_matmul_precision("medium" if taken else before)
     return taken
 

@@ -26,8 +26,8 @@ def find_browser() -> str | None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    # To check the shapes and types of every call doubles its time. The quick laws check all of the engine; what is slow,
-    # or draws pages, calls it unchecked.
+    # To check shapes and types at every call doubles the time of a test. The quick laws call all of the engine checked;
+    # what is slow or draws pages calls it unchecked.
     unchecked = item.get_closest_marker("slow") is not None or PAGES in item.path.parents
     jaxtyping.config.update("jaxtyping_disable", unchecked)
     if item.get_closest_marker("cuda") and not torch.cuda.is_available():

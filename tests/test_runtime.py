@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from cmcore.runtime import choose_device, choose_threads, describe_device, tune, tune_repeatably
+from cmcore.runtime import choose_device, choose_threads, describe_device, round_as, rounding, tune
 
 
 def test_tuned_products_are_float32_products():
@@ -22,16 +22,21 @@ def test_tuned_products_are_float32_products():
         torch.set_float32_matmul_precision(before)
 
 
-def test_what_is_tuned_repeatably_does_not_depend_on_how_a_race_ended():
-    before, taken = torch.get_float32_matmul_precision(), set()
+@pytest.mark.parametrize("products", ["highest", "medium"])
+def test_a_product_rounded_as_elsewhere_has_the_digits_it_had_there_however_a_race_ended_here(products):
+    before = rounding()
+    a, b = torch.randn(2, 300, 300, generator=torch.Generator().manual_seed(0))
     try:
+        round_as(1, products)
+        told, there = rounding(), a @ b
         for race in ("highest", "medium"):
+            torch.set_num_threads(2)
             torch.set_float32_matmul_precision(race)
-            tune_repeatably()
-            taken.add(torch.get_float32_matmul_precision())
+            round_as(*told)
+            assert torch.equal(a @ b, there)
+            assert rounding() == told
     finally:
-        torch.set_float32_matmul_precision(before)
-    assert len(taken) == 1
+        round_as(*before)
 
 
 @pytest.mark.parametrize(("wanted", "malloc"), [("", False), ("matmul", False)])

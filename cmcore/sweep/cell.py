@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import joblib
-import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from threadpoolctl import threadpool_limits
 
@@ -18,7 +17,7 @@ from cmcore.config import Config, TargetConfig, TrainingConfig
 from cmcore.divergences import DATA_MODEL, MODEL_DATA, Direction, Estimate
 from cmcore.experiments import Curve, kl_versus_steps
 from cmcore.model import TrainedModel
-from cmcore.runtime import tune_repeatably
+from cmcore.runtime import round_as
 from cmcore.targets import Target, make_target
 from cmcore.training import training
 
@@ -129,9 +128,8 @@ def run_cell(cell: Cell, *, keep_model: bool = False) -> tuple[CellResult, Train
 @contextmanager
 def _one_thread() -> Iterator[None]:
     """One thread, and the same digits in every process of a machine."""
-    torch.set_num_threads(1)
     threadpool_limits(limits=1)
-    tune_repeatably()
+    round_as(1, "medium")
     # joblib is at work in scikit-learn too: there it would wait on the cluster for a worker that waits for it.
     with joblib.parallel_config(backend="sequential"):
         yield
