@@ -16,7 +16,8 @@ torch.set_num_threads(1)
 settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
 settings.load_profile("repeatable")
 
-PAGES = Path(__file__).parent / "app"
+CHECKED = [Path(__file__).parent / "laws", Path(__file__).parent / "oracles"]
+"""Where the engine is called with the shapes and types of every call checked, which doubles the time of a test."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -26,10 +27,8 @@ def find_browser() -> str | None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    # To check shapes and types at every call doubles the time of a test. The quick laws call all of the engine checked;
-    # what is slow or draws pages calls it unchecked.
-    unchecked = item.get_closest_marker("slow") is not None or PAGES in item.path.parents
-    jaxtyping.config.update("jaxtyping_disable", unchecked)
+    checked = item.path.parent in CHECKED and not item.get_closest_marker("slow")
+    jaxtyping.config.update("jaxtyping_disable", not checked)
     if item.get_closest_marker("cuda") and not torch.cuda.is_available():
         pytest.skip("CUDA NOT TESTED: this machine has no CUDA device.")
     if item.get_closest_marker("browser") and find_browser() is None:
