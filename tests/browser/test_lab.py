@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import axe_violations, sticks_out
+from tests.browser.conftest import MOVING, axe_violations, resize, sticks_out, turn_dark
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -18,17 +18,21 @@ def stage(page):
 
 
 def wait_for_stage(page, condition="true"):
-    page.wait_for_function(f"window.particleStage?.frames > 3 && ({condition})")
+    page.wait_for_function(f"window.particleStage?.frames > 0 && ({condition})")
 
 
-def test_the_first_page_moves_by_itself(open_page):
-    page = open_page()
+def test_the_first_page_moves_by_itself_until_it_is_given_a_time(open_page):
+    page = open_page(**MOVING)
     wait_for_stage(page)
     before = stage(page)
     assert before["playing"]
     page.wait_for_function(f"window.particleStage.frames > {before['frames'] + 5}")
     assert stage(page)["u"] != before["u"]
     assert "particles travel from noise to" in page.locator("canvas.view").get_attribute("aria-label")
+    page.get_by_role("slider", name="Time, from noise to data").fill("1000")
+    page.wait_for_timeout(300)
+    assert stage(page)["u"] == 1
+    assert not stage(page)["playing"]
 
 
 def test_n_changes_the_picture_and_the_card(open_page):
@@ -53,7 +57,7 @@ def test_n_changes_the_picture_and_the_card(open_page):
 
 
 def test_the_stage_obeys_the_keyboard_and_the_time_axis(open_page):
-    page = open_page()
+    page = open_page(**MOVING)
     wait_for_stage(page)
     page.locator("canvas.view").focus()
     page.keyboard.press("Space")
@@ -69,18 +73,15 @@ def test_the_stage_obeys_the_keyboard_and_the_time_axis(open_page):
     page.wait_for_function("Math.abs(window.particleStage.u - 0.5) < 1e-6")
 
 
-def test_layers_can_be_hidden(open_page):
+def test_layers_can_be_hidden_and_further_ones_open_with_a_key_and_need_a_mesh(open_page):
     page = open_page()
     wait_for_stage(page)
     error = page.get_by_role("button", name="Error", exact=True)
     assert error.get_attribute("aria-pressed") == "true"
     error.click()
     assert error.get_attribute("aria-pressed") == "false"
-
-
-def test_further_layers_open_with_a_key_and_need_no_mesh_that_is_not_there(open_page):
-    page = open_page()
-    wait_for_stage(page)
+    page.get_by_role("slider", name="Time, from noise to data").fill("500")
+    page.wait_for_function("window.particleStage.u === 0.5")
     page.locator("canvas.view").focus()
     page.keyboard.press("l")
     folds = page.get_by_role("button", name="Folds", exact=True)
@@ -97,49 +98,18 @@ def test_further_layers_open_with_a_key_and_need_no_mesh_that_is_not_there(open_
     assert "deterministic" in folds.get_attribute("title")
 
 
-def test_reduced_motion_does_not_play(open_page):
-    page = open_page(reduced_motion="reduce")
-    page.wait_for_function("window.particleStage")
-    state = stage(page)
-    assert not state["playing"]
-    assert state["u"] == 1
-    page.get_by_role("slider", name="Time, from noise to data").fill("500")
-    page.wait_for_function("window.particleStage.u === 0.5")
-
-
-def test_the_time_axis_holds_what_it_is_given(open_page):
-    page = open_page()
-    wait_for_stage(page)
-    page.get_by_role("slider", name="Time, from noise to data").fill("1000")
-    page.wait_for_timeout(300)
-    assert stage(page)["u"] == 1
-    assert not stage(page)["playing"]
-
-
-def test_a_link_opens_the_view_it_names(open_page):
+def test_a_link_opens_the_view_it_names_and_a_bad_one_is_a_sentence(open_page):
     page = open_page("/?n=2&sampler=renoise")
     wait_for_stage(page, "window.particleStage.steps === 2")
     page.get_by_role("heading", name="KL(data ∥ model), δ = 0.02").wait_for()
-
-
-def test_a_bad_link_is_a_sentence(open_page):
-    page = open_page("/?n=seven")
+    page.goto(page.url.partition("?")[0] + "?n=seven")
     page.get_by_text("could not be followed").wait_for()
     wait_for_stage(page, "window.particleStage.steps === 4")
 
 
-@pytest.mark.parametrize("width", [390, 1024, 1440])
-def test_nothing_sticks_out_sideways(open_page, width):
-    page = open_page(viewport={"width": width, "height": 844})
-    wait_for_stage(page)
-    page.locator(".card").first.wait_for()
-    assert sticks_out(page) <= 0
-
-
 def test_a_short_training_finishes_and_its_result_is_shown(open_page):
-    page = open_page()
-    wait_for_stage(page)
-    page.get_by_role("link", name="Train").click()
+    page = open_page("/train", **MOVING)
+    page.wait_for_function("window.sampleCloud?.key")
     page.get_by_role("slider", name="Budget").press("Home")
     page.get_by_role("button", name="Start training").click()
     page.wait_for_function("window.sampleCloud?.samples > 0")
@@ -151,9 +121,7 @@ def test_a_short_training_finishes_and_its_result_is_shown(open_page):
 
 
 def test_another_objective_is_chosen_trained_and_shown(open_page):
-    page = open_page()
-    wait_for_stage(page)
-    page.get_by_role("link", name="Train").click()
+    page = open_page("/train")
     page.wait_for_function("window.sampleCloud?.key")  # the page is drawn, and keeps the list that is opened
     page.get_by_role("combobox", name="Objective").fill("LSD")
     page.get_by_role("option", name=re.compile("^LSD")).click()
@@ -172,32 +140,30 @@ def test_another_objective_is_chosen_trained_and_shown(open_page):
     assert page.get_by_text("This app has encountered an error").count() == 0
 
 
-def test_a_table_can_be_uploaded(open_page, tmp_path):
+def test_a_table_can_be_uploaded_and_a_bad_one_is_a_sentence(open_page, tmp_path):
+    bad = tmp_path / "words.csv"
+    bad.write_text("name\n" + "somebody\n" * 30)
     rows = np.random.default_rng(0).normal(size=(60, 2))
     file = tmp_path / "measured.csv"
     file.write_text("left,right\n" + "\n".join(f"{a:.5f},{b:.5f}" for a, b in rows))
-    page = open_page()
-    page.get_by_role("link", name="Train").click()
+    page = open_page("/train")
     page.get_by_text("A table", exact=True).click()
+    page.locator("input[type=file]").set_input_files(str(bad))
+    page.get_by_text("no numeric column").wait_for()
+    assert page.get_by_role("button", name="Start training").is_disabled()
     page.locator("input[type=file]").set_input_files(str(file))
     page.get_by_text("not the population").wait_for()
     page.wait_for_function("window.sampleCloud?.key.startsWith('file:')")
     assert page.get_by_role("button", name="Start training").is_enabled()
 
 
-def test_a_bad_table_is_a_sentence(open_page, tmp_path):
-    file = tmp_path / "words.csv"
-    file.write_text("name\n" + "somebody\n" * 30)
-    page = open_page()
-    page.get_by_role("link", name="Train").click()
-    page.get_by_text("A table", exact=True).click()
-    page.locator("input[type=file]").set_input_files(str(file))
-    page.get_by_text("no numeric column").wait_for()
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_accessibility(open_page, scheme):
-    page = open_page(color_scheme=scheme)
+def test_accessible_in_both_schemes_and_nothing_sticks_out_at_any_width(open_page):
+    page = open_page(viewport={"width": 390, "height": 844})
     wait_for_stage(page)
     page.get_by_text("Band: 95 % interval").wait_for()
+    for width in (390, 2560, 1024, 1440):
+        resize(page, width)
+        assert sticks_out(page) <= 0, width
+    assert axe_violations(page) == []
+    turn_dark(page)
     assert axe_violations(page) == []
