@@ -142,7 +142,7 @@ def turn_dark(page: Page) -> None:
 
 def resize(page: Page, width: int) -> None:
     """Make the window this wide and wait for what is drawn by scripts to be as wide as its place."""
-    page.set_viewport_size({"width": width, "height": 900})
+    page.set_viewport_size({"width": width, "height": page.viewport_size["height"]})
     page.wait_for_function(
         """width => innerWidth === width && [...document.querySelectorAll(".stPlotlyChart")].every(place => {
           const figure = place.querySelector(".main-svg");

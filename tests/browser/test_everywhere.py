@@ -1,14 +1,16 @@
 """What holds on every page: the view is in the link, history, presenter mode, hidden controls, separate sessions."""
 
+import base64
 import json
 import re
 
 import pytest
 
+from app.figures.theme import DARK, LIGHT
 from app.frame import CONTROLS
 from app.links.config_code import write_config
 from cmcore.config import TargetConfig, TrainingConfig
-from tests.browser.conftest import axe_violations
+from tests.browser.conftest import MOVING, axe_violations, resize, sticks_out, turn_dark
 from tests.browser.test_lab import stage, wait_for_stage
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -25,8 +27,9 @@ def view(page):
 
 
 def test_a_copied_link_opens_the_same_view_for_somebody_else(open_page):
-    page = open_page("/?start=1,-1")
+    page = open_page("/?start=1,-1", **MOVING)
     wait_for_stage(page, "window.particleStage.own !== null")
+    page.get_by_role("slider", name="Time, from noise to data").fill("370")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.locator("canvas.view").focus()
     page.keyboard.press("2")
@@ -34,7 +37,6 @@ def test_a_copied_link_opens_the_same_view_for_somebody_else(open_page):
     page.get_by_role("button", name="Error", exact=True).click()
     page.get_by_role("button", name="Layers", exact=True).click()
     page.get_by_role("button", name="Velocity", exact=True).click()
-    page.get_by_role("slider", name="Time, from noise to data").fill("370")
     page.get_by_text("KL(data ∥ model)", exact=True).click()
     until_link(page, "from=data")
     until_link(page, "pause=0.37")
@@ -44,7 +46,7 @@ def test_a_copied_link_opens_the_same_view_for_somebody_else(open_page):
     link = page.evaluate("navigator.clipboard.readText()")
     assert link == page.url  # the button and the address bar give the same
 
-    other = open_page(link[link.index("/", 8) :])
+    other = open_page(link[link.index("/", 8) :], **MOVING)
     wait_for_link = "window.particleStage?.own != null && window.particleStage.steps === 2"
     other.wait_for_function(wait_for_link)
     assert view(other) == view(page)
@@ -79,7 +81,7 @@ def test_another_run_and_another_page_are_entries_of_the_history_and_another_n_i
 
 
 def test_presenter_mode_is_keyboard_alone(open_page):
-    page = open_page(viewport={"width": 1440, "height": 900})
+    page = open_page(viewport={"width": 1440, "height": 900}, **MOVING)
     wait_for_stage(page)
     page.locator(".card-value strong:visible").wait_for()
     page.keyboard.press("p")
@@ -111,15 +113,15 @@ def test_presenter_mode_is_keyboard_alone(open_page):
     assert "present" not in page.url
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_presented_link_opens_large_and_is_accessible(open_page, scheme):
-    page = open_page("/?present=1&n=8", color_scheme=scheme)
+def test_a_presented_link_opens_large_and_is_accessible(open_page):
+    page = open_page("/?present=1&n=8")
     wait_for_stage(page, "window.particleStage.steps === 8")
     page.locator(".card-value strong:visible").wait_for()
     size = "Number.parseFloat(getComputedStyle(document.querySelector('.card-value strong')).fontSize)"
     page.wait_for_function(f"{size} >= 80")
     assert page.locator("canvas.view").bounding_box()["height"] > 0.75 * 980
-    page.wait_for_timeout(800)
+    assert axe_violations(page) == []
+    turn_dark(page)
     assert axe_violations(page) == []
 
 
@@ -149,7 +151,7 @@ def test_controls_are_hidden_by_a_link_that_goes_along_to_every_page(open_page):
 
 
 def test_two_sessions_do_not_see_each_other(open_page):
-    one, two = open_page(), open_page("/?n=2")
+    one, two = open_page(**MOVING), open_page("/?n=2")
     wait_for_stage(one)
     wait_for_stage(two, "window.particleStage.steps === 2")
     one.locator("canvas.view").focus()
@@ -178,8 +180,12 @@ def test_a_run_of_another_session_can_be_trained_again(open_page):
     page.get_by_role("button", name="Start training").wait_for()
 
 
-def test_reduced_motion_opens_where_the_link_says_and_does_not_play(open_page):
-    page = open_page("/?pause=0.25", reduced_motion="reduce")
+def test_reduced_motion_does_not_play_and_opens_at_the_end_or_where_the_link_says(open_page):
+    page = open_page(reduced_motion="reduce")
+    wait_for_stage(page)
+    assert stage(page)["u"] == 1
+    assert not stage(page)["playing"]
+    page.goto(page.url + "?pause=0.25")
     page.wait_for_function("window.particleStage?.u === 0.25")
     assert not stage(page)["playing"]
     page.locator("canvas.view").focus()
@@ -203,7 +209,7 @@ def test_a_link_from_a_stranger_does_no_harm(open_page):
         "pause": "1e99",
         "speed": "x",
     }
-    page = open_page("/?" + "&".join(f"{name}={value}" for name, value in bad.items()))
+    page = open_page("/?" + "&".join(f"{name}={value}" for name, value in bad.items()), **MOVING)
     wait_for_stage(page)
     told = stage(page)
     assert told["playing"]
@@ -211,16 +217,31 @@ def test_a_link_from_a_stranger_does_no_harm(open_page):
     assert page.locator(".st-key-run_area").is_visible()
 
 
-@pytest.mark.parametrize("width", [390, 2560])
-def test_nothing_sticks_out_sideways_with_share_open(open_page, width):
-    page = open_page(viewport={"width": width, "height": 1300})
+def test_nothing_sticks_out_sideways_with_share_open(open_page):
+    page = open_page(viewport={"width": 390, "height": 1300})
     wait_for_stage(page)
     page.get_by_role("button", name="Share", exact=True).click()
-    box = page.get_by_role("region", name="Share this view").bounding_box()
-    assert box["x"] >= 0
-    assert box["x"] + box["width"] <= width
-    spill = "main => main.scrollWidth - main.clientWidth"
-    assert page.locator("[data-testid=stMain]").evaluate(spill) <= 0
+    for width in (390, 2560):
+        resize(page, width)
+        box = page.get_by_role("region", name="Share this view").bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width
+        assert sticks_out(page) <= 0
+
+
+def test_a_page_is_drawn_again_in_the_colours_that_the_system_turns_to(open_page):
+    """Also what Python colours: the wordmark and the figures."""
+
+    def ink():
+        words = base64.b64decode(page.get_by_test_id("stHeaderLogo").get_attribute("src").partition("base64,")[2])
+        figure = page.locator(".st-key-kl_curves .js-plotly-plot")
+        return re.search(rb'fill="(#\w+)"', words)[1].decode(), figure.evaluate("f => f.layout.font.color")
+
+    page = open_page("/kl")
+    page.locator(".st-key-kl_curves .js-plotly-plot").wait_for()
+    assert ink() == (LIGHT.ink, LIGHT.ink)
+    turn_dark(page)
+    assert ink() == (DARK.ink, DARK.ink)
 
 
 # ---- every page is one to present, with whatever a teacher leaves out ----------------------------------------------
@@ -259,7 +280,7 @@ def test_what_can_be_hidden_is_on_its_page_and_a_link_hides_it(open_page):
 
 
 def test_a_training_goes_on_while_its_owner_is_elsewhere(open_page):
-    page = open_page("/train?steps=4000&network=small&objective=lsd", color_scheme="dark")
+    page = open_page("/train?steps=2000&network=small&objective=lsd", color_scheme="dark")
     page.get_by_role("button", name="Start training").click()
     page.get_by_role("button", name="Stop", exact=True).wait_for()
     page.get_by_role("link", name="Explore", exact=True).click()
@@ -269,7 +290,7 @@ def test_a_training_goes_on_while_its_owner_is_elsewhere(open_page):
     page.evaluate("window.mark = document.querySelector('.st-key-stage_area canvas, .st-key-stage_area div')")
     shown, top = stage(page)["key"], page.locator(".st-key-stage_area").bounding_box()
     for width in (390, 1440):
-        page.set_viewport_size({"width": width, "height": 980})
+        resize(page, width)
         box = badge.bounding_box()
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= width

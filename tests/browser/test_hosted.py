@@ -25,7 +25,7 @@ def test_every_answer_carries_the_headers(hosted):
 
 
 def test_no_page_breaks_the_content_policy(hosted, browser):
-    page = browser.new_page(viewport={"width": 1440, "height": 980})
+    page = browser.new_page(viewport={"width": 1440, "height": 980}, reduced_motion="reduce")
     page.set_default_timeout(60_000)
     broken = []
     page.on("console", lambda message: broken.append(message.text) if "Content Security" in message.text else None)

@@ -4,16 +4,13 @@ import math
 
 import pytest
 
-from tests.browser.conftest import axe_violations, sticks_out
+from tests.browser.conftest import MOVING, axe_violations, sticks_out, turn_dark
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 def open_train(open_page, **options):
-    page = open_page(**options)
-    page.set_default_timeout(90_000)  # a run is waited for, whatever else the machine does
-    page.locator("[data-testid=stMainBlockContainer] canvas").first.wait_for()
-    page.get_by_role("link", name="Train").click()
+    page = open_page("/train", **options)
     page.wait_for_function("window.sampleCloud?.key")
     return page
 
@@ -55,9 +52,9 @@ def test_drawn_by_mouse_and_keys_then_trained_with_a_pause(open_page):
     settled(page, 2)
 
     page.get_by_text("Network, steps, seed").click()
-    page.get_by_label("Steps instead of seconds").fill("1500")
+    page.get_by_label("Steps instead of seconds").fill("600")
     page.keyboard.press("Enter")
-    page.wait_for_function("location.search.includes('steps=1500')")
+    page.wait_for_function("location.search.includes('steps=600')")
     page.get_by_role("button", name="Start training").click()
     page.wait_for_function("window.sampleCloud?.samples > 0")
     page.get_by_role("button", name="Pause").click()
@@ -94,7 +91,7 @@ def test_drawn_by_finger_on_a_phone(open_page):
 
 
 def test_a_cloud_in_space_turns_by_itself_and_by_keys(open_page):
-    page = open_train(open_page)
+    page = open_train(open_page, **MOVING)
     page.locator(".st-key-gallery_area img[alt='Torus knot']").click()
     page.wait_for_function("window.sampleCloud.space")
     turn = page.evaluate("window.sampleCloud.turn")
