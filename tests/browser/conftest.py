@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Error, Page
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 120
@@ -95,30 +95,83 @@ def _is_error(message) -> bool:
     return message.type == "error" and not ASKED_AT_BOTH.search(message.location.get("url", ""))
 
 
+def _watch(page: Page, errors: list[str]) -> None:
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text) if _is_error(message) else None)
+
+
+class Tab:
+    """A page that one test after another finds as if it were new: in a new one Chromium compiles all scripts again."""
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser, self._page = browser, None
+        self.errors: list[str] = []
+        """Of the test that has it."""
+
+    def take(self, *, viewport, color_scheme, reduced_motion) -> Page:
+        if self._page is None:
+            self._page = self._browser.new_page()
+            _watch(self._page, self.errors)
+        self.errors.clear()
+        self._page.set_viewport_size(viewport)
+        self._page.emulate_media(color_scheme=color_scheme, reduced_motion=reduced_motion)
+        return self._page
+
+    def give_back(self) -> None:
+        """Leave the lab and forget everything; what cannot be left is closed."""
+        page, self._page = self._page, None
+        try:
+            page.evaluate("localStorage.clear(); sessionStorage.clear()")
+            page.mouse.up()
+            page.mouse.move(0, 0)
+            page.goto("about:blank")
+            page.context.clear_cookies()
+            page.context.clear_permissions()
+            wire = page.context.new_cdp_session(page)
+            wire.send("Page.resetNavigationHistory")
+            wire.detach()
+        except Error:
+            page.context.close()
+        else:
+            self._page = page
+
+
+@pytest.fixture(scope="session")
+def tab(browser) -> Tab:
+    return Tab(browser)
+
+
 MOVING = {"reduced_motion": "no-preference"}
+USUAL = {"viewport": {"width": 1440, "height": 980}, "color_scheme": "light", "reduced_motion": "reduce"}
 
 
 @pytest.fixture
-def open_page(browser, server):
+def open_page(browser, server, tab):
     """Opens a page of the lab; when the test ends, its console must hold no error.
 
     Nothing moves on it: a stage that plays takes most of a core, so tests about motion ask for it (`MOVING`).
     """
-    contexts, errors = [], []
+    contexts, errors, taken = [], [], []
 
     def open_at(path: str = "/", **options):
-        context = browser.new_context(**{"viewport": {"width": 1440, "height": 980}, "reduced_motion": "reduce", **options})
-        contexts.append(context)
-        page = context.new_page()
+        wanted = {**USUAL, **options}
+        if not taken and wanted.keys() == USUAL.keys():
+            page = tab.take(**wanted)
+            taken.append(page)
+        else:  # somebody else, or another device
+            contexts.append(browser.new_context(**wanted))
+            page = contexts[-1].new_page()
+            _watch(page, errors)
         page.set_default_timeout(90_000)
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda message: errors.append(message.text) if _is_error(message) else None)
         page.goto(server + path)
         return page
 
     yield open_at
     for context in contexts:
         context.close()
+    if taken:
+        tab.give_back()
+        errors += tab.errors
     assert errors == []
 
 
@@ -131,12 +184,12 @@ def axe_violations(page: Page) -> list[tuple[str, str]]:
     return [(violation["id"], node["html"][:160]) for violation in found for node in violation["nodes"]]
 
 
-def turn_dark(page: Page) -> None:
-    """The system goes dark while the page is open, and Python has drawn the page again in the other colours."""
+def turn(page: Page, scheme: str) -> None:
+    """The system goes dark or light while the page is open, and Python has drawn the page again in those colours."""
     wordmark = page.get_by_test_id("stHeaderLogo")
-    light = wordmark.get_attribute("src")
-    page.emulate_media(color_scheme="dark")
-    page.wait_for_function("([image, light]) => image.src !== light", arg=[wordmark.element_handle(), light])
+    before = wordmark.get_attribute("src")
+    page.emulate_media(color_scheme=scheme)
+    page.wait_for_function("([image, before]) => image.src !== before", arg=[wordmark.element_handle(), before])
     page.locator("[data-test-script-state=notRunning]").wait_for()
 
 

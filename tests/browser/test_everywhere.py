@@ -10,7 +10,7 @@ from app.figures.theme import DARK, LIGHT
 from app.frame import CONTROLS
 from app.links.config_code import write_config
 from cmcore.config import TargetConfig, TrainingConfig
-from tests.browser.conftest import MOVING, axe_violations, resize, sticks_out, turn_dark
+from tests.browser.conftest import MOVING, axe_violations, resize, sticks_out, turn
 from tests.browser.test_lab import stage, wait_for_stage
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -121,7 +121,7 @@ def test_a_presented_link_opens_large_and_is_accessible(open_page):
     page.wait_for_function(f"{size} >= 80")
     assert page.locator("canvas.view").bounding_box()["height"] > 0.75 * 980
     assert axe_violations(page) == []
-    turn_dark(page)
+    turn(page, "dark")
     assert axe_violations(page) == []
 
 
@@ -240,7 +240,7 @@ def test_a_page_is_drawn_again_in_the_colours_that_the_system_turns_to(open_page
     page = open_page("/kl")
     page.locator(".st-key-kl_curves .js-plotly-plot").wait_for()
     assert ink() == (LIGHT.ink, LIGHT.ink)
-    turn_dark(page)
+    turn(page, "dark")
     assert ink() == (DARK.ink, DARK.ink)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.browser.conftest import axe_violations, resize, sticks_out, turn_dark
+from tests.browser.conftest import axe_violations, resize, sticks_out, turn
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -59,7 +59,7 @@ def test_accessible_and_nothing_sticks_out(open_page):
     page.locator(READY).wait_for()
     assert axe_violations(page) == []
     assert sticks_out(page) <= 0
-    turn_dark(page)
+    turn(page, "dark")
     resize(page, 390)
     choose(page, "Three Gaussians")
     page.locator(READY).wait_for()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import MOVING, axe_violations, resize, sticks_out, turn_dark
+from tests.browser.conftest import MOVING, axe_violations, resize, sticks_out, turn
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -165,5 +165,5 @@ def test_accessible_in_both_schemes_and_nothing_sticks_out_at_any_width(open_pag
         resize(page, width)
         assert sticks_out(page) <= 0, width
     assert axe_violations(page) == []
-    turn_dark(page)
+    turn(page, "dark")
     assert axe_violations(page) == []

@@ -4,7 +4,7 @@ import pytest
 
 from app.lesson_numbers import filled
 from app.lesson_shelf import FOLDER, lessons_of
-from tests.browser.conftest import axe_violations, resize, sticks_out, turn_dark
+from tests.browser.conftest import axe_violations, resize, sticks_out, turn
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -55,7 +55,7 @@ def test_the_gallery_is_accessible_and_opens_a_lesson_from_anywhere_on_a_card(op
     card = page.locator(f".st-key-lessoncard_{slug}")
     page.locator(f".st-key-lessoncard_{list(LESSONS)[-1]}").get_by_text("min ·").wait_for()
     assert axe_violations(page) == []
-    turn_dark(page)
+    turn(page, "dark")
     assert axe_violations(page) == []
     card.locator("img").click(force=True)
     page.wait_for_function(f"window.lessonSteps?.lesson === '{slug}'")

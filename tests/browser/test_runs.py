@@ -16,7 +16,7 @@ from app.takeaway.page import page as offline_page
 from cmcore.config import SamplerConfig
 from cmcore.store import to_zip
 from tests.app.conftest import untrained
-from tests.browser.conftest import axe_violations, resize, sticks_out, turn_dark
+from tests.browser.conftest import axe_violations, resize, sticks_out, turn
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -67,12 +67,14 @@ def test_a_run_survives_a_reload_and_nobody_else_sees_it(open_page, exported):
 def test_a_forged_cookie_finds_nothing(open_page, exported, server):
     page = open_runs(open_page)
     bring_in(page, exported)
+    address = page.url
     host, shared = urlsplit(server).hostname, {"path": "/", "expires": -1, "httpOnly": False, "secure": False}
     for forged in ("../../../etc/passwd", "a" * 43, "x" * 4000, "%00"):
         cookie = {"name": "consistency_lab_visitor", "value": forged, "domain": host, "sameSite": "Lax", **shared}
+        page.goto("about:blank")  # the lab would set its own again
         page.context.clear_cookies()
         page.context.add_cookies([cookie])
-        page.reload()
+        page.goto(address)
         page.get_by_role("checkbox", name="Eight Gaussians").wait_for()
         assert not page.get_by_role("checkbox", name="mine").count()
 
@@ -199,7 +201,7 @@ def test_accessible_and_nothing_sticks_out(open_page):
     assert axe_violations(page) == []
     page.keyboard.press("Escape")
     pin.wait_for(state="hidden")
-    turn_dark(page)
+    turn(page, "dark")
     resize(page, 390)
     assert axe_violations(page) == []
     assert sticks_out(page) <= 0

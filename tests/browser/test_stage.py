@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tests.browser.conftest import MOVING, axe_violations, resize, turn_dark
+from tests.browser.conftest import MOVING, axe_violations, resize, turn
 from tests.browser.test_lab import stage, wait_for_stage
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -135,6 +135,6 @@ def test_a_start_and_moved_times_are_accessible(open_page):
     page.get_by_role("button", name="Restore times").wait_for()
     page.get_by_text("Band: 95 % interval").wait_for()
     assert axe_violations(page) == []
-    turn_dark(page)
+    turn(page, "dark")
     resize(page, 390)
     assert axe_violations(page) == []
