@@ -70,17 +70,21 @@ def test_a_finger_that_rests_draws_and_one_that_does_not_scrolls(open_page):
         touch("touchEnd")
         return quick
 
+    def scroll_back():
+        page.wait_for_timeout(800)  # the page scrolls on for a while, and a touch during that goes on scrolling
+        page.get_by_test_id("stMain").evaluate("main => main.scrollTo(0, 0)")  # (x, y) is on the stage again
+
     def begin_anew():
         page.locator("canvas.view").focus()
         page.keyboard.press("Escape")
         page.wait_for_function("window.particleStage.start === null")
-        page.wait_for_timeout(800)
+        scroll_back()
 
     assert any(flick() or begin_anew() for _ in range(20))
     assert stage(page)["start"] is None
 
     def rests():
-        page.wait_for_timeout(800)  # the page scrolls on for a while, and a touch during that goes on scrolling
+        scroll_back()
         touch("touchStart", (x, y))
         for _ in range(20):
             if stage(page)["start"] is not None:
