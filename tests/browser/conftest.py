@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -104,22 +105,25 @@ class Tab:
     """A page that one test after another finds as if it were new: in a new one Chromium compiles all scripts again."""
 
     def __init__(self, browser: Browser) -> None:
-        self._browser, self._page = browser, None
+        self._browser = browser
         self.errors: list[str] = []
         """Of the test that has it."""
+        self._page = self._open()
+
+    def _open(self) -> Page:
+        page = self._browser.new_page()
+        _watch(page, self.errors)
+        return page
 
     def take(self, *, viewport, color_scheme, reduced_motion) -> Page:
-        if self._page is None:
-            self._page = self._browser.new_page()
-            _watch(self._page, self.errors)
         self.errors.clear()
         self._page.set_viewport_size(viewport)
         self._page.emulate_media(color_scheme=color_scheme, reduced_motion=reduced_motion)
         return self._page
 
     def give_back(self) -> None:
-        """Leave the lab and forget everything; what cannot be left is closed."""
-        page, self._page = self._page, None
+        """Leave the lab and forget everything; a page that cannot is replaced."""
+        page = self._page
         try:
             page.evaluate("localStorage.clear(); sessionStorage.clear()")
             page.mouse.up()
@@ -132,8 +136,7 @@ class Tab:
             wire.detach()
         except Error:
             page.context.close()
-        else:
-            self._page = page
+            self._page = self._open()
 
 
 @pytest.fixture(scope="session")
@@ -184,7 +187,7 @@ def axe_violations(page: Page) -> list[tuple[str, str]]:
     return [(violation["id"], node["html"][:160]) for violation in found for node in violation["nodes"]]
 
 
-def turn(page: Page, scheme: str) -> None:
+def turn(page: Page, scheme: Literal["light", "dark"]) -> None:
     """The system goes dark or light while the page is open, and Python has drawn the page again in those colours."""
     wordmark = page.get_by_test_id("stHeaderLogo")
     before = wordmark.get_attribute("src")
