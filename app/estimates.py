@@ -18,7 +18,7 @@ from app.runs import Run
 from cmcore.divergences.estimate import Direction, Estimate
 from cmcore.experiments import kl_points
 from cmcore.grids import TimeGrid, growing_horizon, make_grid
-from cmcore.runtime import round_as, rounding
+from cmcore.runtime import rounding
 from cmcore.samplers import SAMPLERS, Score
 from cmcore.samplers.base import Sampler
 from cmcore.theory import BoundA, bound_a
@@ -240,8 +240,6 @@ def forget() -> None:
 def _measured(run: Run, question: Question, *, n: int | None) -> Measurement:
     kind = question.kind
     learned = kind.needs == "map" or question.score == "model"
-    rounded = rounding()
-    round_as(*rounded)  # a training that began elsewhere has left its number of threads in part of the libraries
     point = next(
         kl_points(
             run.model if learned else run.target,
@@ -256,7 +254,7 @@ def _measured(run: Run, question: Question, *, n: int | None) -> Measurement:
             direction=question.direction,
         )
     )
-    return Measurement(point.estimate, point.calls, point.grid.horizon, SEED, n, rounded)
+    return Measurement(point.estimate, point.calls, point.grid.horizon, SEED, n, rounding())
 
 
 def _shipped(run: Run, question: Question) -> Measurement | None:

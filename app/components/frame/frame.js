@@ -123,9 +123,11 @@ function key(frame, event) {
 
 // The pictures that Python colours follow when the system goes from light to dark while the page is open.
 function followScheme({ data, setTriggerValue }, frame) {
-  const [r, g, b] = getComputedStyle(frame.box).getPropertyValue("--st-background-color").match(/[0-9a-f]{2}/gi).map(h => parseInt(h, 16));
+  const paper = getComputedStyle(frame.box).getPropertyValue("--st-background-color").match(/[0-9a-f]{2}/gi);
+  if (!paper) return; // a frame that has left the document has no style
+  const [r, g, b] = paper.map(h => parseInt(h, 16));
   const scheme = r + g + b < 384 ? "dark" : "light";
-  if (scheme !== data.scheme && scheme !== frame.scheme) setTriggerValue("scheme", scheme);
+  if (data.scheme && scheme !== data.scheme && scheme !== frame.scheme) setTriggerValue("scheme", scheme);
   frame.scheme = scheme;
 }
 
