@@ -64,7 +64,7 @@ def tune() -> Tuning:
 def rounding() -> tuple[int, str]:
     """What decides the last digits of float32 sums in this thread: how many threads, and the path of the products.
 
-    They matter: an estimate that looks where a map folds before it draws may change by a hundredth of its interval.
+    They matter: an estimate that looks where a map folds before it draws may change by some hundredths of its interval.
     """
     tune()
     return torch.get_num_threads(), torch.get_float32_matmul_precision()
