@@ -1,4 +1,4 @@
-"""What every test may rely on: one thread, repeatable examples, checked shapes, loud words where a GPU is missing."""
+"""What every test may rely on: one thread, repeatable examples, loud words where a GPU or a browser is missing."""
 
 import os
 import shutil
