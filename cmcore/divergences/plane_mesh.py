@@ -13,7 +13,7 @@ from scipy.special import ndtri
 from torch import Tensor
 
 from cmcore.chain import JumpMap, like_map
-from cmcore.divergences.preimages import Candidates, largest, log_total
+from cmcore.divergences.preimages import Candidates, joined, largest, log_total
 from cmcore.divergences.push_forward import log_standard_normal, transport
 from cmcore.grids import TimeGrid
 
@@ -27,6 +27,8 @@ _REACH = 5.5
 _MINOR = 0.01
 """A candidate expected to give less than this share of the density at its point is taken at its word: the density of
 its triangle is added and no root is sought."""
+_CHUNK = 1024
+"""Points looked for at once: where a map folds finely hundreds of boxes overlap at a point, some 100 kB each."""
 
 
 class PlaneMesh:
@@ -68,6 +70,9 @@ class PlaneMesh:
 
     def candidates(self, points: Float[Tensor, "n 2"]) -> Candidates:
         """A candidate for each image triangle around each point."""
+        return joined([self._candidates(piece) for piece in points.split(_CHUNK)])
+
+    def _candidates(self, points: Float[Tensor, "n 2"]) -> Candidates:
         index, triangle = (torch.from_numpy(part) for part in self.tree.query(shapely.points(points.numpy())))
         a, b, c = self.images[triangle].unbind(1)
         whole, margin = _cross(b - a, c - a), self.margin[triangle]

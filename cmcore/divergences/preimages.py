@@ -9,7 +9,9 @@ counted once.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 import torch
@@ -21,7 +23,7 @@ from cmcore.chain import JumpMap
 from cmcore.divergences.push_forward import Branch, push_forward, with_jacobian
 from cmcore.grids import TimeGrid
 
-__all__ = ["Candidates", "Density", "NoiseCloud", "full_density", "largest", "log_total", "solve"]
+__all__ = ["Candidates", "Density", "NoiseCloud", "full_density", "joined", "largest", "log_total", "solve"]
 
 _RESIDUAL = 1e-7
 _SAME_ROOT = 1e-4
@@ -59,6 +61,14 @@ class Candidates:
             self.minor[points],
             self.several[points],
         )
+
+
+def joined(pieces: Sequence[Candidates]) -> Candidates:
+    """The candidates of points that were looked for in pieces."""
+    counts = [len(piece.leading) for piece in pieces]
+    index = [piece.index + before for piece, before in zip(pieces, accumulate(counts, initial=0), strict=False)]
+    names = ("noise", "leading", "minor", "several")
+    return Candidates(torch.cat(index), *(torch.cat([getattr(piece, name) for piece in pieces]) for name in names))
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from cmcore.divergences import (
     kl_to_noised,
 )
 from cmcore.divergences.convolution_grid import grid_law
+from cmcore.divergences.plane_mesh import PlaneMesh
 from cmcore.divergences.push_forward import push_forward
 from cmcore.flow import ExactFlow
 from cmcore.grids import make_grid
@@ -221,6 +222,19 @@ def test_folds_in_the_plane_are_summed_over_all_preimages(amount):
     assert estimate.diagnostics["k1"] < FOLDS[amount] - 0.3  # one branch alone is far too low
     assert estimate.diagnostics["fold_share"] > 0.1
     assert abs(estimate.diagnostics["mean_ratio"] - 1) < 0.02
+
+
+def test_where_a_preimage_may_be_does_not_depend_on_the_points_beside():
+    """Points are looked for in pieces; those of the second and third are as if each were alone."""
+    mesh = PlaneMesh(folding(0.8), ONE, resolution=32)
+    points = 2 * torch.randn(2500, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    together = mesh.candidates(points)
+    assert torch.bincount(together.index, minlength=len(points)).amax() > 2
+    for i in range(0, len(points), 97):
+        alone = mesh.candidates(points[i : i + 1])
+        assert torch.equal(alone.noise, together.noise[together.index == i])
+        for name in ("leading", "minor", "several"):
+            assert torch.equal(getattr(alone, name)[0], getattr(together, name)[i])
 
 
 @pytest.mark.parametrize("amount", [0.4, 0.8])
