@@ -23,7 +23,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import psutil
+from scipy.stats import theilslopes
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
@@ -39,6 +41,8 @@ WHOLE = tuple(map(ForwardMsg.ScriptFinishedStatus.Value, ("FINISHED_SUCCESSFULLY
 """A fragment's end is no answer, and neither is the end of a run that begins anew at once."""
 THINK = (2.0, 6.0)
 """Seconds that a visitor looks at a picture before the next action."""
+WATCHED = 5
+"""The last minutes, over which memory should be flat."""
 BUDGET = "10 s"
 """What the trainers choose, as the page writes it."""
 
@@ -260,11 +264,11 @@ def start_server(log: Path) -> tuple[subprocess.Popen, str]:
 
 
 async def watch_memory(process: psutil.Process, seen: list[tuple[float, float]]) -> None:
-    """(seconds, MB) every two seconds."""
+    """(seconds, MB) twice a second: an estimate takes some hundred MB for not much longer."""
     start = time.monotonic()
     while True:
         seen.append((time.monotonic() - start, process.memory_info().rss / 2**20))
-        await asyncio.sleep(2)
+        await asyncio.sleep(0.5)
 
 
 async def run(address: str, pid: int, trainers: int, explorers: int, minutes: float) -> tuple[Tally, list]:
@@ -289,7 +293,7 @@ async def run(address: str, pid: int, trainers: int, explorers: int, minutes: fl
 
 
 # ---- what is printed --------------------------------------------------------------------------------------------
-def report(tally: Tally, memory: list[tuple[float, float]], minutes: float) -> bool:
+def report(tally: Tally, memory: list[tuple[float, float]]) -> bool:
     print(f"actions {tally.actions}, errors {sum(tally.errors.values())}")
     for words, count in tally.errors.most_common(10):
         print(f"  {count} × {words}")
@@ -306,16 +310,29 @@ def report(tally: Tally, memory: list[tuple[float, float]], minutes: float) -> b
     if len(tally.explored) > 1:
         slow = statistics.quantiles(tally.explored, n=20)[-1]
         print(f"exploring: {len(tally.explored)} actions, median {median:.2f} s, 95 % below {slow:.2f} s")
-    late = [(t, m) for t, m in memory if t > memory[-1][0] - min(300, 30 * minutes)]
-    slope = 60 * statistics.linear_regression(*zip(*late, strict=True)).slope if len(late) > 2 else 0.0
     most = max(m for _, m in memory)
-    print(f"memory of the server: {most:.0f} MB at most, {slope:+.1f} MB a minute over the last {_span(late)}")
+    print(f"memory of the server: {most:.0f} MB at most")
+    print(f"  {_trend(memory)}")
     unended = sum(count for end, count in ends.items() if end == "never ended")
     return not tally.errors and not unended and median <= 1.0 and most <= 1536
 
 
-def _span(seen: list[tuple[float, float]]) -> str:
-    return f"{(seen[-1][0] - seen[0][0]) / 60:.1f} minutes" if seen else "nothing"
+def _trend(memory: list[tuple[float, float]]) -> str:
+    """Where memory goes in the last minutes.
+
+    An estimate takes up to some hundred MB for some seconds. A line through the least squares follows such a peak, as a
+    median does not, so both are told.
+    """
+    seconds, taken = np.array(memory).T
+    ago = (seconds[-1] - seconds) / 60
+    late = ago < WATCHED
+    medians = [np.median(taken[ago.astype(int) == minute]) for minute in range(int(ago[late].max()), -1, -1)]
+    slope, _, low, high = theilslopes(taken[late], -ago[late])
+    line = np.polyfit(-ago[late], taken[late], 1)[0]
+    return (
+        f"medians of the last minutes: {', '.join(f'{m:.0f}' for m in medians)}; {slope:+.1f} MB a minute "
+        f"(Theil–Sen; 95 %: {low:+.1f} to {high:+.1f}), {line:+.1f} by least squares"
+    )
 
 
 def main() -> None:
@@ -335,7 +352,7 @@ def main() -> None:
     finally:
         process.terminate()
         process.wait(20)
-    sound = report(told, memory, asked.minutes)
+    sound = report(told, memory)
     raise SystemExit(0 if sound else 1)
 
 
