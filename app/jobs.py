@@ -229,6 +229,7 @@ class Job(Generic[T]):
         with self._lock:
             self._status, self._problem, self._ended = status, problem, time.monotonic()
             self._why = self._why if status == "stopped" else ""
+            self._values = None  # what it worked with may go
 
 
 class Workers:

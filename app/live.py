@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -147,12 +147,25 @@ def _progress(
             yield Progress(event, (), None, stopped=stop.is_set())
             return
         if over:
-            model, stopped = event.model(), stop.is_set()
-            yield Progress(event, _thinned(curve), samples, model, _memorisation(model), stopped, measured)
+            yield _last(event, _thinned(curve), samples, measured, stopped=stop.is_set())
             return
         if now - published > PUBLISH_EVERY:
             published = now
             yield Progress(event, _thinned(curve), samples, kl=measured)
+
+
+def _last(
+    event: TrainingEvent,
+    curve: tuple[tuple[int, float], ...],
+    samples: np.ndarray | None,
+    kl: tuple[LiveKL, ...],
+    *,
+    stopped: bool,
+) -> Progress:
+    """What stays of a run: its model, and no longer all that it learned from, which the event could still reach."""
+    model = event.model()
+    event = replace(event, model=lambda: model)
+    return Progress(event, curve, samples, model, _memorisation(model), stopped, kl)
 
 
 # ---- the KL on the way ------------------------------------------------------------------------------------------

@@ -1,16 +1,19 @@
 """A live run: what it measures on the way, and what waiting does to it."""
 
+import gc
 import threading
 import time
+from functools import partial
 
 import pytest
 import torch
 
 import cmcore as cm
-from app.jobs import Workers
+from app.jobs import Job, Workers
 from app.live import Stopwatch, live_question, train_live
 from cmcore.config import NetworkConfig, TrainingConfig
 from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA
+from cmcore.flow import TrajectoryPool
 
 SMALL = {
     "network": NetworkConfig(width=24, depth=2),
@@ -74,6 +77,31 @@ def test_a_run_may_wait_and_go_on_in_another_thread(monkeypatch):
     stops = [i for i, note in enumerate(watch.notes) if note == "stop"]
     assert len(stops) == len(seen)
     assert all(watch.notes[i + 1] == "go" for i in stops)
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_what_a_run_learned_from_is_let_go_when_it_ends(early):
+    """The job of a run stays with its session; the pool of trajectories, the largest thing by far, does not."""
+
+    def pools():
+        gc.collect()
+        return sum(type(thing) is TrajectoryPool for thing in gc.get_objects())
+
+    before = pools()
+    target, config = cm.make_target("eight_gaussians"), TrainingConfig(steps=100_000 if early else 300, **SMALL)
+    job = Job(partial(train_live, target, config))
+    thread = threading.Thread(target=job.run)
+    thread.start()
+    if early:
+        while job.view().latest is None or not job.view().latest.event.step:
+            time.sleep(0.01)
+        assert pools() > before
+        job.cancel()
+    thread.join()
+    view = job.view()
+    assert view.over
+    assert pools() == before
+    assert view.latest.event.model() is view.latest.model
 
 
 @pytest.mark.parametrize(
