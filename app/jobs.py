@@ -21,6 +21,8 @@ from typing import Any, Generic, Literal, TypeVar
 
 from torch.overrides import TorchFunctionMode
 
+from cmcore.runtime import give_memory_back
+
 __all__ = ["LEASE_SECONDS", "Busy", "Interrupted", "Job", "JobView", "Status", "Workers", "freeze_imports"]
 
 T = TypeVar("T")
@@ -277,6 +279,8 @@ class Workers:
             job.run()
             with self._lock:
                 self._running.remove(job)
+            del job  # and what it holds, before the next one comes
+            give_memory_back()
 
     def submit(
         self,

@@ -15,7 +15,8 @@ malloc and bfloat16 off one at a time; flat buffers and threads have no switch t
 * as many threads as a probe of the real training step says are worth it: for these networks often one.
 
 `CMCORE_TUNING` in the environment lists which of the first two to take, "matmul,malloc" unless told: a hosted lab says
-"matmul", since memory that is kept is memory that other sessions lack; an empty value takes neither.
+"matmul", since memory that is kept is memory that other sessions lack, and `give_memory_back` then hands back what is
+free; an empty value takes neither.
 """
 
 import ctypes
@@ -35,6 +36,7 @@ __all__ = [
     "choose_device",
     "choose_threads",
     "describe_device",
+    "give_memory_back",
     "products_dtype",
     "round_as",
     "rounding",
@@ -127,14 +129,30 @@ def _probe() -> Tensor:
 
 def _keep_memory() -> bool:
     """glibc: serve large blocks from the heap and never trim it, so that a step's buffers are reused warm."""
+    libc = _glibc()
+    mmap_threshold, trim_threshold = -3, -1
+    return bool(libc and libc.mallopt(mmap_threshold, 1 << 30) and libc.mallopt(trim_threshold, 2**31 - 1))
+
+
+def give_memory_back() -> bool:
+    """Hand what is free between blocks in use to the system, unless `CMCORE_TUNING` keeps it; whether there was any.
+
+    After an estimate such gaps are some hundred MB, which glibc by itself keeps for the next one.
+    """
+    libc = None if "malloc" in _wanted() else _glibc()
+    return bool(libc and libc.malloc_trim(0))
+
+
+@lru_cache(maxsize=1)
+def _glibc() -> ctypes.CDLL | None:
+    """The C library, where it has what is asked of it."""
     if not sys.platform.startswith("linux"):
-        return False
+        return None
     try:
         libc = ctypes.CDLL("libc.so.6")
-        mmap_threshold, trim_threshold = -3, -1
-        return bool(libc.mallopt(mmap_threshold, 1 << 30)) and bool(libc.mallopt(trim_threshold, 2**31 - 1))
+        return libc if libc.mallopt and libc.malloc_trim else None
     except (OSError, AttributeError):
-        return False
+        return None
 
 
 def products_dtype(choice: str, device: torch.device) -> torch.dtype:

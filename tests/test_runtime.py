@@ -1,5 +1,6 @@
 """The start-up recipe: it changes speed, never results beyond float32, and asks the device question in one place."""
 
+import platform
 import subprocess
 import sys
 
@@ -47,6 +48,31 @@ def test_the_environment_decides_what_is_tuned(wanted, malloc):
     matmul_taken, malloc_taken = map(int, done.stdout.split())
     assert bool(malloc_taken) == malloc
     assert wanted == "matmul" or not matmul_taken
+
+
+LEAVING_GAPS = """
+import torch
+from cmcore.runtime import give_memory_back
+def taken():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 / 2**20
+blocks = [torch.zeros(4000) for _ in range(8000)]
+last = blocks[-1]
+blocks.clear()
+print(taken(), give_memory_back(), taken())
+"""
+"""128 MB of small blocks, all of them free but the one on top, which keeps glibc from shrinking its heap."""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc alone can be asked for its free memory")
+@pytest.mark.parametrize(("wanted", "least", "most"), [("matmul", 100, 140), ("", 100, 140), ("matmul,malloc", -1, 1)])
+def test_memory_is_given_back_unless_it_is_to_be_kept(wanted, least, most):
+    environment = {"CMCORE_TUNING": wanted, "PATH": "", "OMP_NUM_THREADS": "1"}
+    run = [sys.executable, "-c", LEAVING_GAPS]
+    before, given, after = subprocess.run(
+        run, capture_output=True, text=True, env=environment, check=True
+    ).stdout.split()
+    assert least <= float(before) - float(after) <= most
+    assert given == str(least > 0)
 
 
 def test_devices():
