@@ -321,17 +321,17 @@ def _trend(memory: list[tuple[float, float]]) -> str:
     """Where memory goes in the last minutes.
 
     An estimate takes up to some hundred MB for some seconds. A line through the least squares follows such a peak, as a
-    median does not, so both are told.
+    median does not, so both are told; without an interval, since what is seen twice a second is not independent.
     """
     seconds, taken = np.array(memory).T
     ago = (seconds[-1] - seconds) / 60
     late = ago < WATCHED
     medians = [np.median(taken[ago.astype(int) == minute]) for minute in range(int(ago[late].max()), -1, -1)]
-    slope, _, low, high = theilslopes(taken[late], -ago[late])
+    slope = theilslopes(taken[late], -ago[late]).slope
     line = np.polyfit(-ago[late], taken[late], 1)[0]
     return (
         f"medians of the last minutes: {', '.join(f'{m:.0f}' for m in medians)}; {slope:+.1f} MB a minute "
-        f"(Theil–Sen; 95 %: {low:+.1f} to {high:+.1f}), {line:+.1f} by least squares"
+        f"by the median of slopes (Theil–Sen), {line:+.1f} by least squares"
     )
 
 
