@@ -35,7 +35,7 @@ PREPARATION = 0.25
 WATCHED = 0.1
 """Share of a budget in seconds over which the pace is measured before it is turned into steps."""
 CHECKED = 256
-"""Fixed points on which the quality number is measured."""
+"""Points of its own seed on which each member's quality is measured."""
 EXPLODED = 1e4
 """A loss this many times the best one so far means the run has diverged."""
 RATES: Mapping[str, float] = {"learning_rate": 5e-3, "matrix_learning_rate": 3e-2, "average": 0.998}
@@ -204,10 +204,13 @@ class Run:
         if self.purpose or not self.target.has_score:
             self.noise = None
             return
-        generator = stream(self.config.seed, "quality")
-        noise = torch.randn(CHECKED, self.target.dim, generator=generator, dtype=torch.float64)
-        exact = ExactFlow(self.target, tolerance=1e-6)(noise, self.config.horizon, self.delta)
-        self.noise, self.exact = noise.to(self.device, torch.float32), exact.to(self.device, torch.float32)
+        size = (CHECKED, self.target.dim)
+        of_members = [
+            torch.randn(size, generator=stream(seed, "quality"), dtype=torch.float64) for seed in self.all_seeds
+        ]
+        flow = ExactFlow(self.target, tolerance=1e-6)
+        exact = torch.stack([flow(noise, self.config.horizon, self.delta) for noise in of_members])
+        self.noise, self.exact = (x.to(self.device, torch.float32) for x in (torch.stack(of_members), exact))
 
     def _choose_threads(self) -> None:
         if self.device.type != "cpu":
@@ -416,8 +419,7 @@ class Run:
         with torch.no_grad():
             kept = weights.clone()
             weights.copy_(self.optimizer.average)
-            noise = self.noise if self.seeds is None else self.noise.expand(len(self.seeds), -1, -1)
-            landed = self.flow_map(noise, self.config.horizon, self.delta)
+            landed = self.flow_map(self.noise[0] if self.seeds is None else self.noise, self.config.horizon, self.delta)
             weights.copy_(kept)
         return (landed - self.exact).square().sum(-1).mean(-1).sqrt().reshape(-1).cpu()
 
