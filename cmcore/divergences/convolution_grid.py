@@ -97,10 +97,13 @@ def kl_convolution_grid(
     log_p = target.log_prob(law.centres, chain.delta).reshape(law.blocks.shape[1:])
     kl = _BlockKL(law, log_p, direction)
     value, half = kl.extrapolated(), kl.half_width()
-    note = _note(direction, kl.uncovered, law.outside, half)
+    note = _note(direction, kl, law.outside, value, half)
+    # Few landings lift it as they lift the plain value, so it falls by the same extrapolation.
+    apart = kl.plain - kl.with_the_uncovered_as_one() if note and direction == DATA_MODEL else 0.0
+    surely = value - max(0.0, apart)
     return Estimate(
         value=value,
-        low=value - half,
+        low=surely - half if math.isfinite(surely) else 0.0,
         high=math.inf if note else value + half,
         direction=direction,
         delta=chain.delta,
@@ -119,7 +122,11 @@ def kl_convolution_grid(
     )
 
 
-def _note(direction: Direction, uncovered: float, outside: float, half: float) -> str:
+def _note(direction: Direction, kl: "_BlockKL", outside: float, value: float, half: float) -> str:
+    """Why the number is none, in a sentence; empty where it is one."""
+    uncovered = kl.uncovered
+    if not math.isfinite(value + half):
+        return "The map gives values that are not numbers, or throws mass far away, so the KL could not be computed."
     # log q is guessed to within some ten nats there, so a share below a tenth of the interval does not show.
     if direction == DATA_MODEL and uncovered > max(_UNCOVERED, half / 10):
         return f"Hardly a sample lands where {uncovered:.2%} of the data is; the KL there is large and only guessed."
@@ -225,7 +232,9 @@ class _BlockKL:
         # Where q is below that of one landing three spreads away, its value rests on landings that did not happen.
         spread = law.side * _CELLS_PER_SPREAD
         single = math.exp(-4.5) / (2 * math.pi * spread**2 * law.landings)
-        self.uncovered = float((self.p * (self.full < single)).sum()) * self.area
+        self.covered = self.full >= single
+        self.uncovered = float((self.p * ~self.covered).sum()) * self.area
+        self.landings = law.landings
 
     def extrapolated(self) -> float:
         """(4 KL(M) − KL(M/4))/3."""
@@ -243,6 +252,16 @@ class _BlockKL:
             values.append(_extrapolate(self._kl(rest), kls))
         spread = torch.tensor(values, dtype=torch.float64).var(correction=0)
         return float(stdtrit(_BLOCKS - 1, 0.975)) * math.sqrt((_BLOCKS - 1) * float(spread))
+
+    def with_the_uncovered_as_one(self) -> float:
+        """KL(p‖q) where all of the plane that hardly a landing covers is one place: at most the KL (data processing).
+
+        There only q's mass is estimated, and at most three landings more than were seen are likely.
+        """
+        p, q = self.p[self.covered], self.full[self.covered]
+        rest = max(0.0, 1 - float(q.sum()) * self.area) + 3 / self.landings
+        apart = float((p * (self.log_p[self.covered] - q.log())).sum()) * self.area
+        return apart + self.uncovered * math.log(self.uncovered / rest) if self.uncovered > 0 else apart
 
     def _kl(self, q: Tensor) -> float:
         """∫ a log(a/b) − a + b with (a, b) = (p, q) or (q, p); the last terms cancel what the grid's edge cuts off.

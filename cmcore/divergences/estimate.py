@@ -1,5 +1,6 @@
 r"""What an estimate is: a number that says how it knows."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -18,6 +19,11 @@ DATA_MODEL: Direction = "KL(data‖model)"
 @dataclass(frozen=True)
 class Estimate:
     """An estimated divergence between the model's law q and the target's law p_δ.
+
+    Whatever estimator makes one, 0 ≤ low ≤ value ≤ high unless the value is NaN, and a trusted one is finite; what is
+    not raises ValueError. No divergence is negative, so a value that noise brings below 0 is given as 0, which is
+    nearer to the truth for sure, with an interval [0, h] as long above it as it was above the raw value; that one
+    stays in `diagnostics["unclipped"]`, for means over seeds, which the clipping would bias upward.
 
     Attributes:
         value: the estimate, in nats.
@@ -45,6 +51,19 @@ class Estimate:
     note: str = ""
     unit: str = "nats"
     diagnostics: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if -math.inf < self.value < 0:
+            object.__setattr__(self, "diagnostics", {**self.diagnostics, "unclipped": self.value})
+            object.__setattr__(self, "high", self.high - self.value)
+            object.__setattr__(self, "value", 0.0)
+        if self.low < 0:
+            object.__setattr__(self, "low", 0.0)
+        bounds = f"{self.value:g} in [{self.low:g}, {self.high:g}]"
+        if not (0 <= self.low <= self.high and (math.isnan(self.value) or self.low <= self.value <= self.high)):
+            raise ValueError(f"An estimate lies within its interval, and a divergence is at least 0; got {bounds}.")
+        if self.trusted and not (math.isfinite(self.value) and math.isfinite(self.high)):
+            raise ValueError(f"A trusted estimate is finite; got {bounds}.")
 
 
 @dataclass(frozen=True)

@@ -77,14 +77,15 @@ def _bracketed(
     diagnostics: dict[str, float],
 ) -> Estimate:
     half = quantile(_EVALUATED) * max(low[1], high[1])
-    value = high[0] if direction == DATA_MODEL else (low[0] + high[0]) / 2
+    value = high[0] if direction == DATA_MODEL else (max(low[0], 0.0) + high[0]) / 2
     gap = high[0] - low[0]
+    numbers = not math.isnan(value + half)
     # Without a lower side there is nothing that could make the number trustworthy.
     trusted = direction == MODEL_DATA and math.isfinite(gap) and gap <= abs(value) / 2
     return Estimate(
         value=value,
-        low=low[0] - half if direction == MODEL_DATA else 0.0,
-        high=high[0] + half,
+        low=low[0] - half if direction == MODEL_DATA and numbers else 0.0,
+        high=high[0] + half if numbers else math.inf,
         direction=direction,
         delta=delta,
         estimator="sandwich",

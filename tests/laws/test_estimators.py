@@ -7,7 +7,7 @@ import torch
 
 from cmcore.chain import make_chain
 from cmcore.config import NetworkConfig
-from cmcore.divergences import DATA_MODEL, ESTIMATORS, MODEL_DATA, kl, kl_convolution_grid, off_mode_mass
+from cmcore.divergences import DATA_MODEL, ESTIMATORS, MODEL_DATA, Estimate, kl, kl_convolution_grid, off_mode_mass
 from cmcore.divergences.log_ratio import kl_from_both_laws
 from cmcore.divergences.noise import weighted_noise
 from cmcore.divergences.off_mode import density_level
@@ -56,6 +56,35 @@ def test_every_estimate_is_whole(case, direction):
         assert math.isfinite(first.value)
         assert first.low <= first.value <= first.high
     assert not first.note or first.note.endswith(".")
+
+
+def made(value, low, high, *, trusted=True):
+    return Estimate(value, low, high, MODEL_DATA, 0.0, "change_of_variables", 100, 0.0, trusted, "why")
+
+
+def test_n5_an_estimate_below_zero_is_zero_with_an_interval_above():
+    found = made(-0.01, -0.03, 0.02)
+    assert (found.value, found.low) == (0.0, 0.0)
+    assert found.high == pytest.approx(0.03)
+    assert found.diagnostics["unclipped"] == -0.01
+    assert made(0.01, -0.02, 0.04).low == 0.0
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "trusted"),
+    [
+        (2.0, 0.0, 1.0, False),
+        (0.5, 0.6, 1.0, False),
+        (-math.inf, 0.0, math.inf, False),
+        (0.5, math.nan, 1.0, False),
+        (0.5, 0.0, math.inf, True),
+        (math.inf, 0.0, math.inf, True),
+        (math.nan, 0.0, 1.0, True),
+    ],
+)
+def test_n5_no_estimate_outside_its_interval_and_no_trusted_infinity(value, low, high, trusted):
+    with pytest.raises(ValueError, match=r"estimate"):
+        made(value, low, high, trusted=trusted)
 
 
 def test_every_estimator_says_what_it_is():
