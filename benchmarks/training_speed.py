@@ -215,6 +215,7 @@ def _engine(choices: argparse.Namespace):
     from cmcore.model import FlowMap
     from cmcore.optimizer import FlatOptimizer
     from cmcore.runtime import products_dtype, tune, view_as_slices
+    from cmcore.schedule import moment
     from cmcore.streams import stream
 
     network = NetworkConfig(
@@ -251,7 +252,7 @@ def _engine(choices: argparse.Namespace):
                 value, tangent, pull_back = perceptron.pulled(*inputs, products, through_tangent=True)
                 _, slopes = _mean_square(torch.addcmul(value, gap, tangent, value=-1) - dx)
                 pull_back(slopes, -gap * slopes)
-            optimizer.step(number, config.steps)
+            optimizer.step(moment(config, number, config.steps).factor, number)
 
         return _paced(step)
 
@@ -446,6 +447,7 @@ def _lab_loop(config, objective, pool):
     from cmcore.objectives import Learner
     from cmcore.optimizer import FlatOptimizer
     from cmcore.runtime import products_dtype
+    from cmcore.schedule import moment
     from cmcore.streams import stream
 
     flow_map = FlowMap(2, config.network, generator=stream(0, "weights"))
@@ -458,7 +460,8 @@ def _lab_loop(config, objective, pool):
 
     def step() -> None:
         objective.backward(learner, next(batches))
-        optimizer.step(next(numbers), config.steps)
+        number = next(numbers)
+        optimizer.step(moment(config, number, config.steps).factor, number)
 
     return step
 

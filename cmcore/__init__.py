@@ -39,7 +39,7 @@ if TYPE_CHECKING:
         read_table,
         real_table,
     )
-    from cmcore.training import TrainingEvent, train, train_members, training
+    from cmcore.training import TrainingEvent, continuation, train, train_members, training
 
 __all__ = [
     "BoxMixture",
@@ -106,7 +106,7 @@ _HOMES = {
         "read_table",
         "real_table",
     ),
-    "training": ("TrainingEvent", "train", "train_members", "training"),
+    "training": ("TrainingEvent", "continuation", "train", "train_members", "training"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

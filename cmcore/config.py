@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-__all__ = ["NetworkConfig", "SamplerConfig", "TargetConfig", "TrainingConfig"]
+__all__ = ["NetworkConfig", "Plan", "SamplerConfig", "TargetConfig", "TrainingConfig"]
 
 Frequencies = Annotated[tuple[Annotated[float, Field(gt=0, le=64)], ...], Field(max_length=16)]
 
@@ -45,6 +45,17 @@ class TargetConfig(Config):
     parameters: dict[str, Any] = Field(default_factory=dict)
 
 
+class Plan(Config):
+    """How a training was to go on, until that was changed: by the pace of the machine, or by a new budget."""
+
+    until: int = Field(ge=0, le=10_000_000, description="the step from which another plan holds")
+    steps: int | None = Field(
+        None, ge=1, le=10_000_000, description="the end it was planned for; None: not settled yet"
+    )
+    hold: int = Field(0, ge=0, le=10_000_000, description="the step from which its rates were to fall")
+    continued: bool = Field(default=False, description="whether the run was continued there: its rates rise anew")
+
+
 class TrainingConfig(Config):
     """How a flow map is learned. With the seed, it determines the trained weights on one machine."""
 
@@ -52,7 +63,9 @@ class TrainingConfig(Config):
     objective_parameters: dict[str, Any] = Field(default_factory=dict)
     network: NetworkConfig = NetworkConfig()
     steps: int | None = Field(None, ge=1, le=10_000_000, description="optimiser steps; takes precedence over seconds")
-    seconds: float | None = Field(None, gt=0, le=86_400, description="budget; turned into steps during warm-up")
+    seconds: float | None = Field(
+        None, gt=0, le=86_400, description="budget from the first step on; turned into steps during warm-up"
+    )
     batch: int | None = Field(None, ge=8, le=65_536, description="training pairs in a step; None: the objective's own")
     horizon: float = Field(3.0, gt=0, le=20, description="T, where noise starts")
     delta: float | None = Field(None, ge=0, lt=20, description="δ, the earliest time; None: 0 if the target is smooth")
@@ -63,6 +76,7 @@ class TrainingConfig(Config):
     )
     warmup: int = Field(200, ge=0, le=100_000, description="steps over which the rates rise")
     hold: int = Field(0, ge=0, le=10_000_000, description="steps before the rates fall; a budget in seconds sets it")
+    earlier: tuple[Plan, ...] = Field((), max_length=256, description="plans that held before; a run writes them")
     average: float | None = Field(
         None, ge=0, lt=1, description="decay of the exponential average of the weights; None: the objective's own"
     )
@@ -77,6 +91,11 @@ class TrainingConfig(Config):
     def _consistent(self) -> "TrainingConfig":
         if self.steps is None and self.seconds is None:
             raise ValueError("Give a budget: steps or seconds.")
+        changes = [plan.until for plan in self.earlier]
+        if any(later < first for first, later in pairwise(changes)) or (
+            self.steps and self.steps < max(changes, default=0)
+        ):
+            raise ValueError("Earlier plans follow one another, and the run ends after the last of them.")
         if self.delta is not None and self.delta >= self.horizon:
             raise ValueError(f"δ must lie below the horizon T; got δ = {self.delta:g}, T = {self.horizon:g}.")
         return self

@@ -171,11 +171,12 @@ class TrainedModel:
         config: how it was trained, with what the run decided filled in: δ, threads, the dtype of products, the size of
             what was prepared, and, unless it was stopped before a budget in seconds became steps, their number.
         steps: optimiser steps done; fewer than `config.steps` when stopped or diverged.
-        seconds: wall time of the training, pool included.
+        seconds: wall time of the training, from its first step on.
         status: how it ended.
         device: where it was trained, in words.
         history: (step, loss, quality) of each report; quality is the root mean square error of one jump T → δ.
         resume_state: what continuing the training needs beside the config; empty when it was left out.
+        preparation: seconds spent before the first step, on pools and the like; a learned teacher is training.
     """
 
     flow_map: FlowMap
@@ -187,6 +188,7 @@ class TrainedModel:
     device: str
     history: tuple[tuple[int, float, float], ...] = ()
     resume_state: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
+    preparation: float = 0.0
 
     @property
     def dim(self) -> int:

@@ -1,6 +1,5 @@
 r"""The optimiser of a flow map: Muon on the hidden matrices, Adam on the rest, and an exponential average, all flat."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import torch
@@ -11,17 +10,7 @@ from cmcore.config import TrainingConfig
 from cmcore.model import FlowMap
 from cmcore.runtime import view_as_slices
 
-__all__ = ["BatchedMuon", "FlatAdam", "FlatOptimizer", "rate_factor"]
-
-
-def rate_factor(step: int, steps: int | None, warmup: int, hold: int = 0) -> float:
-    """Linear warm-up, 1 until step `hold` and as long as `steps` is not known, then a cosine to zero at `steps`."""
-    if step < warmup:
-        return (step + 1) / warmup
-    start = max(warmup, hold)
-    if steps is None or step < start:
-        return 1.0
-    return (1 + math.cos(math.pi * (step - start) / max(1, steps - start))) / 2
+__all__ = ["BatchedMuon", "FlatAdam", "FlatOptimizer"]
 
 
 class BatchedMuon:
@@ -139,19 +128,27 @@ class FlatOptimizer:
         self.muon = BatchedMuon(matrices, slopes, flow_map.products) if hidden else None
         self._set_rates(varied or {}, rest, len(hidden))
 
-    def step(self, step: int, steps: int | None, hold: int = 0) -> None:
-        """One update from the gradients in place, the step-th of `steps`; the gradients are zeroed afterwards.
+    def step(self, factor: float, age: int) -> None:
+        """One update from the gradients in place; the gradients are zeroed afterwards.
 
-        The rates are those of :func:`rate_factor`: they do not fall while `steps` is not known, nor before `hold`.
+        Args:
+            factor: what the peak rates are multiplied by; see :func:`cmcore.schedule.moment`.
+            age: updates before this one, since the start or since :meth:`restart`.
         """
-        factor = rate_factor(step, steps, self.config.warmup, hold)
         self._adam_step(factor)
         if self.muon is not None:
             self.muon.step(self.matrix_rate * factor)
-        most = (1 + step) / (10 + step)
+        most = (1 + age) / (10 + age)
         decay = self.decay.clamp(max=most) if isinstance(self.decay, Tensor) else min(self.decay, most)
         self.average.lerp_(self.weights, 1 - decay)
         self.gradients.zero_()
+
+    def restart(self) -> None:
+        """Go on from the averaged weights, with nothing remembered of the gradients before."""
+        self.weights.copy_(self.average)
+        for name, slot in self._slots().items():
+            if name not in ("weights", "average"):
+                slot.detach().zero_()
 
     def gradient_norms(self) -> Float[Tensor, "*s"]:
         """The Euclidean norm of the gradient, of each member when there are any."""

@@ -54,6 +54,7 @@ class RunRecord(BaseModel):
     config: TrainingConfig
     steps: int = Field(ge=0)
     seconds: float = Field(ge=0, allow_inf_nan=False)
+    preparation: float = Field(0.0, ge=0, allow_inf_nan=False)
     status: Ending
     device: str = Field(max_length=200)
     history: tuple[tuple[int, float, float], ...] = ()
@@ -102,6 +103,7 @@ def _files(model: TrainedModel, *, resumable: bool) -> dict[str, bytes]:
         config=model.config,
         steps=model.steps,
         seconds=model.seconds,
+        preparation=model.preparation,
         status=model.status,
         device=model.device,
         history=model.history,
@@ -229,6 +231,7 @@ def _assemble(source: _Source) -> TrainedModel:
         config=record.config,
         steps=record.steps,
         seconds=record.seconds,
+        preparation=record.preparation,
         status=record.status,
         device=record.device,
         history=record.history,

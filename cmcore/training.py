@@ -5,6 +5,19 @@ r"""Training: a generator of frozen events that a page, the command line and a t
     for event in training(target, TrainingConfig(seconds=20)):
         print(event.step, event.loss, event.quality)
     model = event.model()
+
+A budget in seconds buys training: it counts from the first optimiser step, those of a learned teacher included. What
+is made before (a pool of trajectories, say) is preparation; its events have the status "preparing" and a message, and
+its cost is in `event.preparation` and `TrainedModel.preparation`. A run that came to fewer than `FEW_STEPS` steps says
+so in its last message.
+
+A run that was stopped goes on exactly where it was; any run goes on with a new budget, counted from where it is:
+
+.. code-block:: python
+
+    for event in training(target, resume=stopped): ...               # to the end that was planned
+    for event in training(target, resume=finished, seconds=20): ...  # twenty seconds more; or steps=2_000
+    config = continuation(finished, seconds=20)                      # what the latter trains by
 """
 
 import math
@@ -14,13 +27,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cmcore.config import TrainingConfig
+from cmcore.config import Plan, TrainingConfig
 from cmcore.model import Status, TrainedModel
 from cmcore.runtime import tune
 from cmcore.targets import Target
 from cmcore.training_run import RATES, REPORT, Clock, Run, resolved
 
-__all__ = ["TrainingEvent", "train", "train_members", "training"]
+__all__ = ["FEW_STEPS", "TrainingEvent", "continuation", "train", "train_members", "training"]
+
+FEW_STEPS = 300
+"""Below this many steps a map of the default settings is not worth looking at yet."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +47,9 @@ class TrainingEvent:
         step: optimiser steps done.
         steps: steps planned; None while a budget in seconds has not been turned into steps yet.
         loss: the objective on the last batch.
-        seconds: wall time since the start, pools and teacher included.
-        seconds_left: estimate of the time to the end, from the pace so far; None before there is one.
+        seconds: wall time of the training, from its first step on; a learned teacher's steps count, pools do not.
+        seconds_left: estimate of the time to the end, from the pace so far; None before there is one, and while
+            something is prepared.
         learning_rate: Adam's rate at this step.
         gradient_norm: Euclidean norm of the last gradient.
         quality: root mean square error of one jump T → δ by the averaged weights on fixed points, in the data's units;
@@ -42,6 +59,7 @@ class TrainingEvent:
         device: where it runs, in words.
         model: call it for a :class:`TrainedModel` of this moment. It copies the weights as they are at the call, so
             call it before the next event is asked for.
+        preparation: wall time spent on what is made before the first step; of a resumed run, also in earlier sessions.
     """
 
     step: int
@@ -56,6 +74,7 @@ class TrainingEvent:
     message: str
     device: str
     model: Callable[[], TrainedModel]
+    preparation: float = 0.0
 
 
 def train(
@@ -65,6 +84,7 @@ def train(
     steps: int | None = None,
     seconds: float | None = None,
     seed: int = 0,
+    resume: TrainedModel | None = None,
     on_event: Callable[[TrainingEvent], object] | None = None,
     **choices: Any,
 ) -> TrainedModel:
@@ -74,15 +94,20 @@ def train(
         target: the law to learn.
         objective: a name from `cm.objectives()`.
         steps: optimiser steps; 8,000 when neither steps nor seconds are given.
-        seconds: budget of wall time instead.
+        seconds: budget of training time instead, from the first step on.
         seed: with the config, it determines the result.
+        resume: a run to go on with, by its own settings: to its planned end, or for `steps` or `seconds` more.
         on_event: called with every :class:`TrainingEvent`.
         **choices: further fields of :class:`~cmcore.config.TrainingConfig`.
 
     A diverged run returns its last good weights with status "diverged" and a warning.
     """
-    config = _config(objective, steps, seconds, {"seed": seed, **choices})
-    event = _last(training(target, config), on_event)
+    if resume is not None:
+        _require_own_settings(resume.config, {"objective": objective, "seed": seed, **choices})
+        events = training(target, resume=resume, steps=steps, seconds=seconds)
+    else:
+        events = training(target, _config(objective, steps, seconds, {"seed": seed, **choices}))
+    event = _last(events, on_event)
     if event.status == "diverged":
         warnings.warn(event.message, RuntimeWarning, stacklevel=2)
     return event.model()
@@ -132,21 +157,72 @@ def train_members(
 
 def training(
     target: Target,
-    config: TrainingConfig,
+    config: TrainingConfig | None = None,
     *,
     resume: TrainedModel | None = None,
+    steps: int | None = None,
+    seconds: float | None = None,
     clock: Clock = time.perf_counter,
 ) -> Iterator[TrainingEvent]:
-    """Train, yielding events; stop by no longer iterating. `resume` continues a stopped run exactly where it was.
+    """Train, yielding events; stop by no longer iterating.
 
-    Between two events a run may wait as long as it likes, and go on in another thread. `clock` is what a budget in
-    seconds is counted by; one that stands still while the run waits keeps its budget, and the time left, honest.
+    Between two events a run may wait as long as it likes, and go on in another thread.
+
+    Args:
+        target: the law to learn.
+        config: how; of a run that is resumed, its own where nothing is said.
+        resume: a run to go on with. Without a new budget a stopped one continues exactly where it was.
+        steps, seconds: a new budget for it, counted from where it is; see :func:`continuation`.
+        clock: what a budget in seconds is counted by; one that stands still while the run waits keeps its budget, and
+            the time left, honest.
     """
-    if resume is not None and config.steps is None:
+    if resume is None:
+        if config is None or steps is not None or seconds is not None:
+            raise ValueError("Give a config, which holds the budget; steps and seconds beside it are for resume.")
+    elif steps is not None or seconds is not None:
+        if config is not None:
+            raise ValueError("A new budget comes with the run's own settings: leave the config out.")
+        config = continuation(resume, steps=steps, seconds=seconds)
+    elif config is None or (config.steps is None and len(config.earlier) <= len(resume.config.earlier)):
         config = resume.config  # the budget was turned into steps, and what else it decided, by the run that goes on
+        if config.steps is not None and resume.steps >= config.steps:
+            raise ValueError("This run has come to its end: give it more steps or seconds to go on.")
+    assert config is not None
     config = resolved(config, target)
     tune()
     yield from _events(Run(target, config, resume=resume, clock=clock))
+
+
+def continuation(model: TrainedModel, *, steps: int | None = None, seconds: float | None = None) -> TrainingConfig:
+    """The settings with which a run goes on for `steps` or `seconds` more, counted from where it is.
+
+    It goes on from the averaged weights. The rates rise anew, to a share of their peak, and fall to zero at the new
+    end; curricula stay where they had come to. Steps and seconds of the settings are those of the whole run, and
+    `earlier` says what held before, so that they repeat all of it.
+    """
+    if (steps is None) == (seconds is None):
+        raise ValueError("Give the run either more steps or more seconds.")
+    if (steps is not None and steps < 1) or (seconds is not None and not 0 < seconds < math.inf):
+        raise ValueError("A run goes on for at least one step, or for a time above zero.")
+    if not model.steps:
+        raise ValueError("This run has not made a step: there is nothing to go on from, so train it anew.")
+    config = model.config
+    until = Plan(until=model.steps, steps=config.steps, hold=config.hold, continued=True)
+    changed = {
+        "earlier": (*config.earlier, until),
+        "steps": None if steps is None else model.steps + steps,
+        "seconds": None if seconds is None else model.seconds + seconds,
+        "hold": 0,
+    }
+    return TrainingConfig.model_validate({**config.model_dump(), **changed})
+
+
+def _require_own_settings(config: TrainingConfig, choices: Mapping[str, Any]) -> None:
+    """Refuse what would change a run that goes on; what was left at its default says nothing."""
+    defaults = {"objective": "trajectory_regression", "seed": 0}
+    other = [k for k, v in choices.items() if v != getattr(config, k, None) and (k not in defaults or v != defaults[k])]
+    if other:
+        raise ValueError(f"A run goes on by its own settings: beside resume, leave out {', '.join(other)}.")
 
 
 def _events(run: Run) -> Iterator[TrainingEvent]:
@@ -164,7 +240,7 @@ def _events(run: Run) -> Iterator[TrainingEvent]:
                 yield _event(run, "diverged", message)
                 return
             run.report()
-            yield _event(run, "finished" if run.done else "training")
+            yield _event(run, "finished", _last_words(run)) if run.done else _event(run, "training")
             run.settle()
 
 
@@ -184,7 +260,15 @@ def _event(run: Run, status: Status, message: str = "") -> TrainingEvent:
         message=message,
         device=run.device_name,
         model=lambda: run.models(ending, seconds)[0],
+        preparation=run.preparation,
     )
+
+
+def _last_words(run: Run) -> str:
+    """What the reader of a finished run should know."""
+    if run.step >= FEW_STEPS:
+        return ""
+    return f"Only {run.step:,} steps: too few for samples worth looking at. Continue training, or give it more time."
 
 
 def _mean(values: list[float]) -> float:

@@ -16,9 +16,10 @@ from cmcore.config import TrainingConfig
 from cmcore.flow import ExactFlow
 from cmcore.model import Ending, FlowMap, TrainedModel
 from cmcore.objectives import Learner, Objective, Source, Velocity, VelocityField, make_objective
-from cmcore.optimizer import FlatOptimizer, rate_factor
+from cmcore.optimizer import FlatOptimizer
 from cmcore.process import angle
 from cmcore.runtime import choose_device, choose_threads, describe_device, products_dtype, view_as_slices
+from cmcore.schedule import Moment, moment, restarts, stage_start
 from cmcore.streams import stream
 from cmcore.targets import Target
 
@@ -89,7 +90,8 @@ class Run:
         clock: Clock = time.perf_counter,
     ) -> None:
         self.clock = clock
-        self.target, self.purpose, self.started = target, purpose, clock()
+        self.target, self.purpose = target, purpose
+        self.since, self.training, self.spent = clock(), False, {False: 0.0, True: 0.0}
         self.seeds, self.varied = seeds, dict(varied or {})
         self.delta, self.batch = config.delta or 0.0, config.batch or BATCH
         self.device = choose_device(config.device)
@@ -102,8 +104,7 @@ class Run:
         self.optimizer = FlatOptimizer(self.flow_map, self.config, self.varied)
         self.teacher: FlowMap | None = None
         self.targets = self._target_map()
-        self.step, self.steps = 0, config.steps
-        self.earlier_seconds = 0.0
+        self.step, self.steps, self.restarts = 0, config.steps, restarts(config)
         self.histories: list[list[tuple[int, float, float]]] = [[] for _ in self.all_seeds]
         self.loss = self.gradient_norm = self.quality = torch.full((len(self.all_seeds),), math.nan)
         self.best_loss = torch.full((len(self.all_seeds),), math.inf)
@@ -149,7 +150,8 @@ class Run:
         self.earliest = float(angle(torch.tensor(self.delta, dtype=torch.float64)))
         self._choose_threads()
         self.batches = self._stream_of_batches()
-        self.began = self.clock()
+        self._count_as(training=True)
+        self.began = self.seconds
         self.marks = [(self.step, self.began)]
 
     def _decide(self, objective: Objective) -> None:
@@ -169,17 +171,20 @@ class Run:
                 "steps": steps or (None if self.config.steps is None else max(1, round(share * self.config.steps))),
                 "seconds": None if self.config.seconds is None else share * self.config.seconds,
                 "hold": max(self.config.warmup, 2 * REPORT),  # not where the clock says: no config would remember it
+                "earlier": (),
                 **RATES,
             }
         )
         run = Run(self.target, config, seeds=self.seeds, purpose="teacher ", clock=self.clock)
         for _ in run.prepare():
             pass
+        self._count_as(training=True)  # its steps are optimiser steps, and a share of the budget is theirs
         while not run.done:
             if run.step % REPORT == 0:
                 of = f" of {run.steps:,}" if run.steps else ""
                 yield f"learning the velocity from samples, step {run.step:,}{of}"
             run.advance()
+        self._count_as(training=False)
         self.teacher = run.averaged_map()
         self._decide(
             make_objective(self.config.objective, **{**self.objective.parameters(), "teacher_steps": run.step})
@@ -233,7 +238,7 @@ class Run:
     def _stream_of_batches(self) -> Iterator[Any]:
         block, skip = divmod(self.step, BLOCK)
         while True:
-            progress = self._progress(block * BLOCK)
+            progress = self._moment(block * BLOCK).progress
             of_members = [
                 self.objective.batches(
                     made,
@@ -256,30 +261,38 @@ class Run:
             return first
         return type(first)(*(torch.stack(columns) for columns in zip(first, *rest, strict=True)))
 
-    def _progress(self, step: int) -> float:
-        """Share of the run done; 0 while a budget in seconds may not have become steps yet."""
-        start = max(self.config.warmup, self.config.hold)
-        return 0.0 if self.steps is None else min(1.0, max(0, step - start) / max(1, self.steps - start))
+    def _moment(self, step: int) -> Moment:
+        return moment(self.config, step, self.steps)
 
     def _backward(self, batch: Any) -> Tensor:
-        learner = Learner(self.flow_map, self.targets, self.velocities, self.earliest, self._progress(self.step))
+        progress = self._moment(self.step).progress
+        learner = Learner(self.flow_map, self.targets, self.velocities, self.earliest, progress)
         return self.objective.backward(learner, batch).reshape(-1)
 
     def advance(self) -> None:
         """One optimiser step; on reporting steps also the numbers an event carries."""
+        if self.step in self.restarts:
+            self._restart()
         losses = self._backward(next(self.batches))
         if (self.step + 1) % REPORT == 0 or self.step + 1 == self.steps:
             self.loss, self.gradient_norm = losses.cpu(), self.optimizer.gradient_norms().reshape(-1).cpu()
-        self.optimizer.step(self.step, self.steps, self.config.hold)
+        now = self._moment(self.step)
+        self.optimizer.step(now.factor, now.age)
         if self.objective.target_decay is not None:
             # Small at first, so that the targets do not stay at the initial weights.
-            decay = min(self.objective.target_decay, (1 + self.step) / (10 + self.step))
+            decay = min(self.objective.target_decay, (1 + now.age) / (10 + now.age))
             self.target_weights.lerp_(self.optimizer.weights, 1 - decay)
         self.step += 1
         if self.step % REPORT == 0 or self.done:
-            self.marks = [*self.marks[-20:], (self.step, self.clock())]
+            self.marks = [*self.marks[-20:], (self.step, self.seconds)]
         if self.steps is None:
             self._plan()
+
+    def _restart(self) -> None:
+        """Where the run is continued with a new budget: on from the averaged weights."""
+        self.optimizer.restart()
+        if self.objective.target_decay is not None:
+            self.target_weights.copy_(self.optimizer.weights)
 
     def _plan(self) -> None:
         """Turn a budget in seconds into steps, from the pace over the first tenth of it, or the warm-up if longer.
@@ -287,9 +300,10 @@ class Run:
         Until then the rates do not fall. Where they begin to is kept in the config, so that the run can be repeated; a
         config that says so already is followed.
         """
-        budget, now = self.config.seconds or 0.0, self.clock()
-        left = budget - self.seconds
-        soon = self.step < max(self.config.warmup, 2 * REPORT) or now - self.began < WATCHED * budget
+        now, whole = self.seconds, self.config.seconds or 0.0
+        left = whole - now
+        age = self.step - stage_start(self.config)
+        soon = age < max(self.config.warmup, 2 * REPORT) or now - self.began < WATCHED * (whole - self.began)
         if left > 0 and (self.step < self.config.hold if self.config.hold else soon):
             return
         middle = self.marks[len(self.marks) // 2]
@@ -370,7 +384,7 @@ class Run:
             teacher.load_state_dict(taught)
             teacher.products = self.flow_map.products
             self.teacher = teacher.to(self.device).requires_grad_(requires_grad=False)
-        self.step, self.earlier_seconds = resume.steps, resume.seconds
+        self.step, self.spent = resume.steps, {False: resume.preparation, True: resume.seconds}
         self.histories = [list(resume.history)]
 
     def _member_state(self, i: int) -> dict[str, Tensor]:
@@ -387,13 +401,30 @@ class Run:
     # ---- what it says -------------------------------------------------------------------------------------------
     @property
     def seconds(self) -> float:
-        return self.earlier_seconds + self.clock() - self.started
+        """Spent in training, from the first step on; a teacher's too."""
+        return self._spent(training=True)
+
+    @property
+    def preparation(self) -> float:
+        """Seconds spent on what is made before the first step."""
+        return self._spent(training=False)
+
+    def _spent(self, *, training: bool) -> float:
+        return self.spent[training] + (self.clock() - self.since if training == self.training else 0.0)
+
+    def _count_as(self, *, training: bool) -> None:
+        """What passes from now on is training, or preparation."""
+        now = self.clock()
+        self.spent[self.training] += now - self.since
+        self.since, self.training = now, training
 
     @property
     def seconds_left(self) -> float | None:
-        """Estimate of the time to the end; None before there is one."""
+        """Estimate of the time to the end; None before there is one, and while something is prepared."""
+        if not self.training:
+            return None
         if self.steps is None:
-            return max(0.0, (self.config.seconds or 0.0) - self.seconds)
+            return max(0.0, (self.config.seconds or 0.0) - self.seconds) if self.config.seconds else None
         if len(self.marks) < 2:
             return None
         (first, then), (last, now) = self.marks[0], self.marks[-1]
@@ -402,8 +433,7 @@ class Run:
     @property
     def learning_rate(self) -> float:
         """Adam's rate at the last step."""
-        rate = self.config.learning_rate or 0.0
-        return rate * rate_factor(max(0, self.step - 1), self.steps, self.config.warmup, self.config.hold)
+        return (self.config.learning_rate or 0.0) * self._moment(max(0, self.step - 1)).factor
 
     def report(self) -> None:
         """Measure the quality, and write loss and quality into the histories."""
@@ -450,6 +480,7 @@ class Run:
             device=self.device_name,
             history=tuple(self.histories[i]),
             resume_state=self._member_state(i),
+            preparation=self.preparation,
         )
 
 

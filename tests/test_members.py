@@ -162,11 +162,11 @@ def spoil(monkeypatch, at, member):
 
     original = FlatOptimizer.step
 
-    def step(self, step, steps, hold=0):
-        if step == at and self.members:
+    def step(self, factor, age):
+        if age == at and self.members:
             for part in self._parts(self.gradients):
                 part[member].fill_(float("nan"))
-        original(self, step, steps, hold)
+        original(self, factor, age)
 
     monkeypatch.setattr(FlatOptimizer, "step", step)
 

@@ -8,6 +8,7 @@ from cmcore.config import NetworkConfig, TrainingConfig
 from cmcore.model import FlowMap
 from cmcore.networks import Perceptron
 from cmcore.optimizer import FlatOptimizer
+from cmcore.schedule import moment
 from cmcore.streams import stream
 
 WIDTH, MEMBERS, STEPS = 12, 3, 30
@@ -41,7 +42,7 @@ def train(flow_map, optimizer, which, spoil=None):
         if spoil is not None and step == STEPS // 2:
             flow_map.network.layers[1].weight.grad[spoil, 0, 0] = float("nan")
             flow_map.network.layers[0].weight.grad[spoil, 0, 0] = float("nan")
-        optimizer.step(step, STEPS)
+        optimizer.step(moment(optimizer.config, step, STEPS).factor, step)
     return optimizer
 
 

@@ -9,8 +9,10 @@ import torch
 
 import cmcore as cm
 from cmcore.config import NetworkConfig, TrainingConfig
-from cmcore.optimizer import BatchedMuon, FlatOptimizer, rate_factor
+from cmcore.optimizer import BatchedMuon, FlatOptimizer
+from cmcore.schedule import AGAIN, moment
 from cmcore.streams import stream
+from cmcore.training import FEW_STEPS
 
 SMALL = {
     "network": NetworkConfig(width=24, depth=2),
@@ -58,6 +60,118 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(target, optimizer, stop_a
     rest = last(cm.training(target, config(optimizer=optimizer), resume=first)).model()
     assert rest.steps == whole.steps == 200
     assert torch.equal(weights(rest), weights(whole))
+
+
+# ---- going on with a new budget ---------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def finished(target):
+    return last(cm.training(target, config(steps=100, warmup=10))).model()
+
+
+def test_p1_a_finished_run_goes_on_for_more_steps(target, finished):
+    event = last(cm.training(target, resume=finished, steps=100))
+    longer = event.model()
+    assert (event.status, longer.steps, longer.config.steps) == ("finished", 200, 200)
+    assert longer.history[: len(finished.history)] == finished.history
+    assert longer.history[-1][2] < finished.history[-1][2]
+
+
+@pytest.mark.parametrize("objective", ["lsd", "ct"])
+def test_p1_a_continued_run_is_repeated_from_its_config(target, objective):
+    """Also one whose targets follow its weights and whose curriculum had grown; bit by bit."""
+    shape = {"objective": objective, "objective_parameters": {}, "warmup": 10, "steps": 70}
+    begun = next(e for e in cm.training(target, config(**shape)) if e.step == 50).model()
+    once = last(cm.training(target, resume=begun, steps=30)).model()
+    twice = last(cm.training(target, resume=once, steps=40)).model()
+    repeated = last(cm.training(target, twice.config)).model()
+    assert [(plan.until, plan.steps) for plan in twice.config.earlier] == [(50, 70), (80, 80)]
+    assert torch.equal(weights(twice), weights(repeated))
+    assert twice.config == repeated.config
+
+
+def test_p1_a_continued_run_that_is_stopped_resumes_bit_by_bit(target, finished):
+    whole = last(cm.training(target, resume=finished, steps=100)).model()
+    half = next(e for e in cm.training(target, resume=finished, steps=100) if e.step == 150).model()
+    assert half.status == "stopped"
+    assert torch.equal(weights(last(cm.training(target, resume=half)).model()), weights(whole))
+
+
+@pytest.fixture
+def paced(monkeypatch):
+    """A clock that moves when a step is made: paced(seconds of the n-th step) is the clock."""
+
+    def make(pace):
+        now, count, original = 0.0, itertools.count(), FlatOptimizer.step
+
+        def step(self, factor, age):
+            nonlocal now
+            now += pace(next(count))
+            original(self, factor, age)
+
+        monkeypatch.setattr(FlatOptimizer, "step", step)
+        return lambda: now
+
+    return make
+
+
+def test_p1_more_seconds_count_from_where_the_run_is(target, finished, paced):
+    events = cm.training(target, resume=finished, seconds=3.0, clock=paced(lambda _: 0.01))
+    model = last(events).model()
+    assert model.seconds == pytest.approx(finished.seconds + 3.0, rel=0.05)
+    assert model.steps == pytest.approx(finished.steps + 300, rel=0.05)
+    repeated = last(cm.training(target, model.config)).model()
+    assert torch.equal(weights(model), weights(repeated))
+
+
+def test_a_continued_run_goes_on_from_its_averaged_weights_and_rates_that_rise_anew(finished):
+    choice = cm.continuation(finished, steps=100)
+    factors = [moment(choice, step, choice.steps).factor for step in range(200)]
+    assert factors[:100] == [moment(finished.config, step, 100).factor for step in range(100)]
+    assert max(factors[100:]) == pytest.approx(AGAIN)
+    assert factors[100] == pytest.approx(AGAIN / 10)
+    assert factors[199] < 0.01
+    assert {moment(choice, step, 200).progress for step in range(100, 200)} == {1.0}, "what has grown stays"
+
+
+@pytest.mark.parametrize("budget", [{}, {"steps": 5, "seconds": 1.0}, {"steps": 0}, {"seconds": float("nan")}])
+def test_a_run_goes_on_for_one_sound_budget(finished, budget):
+    with pytest.raises(ValueError, match=r"more|at least"):
+        cm.continuation(finished, **budget)
+
+
+def test_resuming_refuses_other_settings_and_what_has_ended(target, finished):
+    with pytest.raises(ValueError, match="leave out batch"):
+        cm.train(target, resume=finished, steps=10, batch=64)
+    with pytest.raises(ValueError, match="more steps or seconds"):
+        cm.train(target, resume=finished)
+    assert cm.train(target, resume=finished, steps=10, seed=finished.config.seed).steps == 110
+
+
+def test_earlier_plans_follow_one_another():
+    with pytest.raises(ValueError, match="follow one another"):
+        config(earlier=({"until": 50, "steps": 60}, {"until": 40, "steps": 60}))
+    with pytest.raises(ValueError, match="ends after"):
+        config(steps=40, earlier=({"until": 50, "steps": 60},))
+
+
+def test_p1_few_steps_are_told_in_words(target):
+    few, enough = (last(cm.training(target, config(steps=n))) for n in (20, FEW_STEPS))
+    assert (few.status, enough.status) == ("finished", "finished")
+    assert "20 steps" in few.message
+    assert not enough.message
+
+
+def test_p1_seconds_count_from_the_first_step(target):
+    """What is made before has its own cost, in events and in the model."""
+    ticks = itertools.count()
+    events = list(cm.training(target, config(), clock=lambda: 0.01 * next(ticks)))
+    first = next(event for event in events if event.status == "training")
+    assert [event.seconds for event in events if event.status == "preparing"] == [0.0]
+    assert all(event.seconds_left is None for event in events if event.status == "preparing")
+    assert first.preparation > 0
+    assert first.seconds < 0.1
+    assert {event.preparation for event in events if event.status != "preparing"} == {first.preparation}
+    assert events[-1].model().preparation == first.preparation
 
 
 @pytest.mark.slow
@@ -134,10 +248,10 @@ def _poisoned(target, config, at=120):
 
     original = module.FlatOptimizer.step
 
-    def step(self, step, steps, hold=0):
-        if step == at:
+    def step(self, factor, age):
+        if age == at:
             self.gradients.fill_(float("nan"))
-        original(self, step, steps, hold)
+        original(self, factor, age)
 
     module.FlatOptimizer.step = step
     try:
@@ -173,13 +287,17 @@ def test_no_budget_is_refused():
         TrainingConfig()
 
 
+def factor(step, steps, warmup, hold=0):
+    return moment(config(warmup=warmup, hold=hold), step, steps).factor
+
+
 @pytest.mark.parametrize("steps", [201, 1000, 100_000])
 def test_warm_up_does_not_depend_on_the_length_of_the_run(steps):
-    assert [rate_factor(i, steps, 200) for i in range(200)] == [(i + 1) / 200 for i in range(200)]
-    held = [rate_factor(i, n, 10, hold) for n, hold in ((None, 0), (steps, 150)) for i in range(10, 150)]
+    assert [factor(i, steps, 200) for i in range(200)] == [(i + 1) / 200 for i in range(200)]
+    held = [factor(i, n, 10, hold) for n, hold in ((None, 0), (steps, 150)) for i in range(10, 150)]
     assert held == [1.0] * 280
-    assert rate_factor(steps, steps, 10, 150) == pytest.approx(0.0, abs=1e-12)
-    assert rate_factor(steps, steps, 200) == pytest.approx(0.0, abs=1e-12)
+    assert factor(steps, steps, 10, 150) == pytest.approx(0.0, abs=1e-12)
+    assert factor(steps, steps, 200) == pytest.approx(0.0, abs=1e-12)
 
 
 def test_flat_adam_is_adam():
@@ -195,10 +313,10 @@ def test_flat_adam_is_adam():
     for i in range(5):
         for f in (flat_map, plain_map):
             f(x, 2.0, 0.5).square().mean().backward()
-        plain.param_groups[0]["lr"] = choice.learning_rate * rate_factor(i, 5, 0)
+        plain.param_groups[0]["lr"] = choice.learning_rate * factor(i, 5, 0)
         plain.step()
         plain.zero_grad()
-        flat.step(i, 5)
+        flat.step(factor(i, 5, 0), i)
     for name, p in plain_map.named_parameters():
         torch.testing.assert_close(flat.named(flat.weights)[name], p, rtol=1e-4, atol=1e-6)
 

@@ -59,8 +59,8 @@ class Seeds(click.ParamType):
     metavar="NAME=VALUE",
     help="One of its parameters; `cmcore objectives NAME` lists them.",
 )
-@click.option("--steps", type=int, help=f"Optimiser steps; {DEFAULT_STEPS:,} by default.")
-@click.option("--seconds", type=float, help="A budget of wall time instead of steps.")
+@click.option("--steps", type=int, help=f"Optimiser steps, beside --resume of more; {DEFAULT_STEPS:,} by default.")
+@click.option("--seconds", type=float, help="A budget of training time instead of steps.")
 @click.option("--seed", type=int, help="With the settings, it determines the result; 0 by default.")
 @click.option("--seeds", type=Seeds(), help="Train a run for each seed, all at once, in OUT/seed-0, OUT/seed-1, …")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="auto takes CUDA when there is one.")
@@ -76,7 +76,8 @@ class Seeds(click.ParamType):
 def train(target: str | None, out: Path | None, resume: Path | None, as_json: bool, **options: Any) -> None:
     """Learn a flow map of TARGET: a name from `cmcore targets`, or a CSV or Parquet file.
 
-    Ctrl-C stops at the next sound place and keeps the weights; --resume goes on from there.
+    Ctrl-C stops at the next sound place and keeps the weights; --resume goes on from there. With --steps or --seconds
+    it trains any run for so much more.
     """
     earlier = cm.load(resume) if resume else None
     law = _law(target, earlier, options)
@@ -185,9 +186,18 @@ def _config(earlier: "TrainedModel | None", options: dict[str, Any]) -> "cm.Trai
             raise click.UsageError("--seeds stands alone: without --seed, and without --resume.")
         chosen["seed"] = options["seeds"][0]
     if earlier is not None:
-        if set(chosen) - {"steps", "device"} or parameters or network:
-            raise click.UsageError("A run goes on with its own settings: beside --resume only --steps and --device.")
-        return cm.TrainingConfig(**{**earlier.config.model_dump(), **chosen})
+        if set(chosen) - {"steps", "seconds", "device"} or parameters or network:
+            raise click.UsageError(
+                "A run goes on with its own settings: beside --resume only --steps, --seconds and --device."
+            )
+        if budget := {key: chosen[key] for key in ("steps", "seconds") if key in chosen}:
+            config = cm.continuation(earlier, **budget)
+        elif earlier.status == "finished":
+            raise BadInput("This run is finished: give it more with --steps or --seconds.")
+        else:
+            config = earlier.config
+        device = chosen.get("device", config.device)
+        return config.model_copy(update={"device": device})
     if not {"steps", "seconds"} & set(chosen):
         chosen["steps"] = DEFAULT_STEPS
     return cm.TrainingConfig(**chosen, objective_parameters=parameters, network=cm.NetworkConfig(**network))
