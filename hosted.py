@@ -17,7 +17,6 @@ from app.headers import SecurityHeaders
 
 PROCESS = {
     "CONSISTENCY_LAB_HOSTED": "1",
-    "CMCORE_TUNING": "matmul",  # memory that one training keeps is memory that other sessions lack
     "OMP_NUM_THREADS": "1",
 }
 SERVER = {

@@ -18,7 +18,6 @@ from app.runs import Run
 from cmcore.divergences.estimate import Direction, Estimate
 from cmcore.experiments import kl_points
 from cmcore.grids import TimeGrid, growing_horizon, make_grid
-from cmcore.runtime import rounding
 from cmcore.samplers import SAMPLERS, Score
 from cmcore.samplers.base import Sampler
 from cmcore.theory import BoundA, bound_a
@@ -45,8 +44,6 @@ LANDINGS = 1 << 17
 FIRST_LANDINGS, FIRST_SAMPLES = 1 << 15, 1 << 11
 """Of a first look, renoised or not: a few tenths of a second, and an interval twice or three times as wide."""
 SEED = 2
-SHIPPED_ROUNDING = (1, "highest")
-"""How the shipped curves were measured: by one thread, whose products are torch's own."""
 BOUND_POINTS = 4_096
 """Points of p_t at which the map's error is measured, for every jump."""
 KEPT = 4_096
@@ -117,7 +114,6 @@ class Measurement:
         horizon: T.
         seed: of all noise.
         n: samples (or landings) asked for; None leaves them to the estimator.
-        rounding: the threads and the path of the products, which decide its last digits.
     """
 
     estimate: Estimate
@@ -125,7 +121,6 @@ class Measurement:
     horizon: float
     seed: int
     n: int | None = None
-    rounding: tuple[int, str] = SHIPPED_ROUNDING
 
 
 class Once(Generic[T]):
@@ -205,10 +200,10 @@ def first_look(run: Run, question: Question) -> Estimate:
     return _measured(run, question, n=FIRST_LANDINGS if question.kind.noisy else FIRST_SAMPLES).estimate
 
 
-def how_measured(run: Run, question: Question) -> tuple[int, int | None, tuple[int, str]]:
-    """The seed, the n asked for, and the rounding of the answer: that which is known, or that which there will be."""
+def how_measured(run: Run, question: Question) -> tuple[int, int | None]:
+    """The seed and the n asked for of the answer: that which is known, or that which there will be."""
     told = known_point(run, question)
-    return (told.seed, told.n, told.rounding) if told else (SEED, landings(question), rounding())
+    return (told.seed, told.n) if told else (SEED, landings(question))
 
 
 def landings(question: Question) -> int | None:
@@ -254,7 +249,7 @@ def _measured(run: Run, question: Question, *, n: int | None) -> Measurement:
             direction=question.direction,
         )
     )
-    return Measurement(point.estimate, point.calls, point.grid.horizon, SEED, n, rounding())
+    return Measurement(point.estimate, point.calls, point.grid.horizon, SEED, n)
 
 
 def _shipped(run: Run, question: Question) -> Measurement | None:

@@ -22,6 +22,7 @@ from typing import Any, Generic, Literal, TypeVar
 from torch.overrides import TorchFunctionMode
 
 from cmcore.runtime import give_memory_back
+from cmcore.threads import piecewise
 
 __all__ = ["LEASE_SECONDS", "Busy", "Interrupted", "Job", "JobView", "Status", "Workers", "freeze_imports"]
 
@@ -191,7 +192,7 @@ class Job(Generic[T]):
             self._status, self._began = "running", self._began or self._since
             self._values = self._values or self._work(self._stop)
         try:
-            with self._mode:
+            with self._mode, piecewise():
                 for value in self._values:
                     with self._lock:
                         self._latest = value

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from cmcore.config import NetworkConfig, TrainingConfig
 from cmcore.targets import Target
 
-__all__ = ["OverLimit", "in_words", "limits", "prepare_process"]
+__all__ = ["OverLimit", "in_words", "limits"]
 
 SWITCH, CHANGES = "CONSISTENCY_LAB_HOSTED", "CONSISTENCY_LAB_LIMITS"
 
@@ -137,12 +137,6 @@ def _limits(switch: str, changes: str) -> Limits:
     except ValidationError as error:
         first = error.errors()[0]
         raise ValueError(f"{CHANGES}: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
-
-
-def prepare_process() -> None:
-    """On a shared server memory goes back to the system: what one training keeps, other sessions lack."""
-    if limits().hosted:
-        os.environ.setdefault("CMCORE_TUNING", "matmul")
 
 
 def in_words() -> str:

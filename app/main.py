@@ -31,9 +31,6 @@ def main() -> None:
     with st.skeleton(height=560):
         # The first visit to a fresh server waits for torch here, with the frame of the page already on screen.
         from app import state, visitor
-        from app.limits import prepare_process
-
-        prepare_process()
     state.keep_pages(pages)
     state.insist_again()
     visitor.greet()

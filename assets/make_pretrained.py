@@ -17,7 +17,6 @@ from pathlib import Path
 import cmcore as cm
 from cmcore.divergences import Direction
 from cmcore.experiments import baseline_curves
-from cmcore.runtime import round_as
 from cmcore.store import write_atomically
 
 PRETRAINED = Path(__file__).parent / "pretrained"
@@ -45,7 +44,6 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="name", help=f"which runs; all by default: {', '.join(RUNS)}")
     parser.add_argument("--curves", action="store_true", help="keep the weights, measure again")
     choices = parser.parse_args()
-    round_as(1, "highest")  # what `SHIPPED_ROUNDING` of app/estimates.py says
     for name in choices.names or RUNS:
         folder = PRETRAINED / name
         if not choices.curves:

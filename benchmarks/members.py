@@ -10,10 +10,7 @@ import argparse
 import time
 from collections.abc import Callable
 
-import torch
-
 import cmcore as cm
-from cmcore.runtime import tune
 from cmcore.training_run import Run, resolved
 
 STEPS = 100
@@ -29,7 +26,6 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
     choices = parser.parse_args()
-    tune()
     seeds = range(choices.members)
     together, alone = [_run(choices, seeds)], [_run(choices, (seed,), single=True) for seed in seeds]
     paces = {"one batched run": [], f"{choices.members} runs in turn": []}
@@ -56,14 +52,13 @@ def _run(choices: argparse.Namespace, seeds: range | tuple[int, ...], *, single:
     run = Run(target, resolved(config, target), seeds=None if single else seeds)
     for _ in run.prepare():
         pass
-    torch.set_num_threads(choices.threads)
     _advance(run)
     return run
 
 
 def _advance(run: Run) -> None:
     for _ in range(STEPS):
-        run.advance()
+        run.take_step()
 
 
 def _seconds(call: Callable[[], object]) -> float:

@@ -24,6 +24,7 @@ from cmcore.targets.base import NoDensity, Target
 from cmcore.targets.box_mixture import BoxMixture
 from cmcore.targets.gaussian_mixture import GaussianMixture
 from cmcore.targets.product import Product, repeated
+from cmcore.threads import in_pieces, piecewise
 
 __all__ = [
     "ExactFlow",
@@ -57,12 +58,12 @@ class ExactFlow:
 
     Four methods, the first that applies: a closed form for Gaussians; the quantile map F_s⁻¹∘F_t in one dimension;
     coordinate by coordinate for products; otherwise an adaptive Runge–Kutta method of order 5 (Dormand–Prince, through
-    torchdiffeq) in angle, with the error of the worst point below the tolerance at every step.
+    torchdiffeq) in angle, with the error of the worst point below the tolerance at every step. All compute in float64,
+    and answer in the dtype of the points.
 
     Args:
         target: the law p₀.
-        tolerance: local error of a solver step, absolute and relative. In low precision it is raised to what that
-            precision resolves.
+        tolerance: local error of a solver step, absolute and relative.
 
     Attributes:
         method: which of the four.
@@ -73,34 +74,40 @@ class ExactFlow:
         self.tolerance = tolerance
         self.method, self._jump = self._chosen(target.law)
 
+    @piecewise()
     def __call__(self, x: Float[Tensor, "n d"], t: Time, s: Time) -> Float[Tensor, "n d"]:
         """Φ_{t→s}(x). All methods but the solver, which moves all points together, take one t and s per point too.
 
         Raises:
             NoDensity: the flow is asked for at time 0 where p₀ has no density (or, by the solver, no score).
         """
-        return self._jump(x, t, s)
+        return self._jump(x.double(), t, s).to(x)
 
+    @piecewise()
     def path(self, x: Float[Tensor, "n d"], times: Float[Tensor, " L"]) -> Float[Tensor, "L n d"]:
         """The states at the given monotone times, starting from x at times[0]."""
+        start = x.double()
         if self.method == "ODE solver":
-            return self._solve(x, times)
-        return torch.stack([x, *(self._jump(x, times[0], s) for s in times[1:])])
+            return self._solve(start, times).to(x)
+        return torch.stack([x, *(self._jump(start, times[0], s).to(x) for s in times[1:])])
 
+    @piecewise()
     def legs(self, x: Float[Tensor, "n d"], t: Float[Tensor, " n"], s: Float[Tensor, " n"], levels: int) -> Tensor:
         """Each point from its own time t to its own s, at `levels` equal steps of its angle, [levels + 1, n, d].
 
         All points are solved together, in the share of the way as the solver's time: many short ways cost little more
         than one.
         """
-        share = torch.linspace(0, 1, levels + 1, dtype=x.dtype, device=x.device)
-        start, span = angle(t).to(x), (angle(s) - angle(t)).to(x)
+        points = x.double()
+        share = torch.linspace(0, 1, levels + 1).to(points)
+        start, end = (angle(time.to(points)) for time in (t, s))
+        span = end - start
         if self.method != "ODE solver":
             times = [time_from_angle(start + w * span).clamp(min=0) for w in share]
-            return torch.stack([x, *(self._jump(x, times[0], each) for each in times[1:])])
+            return torch.stack([x, *(self._jump(points, times[0], each).to(x) for each in times[1:])])
         return self._odeint(
-            lambda w, x: span[:, None] * velocity_in_angle(self.target, x, start + w * span), x, share, s
-        )
+            lambda w, x: span[:, None] * velocity_in_angle(self.target, x, start + w * span), points, share, s
+        ).to(x)
 
     def _chosen(self, law: Target) -> tuple[str, Callable[[Tensor, Time, Time], Tensor]]:
         if isinstance(law, GaussianMixture) and len(law.weights) == 1:
@@ -116,14 +123,14 @@ class ExactFlow:
         return x if t == s else self._solve(x, torch.tensor([t, s], dtype=torch.float64))[-1]
 
     def _solve(self, x: Tensor, times: Tensor) -> Tensor:
-        theta = angle(times.to(device=x.device, dtype=torch.float64)).to(x.dtype)
+        theta = angle(times.to(x))
         return self._odeint(lambda theta, x: velocity_in_angle(self.target, x, theta), x, theta, times)
 
     def _odeint(self, pace: Callable[[Tensor, Tensor], Tensor], x: Tensor, at: Tensor, times: Tensor) -> Tensor:
         """The states at `at`, monotone in the solver's own time; `times` are the latest or all times of the target."""
         if bool((times <= 0).any()) and not self.target.smooth:
             raise NoDensity(f"{self.target.name} has no score at t = 0, so its flow ends before: ask for s > 0.")
-        precision = max(self.tolerance, 20 * torch.finfo(x.dtype).eps)
+        precision = max(self.tolerance, 20 * torch.finfo(torch.float64).eps)
         states = odeint(
             pace,
             x,
@@ -164,20 +171,22 @@ def _coordinate_wise_flow(law: Product, x: Tensor, t: Time, s: Time) -> Tensor:
 
 
 def _quantile_map(law: Target, x: Tensor, t: Time, s: Time) -> Tensor:
-    """F_s⁻¹(F_t(x)), through the smaller tail so that no digit is lost far out; computed in float64."""
+    """F_s⁻¹(F_t(x)), through the smaller tail so that no digit is lost far out."""
     t, s = (torch.as_tensor(u, dtype=torch.float64, device=x.device) for u in (t, s))
-    pieces = range(0, len(x), _CHUNK_ENTRIES)
-    if len(pieces) > 1:
-        cuts = [slice(i, i + _CHUNK_ENTRIES) for i in pieces]
-        return torch.cat([_quantile_map(law, x[c], *(u if u.ndim == 0 else u[c] for u in (t, s))) for c in cuts])
-    start = x[:, 0].double()
+    if t.ndim == s.ndim == 0:
+        return torch.cat(in_pieces(lambda x: _quantiles(law, x, t, s), x, rows=_QUANTILES))
+    return torch.cat(in_pieces(partial(_quantiles, law), x, t.expand(len(x)), s.expand(len(x)), rows=_QUANTILES))
+
+
+def _quantiles(law: Target, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
+    start = x[:, 0]
     below, above = law.log_tails(start, t)
     side = torch.where(below < above, 1.0, -1.0).to(start)  # −1: solve in the upper tail, which decreases
     goal = torch.minimum(below, above)
     mean, variance = float(law.mean[0]), float(law.covariance[0, 0])
     spread = [(alpha(u) ** 2 * variance + sigma(u) ** 2).sqrt() for u in (t, s)]
     guess = alpha(s) * mean + (start - alpha(t) * mean) * spread[1] / spread[0]
-    return _invert_tail(law, s, side, goal, guess=guess, width=spread[1].expand_as(guess)).to(x)[:, None]
+    return _invert_tail(law, s, side, goal, guess=guess, width=spread[1].expand_as(guess))[:, None]
 
 
 def _invert_tail(law: Target, s: Tensor, side: Tensor, goal: Tensor, *, guess: Tensor, width: Tensor) -> Tensor:
@@ -224,7 +233,7 @@ class TrajectoryPool:
         angles: θ of each level, decreasing from θ_T to θ_δ, [L].
         states: where each trajectory is at each level, [L, n, d]; `states[0]` is noise N(0, I).
         error: the largest error of any coordinate over a subset of the trajectories, against the adaptive solver
-            (Gaussians: against float64).
+            (Gaussians: of rounding to the dtype).
     """
 
     angles: Float[Tensor, " L"]
@@ -253,8 +262,10 @@ _REFERENCES = 4096
 _NEIGHBOURS = 5
 _MOST_ITERATIONS = 200
 _ROUNDING = 4e-16
-_CHUNK_ENTRIES = 1 << 15
+_CHUNK_ENTRIES = 1 << 14
 """Coordinates moved at once: small enough for the cache, large enough that the cost of a call does not show."""
+_QUANTILES = 1 << 13
+"""The same of quantiles."""
 _WIDE = 1.5
 _SUBSET_ENTRIES = 512
 """Coordinates of the trajectories that are checked against the adaptive solver."""
@@ -264,6 +275,7 @@ _TEACHER_TOLERANCE = 2e-3
 _MOST_TEACHER_SUBSTEPS = 8
 
 
+@piecewise()
 def trajectory_pool(
     target: Target,
     n: int,
@@ -278,28 +290,30 @@ def trajectory_pool(
 ) -> TrajectoryPool:
     """n exact trajectories from N(0, I) at T = horizon to δ = delta, stored at `levels` times even in angle.
 
+    They are computed in float64 and stored in `dtype`.
+
     A share of them may start wider, from N(0, 1.5² I): the flow is exact there too, and a map that has seen the tails
     of the noise does not throw the rare far sample to where the data has no mass.
 
     Fixed-step RK4 (Gaussians: the closed form). Between neighbouring levels it takes as many sub-steps as a subset of
     the trajectories needs to agree with the adaptive solver to 0.0002 in every coordinate; `error` is what they left.
     """
-    noise = _starting_points(n, target.dim, wide_share, generator).to(device, dtype)
+    noise = _starting_points(n, target.dim, wide_share, generator).to(device, torch.float64)
     angles, times = _levels(horizon, delta, levels, device)
     flow = ExactFlow(target)
     if flow.method == "closed form (Gaussian)":
         states = flow.path(noise, times)
-        rounding = states[:, :256].double() - flow.path(noise[:256].double(), times)
-        return TrajectoryPool(angles.to(dtype), states, float(rounding.abs().max()))
+        return TrajectoryPool(angles.to(dtype), states.to(dtype), float((states.to(dtype) - states).abs().max()))
     substeps, error = _enough_substeps(target, noise, times, angles)
     if error > _TOLERANCE:
         words = f"The trajectories of {target.name} are only exact to {error:.1g}: a larger δ or more levels help."
         warnings.warn(words, RuntimeWarning, stacklevel=2)
-    states = _in_pieces(partial(velocity_in_angle, target), noise, angles, substeps)
+    states = _in_pieces(partial(velocity_in_angle, target), noise, angles, substeps, dtype)
     return TrajectoryPool(angles.to(dtype), states, error)
 
 
 @torch.no_grad()
+@piecewise()
 def pool_along(
     velocity: VelocityField,
     n: int,
@@ -325,7 +339,7 @@ def pool_along(
         fine = _runge_kutta(velocity, subset, angles, [2 * substeps] * (levels - 1))
         error = float((fine - coarse).abs().max())
         if error <= _TEACHER_TOLERANCE or substeps >= _MOST_TEACHER_SUBSTEPS:
-            states = _in_pieces(velocity, noise, angles, [substeps] * (levels - 1))
+            states = _in_pieces(velocity, noise, angles, [substeps] * (levels - 1), noise.dtype)
             return TrajectoryPool(angles.to(noise), states, error)
         coarse, substeps = fine, 2 * substeps
 
@@ -351,13 +365,15 @@ def _levels(horizon: float, delta: float, levels: int, device: str | torch.devic
     return angles, times
 
 
-def _in_pieces(velocity: VelocityField, noise: Tensor, angles: Tensor, substeps: Sequence[int]) -> Tensor:
+def _in_pieces(
+    velocity: VelocityField, noise: Tensor, angles: Tensor, substeps: Sequence[int], dtype: torch.dtype
+) -> Tensor:
     """The states at all angles, for pieces of the points that fit the cache."""
-    states = noise.new_empty(len(angles), *noise.shape)
-    chunk = max(1024, _CHUNK_ENTRIES // noise.shape[1])
-    for start in range(0, len(noise), chunk):
-        states[:, start : start + chunk] = _runge_kutta(velocity, noise[start : start + chunk], angles, substeps)
-    return states
+
+    def states(noise: Tensor) -> Tensor:
+        return _runge_kutta(velocity, noise, angles, substeps).to(dtype)
+
+    return torch.cat(in_pieces(states, noise, rows=max(1024, _CHUNK_ENTRIES // noise.shape[1])), dim=1)
 
 
 def _enough_substeps(target: Target, noise: Tensor, times: Tensor, angles: Tensor) -> tuple[list[int], float]:
@@ -369,15 +385,14 @@ def _enough_substeps(target: Target, noise: Tensor, times: Tensor, angles: Tenso
     size = min(len(noise), max(16, min(256, _SUBSET_ENTRIES // target.dim)))
     subset = noise[:: len(noise) // size][:size]
     field = partial(velocity_in_angle, target)
-    truth = ExactFlow(target, tolerance=1e-6).path(subset.double(), times)
+    truth = ExactFlow(target, tolerance=1e-6).path(subset, times)
     share = _TOLERANCE
     while True:
         substeps = [
-            _fewest(field, start.to(noise), end, angles[k : k + 2], share)
-            for k, (start, end) in enumerate(pairwise(truth))
+            _fewest(field, start, end, angles[k : k + 2], share) for k, (start, end) in enumerate(pairwise(truth))
         ]
         trial = _runge_kutta(field, subset, angles, substeps)
-        error = float((trial.double() - truth).abs().max())
+        error = float((trial - truth).abs().max())
         if error <= _TOLERANCE or max(substeps) >= _MOST_SUBSTEPS:
             return substeps, error
         share /= 4
@@ -388,7 +403,7 @@ def _fewest(velocity: VelocityField, start: Tensor, end: Tensor, angles: Tensor,
     substeps = 1
     while substeps < _MOST_SUBSTEPS:
         landed = _runge_kutta(velocity, start, angles, [substeps])[-1]
-        if float((landed.double() - end).abs().max()) <= tolerance:
+        if float((landed - end).abs().max()) <= tolerance:
             break
         substeps *= 2
     return substeps

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from cmcore.config import NetworkConfig
+from cmcore.runtime import exact_float32
 
 __all__ = ["Affine", "Features", "Perceptron", "PullBack"]
 
@@ -106,7 +107,9 @@ class Affine(nn.Module):
                         part.uniform_(-bound, bound, generator=source)
 
     def forward(self, h: Float[Tensor, "*m n inputs"]) -> Float[Tensor, "*m n outputs"]:
-        """Wh + b, member by member when there are any."""
+        """Wh + b, member by member when there are any; exact to the dtype of h, however torch is set to multiply."""
+        if h.dtype == torch.float32 and not exact_float32(h.device):
+            return _affine(self.weight.double(), self.bias.double(), h.double()).to(h)
         return _affine(self.weight, self.bias, h)
 
 

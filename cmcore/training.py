@@ -29,9 +29,8 @@ from typing import Any
 
 from cmcore.config import Plan, TrainingConfig
 from cmcore.model import Status, TrainedModel
-from cmcore.runtime import tune
 from cmcore.targets import Target
-from cmcore.training_run import RATES, REPORT, Clock, Run, resolved
+from cmcore.training_run import RATES, Clock, Run, resolved
 
 __all__ = ["FEW_STEPS", "TrainingEvent", "continuation", "train", "train_members", "training"]
 
@@ -149,7 +148,6 @@ def train_members(
                 raise ValueError(f"{name} needs a number for each member; got {value!r}.")
             TrainingConfig.model_validate({"steps": 1, name: value})
     config = resolved(_config(objective, steps, seconds, {"seed": seeds[0], **choices}), target)
-    tune()
     run = Run(target, config, seeds=seeds, varied=vary)
     event = _last(_events(run), on_event)
     return run.models("diverged" if event.status == "diverged" else "finished", event.seconds)
@@ -189,7 +187,6 @@ def training(
             raise ValueError("This run has come to its end: give it more steps or seconds to go on.")
     assert config is not None
     config = resolved(config, target)
-    tune()
     yield from _events(Run(target, config, resume=resume, clock=clock))
 
 
@@ -232,16 +229,14 @@ def _events(run: Run) -> Iterator[TrainingEvent]:
     yield _event(run, "training")
     while not run.done:
         run.advance()
-        if run.step % REPORT == 0 or run.done:
-            run.check()
-            if run.diverged:
-                message = run.restore()
-                run.report()
-                yield _event(run, "diverged", message)
-                return
+        run.check()
+        if run.diverged:
+            message = run.restore()
             run.report()
-            yield _event(run, "finished", _last_words(run)) if run.done else _event(run, "training")
-            run.settle()
+            yield _event(run, "diverged", message)
+            return
+        run.report()
+        yield _event(run, "finished", _last_words(run)) if run.done else _event(run, "training")
 
 
 def _event(run: Run, status: Status, message: str = "") -> TrainingEvent:

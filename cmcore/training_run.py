@@ -7,6 +7,7 @@ and one optimiser; each ends where it would have ended alone.
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -18,10 +19,11 @@ from cmcore.model import Ending, FlowMap, TrainedModel
 from cmcore.objectives import Learner, Objective, Source, Velocity, VelocityField, make_objective
 from cmcore.optimizer import FlatOptimizer
 from cmcore.process import angle
-from cmcore.runtime import choose_device, choose_threads, describe_device, products_dtype, view_as_slices
+from cmcore.runtime import choose_device, describe_device, products_dtype, reuse_memory, view_as_slices
 from cmcore.schedule import Moment, moment, restarts, stage_start
 from cmcore.streams import stream
 from cmcore.targets import Target
+from cmcore.threads import available_threads, choose_threads, piecewise, team
 
 __all__ = ["REPORT", "Clock", "Run", "resolved"]
 
@@ -42,6 +44,8 @@ EXPLODED = 1e4
 RATES: Mapping[str, float] = {"learning_rate": 5e-3, "matrix_learning_rate": 3e-2, "average": 0.998}
 """The optimiser's settings where neither the config nor the objective says otherwise."""
 BATCH = 1024
+WAITED, MOST_WAITS = 15, 3
+"""A step that takes so many times as long as another waited for a core; after so many of them a team is given up."""
 
 
 def resolved(config: TrainingConfig, target: Target) -> TrainingConfig:
@@ -101,6 +105,7 @@ class Run:
         self.flow_map.products = products_dtype(config.products, self.device)
         name = str(self.flow_map.products).removeprefix("torch.")
         self.config = config.model_copy(update={"products": name})
+        reuse_memory()
         self.optimizer = FlatOptimizer(self.flow_map, self.config, self.varied)
         self.teacher: FlowMap | None = None
         self.targets = self._target_map()
@@ -143,8 +148,10 @@ class Run:
             yield from self._learn_teacher()
         if self.config.steps is None and self.steps is None:
             seconds = PREPARATION * (self.config.seconds or 0.0)
-            self._decide(self.objective.within(self._source(0, "trial"), seconds))
-        self.prepared = [self.objective.prepare(self._source(i, "objective")) for i in range(len(self.all_seeds))]
+            with piecewise():
+                self._decide(self.objective.within(self._source(0, "trial"), seconds))
+        with piecewise():
+            self.prepared = [self.objective.prepare(self._source(i, "objective")) for i in range(len(self.all_seeds))]
         self._prepare_quality()
         self.velocities = self._velocities()
         self.earliest = float(angle(torch.tensor(self.delta, dtype=torch.float64)))
@@ -180,9 +187,8 @@ class Run:
             pass
         self._count_as(training=True)  # its steps are optimiser steps, and a share of the budget is theirs
         while not run.done:
-            if run.step % REPORT == 0:
-                of = f" of {run.steps:,}" if run.steps else ""
-                yield f"learning the velocity from samples, step {run.step:,}{of}"
+            of = f" of {run.steps:,}" if run.steps else ""
+            yield f"learning the velocity from samples, step {run.step:,}{of}"
             run.advance()
         self._count_as(training=False)
         self.teacher = run.averaged_map()
@@ -223,16 +229,12 @@ class Run:
         batch = self._stacked(
             next(self.objective.batches(made, 1, self.batch, generator=stream(0, "probe"))) for made in self.prepared
         )
-        threads = self.config.threads or choose_threads(lambda: self._backward(batch), torch.get_num_threads())
-        torch.set_num_threads(threads)
-        self.config = self.config.model_copy(update={"threads": threads})
+        self._use_threads(self.config.threads or choose_threads(lambda: self._backward(batch), available_threads()))
         self.optimizer.gradients.zero_()
-        self.device_name = describe_device(self.device, threads)
 
-    def settle(self) -> None:
-        """The number of threads belongs to the thread that works, and a run that waited may go on in another one."""
-        if self.device.type == "cpu" and self.config.threads:
-            torch.set_num_threads(self.config.threads)
+    def _use_threads(self, threads: int) -> None:
+        self.config = self.config.model_copy(update={"threads": threads})
+        self.device_name = describe_device(self.device, threads)
 
     # ---- steps --------------------------------------------------------------------------------------------------
     def _stream_of_batches(self) -> Iterator[Any]:
@@ -270,6 +272,23 @@ class Run:
         return self.objective.backward(learner, batch).reshape(-1)
 
     def advance(self) -> None:
+        """Steps up to the next report, by the team of threads that the run chose; afterwards the team is given back."""
+        with team(self.config.threads) if self.config.threads else nullcontext():
+            best, slow = math.inf, 0
+            while True:
+                start = time.perf_counter()
+                self.take_step()
+                seconds = time.perf_counter() - start
+                best = min(best, seconds)
+                slow += seconds > WAITED * best
+                if self.step % REPORT == 0 or self.done:
+                    return
+                if slow >= MOST_WAITS and self.config.threads > 1:
+                    break
+        self._use_threads(1)  # another program holds a core that the team waits for, at every operation
+        self.advance()
+
+    def take_step(self) -> None:
         """One optimiser step; on reporting steps also the numbers an event carries."""
         if self.step in self.restarts:
             self._restart()
@@ -435,6 +454,7 @@ class Run:
         """Adam's rate at the last step."""
         return (self.config.learning_rate or 0.0) * self._moment(max(0, self.step - 1)).factor
 
+    @piecewise()
     def report(self) -> None:
         """Measure the quality, and write loss and quality into the histories."""
         self.quality = self._measure_quality()

@@ -123,7 +123,7 @@ def test_a_teacher_is_frozen_flow_matching_of_its_own_streams():
     before = weights(run.teacher).clone()
     assert not any(p.requires_grad for p in run.teacher.parameters())
     while not run.done:
-        run.advance()
+        run.take_step()
     assert torch.equal(weights(run.teacher), before)
     alone = cm.train(GAUSSIAN, objective="flow_matching", steps=300, **SMALL)
     assert not torch.equal(weights(alone.flow_map), before)

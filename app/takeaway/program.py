@@ -18,7 +18,6 @@ from app.snippet import target_code
 from app.takeaway.cells import Cell
 from cmcore.config import SamplerConfig
 from cmcore.divergences.estimate import Direction, Estimate
-from cmcore.runtime import rounding
 
 __all__ = ["Shown", "about", "curves_cells", "explore_cells", "title", "zip_name"]
 
@@ -105,7 +104,7 @@ def explore_cells(shown: Shown) -> list[Cell]:
         Cell("What is needed: this lab, installed or on the path.", _IMPORTS),
         *_models([shown.run]),
         Cell(
-            "By N: the times of the jumps, the seed, n (None: the estimator’s own), threads and path of the products.",
+            "By N: the times of the jumps, the seed, and n (None: the estimator’s own).",
             _points("POINTS = ", points),
         ),
         Cell("The samples on the stage: where each noise is taken.", drawn),
@@ -120,12 +119,12 @@ def explore_cells(shown: Shown) -> list[Cell]:
     ]
 
 
-def _how(shown: Shown, n: int) -> tuple[int, int | None, tuple[int, str]]:
-    """The seed, n and rounding of the page's number at N."""
+def _how(shown: Shown, n: int) -> tuple[int, int | None]:
+    """The seed and n of the page's number at N."""
     config = shown.config
     question = question_of(config, shown.direction, config.sampler, n)
     named = shown.grids[n] == question.times()
-    return how_measured(shown.run, question) if named else (SEED, landings(question), rounding())
+    return how_measured(shown.run, question) if named else (SEED, landings(question))
 
 
 def _points(before: str, points: Mapping[int, tuple[object, ...]]) -> str:
@@ -134,13 +133,9 @@ def _points(before: str, points: Mapping[int, tuple[object, ...]]) -> str:
 
 _IMPORTS = """from pathlib import Path
 
-import torch
-
 import cmcore as cm
 from cmcore.experiments import kl_points
-from cmcore.runtime import round_as
 
-torch.set_num_threads(1)
 HERE = Path(__file__).parent if "__file__" in globals() else Path()"""
 
 _PICTURE = """import plotly.express as px
@@ -189,9 +184,8 @@ def curves_cells(view: View, curves: Sequence[Asked]) -> list[Cell]:
 
 _MEASURED = """def measured(source, target, points, **choices):
     found = {}
-    for calls, (times, seed, n, rounded) in points.items():
+    for calls, (times, seed, n) in points.items():
         grid = cm.TimeGrid(times)
-        round_as(*rounded)
         e = found[calls] = next(kl_points(source, target, [calls], grid=grid, seed=seed, n=n, **choices)).estimate
         interval = f"95 % interval [{e.low!r}, {e.high!r}]"
         print(f"N = {calls}: {e.value!r} nats, {interval}, {e.estimator}, floor {e.floor!r}")

@@ -18,6 +18,7 @@ from cmcore.divergences.push_forward import log_determinant, with_jacobian
 from cmcore.streams import stream
 from cmcore.targets.base import Target
 from cmcore.theory.interval import Interval, share
+from cmcore.threads import piecewise
 
 __all__ = ["Determinant", "determinant", "exact_determinant", "fold_share"]
 
@@ -34,6 +35,7 @@ class Determinant(NamedTuple):
     log_size: Float[Tensor, " n"]
 
 
+@piecewise()
 def determinant(f: JumpMap, x: Float[Tensor, "n d"], t: float, s: float) -> Determinant:
     """D of the map at each point, by d backward passes; float64 on the CPU."""
     dtype, device = like_map(f)
@@ -41,6 +43,7 @@ def determinant(f: JumpMap, x: Float[Tensor, "n d"], t: float, s: float) -> Dete
     return Determinant(*log_determinant(torch.cat(pieces).double().cpu()))
 
 
+@piecewise()
 def exact_determinant(
     target: Target, x: Float[Tensor, "n d"], t: float, s: float, *, truth: Float[Tensor, "n d"]
 ) -> Determinant:
@@ -49,6 +52,7 @@ def exact_determinant(
     return Determinant(torch.ones_like(log_size), log_size)
 
 
+@piecewise()
 def fold_share(f: JumpMap, target: Target, t: float, s: float, *, seed: int, n: int = 16_384) -> Interval:
     """P(D < 0) under p_t: the share of the true law that the jump turns over, with a 95 % interval."""
     x = target.sample(n, t=t, generator=stream(seed, f"fold share at {t:g}"))

@@ -18,6 +18,7 @@ from cmcore.chain import JumpMap, Stage, land, like_map
 from cmcore.flow import ExactFlow
 from cmcore.streams import stream
 from cmcore.targets.base import Target
+from cmcore.threads import piecewise
 
 __all__ = ["ExactPairs", "exact_pairs", "landing_error"]
 
@@ -38,6 +39,7 @@ class ExactPairs(NamedTuple):
     ends: Float[Tensor, "n d"]
 
 
+@piecewise()
 def landing_error(
     f: JumpMap, x: Float[Tensor, "n d"], t: float, s: float, *, truth: Float[Tensor, "n d"]
 ) -> Float[Tensor, " n"]:
@@ -47,6 +49,7 @@ def landing_error(
     return (landing - truth).norm(dim=1)
 
 
+@piecewise()
 def exact_pairs(
     target: Target, times: Sequence[float], s: float, *, seed: int, n: int = 2_048, tolerance: float = 1e-7
 ) -> ExactPairs:

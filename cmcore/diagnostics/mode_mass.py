@@ -22,6 +22,7 @@ from cmcore.streams import stream
 from cmcore.targets.base import Target
 from cmcore.targets.box_mixture import BoxMixture
 from cmcore.theory.interval import Interval, share
+from cmcore.threads import piecewise
 
 __all__ = ["ModeMass", "Modes", "mode_mass", "modes_of"]
 
@@ -82,6 +83,7 @@ class ModeMass:
     n: int
 
 
+@piecewise()
 def mode_mass(modes: Modes, points: Float[Tensor, "n d"]) -> ModeMass:
     """The share of independent samples on each mode, and on none."""
     counts = torch.bincount(modes.of(points) + 1, minlength=len(modes.masses) + 1).tolist()
@@ -90,6 +92,7 @@ def mode_mass(modes: Modes, points: Float[Tensor, "n d"]) -> ModeMass:
 
 
 @lru_cache(maxsize=32)
+@piecewise()
 def modes_of(target: Target, delta: float) -> Modes:
     """The modes of p_δ, on the line or in the plane.
 

@@ -26,6 +26,7 @@ from cmcore.objectives.eulerian import Eulerian
 from cmcore.objectives.lagrangian import Lagrangian
 from cmcore.process import angle, time_from_angle
 from cmcore.targets.base import Target
+from cmcore.threads import piecewise
 
 __all__ = ["eulerian_residual", "lagrangian_residual", "midway", "semigroup_residual"]
 
@@ -38,6 +39,7 @@ def midway(t: float, s: float) -> float:
     return float(time_from_angle(angle(torch.tensor([t, s], dtype=torch.float64)).mean()))
 
 
+@piecewise()
 def semigroup_residual(
     f: JumpMap, x: Float[Tensor, "n d"], t: float, s: float, *, through: float | None = None
 ) -> Float[Tensor, " n"]:
@@ -49,11 +51,13 @@ def semigroup_residual(
     return (twice - land(f, x, Stage(t, s))).norm(dim=1).double().cpu()
 
 
+@piecewise()
 def lagrangian_residual(f: FlowMap, target: Target, x: Float[Tensor, "n d"], t: float, s: float) -> Float[Tensor, " n"]:
     """|∂f/∂θ_s − v(f, s)|, s < t: how far the landing point is from moving with the flow as s moves."""
     return _in_pieces(_LAGRANGIAN.errors, f, target, x, t, s)
 
 
+@piecewise()
 def eulerian_residual(f: FlowMap, target: Target, x: Float[Tensor, "n d"], t: float, s: float) -> Float[Tensor, " n"]:
     """|∂f/∂θ_t + ∇f · v(x, t)|, s < t: how far the landing point moves while its start is carried along the flow."""
     return _in_pieces(

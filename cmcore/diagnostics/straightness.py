@@ -24,6 +24,7 @@ from cmcore.flow import ExactFlow
 from cmcore.preconditioning import linear_time
 from cmcore.process import angle, time_from_noise_level
 from cmcore.targets.base import Target
+from cmcore.threads import piecewise
 
 __all__ = ["Bends", "bends", "exact_bends", "map_bends", "path_times"]
 
@@ -61,6 +62,7 @@ def bends(path: Float[Tensor, "L1 n d"], times: Float[Tensor, " L1"]) -> Bends:
     return Bends((energy - chord).clamp_min(0), straightness.clamp(0, 1))
 
 
+@piecewise()
 def exact_bends(
     target: Target, noise: Float[Tensor, "n d"], times: Float[Tensor, " L1"], *, tolerance: float = 1e-6
 ) -> Bends:
@@ -68,6 +70,7 @@ def exact_bends(
     return bends(ExactFlow(target, tolerance=tolerance).path(noise.double(), times), times)
 
 
+@piecewise()
 def map_bends(f: JumpMap, noise: Float[Tensor, "n d"], times: Float[Tensor, " L1"]) -> Bends:
     """Of the curves s ↦ f(z, T, s) that the landing points of one jump draw as its end moves from T to δ."""
     return bends(_landings(f, noise, times), times)

@@ -15,11 +15,12 @@ from cmcore.divergences.histogram import kl_histogram
 from cmcore.divergences.neighbours import kl_neighbours, kl_neighbours_known
 from cmcore.divergences.off_mode import off_mode_mass
 from cmcore.divergences.product import kl_product
+from cmcore.divergences.push_forward import doubled
 from cmcore.divergences.quadrature_1d import kl_1d
 from cmcore.divergences.sandwich import kl_sandwich
 from cmcore.grids import TimeGrid
-from cmcore.runtime import tune
 from cmcore.targets.base import NoDensity, Target
+from cmcore.threads import piecewise
 
 __all__ = [
     "DATA_MODEL",
@@ -89,6 +90,7 @@ def kl(
     return kl_of_chain(f, target, chain, seed=seed, n=n, direction=direction)
 
 
+@piecewise()
 def kl_of_chain(
     f: JumpMap, target: Target, chain: Chain, *, seed: int, n: int | None = None, direction: Direction | None = None
 ) -> Estimate:
@@ -113,12 +115,12 @@ def kl_of_chain(
     """
     if n is not None and n < FEWEST:
         raise ValueError(f"An estimate with an interval needs at least {FEWEST} samples; got n = {n}.")
-    tune()  # the temporaries of an estimate are as large as those of training
     if not target.has_score:
         raise NoDensity(f"{target.name} is known by its samples alone, so no KL against the truth can be had.")
     if chain.delta == 0 and not target.has_density:
         raise NoDensity(f"{target.name} has no density at t = 0, so no KL is finite there: end the grid at δ > 0.")
     direction = direction or (MODEL_DATA if chain.deterministic else DATA_MODEL)
+    f = doubled(f)
     exact = kl_gaussian(f, target, chain, direction=direction) or _one_dimensional(f, target, chain, direction)
     if exact is not None:
         return exact

@@ -8,6 +8,7 @@ from cmcore.divergences.distances import Distance
 from cmcore.divergences.estimate import ESTIMATORS, Estimator
 from cmcore.divergences.rows import two_samples
 from cmcore.streams import stream
+from cmcore.threads import piecewise
 
 __all__ = ["classifier_accuracy"]
 
@@ -21,6 +22,7 @@ _FEWEST = 40
 _MOST_ROWS = 10_000
 
 
+@piecewise()
 def classifier_accuracy(points: Float[Tensor, "n d"], data: Float[Tensor, "m d"], *, seed: int) -> Distance:
     """The share of held-out rows that gradient-boosted trees attribute to the right sample; ½ is chance.
 

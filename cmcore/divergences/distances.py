@@ -26,6 +26,7 @@ from cmcore.divergences.estimate import ESTIMATORS, Estimator
 from cmcore.divergences.log_ratio import quantile
 from cmcore.divergences.rows import two_samples
 from cmcore.streams import stream
+from cmcore.threads import piecewise
 
 __all__ = ["FEWEST_ROWS", "Distance", "energy_distance", "mmd", "sliced_wasserstein"]
 
@@ -89,6 +90,7 @@ class Distance:
         return self.value > self.null_high
 
 
+@piecewise()
 def energy_distance(points: Float[Tensor, "n d"], data: Float[Tensor, "m d"], *, seed: int) -> Distance:
     """The energy distance 2 E|x − y| − E|x − x'| − E|y − y'| of two samples, in units of length; 0 for equal laws.
 
@@ -102,6 +104,7 @@ def energy_distance(points: Float[Tensor, "n d"], data: Float[Tensor, "m d"], *,
     return _distance(statistic, len(pooled), seed, "energy_distance", "energy distance", "length")
 
 
+@piecewise()
 def mmd(points: Float[Tensor, "n d"], data: Float[Tensor, "m d"], *, seed: int, bandwidth: float = 1.0) -> Distance:
     """MMD² of two samples for the kernel exp(−|x − y|²/2b²), b a share of the median distance between rows.
 
@@ -123,6 +126,7 @@ def mmd(points: Float[Tensor, "n d"], data: Float[Tensor, "m d"], *, seed: int, 
     return _distance(_u_statistic(-kernel), len(pooled), seed, "mmd", label, "1", f"Gaussian kernel, b = {b:.3g}.")
 
 
+@piecewise()
 def sliced_wasserstein(
     points: Float[Tensor, "n d"], data: Float[Tensor, "m d"], *, seed: int, directions: int = _DIRECTIONS
 ) -> Distance:

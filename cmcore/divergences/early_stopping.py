@@ -8,6 +8,7 @@ from cmcore.divergences.estimate import ESTIMATORS, Estimate, Estimator
 from cmcore.divergences.log_ratio import kl_from_log_ratio
 from cmcore.streams import stream
 from cmcore.targets.base import Target
+from cmcore.threads import piecewise
 
 __all__ = ["kl_to_noised"]
 
@@ -16,6 +17,7 @@ ESTIMATORS.register("exact_densities")(
 )
 
 
+@piecewise()
 def kl_to_noised(target: Target, delta: float, *, seed: int, n: int = 20_000) -> Estimate:
     """KL(p₀‖p_δ), in nats: the data against itself with noise up to time δ. Infinite where p₀ has no density.
 

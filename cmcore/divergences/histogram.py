@@ -11,6 +11,7 @@ from torch import Tensor
 from cmcore.divergences.estimate import DATA_MODEL, ESTIMATORS, Estimate, Estimator
 from cmcore.streams import stream
 from cmcore.targets.base import Target
+from cmcore.threads import piecewise
 
 __all__ = ["kl_histogram"]
 
@@ -22,6 +23,7 @@ _WITHIN_A_BIN = 8
 """Points along each side of a bin at which the data's density is evaluated."""
 
 
+@piecewise()
 def kl_histogram(
     points: Float[Tensor, "n 2"],
     target: Target,

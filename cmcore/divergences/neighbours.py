@@ -28,6 +28,7 @@ from cmcore.divergences.log_ratio import quantile
 from cmcore.divergences.rows import two_samples
 from cmcore.streams import stream
 from cmcore.targets.base import Target
+from cmcore.threads import piecewise
 
 __all__ = ["LARGEST_DIM", "fewest_rows", "kl_neighbours", "kl_neighbours_known"]
 
@@ -58,6 +59,7 @@ def fewest_rows(k: int) -> int:
     return _ROWS_A_NEIGHBOUR * k
 
 
+@piecewise()
 def kl_neighbours(
     points: Float[Tensor, "n d"],
     data: Float[Tensor, "m d"],
@@ -88,6 +90,7 @@ def kl_neighbours(
     return _estimate(a, b, lambda x, y: _two_sample(x, y, k), direction, delta, "neighbours")
 
 
+@piecewise()
 def kl_neighbours_known(
     points: Float[Tensor, "n d"], target: Target, *, seed: int, delta: float = 0.0, k: int = 50
 ) -> Estimate:

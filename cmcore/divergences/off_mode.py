@@ -9,6 +9,7 @@ from torch import Tensor
 
 from cmcore.streams import stream
 from cmcore.targets.base import Target
+from cmcore.threads import piecewise
 
 __all__ = ["ON_MODE", "density_level", "off_mode_mass"]
 
@@ -31,6 +32,7 @@ def density_level(target: Target, delta: float) -> tuple[float, float]:
     return float(level), float((log_p[1::2] < level).double().mean())
 
 
+@piecewise()
 def off_mode_mass(
     target: Target, log_p: Float[Tensor, "*n"], weight: Float[Tensor, "*n"] | None = None, *, delta: float
 ) -> float:

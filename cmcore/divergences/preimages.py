@@ -22,6 +22,7 @@ from torch import Tensor
 from cmcore.chain import JumpMap
 from cmcore.divergences.push_forward import Branch, push_forward, with_jacobian
 from cmcore.grids import TimeGrid
+from cmcore.threads import in_pieces
 
 __all__ = ["Candidates", "Density", "NoiseCloud", "full_density", "joined", "largest", "log_total", "solve"]
 
@@ -165,7 +166,7 @@ def _composed(f: JumpMap, grid: TimeGrid, z: Tensor) -> tuple[Tensor, Tensor]:
     """The image of z under all jumps, and the Jacobian of the composed map."""
     jacobian = torch.eye(z.shape[1], dtype=z.dtype).expand(len(z), -1, -1)
     for t, s in grid.jumps:
-        pieces = [with_jacobian(f, piece, t, s) for piece in z.split(2048)]
+        pieces = in_pieces(lambda z, t=t, s=s: with_jacobian(f, z, t, s), z, rows=2048)
         z = torch.cat([image for image, _ in pieces])
         jacobian = torch.cat([one for _, one in pieces]) @ jacobian
     return z, jacobian

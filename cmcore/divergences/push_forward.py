@@ -15,8 +15,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cmcore.chain import JumpMap
+from cmcore.chain import JumpMap, like_map
 from cmcore.grids import TimeGrid
+from cmcore.threads import in_pieces
 
 __all__ = ["Branch", "doubled", "log_determinant", "log_standard_normal", "push_forward", "transport", "with_jacobian"]
 
@@ -46,7 +47,7 @@ def log_standard_normal(z: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
 
 def push_forward(f: JumpMap, noise: Float[Tensor, "n d"], grid: TimeGrid) -> Branch:
     """Push noise along the grid, with the log density of the branch it takes. f runs in the dtype of the noise."""
-    pieces = [_push_piece(f, piece, grid) for piece in noise.split(_CHUNK)]
+    pieces = in_pieces(lambda piece: _push_piece(f, piece, grid), noise, rows=_CHUNK)
     return Branch(*(torch.cat(part) for part in zip(*pieces, strict=True)))
 
 
@@ -95,9 +96,11 @@ def transport(f: JumpMap, noise: Float[Tensor, "n d"], grid: TimeGrid) -> Float[
             x = f(x, t, s)
         return x
 
-    return torch.cat([along(piece) for piece in noise.split(2 * _CHUNK)])
+    return torch.cat(in_pieces(along, noise, rows=2 * _CHUNK))
 
 
 def doubled(f: JumpMap) -> JumpMap:
     """The same map in float64: a copy of a network, or the map itself, which follows the dtype of its input."""
-    return copy.deepcopy(f).double() if isinstance(f, torch.nn.Module) else f
+    if not isinstance(f, torch.nn.Module) or like_map(f)[0] == torch.float64:
+        return f
+    return copy.deepcopy(f).double()

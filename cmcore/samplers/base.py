@@ -18,6 +18,7 @@ from cmcore.chain import CHUNK, Chain, JumpMap, Stage, land
 from cmcore.grids import TimeGrid
 from cmcore.registry import Registry
 from cmcore.samplers.scores import Score, following
+from cmcore.threads import in_pieces, piecewise
 
 __all__ = [
     "SAMPLERS",
@@ -132,6 +133,7 @@ class Sampler(ABC):
         return self.label if self.needs == "map" or score is None else f"{self.label}, {_WHOSE[score]} score"
 
     @torch.no_grad()
+    @piecewise()
     def draw(
         self,
         source: Any,
@@ -157,7 +159,7 @@ _WHOSE = {"exact": "exact", "model": "learned"}
 
 
 def _solved(path: Path, noise: Tensor) -> tuple[Tensor, Tensor]:
-    states = torch.cat([path(piece) for piece in noise.split(CHUNK)], dim=1)
+    states = torch.cat(in_pieces(path, noise, rows=CHUNK), dim=1)
     return states, states[1:]
 
 

@@ -8,8 +8,6 @@ from threading import Thread
 from typing import Any, Literal
 
 import joblib
-import torch
-from threadpoolctl import threadpool_limits
 
 from cmcore.sweep.cell import run_cell
 
@@ -32,13 +30,9 @@ def workers(backend: Backend, jobs: int | None, scheduler: str | None, cells: in
             yield count
         return
     count = max(1, min(jobs or joblib.cpu_count(), cells))
-    if count == 1:  # in this process; its threads are given back afterwards
-        threads = torch.get_num_threads()
-        try:
-            with threadpool_limits(limits=1), joblib.parallel_config(backend="sequential"):
-                yield 1
-        finally:
-            torch.set_num_threads(threads)
+    if count == 1:  # in this process
+        with joblib.parallel_config(backend="sequential"):
+            yield 1
         return
     ending = {"initializer": _end_with, "initargs": (os.getpid(),)}
     with joblib.parallel_config(backend="loky", n_jobs=count, inner_max_num_threads=1, **ending):

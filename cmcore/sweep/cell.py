@@ -17,8 +17,8 @@ from cmcore.config import Config, TargetConfig, TrainingConfig
 from cmcore.divergences import DATA_MODEL, MODEL_DATA, Direction, Estimate
 from cmcore.experiments import Curve, kl_versus_steps
 from cmcore.model import TrainedModel
-from cmcore.runtime import round_as
 from cmcore.targets import Target, make_target
+from cmcore.threads import team
 from cmcore.training import training
 
 __all__ = ["DIRECTIONS", "Cell", "CellResult", "MeasureConfig", "run_cell"]
@@ -127,11 +127,9 @@ def run_cell(cell: Cell, *, keep_model: bool = False) -> tuple[CellResult, Train
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """One thread, and the same digits in every process of a machine."""
-    threadpool_limits(limits=1)
-    round_as(1, "medium")
+    """One thread: the other cores have cells of their own."""
     # joblib is at work in scikit-learn too: there it would wait on the cluster for a worker that waits for it.
-    with joblib.parallel_config(backend="sequential"):
+    with team(1), threadpool_limits(limits=1), joblib.parallel_config(backend="sequential"):
         yield
 
 

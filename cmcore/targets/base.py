@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cmcore.config import TargetConfig
 from cmcore.process import Time, alpha, column, forward_noise, sigma
+from cmcore.threads import in_pieces, piecewise
 
 __all__ = ["NoDensity", "Target"]
 
@@ -32,7 +33,7 @@ class Target(ABC):
         has_score: whether density and score are known at all. Without them there are samples, and nothing exact.
         config: the gallery name and parameters this target was made from; None when it was made otherwise.
 
-    Device and dtype of every answer follow the input x; parameters are kept in float64.
+    Device and dtype of every answer follow the input x; what it comes from is computed in float64.
     """
 
     name: str = "target"
@@ -118,13 +119,14 @@ class Target(ABC):
         return f"<{type(self).__name__} {self.name!r}, d = {self.dim}, {kind}>"
 
 
-def in_chunks(function: Callable[[Tensor, Time], Tensor], x: Float[Tensor, "n d"], t: Time, chunk: int) -> Tensor:
-    """function(x, t) over pieces of at most `chunk` points, so that memory stays bounded; t is cut along with x."""
-    if x.shape[0] <= chunk:
-        return function(x, t)
-    per_point = isinstance(t, Tensor) and t.ndim == 1
-    pieces = [
-        function(x[i : i + chunk], t[i : i + chunk] if per_point else t)  # pyright: ignore[reportIndexIssue]
-        for i in range(0, x.shape[0], chunk)
-    ]
-    return torch.cat(pieces)
+@piecewise()
+def exactly(function: Callable[[Tensor, Time], Tensor], x: Float[Tensor, "n d"], t: Time, rows: int) -> Tensor:
+    """function(x, t) in float64 whatever the dtype of x, in pieces of so many rows, which bounds its memory.
+
+    Products of float32 matrices may be anything from float32 to bfloat16, as a user has set torch; those of float64
+    are what they say, and the pieces hardly cost more.
+    """
+    points = x.double()
+    if not (isinstance(t, Tensor) and t.ndim == 1):
+        return torch.cat(in_pieces(lambda x: function(x, t), points, rows=rows)).to(x)
+    return torch.cat(in_pieces(function, points, t.double(), rows=rows)).to(x)

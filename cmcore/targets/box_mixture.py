@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cmcore.process import Time, alpha, column, sigma
-from cmcore.targets.base import NoDensity, Target, in_chunks
+from cmcore.targets.base import NoDensity, Target, exactly
 
 __all__ = ["BoxMixture"]
 
@@ -66,13 +66,13 @@ class BoxMixture(Target):
         if bool((torch.as_tensor(t) <= 0).any()):
             if not bool((torch.as_tensor(t) <= 0).all()):
                 raise ValueError("Ask a box mixture for times that are all zero, or all positive.")
-            return in_chunks(lambda x, _: self._log_prob_at_zero(x), x, t, self._chunk)
-        return in_chunks(self._log_prob, x, t, self._chunk)
+            return exactly(lambda x, _: self._log_prob_at_zero(x), x, t, self._chunk)
+        return exactly(self._log_prob, x, t, self._chunk)
 
     def score(self, x: Float[Tensor, "n d"], t: Time = 0.0) -> Float[Tensor, "n d"]:
         if bool((torch.as_tensor(t) <= 0).any()):
             raise NoDensity(f"{self.name} has no score at t = 0: its density jumps at the edges. Ask at a time t > 0.")
-        return in_chunks(self._score, x, t, self._chunk)
+        return exactly(self._score, x, t, self._chunk)
 
     def _log_prob(self, x: Tensor, t: Time) -> Tensor:
         return self._log_joint(x, t)[0].logsumexp(0)

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cmcore.process import Time, alpha, column, sigma
-from cmcore.targets.base import Target, in_chunks
+from cmcore.targets.base import Target, exactly
 
 __all__ = ["CircleMixture"]
 
@@ -46,11 +46,11 @@ class CircleMixture(Target):
     # ---- density and score --------------------------------------------------------------------------------------
     def log_prob(self, x: Float[Tensor, "n d"], t: Time = 0.0) -> Float[Tensor, " n"]:
         self._require_density(t)
-        return in_chunks(lambda x, t: self._log_joint(x, t)[0].logsumexp(0), x, t, self._chunk)
+        return exactly(lambda x, t: self._log_joint(x, t)[0].logsumexp(0), x, t, self._chunk)
 
     def score(self, x: Float[Tensor, "n d"], t: Time = 0.0) -> Float[Tensor, "n d"]:
         self._require_density(t)
-        return in_chunks(self._score, x, t, self._chunk)
+        return exactly(self._score, x, t, self._chunk)
 
     def _score(self, x: Tensor, t: Time) -> Tensor:
         log_joint, offset, pull = self._log_joint(x, t)
@@ -66,7 +66,7 @@ class CircleMixture(Target):
         v, radius = a**2 * variances + s**2, a * radii
         offset = x.T[None] - a * centres[:, :, None]
         # The floor keeps the gradient of |x − c| finite at the centre, where it is multiplied by 0.
-        distance = offset.square().sum(1).clamp(min=1e-60 if x.dtype == torch.float64 else 1e-30).sqrt()
+        distance = offset.square().sum(1).clamp(min=1e-60).sqrt()
         kappa = distance * radius / v
         i0, i1 = torch.special.i0e(kappa), torch.special.i1e(kappa)
         log_density = i0.log() - (distance - radius) ** 2 / (2 * v) - v.log() - math.log(math.tau)

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cmcore.process import Time, alpha, column, sigma
-from cmcore.targets.base import Target, in_chunks
+from cmcore.targets.base import Target, exactly
 
 __all__ = ["GaussianMixture"]
 
@@ -49,16 +49,16 @@ class GaussianMixture(Target):
     # ---- density and score --------------------------------------------------------------------------------------
     def log_prob(self, x: Float[Tensor, "n d"], t: Time = 0.0) -> Float[Tensor, " n"]:
         self._require_density(t)
-        return in_chunks(self._log_prob, x, t, self._chunk)
+        return exactly(self._log_prob, x, t, self._chunk)
 
     def score(self, x: Float[Tensor, "n d"], t: Time = 0.0) -> Float[Tensor, "n d"]:
         self._require_density(t)
-        return in_chunks(self._score, x, t, self._chunk)
+        return exactly(self._score, x, t, self._chunk)
 
     def responsibilities(self, x: Float[Tensor, "n d"], t: Time = 0.0) -> Float[Tensor, "n k"]:
         """P(component k | X_t = x)."""
         self._require_density(t)
-        return in_chunks(lambda x, t: self._whitened(x, t)[0].softmax(0).T, x, t, self._chunk)
+        return exactly(lambda x, t: self._whitened(x, t)[0].softmax(0).T, x, t, self._chunk)
 
     def _log_prob(self, x: Tensor, t: Time) -> Tensor:
         return self._whitened(x, t)[0].logsumexp(0)

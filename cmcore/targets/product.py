@@ -49,14 +49,14 @@ class Product(Target):
 
     # ---- density and score --------------------------------------------------------------------------------------
     def log_prob(self, x: Float[Tensor, "n d"], t: Time = 0.0) -> Float[Tensor, " n"]:
-        y = self.unrotate(x)
+        y = self.unrotate(x.double())
         parts = [per_coordinate(factor.log_prob, y[:, c], t).sum(1) for factor, c in self.columns()]
-        return torch.stack(parts).sum(0)
+        return torch.stack(parts).sum(0).to(x)
 
     def score(self, x: Float[Tensor, "n d"], t: Time = 0.0) -> Float[Tensor, "n d"]:
-        y = self.unrotate(x)
+        y = self.unrotate(x.double())
         parts = [per_coordinate(factor.score, y[:, c], t) for factor, c in self.columns()]
-        return self.rotate(torch.cat(parts, dim=1))
+        return self.rotate(torch.cat(parts, dim=1)).to(x)
 
     # ---- the coordinates in which the law is a product ----------------------------------------------------------
     def columns(self) -> Iterator[tuple[Target, slice]]:
@@ -68,11 +68,11 @@ class Product(Target):
 
     def rotate(self, y: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
         """x = Q y for every row."""
-        return y if self.rotation is None else y @ self.rotation.to(y).T
+        return y if self.rotation is None else (y.double() @ self.rotation.to(y.device).T).to(y)
 
     def unrotate(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
         """y = Qᵀ x for every row."""
-        return x if self.rotation is None else x @ self.rotation.to(x)
+        return x if self.rotation is None else (x.double() @ self.rotation.to(x.device)).to(x)
 
     # ---- sampling and moments -----------------------------------------------------------------------------------
     def sample_data(self, n: int, *, generator: torch.Generator) -> Float[Tensor, "{n} d"]:

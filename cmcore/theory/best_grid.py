@@ -31,6 +31,7 @@ from cmcore.grids import GRIDS, TimeGrid, make_grid
 from cmcore.process import angle, time_from_angle
 from cmcore.streams import stream
 from cmcore.targets.base import Target
+from cmcore.threads import piecewise
 
 __all__ = ["BestChain", "least_bound", "least_kl"]
 
@@ -57,6 +58,7 @@ class BestChain:
 
 # ---- Bound A ------------------------------------------------------------------------------------------------------
 @torch.no_grad()
+@piecewise()
 def least_bound(
     model: Any, target: Target, steps: int, *, horizon: float, delta: float, seed: int, n: int = 1024, levels: int = 49
 ) -> BestChain:
@@ -140,6 +142,7 @@ def _shortest(cost: Float[Tensor, "k k"], steps: int) -> tuple[list[int], float]
 
 
 # ---- the measured KL ----------------------------------------------------------------------------------------------
+@piecewise()
 def least_kl(
     model: Any,
     target: Target,

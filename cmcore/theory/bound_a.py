@@ -29,6 +29,7 @@ from cmcore.streams import stream
 from cmcore.targets.base import Target
 from cmcore.theory.initialisation import initialisation_kl
 from cmcore.theory.interval import Interval, mean
+from cmcore.threads import piecewise
 
 __all__ = ["BoundA", "bound_a", "bound_of_chain", "map_error"]
 
@@ -75,6 +76,7 @@ def bound_a(
     return bound_of_chain(model, target, chain, seed=seed, n=n)
 
 
+@piecewise()
 def bound_of_chain(model: Any, target: Target, chain: RenoisedChain, *, seed: int, n: int = 16_384) -> BoundA:
     """Bound A for any chain of renoised jumps, each η > 0; arguments as of :func:`bound_a`."""
     if not chain.always_noisy:
@@ -87,6 +89,7 @@ def bound_of_chain(model: Any, target: Target, chain: RenoisedChain, *, seed: in
     return BoundA(sum(jumps, start), start, jumps, errors, chain)
 
 
+@piecewise()
 def map_error(
     f: JumpMap, target: Target, stage: Stage, *, seed: int, n: int = 16_384, flow: ExactFlow | None = None
 ) -> Interval:

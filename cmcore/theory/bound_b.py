@@ -60,6 +60,7 @@ from cmcore.samplers.scores import Score, ScoreFunction, score_of
 from cmcore.streams import stream
 from cmcore.targets.base import Target
 from cmcore.theory.interval import Interval, largest, mean
+from cmcore.threads import piecewise
 
 __all__ = ["BoundB", "Supremum", "bound_b"]
 
@@ -127,6 +128,7 @@ class BoundB:
     map_error: Interval
 
 
+@piecewise()
 def bound_b(
     model: Any,
     target: Target,

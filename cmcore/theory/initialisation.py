@@ -18,6 +18,7 @@ from cmcore.process import alpha, sigma
 from cmcore.streams import stream
 from cmcore.targets.base import Target
 from cmcore.theory.interval import Interval, mean
+from cmcore.threads import piecewise
 
 __all__ = ["initialisation_bound", "initialisation_kl"]
 
@@ -33,6 +34,7 @@ def initialisation_bound(target: Target, horizon: float) -> float:
     return (left * (target.second_moment - target.dim) - target.dim * math.log1p(-left)) / 2
 
 
+@piecewise()
 def initialisation_kl(target: Target, horizon: float, *, seed: int, n: int = 100_000) -> Interval:
     """KL(p_T‖γ), in nats: quadrature for d ≤ 2, else a mean over n exact samples of both laws.
 

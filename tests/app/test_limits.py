@@ -14,7 +14,6 @@ from app.links.scaling import questions
 from cmcore.config import NetworkConfig, TrainingConfig
 from cmcore.experiments import EXPERIMENTS
 from cmcore.model import FlowMap
-from cmcore.runtime import _wanted
 from cmcore.store import BadRun, to_zip
 from cmcore.streams import stream
 from tests.app.conftest import html, page_of, poll, untrained
@@ -67,14 +66,6 @@ def test_single_limits_are_changed_as_json_and_nothing_else_gets_through(hosted,
     monkeypatch.setenv(SWITCH, "perhaps")
     with pytest.raises(ValueError, match=SWITCH):
         limits()
-
-
-def test_hosted_memory_goes_back_to_the_system(hosted, monkeypatch):
-    from app.limits import prepare_process
-
-    monkeypatch.delenv("CMCORE_TUNING", raising=False)
-    prepare_process()
-    assert _wanted() == ["matmul"]
 
 
 def test_hosted_the_page_offers_what_the_caps_allow_and_says_so(hosted, shipped):

@@ -27,7 +27,6 @@ from app.takeaway.page import page
 from app.takeaway.program import Shown, _values, about, curves_cells, explore_cells, title, zip_name
 from app.takeaway.tables import csv_of, parquet_of, points, table_of
 from cmcore.config import NetworkConfig, SamplerConfig
-from cmcore.runtime import round_as, rounding
 from cmcore.store import to_zip
 from cmcore.streams import stream
 from cmcore.targets.sketch import Stroke, write_strokes
@@ -40,9 +39,7 @@ MEASURED = (1, 2)
 def quick(monkeypatch):
     estimates.forget()
     monkeypatch.setattr(estimates, "LANDINGS", 4_096)
-    rounded = rounding()
     yield
-    round_as(*rounded)
     estimates.forget()
 
 
@@ -123,9 +120,7 @@ def intervals(printed):
 def three_runs():
     """A run that the lab ships with, one in three dimensions, and one of a drawing that is drawn with fresh noise."""
     drawing = write_strokes([Stroke(14, ((-150, 0), (0, 80), (150, 0))), Stroke(20, ((0, -120),))])
-    round_as(2, "highest")  # the page need not have the threads, and the products, that the program would have
     yield shown(cm.load(SHIPPED / "eight_gaussians"), key="shipped")
-    round_as(1, "medium")
     yield shown(trained(cm.make_target("gaussian", dim=3), seed=4), key="gaussian-0123abcd")
     yield shown(trained(cm.make_target("sketch", strokes=drawing)), "renoise", key="sketch-0123abcd")
 
@@ -174,7 +169,7 @@ def test_curves_of_runs_and_baselines_are_made_again(tmp_path):
 def test_moved_times_are_those_of_the_program():
     view = shown(untrained(), moved={2: (1.25,)})
     code = "\n".join(cell.code for cell in explore_cells(view))
-    assert f"2: ((3.0, 1.25, 0.0), 2, None, {rounding()})" in code
+    assert "2: ((3.0, 1.25, 0.0), 2, None)" in code
 
 
 def test_a_hand_made_target_asks_for_the_exported_run():

@@ -835,8 +835,8 @@ def one_step(name, device):
     )
     run = Run(GAUSSIAN, resolved(config, GAUSSIAN))
     list(run.prepare())
-    run.advance()
-    run.advance()
+    run.take_step()
+    run.take_step()
     return run
 
 
