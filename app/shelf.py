@@ -22,7 +22,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 import cmcore as cm
-from cmcore.store import BadRun, write_atomically
+from cmcore.files import write_atomically
+from cmcore.store import BadRun
 
 __all__ = ["DAYS", "Kept", "forget", "keep", "kept", "root"]
 

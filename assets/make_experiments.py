@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from cmcore.experiments import EXPERIMENTS, Result
-from cmcore.store import write_atomically
+from cmcore.files import write_atomically
 
 FOLDER = Path(__file__).parent / "experiments"
 

@@ -23,7 +23,7 @@ import cmcore as cm
 from cmcore.divergences.histogram import kl_histogram
 from cmcore.divergences.log_ratio import kl_from_log_ratio
 from cmcore.experiments.base import Axis, Panel, Result, Series
-from cmcore.store import write_atomically
+from cmcore.files import write_atomically
 from cmcore.streams import stream
 
 FOLDER = Path(__file__).parent / "lessons"

@@ -17,7 +17,7 @@ from pathlib import Path
 import cmcore as cm
 from cmcore.divergences import Direction
 from cmcore.experiments import baseline_curves
-from cmcore.store import write_atomically
+from cmcore.files import write_atomically
 
 PRETRAINED = Path(__file__).parent / "pretrained"
 

@@ -9,7 +9,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-__all__ = ["NetworkConfig", "Plan", "SamplerConfig", "TargetConfig", "TrainingConfig"]
+__all__ = ["MOST_STEPS", "NetworkConfig", "Plan", "SamplerConfig", "TargetConfig", "TrainingConfig"]
+
+MOST_STEPS = 10_000_000
+"""Optimiser steps of a run."""
 
 Frequencies = Annotated[tuple[Annotated[float, Field(gt=0, le=64)], ...], Field(max_length=16)]
 
@@ -48,11 +51,11 @@ class TargetConfig(Config):
 class Plan(Config):
     """How a training was to go on, until that was changed: by the pace of the machine, or by a new budget."""
 
-    until: int = Field(ge=0, le=10_000_000, description="the step from which another plan holds")
+    until: int = Field(ge=0, le=MOST_STEPS, description="the step from which another plan holds")
     steps: int | None = Field(
-        None, ge=1, le=10_000_000, description="the end it was planned for; None: not settled yet"
+        None, ge=1, le=MOST_STEPS, description="the end it was planned for; None: not settled yet"
     )
-    hold: int = Field(0, ge=0, le=10_000_000, description="the step from which its rates were to fall")
+    hold: int = Field(0, ge=0, le=MOST_STEPS, description="the step from which its rates were to fall")
     continued: bool = Field(default=False, description="whether the run was continued there: its rates rise anew")
 
 
@@ -62,7 +65,7 @@ class TrainingConfig(Config):
     objective: str = Field("trajectory_regression", max_length=64)
     objective_parameters: dict[str, Any] = Field(default_factory=dict)
     network: NetworkConfig = NetworkConfig()
-    steps: int | None = Field(None, ge=1, le=10_000_000, description="optimiser steps; takes precedence over seconds")
+    steps: int | None = Field(None, ge=1, le=MOST_STEPS, description="optimiser steps; takes precedence over seconds")
     seconds: float | None = Field(
         None, gt=0, le=86_400, description="budget from the first step on; turned into steps during warm-up"
     )
@@ -75,7 +78,7 @@ class TrainingConfig(Config):
         None, gt=0, le=1, description="Muon's peak rate, hidden matrices; None: the objective's own"
     )
     warmup: int = Field(200, ge=0, le=100_000, description="steps over which the rates rise")
-    hold: int = Field(0, ge=0, le=10_000_000, description="steps before the rates fall; a budget in seconds sets it")
+    hold: int = Field(0, ge=0, le=MOST_STEPS, description="steps before the rates fall; a budget in seconds sets it")
     earlier: tuple[Plan, ...] = Field((), max_length=256, description="plans that held before; a run writes them")
     average: float | None = Field(
         None, ge=0, lt=1, description="decay of the exponential average of the weights; None: the objective's own"

@@ -1,43 +1,58 @@
 r"""Runs on disk: a folder, or one zip, with a `run.json` and the safetensors files it names, written atomically.
 
 Every tensor file carries the hash of its content in its name, and `run.json`, which names them, is replaced last in one
-step: a crash at any moment leaves the old run or the new one, never a mixture. Nothing in a folder is executed, and
-nothing is believed before it is checked: sizes, names, shapes and hashes first.
+step: a crash at any moment, or another process that saves to the same folder, leaves the old run or the new one, never
+a mixture. What would not be read back is not written. Nothing in a folder is executed, and nothing is believed before
+it is checked: kinds of files, sizes, names, shapes, numbers and hashes first.
 """
 
 import contextlib
 import hashlib
 import json
+import math
 import os
 import re
-import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from cmcore.archive import BadArchive, pack, unpack
-from cmcore.config import TargetConfig, TrainingConfig
+from cmcore.config import MOST_STEPS, TargetConfig, TrainingConfig
+from cmcore.files import BadFile, read_plain, sync_folder, taking_turns, write_atomically
 from cmcore.model import Ending, FlowMap, TrainedModel, count_weights
 from cmcore.targets import GaussianMixture, Target, make_target
 from cmcore.targets.tables import TableTarget
 
-__all__ = ["BadRun", "from_zip", "load", "save", "to_zip", "write_atomically"]
+__all__ = ["BadRun", "from_zip", "load", "save", "to_zip"]
 
 RUN_FILE = "run.json"
 LARGEST_JSON = 32 << 20
+MOST_VALUES = 1 << 20
+"""Of run.json: more would take up far more memory than it has bytes."""
 LARGEST_TENSORS = 512 << 20
-_TENSOR_FILE = r"(model|target|resume)-[0-9a-f]{16}\.safetensors"
+LARGEST_HEADER = 1 << 20
+"""Of a tensor file, before its numbers."""
+LONGEST_HISTORY = 1 << 18
+LONGEST_SECONDS = 1e9
+MOST_PARTS, DEEPEST, LONGEST_WORD = 10_000, 8, 10_000
+"""Of parameters with a free form: in all, of what lies in one another, and letters of one."""
+READINGS = 100
+"""How often a run is read anew while others are saved to its folder."""
+_TENSOR_FILE = r"(?:model|target|resume)-[0-9a-f]{16}\.safetensors"
+_UNFINISHED = rf"\.(?:run\.json|{_TENSOR_FILE})\.[0-9a-f]{{32}}"
+"""What a writer that was killed left of its files."""
 
 FileName = Annotated[str, Field(pattern=f"^{_TENSOR_FILE}$")]
+Step = Annotated[int, Field(ge=0, le=MOST_STEPS)]
 
 
 class BadRun(ValueError):
@@ -51,18 +66,37 @@ class RunRecord(BaseModel):
 
     format: Literal[1]
     dim: int = Field(ge=1, le=1_000_000)
-    config: TrainingConfig
-    steps: int = Field(ge=0)
-    seconds: float = Field(ge=0, allow_inf_nan=False)
-    preparation: float = Field(0.0, ge=0, allow_inf_nan=False)
+    config: Annotated[TrainingConfig, AfterValidator(lambda config: _bounded(config, config.objective_parameters))]
+    steps: Step
+    seconds: float = Field(ge=0, le=LONGEST_SECONDS, allow_inf_nan=False)
+    preparation: float = Field(0.0, ge=0, le=LONGEST_SECONDS, allow_inf_nan=False)
     status: Ending
     device: str = Field(max_length=200)
-    history: tuple[tuple[int, float, float], ...] = ()
-    gallery: TargetConfig | None = None
-    table: dict[str, Any] | None = None
+    history: tuple[tuple[Step, float, float], ...] = Field((), max_length=LONGEST_HISTORY)
+    gallery: Annotated[TargetConfig, AfterValidator(lambda gallery: _bounded(gallery, gallery.parameters))] | None = (
+        None
+    )
+    table: Annotated[dict[str, Any], AfterValidator(lambda table: _bounded(table, table))] | None = None
     model_file: FileName
     target_file: FileName | None = None
     resume_file: FileName | None = None
+
+
+def _bounded(whole: Any, parameters: Mapping[str, Any]) -> Any:
+    """What holds these parameters, if they are finite in every way; ValueError names the first that are not."""
+    waiting: list[tuple[str, Any, int]] = [(name, value, 1) for name, value in parameters.items()]
+    for name, value, depth in waiting:
+        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+        waiting.extend((name, part, depth + 1) for part in inner)
+        if len(waiting) > MOST_PARTS or depth > DEEPEST:
+            raise ValueError(f"{name[:60]} holds more than parameters do")
+        if isinstance(value, str) and len(value) > LONGEST_WORD:
+            raise ValueError(f"{name[:60]} is longer than {LONGEST_WORD:,} letters")
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise ValueError(f"{name[:60]} is out of range")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{name[:60]} is not a finite number")
+    return whole
 
 
 # ---- writing ----------------------------------------------------------------------------------------------------
@@ -71,21 +105,56 @@ def save(model: TrainedModel, place: str | os.PathLike[str], *, resumable: bool 
 
     The target goes along when it is of the gallery, a table, or a Gaussian mixture; others are left out with a warning.
     With `resumable`, the optimiser's state is kept too (about four times the weights), so that training can go on.
+
+    Raises:
+        ValueError: for anything but a trained model, and for one that :func:`load` would refuse, because some of its
+            numbers are not finite for one; nothing is written then.
+        OSError: where the disk takes it not; what was there before stays.
     """
-    place = Path(place)
+    place, files = Path(place), _files(model, resumable=resumable)
     if place.suffix == ".zip":
         place.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(place, to_zip(model, resumable=resumable))
+        write_atomically(place, pack(files))
         return place
+    if place.exists() and not place.is_dir():
+        raise ValueError(f"{place} is a file, and a run is kept in a folder, or in a file that ends in .zip.")
+    fresh = not place.exists()
     place.mkdir(parents=True, exist_ok=True)
-    files = _files(model, resumable=resumable)
-    for name, content in files.items():  # run.json, which names the others, comes last
-        if name == RUN_FILE or not (place / name).exists():
-            write_atomically(place / name, content)
-    for path in place.glob("*.safetensors"):
-        if re.fullmatch(_TENSOR_FILE, path.name) and path.name not in files:
-            path.unlink(missing_ok=True)
+    try:
+        with taking_turns(place):
+            _write(place, files)
+    except BaseException:
+        if fresh:
+            with contextlib.suppress(OSError):
+                place.rmdir()  # if it is empty, as it was
+        raise
     return place
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write the files of a run and remove those of the one before; run.json, which names the others, comes last."""
+    try:
+        for name, content in files.items():
+            if name == RUN_FILE:
+                sync_folder(folder)
+            write_atomically(folder / name, content)
+        sync_folder(folder)
+    finally:
+        _clear(folder)
+
+
+def _clear(folder: Path) -> None:
+    """Remove the tensors that run.json does not name, and what killed writers left; only for who has the turn."""
+    try:
+        named = set(re.findall(_TENSOR_FILE, read_plain(folder / RUN_FILE, LARGEST_JSON).decode()))
+    except FileNotFoundError:
+        named = set()
+    except (OSError, ValueError):
+        return
+    for name in os.listdir(folder):  # noqa: PTH208  names alone
+        if re.fullmatch(_UNFINISHED, name) or (re.fullmatch(_TENSOR_FILE, name) and name not in named):
+            with contextlib.suppress(OSError):
+                (folder / name).unlink()
 
 
 def to_zip(model: TrainedModel, *, resumable: bool = False) -> bytes:
@@ -94,44 +163,46 @@ def to_zip(model: TrainedModel, *, resumable: bool = False) -> bytes:
 
 
 def _files(model: TrainedModel, *, resumable: bool) -> dict[str, bytes]:
-    """What is written, by file name."""
+    """What is written, by file name, run.json last; ValueError says why it would not be read back."""
+    if not isinstance(model, TrainedModel):
+        kind = "a function" if callable(model) and not isinstance(model, torch.nn.Module) else type(model).__name__
+        raise ValueError(
+            f"cm.save keeps a trained model, as cm.train returns it, and this is {kind}; for other modules: torch.save."
+        )
     target_tensors, table = _target_state(model.target)
+    tensors = {
+        "model": dict(model.flow_map.state_dict()),
+        "target": target_tensors,
+        "resume": dict(model.resume_state) if resumable else {},
+    }
     files: dict[str, bytes] = {}
-    record = RunRecord(
-        format=1,
-        dim=model.dim,
-        config=model.config,
-        steps=model.steps,
-        seconds=model.seconds,
-        preparation=model.preparation,
-        status=model.status,
-        device=model.device,
-        history=model.history,
-        gallery=model.target.config if model.target is not None else None,
-        table=table,
-        model_file=_add_tensors(files, "model", dict(model.flow_map.state_dict())),
-        target_file=_add_tensors(files, "target", target_tensors) if target_tensors else None,
-        resume_file=_add_tensors(files, "resume", dict(model.resume_state))
-        if resumable and model.resume_state
-        else None,
-    )
-    return {**files, RUN_FILE: (record.model_dump_json(indent=1) + "\n").encode()}
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all, whatever happens on the way."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(temporary).unlink()
-        raise
+        fresh = FlowMap(model.dim, model.config.network, generator=torch.Generator())
+        _require_same_shapes(tensors["model"], dict(fresh.state_dict()), "its config", "model")
+        for kind, content in tensors.items():
+            _require_numbers(content, kind)
+        names = {f"{kind}_file": _add_tensors(files, kind, content) for kind, content in tensors.items() if content}
+        record = RunRecord(
+            format=1,
+            dim=model.dim,
+            config=model.config,
+            steps=model.steps,
+            seconds=model.seconds,
+            preparation=model.preparation,
+            status=model.status,
+            device=model.device,
+            history=model.history,
+            gallery=model.target.config if model.target is not None else None,
+            table=table,
+            **names,  # pyright: ignore[reportArgumentType]  checked by pydantic
+        )
+        content = (record.model_dump_json(indent=1) + "\n").encode()
+        RunRecord.model_validate_json(content)  # the config within was made without a check where the run filled it in
+    except ValidationError as error:
+        raise ValueError(f"This run cannot be saved: {_first_problem(error)}.") from None
+    except BadRun as problem:
+        raise ValueError(f"This run cannot be saved: {problem}") from None
+    return {**files, RUN_FILE: content}
 
 
 def _add_tensors(files: dict[str, bytes], kind: str, tensors: dict[str, Tensor]) -> str:
@@ -172,16 +243,34 @@ class _Source:
 
 
 def load(place: str | os.PathLike[str]) -> TrainedModel:
-    """Read a trained model back from its folder or zip. Raises :class:`BadRun` with one sentence on what is wrong."""
+    """Read a trained model back from its folder or zip. Raises :class:`BadRun` with one sentence on what is wrong.
+
+    While others save to the folder, what is read is a whole run, of before or after.
+    """
     place = Path(place)
     if place.suffix == ".zip":
         try:
             return from_zip(_read_file(place, LARGEST_TENSORS))
         except OSError as error:
             raise BadRun(f"{place} cannot be read: {error.strerror}.") from None
-    return _assemble(
-        _Source(str(place), lambda name, most: _read_file(place / name, most), lambda name: str(place / name))
-    )
+    source = _Source(str(place), lambda name, most: _read_file(place / name, most), lambda name: str(place / name))
+    for _ in range(READINGS):
+        before = _version(place)
+        try:
+            return _assemble(source)
+        except BadRun:
+            if _version(place) == before:
+                raise
+    return _assemble(source)
+
+
+def _version(folder: Path) -> tuple[int, int, int] | None:
+    """What changes when another run.json takes the place of the one in the folder."""
+    try:
+        found = (folder / RUN_FILE).stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def from_zip(content: bytes, *, most: int = LARGEST_TENSORS) -> TrainedModel:
@@ -209,24 +298,16 @@ def from_zip(content: bytes, *, most: int = LARGEST_TENSORS) -> TrainedModel:
 
 
 def _read_file(path: Path, most: int) -> bytes:
-    if path.stat().st_size > most:
-        raise BadRun(f"{path} is larger than any such file of this lab ({most >> 20} MB).")
-    return path.read_bytes()
+    try:
+        return read_plain(path, most)
+    except BadFile as problem:
+        raise BadRun(str(problem)) from None
 
 
 def _assemble(source: _Source) -> TrainedModel:
     record = _read_record(source)
-    weights = _read_tensors(source, record.model_file)
-    path, told = source.path(record.model_file), count_weights(record.dim, record.config.network)
-    held = sum(tensor.numel() for tensor in weights.values())
-    if held != told:  # before a network of that size is made
-        raise BadRun(f"{path} holds {held:,} weights, but {RUN_FILE} says {told:,}.")
-    flow_map = FlowMap(record.dim, record.config.network, generator=torch.Generator())
-    _require_same_shapes(weights, dict(flow_map.state_dict()), path)
-    flow_map.load_state_dict(weights)
-    flow_map.requires_grad_(requires_grad=False)
     return TrainedModel(
-        flow_map=flow_map,
+        flow_map=_read_flow_map(source, record),
         target=_read_target(source, record),
         config=record.config,
         steps=record.steps,
@@ -239,46 +320,73 @@ def _assemble(source: _Source) -> TrainedModel:
     )
 
 
+def _read_flow_map(source: _Source, record: RunRecord) -> FlowMap:
+    told = count_weights(record.dim, record.config.network)
+    weights = _read_tensors(source, record.model_file, min(LARGEST_TENSORS, LARGEST_HEADER + 8 * told))
+    path, held = source.path(record.model_file), sum(tensor.numel() for tensor in weights.values())
+    if held != told:  # before a network of that size is made
+        raise BadRun(f"{path} holds {held:,} weights, but {RUN_FILE} says {told:,}.")
+    flow_map = FlowMap(record.dim, record.config.network, generator=torch.Generator())
+    _require_same_shapes(weights, dict(flow_map.state_dict()), RUN_FILE, path)
+    flow_map.load_state_dict(weights)
+    return flow_map.requires_grad_(requires_grad=False)
+
+
 def _read_record(source: _Source) -> RunRecord:
     path = source.path(RUN_FILE)
     try:
-        return RunRecord.model_validate(json.loads(source.read(RUN_FILE, LARGEST_JSON)))
+        content = source.read(RUN_FILE, LARGEST_JSON)
+        if sum(map(content.count, (b",", b"[", b"{"))) > MOST_VALUES:
+            raise BadRun(f"{path} holds more values than any run of this lab.")
+        return RunRecord.model_validate(json.loads(content))
     except FileNotFoundError:
         raise BadRun(f"There is no run in {source.where}: it has no {RUN_FILE}.") from None
     except OSError as error:
         raise BadRun(f"{path} cannot be read: {error.strerror}.") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        field = _in_a_line(".".join(map(str, first["loc"])), 100) or "the file"
-        raise BadRun(f"{path} is not a run of this lab: {field}: {_in_a_line(first['msg'])}.") from None
+        raise BadRun(f"{path} is not a run of this lab: {_first_problem(error)}.") from None
     except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, or a number too long to be read
         if isinstance(error, BadRun):
             raise
         raise BadRun(f"{path} is not valid JSON.") from None
 
 
-def _read_tensors(source: _Source, name: str) -> dict[str, Tensor]:
+def _read_tensors(source: _Source, name: str, most: int = LARGEST_TENSORS) -> dict[str, Tensor]:
     path = source.path(name)
     try:
-        content = source.read(name, LARGEST_TENSORS)
+        content = source.read(name, most)
     except OSError as error:
         raise BadRun(f"{path}, named by {RUN_FILE}, cannot be read: {error.strerror}.") from None
     if hashlib.sha256(content).hexdigest()[:16] not in name:
         raise BadRun(f"{path} is damaged: its content does not match the hash in its name.")
     try:
-        return load_tensors(content)
+        tensors = load_tensors(content)
     except (SafetensorError, ValueError, RuntimeError, KeyError, TypeError):
         raise BadRun(f"{path} is not a safetensors file.") from None
+    _require_numbers(tensors, path)
+    return tensors
 
 
-def _require_same_shapes(found: dict[str, Tensor], wanted: dict[str, Tensor], path: str) -> None:
+def _require_numbers(tensors: Mapping[str, Tensor], path: str) -> None:
+    """Weights, a target and the state of an optimiser are finite numbers, single or double."""
+    for name, tensor in tensors.items():
+        if tensor.dtype not in (torch.float32, torch.float64):
+            raise BadRun(f"{path}: {name} is {_dtype(tensor)}; the numbers of a run are float32 or float64.")
+        if not bool(torch.isfinite(tensor).all()):
+            raise BadRun(f"{path}: {name} holds numbers that are not finite.")
+
+
+def _require_same_shapes(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], says: str, path: str) -> None:
     if set(found) != set(wanted):
-        raise BadRun(f"{path} does not hold the weights that {RUN_FILE} describes.")
+        raise BadRun(f"{path} does not hold the weights that {says} describes.")
     for name, tensor in wanted.items():
         if found[name].shape != tensor.shape or found[name].dtype != tensor.dtype:
-            raise BadRun(f"{path}: {name} is {tuple(found[name].shape)}, but {RUN_FILE} says {tuple(tensor.shape)}.")
-        if not bool(torch.isfinite(found[name]).all()):
-            raise BadRun(f"{path}: {name} holds numbers that are not finite.")
+            here, there = (f"{_dtype(one)} of shape {tuple(one.shape)}" for one in (found[name], tensor))
+            raise BadRun(f"{path}: {name} is {here}, but {says} says {there}.")
+
+
+def _dtype(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def _read_target(source: _Source, record: RunRecord) -> Target | None:
@@ -304,6 +412,13 @@ def _read_target(source: _Source, record: RunRecord) -> Target | None:
     if target.dim != record.dim:
         raise BadRun(f"{path} says d = {record.dim}, but its target has d = {target.dim}.")
     return target
+
+
+def _first_problem(error: ValidationError) -> str:
+    """The first thing that does not fit a record: its field, and what is wrong with it."""
+    first = error.errors()[0]
+    field = _in_a_line(".".join(map(str, first["loc"])), 100) or "the file"
+    return f"{field}: {_in_a_line(first['msg'].removeprefix('Value error, ')).rstrip('.')}"
 
 
 def _in_a_line(text: str, most: int = 300) -> str:

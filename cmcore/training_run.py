@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cmcore.config import TrainingConfig
+from cmcore.config import MOST_STEPS, TrainingConfig
 from cmcore.flow import ExactFlow
 from cmcore.model import Ending, FlowMap, TrainedModel
 from cmcore.objectives import Learner, Objective, Source, Velocity, VelocityField, make_objective
@@ -327,7 +327,7 @@ class Run:
             return
         middle = self.marks[len(self.marks) // 2]
         pace = (self.step - middle[0]) / max(1e-9, now - middle[1])
-        self.steps = self.step + max(1, int(0.97 * left * pace))
+        self.steps = min(MOST_STEPS, self.step + max(1, int(0.97 * left * pace)))
         self.config = self.config.model_copy(update={"hold": self.step})
 
     @property
@@ -391,15 +391,19 @@ class Run:
             raise ValueError("This run was saved without its training state, so it cannot be continued.")
         state = dict(resume.resume_state)
         taught = {k.removeprefix("teacher."): v for k, v in state.items() if k.startswith("teacher.")}
-        missing = (self.objective.target_decay is not None and "targets" not in state) or (
-            self.objective.teacher_share > 0 and not taught
+        follows = self.objective.target_decay is not None
+        unlike = (follows and state.get("targets", torch.empty(0)).shape != self.target_weights.shape) or (
+            bool(taught) != (self.objective.teacher_share > 0)
         )
-        if missing:
+        if unlike:
             raise ValueError("The saved training state does not fit this objective; train from the start.")
         self._load(state)
         if taught:
             config = self.config.network.model_copy(update={"second_time": False})
             teacher = FlowMap(self.target.dim, config, generator=torch.Generator())
+            own = teacher.state_dict()
+            if own.keys() != taught.keys() or any(own[name].shape != taught[name].shape for name in own):
+                raise ValueError("The saved teacher does not fit this network; train from the start.")
             teacher.load_state_dict(taught)
             teacher.products = self.flow_map.products
             self.teacher = teacher.to(self.device).requires_grad_(requires_grad=False)

@@ -21,7 +21,8 @@ from streamlit.testing.v1 import AppTest
 import cmcore as cm
 from app import shelf
 from cmcore.config import NetworkConfig
-from cmcore.store import BadRun, write_atomically
+from cmcore.files import write_atomically
+from cmcore.store import BadRun
 from tests.app.conftest import html, poll
 from tests.bad_input.test_checkpoints import untrained
 
@@ -104,7 +105,7 @@ def test_no_space_left_at_any_step_of_a_write(tmp_path, monkeypatch, when):
     elif when == "fsync":
         monkeypatch.setattr(os, "fsync", full)
     else:
-        monkeypatch.setattr(os, "fdopen", full)
+        monkeypatch.setattr(Path, "open", full)
     with pytest.raises(OSError, match="No space"):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 import shutil
+import stat
 from pathlib import Path
 
 import pytest
@@ -102,11 +104,11 @@ def test_a_crash_while_saving_leaves_the_old_run(model, folder, monkeypatch, fai
 
     def failing(file_descriptor):
         nonlocal writes
-        writes += 1
+        writes += stat.S_ISREG(os.fstat(file_descriptor).st_mode)  # a folder that cannot be synchronised is no failure
         if writes == fails_at:
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(store.os, "fsync", failing)
+    monkeypatch.setattr(os, "fsync", failing)
     with pytest.raises(OSError, match="No space"):
         cm.save(other, folder)
     assert same_weights(cm.load(folder), model)
@@ -133,6 +135,15 @@ def spoil(folder: Path, change) -> None:
         (lambda r: r.update(model_file="../../etc/passwd"), "model_file"),
         (lambda r: r.update(model_file="model-0123456789abcdef.safetensors"), "cannot be read"),
         (lambda r: r.update(dim=3), "says"),
+        (lambda r: r.update(steps=10**9), "steps"),
+        (lambda r: r.update(steps=10**400), "steps|JSON"),
+        (lambda r: r.update(seconds=1e300), "seconds"),
+        (lambda r: r.update(history=[[2**70, 1.0, 1.0]]), "history"),
+        (lambda r: r.update(history=[[1, 1.0, 1.0]] * 300_000), "history|more values"),
+        (lambda r: r["config"].update(objective_parameters={"trajectories": 10**30}), "trajectories"),
+        (lambda r: r["config"].update(objective_parameters={"pad": [[]] * 20_000}), "pad"),
+        (lambda r: r["gallery"].update(parameters={"sd": float("inf")}), "sd"),
+        (lambda r: r.update(table={"columns": ["x" * 20_000]}), "table"),
         (lambda r: r["config"]["network"].update(width=9), "says"),
         (lambda r: r["config"].update(horizon=-1), "horizon"),
         (lambda r: r["gallery"].update(name="no_such"), "cannot be made"),

@@ -52,7 +52,7 @@ def _command(name: str, kind: "type[Experiment]") -> click.Command:
         with _shown() as show:
             result = question.run(show)
         if out:
-            from cmcore.store import write_atomically
+            from cmcore.files import write_atomically
 
             write_atomically(out, (result.to_csv() if out.suffix == ".csv" else result.to_json()).encode())
         if as_json:

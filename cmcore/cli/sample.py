@@ -104,7 +104,7 @@ def _as_csv(columns: Sequence[str], rows: Sequence[Sequence[float]]) -> str:
 
 
 def _write(out: Path, columns: Sequence[str], rows: Sequence[Sequence[float]]) -> None:
-    from cmcore.store import write_atomically
+    from cmcore.files import write_atomically
 
     if out.suffix.lower() == ".csv":
         return write_atomically(out, _as_csv(columns, rows).encode())

@@ -106,6 +106,8 @@ def train(target: str | None, out: Path | None, resume: Path | None, as_json: bo
         click.echo("Interrupted before the first step: there is nothing to keep.", err=True)
         click.get_current_context().exit(INTERRUPTED)
     model = event.model()
+    if earlier is not None and event.status == "diverged" and model.steps <= earlier.steps:
+        raise Failed(f"{event.message} Nothing was gained, so {resume} stays as it was.")
     cm.save(model, folder)
 
     summary = _summary(model, folder, event.message, event.loss, event.quality)

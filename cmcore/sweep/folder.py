@@ -19,8 +19,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cmcore.files import read_plain, taking_turns, write_atomically
 from cmcore.model import TrainedModel
-from cmcore.store import RUN_FILE, save, write_atomically
+from cmcore.store import RUN_FILE, save
 from cmcore.sweep.cell import Cell, CellResult
 from cmcore.sweep.keys import value_of
 from cmcore.sweep.plan import BadSweep, Sweep
@@ -54,19 +55,19 @@ class SweepFolder:
 
     def __init__(self, path: str | os.PathLike[str], sweep: Sweep) -> None:
         self.path, self.sweep = Path(path), sweep
-        if self.path.exists() and not (self.path / MARK).exists() and any(self.path.iterdir()):
-            raise BadSweep(f"{self.path} holds something that is not a sweep: choose another folder.")
-        (self.path / "cells").mkdir(parents=True, exist_ok=True)
-        mark = {"format": 1, "source": sweep.source, "cells": len(sweep.cells), "varied": sweep.varied}
-        write_atomically(self.path / MARK, (json.dumps(mark, indent=1, ensure_ascii=False) + "\n").encode())
+        self.path.mkdir(parents=True, exist_ok=True)
+        with taking_turns(self.path):
+            if not (self.path / MARK).exists() and any(not p.name.startswith(".") for p in self.path.iterdir()):
+                raise BadSweep(f"{self.path} holds something that is not a sweep: choose another folder.")
+            (self.path / "cells").mkdir(exist_ok=True)
+            mark = {"format": 1, "source": sweep.source, "cells": len(sweep.cells), "varied": sweep.varied}
+            write_atomically(self.path / MARK, (json.dumps(mark, indent=1, ensure_ascii=False) + "\n").encode())
 
     def result(self, cell: Cell) -> CellResult | None:
         """What was kept of a cell, if it is all that the sweep asks for."""
         folder = self.path / "cells" / cell.digest
         try:
-            if (folder / RESULT).stat().st_size > LARGEST_RESULT:
-                return None
-            result = CellResult.model_validate_json((folder / RESULT).read_bytes())
+            result = CellResult.model_validate_json(read_plain(folder / RESULT, LARGEST_RESULT))
             result.estimates  # noqa: B018  a curve that cannot be read is a cell to do again
         except (OSError, ValueError):
             return None
@@ -82,16 +83,21 @@ class SweepFolder:
         write_atomically(folder / RESULT, (result.model_dump_json(indent=1) + "\n").encode())
 
     def write_table(self, results: Mapping[str, CellResult]) -> pa.Table:
-        """Write and return the table of the cells there are results of, in the order of the sweep."""
-        done = [results[cell.digest] for cell in self.sweep.cells if cell.digest in results]
+        """Write and return the table of the cells there are results of, in the order of the sweep.
+
+        Those that only the folder has are there too: another process may be at work on the same sweep.
+        """
+        found = (results.get(cell.digest) or self.result(cell) for cell in self.sweep.cells)
+        done = [result for result in found if result is not None]
         rows = [row for result in done for row in _rows(result, self.sweep.varied)]
         columns = {key: _column([row[key] for row in rows]) for key in self.sweep.varied}
         columns |= {key: pa.array([row[key] for row in rows], kind) for key, kind in (OF_CELL | OF_ESTIMATE).items()}
         table = pa.table(columns)
         content = pa.BufferOutputStream()
         pq.write_table(table, content)
-        write_atomically(self.path / "table.parquet", content.getvalue().to_pybytes())
-        write_atomically(self.path / "table.csv", _csv(table).encode())
+        with taking_turns(self.path):
+            write_atomically(self.path / "table.parquet", content.getvalue().to_pybytes())
+            write_atomically(self.path / "table.csv", _csv(table).encode())
         return table
 
 
