@@ -226,9 +226,6 @@ SPOILT = {
     "shape": lambda state: state.update(average=state["average"][1:].clone()),
     "missing": lambda state: state.pop("adam.step"),
     "teacher": lambda state: state.update({"teacher.no.such.weight": torch.zeros(3)}),
-    "negative squares": lambda state: state.update(
-        {"adam.exp_avg_sq": torch.full_like(state["adam.exp_avg_sq"], -1.0)}
-    ),
 }
 
 
@@ -240,6 +237,20 @@ def test_d5_a_resume_state_that_is_not_sound_overwrites_nothing(stopped, spoil):
     assert len(result.stderr.strip().splitlines()[-1]) > 20
     assert "Traceback" not in result.output
     assert {path.name: path.read_bytes() for path in stopped.iterdir()} == before
+
+
+def test_d5_going_on_that_gains_nothing_leaves_the_run_as_it_was(tmp_path):
+    small = {"objective_parameters": {"trajectories": 200, "levels": 9}, "batch": 64, "threads": 1}
+    config = TrainingConfig(steps=200, network=NetworkConfig(width=8, depth=1), **small)
+    half = next(event for event in cm.training(cm.make_target("moons"), config) if event.step == 50)
+    folder = cm.save(half.model(), tmp_path / "run")
+    before = with_state(
+        folder, lambda state: state.update({"adam.exp_avg_sq": torch.full_like(state["adam.exp_avg_sq"], -1.0)})
+    )  # of which there is no root, so that the next step has no weights
+    result = CliRunner().invoke(main, ["train", "--resume", str(folder)])
+    assert result.exit_code == 1, result.output
+    assert "stays as it was" in result.stderr
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 # ---- D6: what is written can be read ------------------------------------------------------------------------------
