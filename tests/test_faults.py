@@ -100,14 +100,11 @@ def test_no_space_left_at_any_step_of_a_write(tmp_path, monkeypatch, when):
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    if when == "replace":
-        monkeypatch.setattr(Path, "replace", full)
-    elif when == "fsync":
-        monkeypatch.setattr(os, "fsync", full)
-    else:
-        monkeypatch.setattr(Path, "open", full)
-    with pytest.raises(OSError, match="No space"):
-        write_atomically(path, b"new")
+    owner, name = {"replace": (Path, "replace"), "fsync": (os, "fsync"), "write": (Path, "open")}[when]
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, full)
+        with pytest.raises(OSError, match="No space"):
+            write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
