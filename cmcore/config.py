@@ -73,9 +73,9 @@ class TrainingConfig(Config):
     horizon: float = Field(3.0, gt=0, le=20, description="T, where noise starts")
     delta: float | None = Field(None, ge=0, lt=20, description="δ, the earliest time; None: 0 if the target is smooth")
     optimizer: Literal["muon", "adam"] = "muon"
-    learning_rate: float | None = Field(None, gt=0, le=1, description="Adam's peak rate; None: the objective's own")
+    learning_rate: float | None = Field(None, ge=1e-8, le=1, description="Adam's peak rate; None: the objective's own")
     matrix_learning_rate: float | None = Field(
-        None, gt=0, le=1, description="Muon's peak rate, hidden matrices; None: the objective's own"
+        None, ge=1e-8, le=1, description="Muon's peak rate, hidden matrices; None: the objective's own"
     )
     warmup: int = Field(200, ge=0, le=100_000, description="steps over which the rates rise")
     hold: int = Field(0, ge=0, le=MOST_STEPS, description="steps before the rates fall; a budget in seconds sets it")

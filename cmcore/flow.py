@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torchdiffeq import odeint
 
-from cmcore.process import Time, alpha, angle, column, sigma, time_from_angle
+from cmcore.process import Time, alpha, angle, column, round_angle, sigma, time_from_angle
 from cmcore.targets.base import NoDensity, Target
 from cmcore.targets.box_mixture import BoxMixture
 from cmcore.targets.gaussian_mixture import GaussianMixture
@@ -48,7 +48,7 @@ def velocity(target: Target, x: Float[Tensor, "n d"], t: Time) -> Float[Tensor, 
 
 def velocity_in_angle(target: Target, x: Float[Tensor, "n d"], theta: Time) -> Float[Tensor, "n d"]:
     """The same flow per unit of angle: dx/dθ = −tan θ (x + ∇log p_t(x)), t = −log cos θ."""
-    theta = torch.as_tensor(theta, dtype=x.dtype, device=x.device)
+    theta = round_angle(torch.as_tensor(theta, device=x.device), x.dtype)
     pace = torch.tan(theta) if theta.ndim == 0 else torch.tan(theta)[:, None]
     return -pace * (x + target.score(x, time_from_angle(theta)))
 

@@ -16,6 +16,9 @@ noise level σ/α (EDM)     √(e^{2t} − 1) = tan θ              ½ log(1 + (
 Every function takes and returns tensors of any shape, and keeps dtype and device.
 """
 
+import math
+from functools import lru_cache
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -28,6 +31,7 @@ __all__ = [
     "forward_noise",
     "log_snr",
     "noise_level",
+    "round_angle",
     "sigma",
     "time_from_angle",
     "time_from_log_snr",
@@ -49,13 +53,30 @@ def sigma(t: Tensor) -> Tensor:
 
 
 def angle(t: Tensor) -> Tensor:
-    """Angle θ = arccos e^{-t} in [0, π/2); cos θ = α_t and sin θ = σ_t."""
-    return torch.atan2(sigma(t), alpha(t))
+    """Angle θ = arccos e^{-t} in [0, π/2), in any precision; cos θ = α_t and sin θ = σ_t."""
+    return round_angle(torch.atan2(sigma(t), alpha(t)), t.dtype)
+
+
+def round_angle(theta: Tensor, dtype: torch.dtype) -> Tensor:
+    """Angles in [0, π/2) in this dtype, still below π/2.
+
+    The number nearest to π/2 lies above it in single precision, and from T = 17.9 on θ_T is rounded to it: there the
+    cosine and the tangent are negative. The largest number below π/2 is taken instead, 8e-8 away.
+    """
+    return theta.to(dtype).clamp(max=_largest_angle(dtype))
+
+
+@lru_cache
+def _largest_angle(dtype: torch.dtype) -> float:
+    nearest = float(torch.tensor(math.pi / 2, dtype=dtype))
+    return nearest if nearest <= math.pi / 2 else nearest - torch.finfo(dtype).eps
 
 
 def time_from_angle(theta: Tensor) -> Tensor:
-    """t = −log cos θ, accurate for small θ (through cos θ = 1 − 2 sin²(θ/2))."""
-    return -torch.log1p(-2 * torch.sin(theta / 2) ** 2)
+    """t = −log cos θ, accurate for small θ (through cos θ = 1 − 2 sin²(θ/2)) and near π/2."""
+    theta = round_angle(theta, theta.dtype)
+    cosine = theta.cos()
+    return torch.where(cosine > 0.5, -torch.log1p(-2 * torch.sin(theta / 2) ** 2), -torch.log(cosine))
 
 
 def log_snr(t: Tensor) -> Tensor:

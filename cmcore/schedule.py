@@ -13,7 +13,7 @@ from cmcore.config import TrainingConfig
 
 __all__ = ["AGAIN", "Moment", "moment", "restarts", "stage_start"]
 
-AGAIN = 0.5
+AGAIN = 0.2
 """Peak of the rates of a continued run, as a share of their first peak."""
 
 

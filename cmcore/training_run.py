@@ -61,12 +61,25 @@ def resolved(config: TrainingConfig, target: Target) -> TrainingConfig:
     }
     config = TrainingConfig(**{**config.model_dump(), **filled, "delta": delta, "network": network})
     objective.check(target, delta)
+    objective.check_batch(config.batch or BATCH)
+    objective.check_times(config.horizon, delta)
+    _check_teacher(objective, config.steps)
     if delta == 0 and not target.smooth:
         raise ValueError(
             f"{target.name} is not smooth: its exact flow cannot be followed to time 0. "
             f"Stop early, at some δ > 0 such as {target.default_delta or 0.01:g}."
         )
     return config
+
+
+def _check_teacher(objective: Objective, steps: int | None) -> None:
+    """Refuse a teacher whose share of the run comes to no step."""
+    asked = objective.parameters().get("teacher_steps")
+    if objective.teacher_share and steps is not None and asked is None and round(objective.teacher_share * steps) < 1:
+        raise ValueError(
+            f"A teacher_budget of {objective.teacher_share:g} of {steps:,} steps comes to no step, so no velocity "
+            "would be learned: take a larger share, or say teacher_steps."
+        )
 
 
 class Run:
@@ -175,7 +188,7 @@ class Run:
                 "objective": "flow_matching",
                 "objective_parameters": {},
                 "network": self.config.network.model_copy(update={"second_time": False}),
-                "steps": steps or (None if self.config.steps is None else max(1, round(share * self.config.steps))),
+                "steps": steps or (None if self.config.steps is None else round(share * self.config.steps)),
                 "seconds": None if self.config.seconds is None else share * self.config.seconds,
                 "hold": max(self.config.warmup, 2 * REPORT),  # not where the clock says: no config would remember it
                 "earlier": (),

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cmcore.flow import VelocityField, velocity_in_angle
 from cmcore.model import FlowMap
+from cmcore.process import angle
 from cmcore.registry import Registry
 from cmcore.targets import Target
 
@@ -27,6 +28,9 @@ Velocity = Literal["conditional", "self", "learned", "exact"]
 a network taught by flow matching and then frozen; or the target's exact score."""
 
 Batch = TypeVar("Batch")
+
+LEAST_SPAN = 1e-3
+"""Least difference of θ_T and θ_δ; single precision tells apart angles of 1e-7, and pools cut the span into levels."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +54,10 @@ class Source:
     teacher: VelocityField | None = None
 
     def exact_velocity(self, x: Tensor, theta: Tensor) -> Tensor:
-        """dx/dθ of the target's exact flow, any leading dimensions."""
-        flat = x.reshape(-1, x.shape[-1])
-        angles = theta.expand(*x.shape[:-1], 1).reshape(-1)
-        return velocity_in_angle(self.target, flat, angles).view_as(x)
+        """dx/dθ of the target's exact flow, any leading dimensions; in float64, since −tan θ (x + score) cancels."""
+        flat = x.reshape(-1, x.shape[-1]).double()
+        angles = theta.expand(*x.shape[:-1], 1).reshape(-1).double()
+        return velocity_in_angle(self.target, flat, angles).view_as(x).to(x.dtype)
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,18 @@ class Objective(ABC, Generic[Batch]):
                 f"{self.label} follows the exact score, and {target.name} is known by its samples alone. "
                 "Choose velocity = 'learned', or an objective that needs samples only, such as 'lsd'."
             )
+
+    def check_times(self, horizon: float, delta: float) -> None:
+        """Refuse a span of time in which single precision has too few angles for jumps to have a length."""
+        first, last = angle(torch.tensor([delta, horizon], dtype=torch.float64)).tolist()
+        if last - first < LEAST_SPAN:
+            raise ValueError(
+                f"Between δ = {delta:g} and T = {horizon:g} there is hardly any noise to learn from: move them apart."
+            )
+
+    def check_batch(self, size: int) -> None:
+        """Refuse a batch in which a share of this comes to no row, or to none but its own, where it needs others."""
+        del size
 
     @abstractmethod
     def prepare(self, source: Source) -> Any:

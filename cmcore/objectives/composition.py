@@ -30,7 +30,7 @@ from cmcore.networks import PullBack
 from cmcore.objectives.base import Learner, Need, Objective, Source, Velocity
 from cmcore.objectives.metrics import METRICS, Metric, distance, distance_and_slope
 from cmcore.objectives.times import CLOCKS, Clock, ClockName
-from cmcore.process import angle
+from cmcore.process import angle, round_angle
 
 __all__ = ["Composition", "Points", "Prepared"]
 
@@ -39,6 +39,9 @@ SMALLEST_GAP = 2e-3
 
 FIRST_GAP = 0.02
 """The largest gap at the start of the curriculum, in clock readings."""
+
+SCALES = (1e-12, 1e6)
+"""Bounds of a metric's c."""
 
 NEEDS: dict[Velocity, Need] = {
     "conditional": "samples",
@@ -128,12 +131,27 @@ class Composition(Objective[Points]):
             raise ValueError(f"teacher_budget is a share of the run, between 0 and 1; got {self.teacher_budget:g}.")
         if self.teacher_steps is not None and self.teacher_steps < 1:
             raise ValueError(f"teacher_steps is at least 1, or left to the budget; got {self.teacher_steps}.")
-        if self.metric_scale <= 0:
-            raise ValueError(f"metric_scale must be positive; got {self.metric_scale:g}.")
+        if not SCALES[0] <= self.metric_scale <= SCALES[1]:  # beyond, its square is 0 or ∞ in single precision
+            raise ValueError(f"metric_scale lies between {SCALES[0]:g} and {SCALES[1]:g}; got {self.metric_scale:g}.")
+        if not -2 <= self.weight_power <= 20:
+            raise ValueError(f"weight_power lies between -2 and 20; got {self.weight_power:g}.")
         if not (abs(self.log_mean) <= 20 and 0.01 <= self.log_sd <= 100):  # beyond, times round to one another
             raise ValueError("log_mean lies between -20 and 20, and log_sd between 0.01 and 100.")
         if self.velocity == "self" and self.diagonal_share == 0:
             raise ValueError(f"{self.label}: with velocity = 'self' only the diagonal sees data: diagonal_share > 0.")
+
+    def check_batch(self, size: int) -> None:
+        rows = self.diagonal_rows(size)
+        if self.diagonal_share and not rows:
+            raise ValueError(
+                f"A diagonal_share of {self.diagonal_share:g} of a batch of {size:,} comes to no row, so nothing would "
+                "teach the velocity: take a larger share or batch, or 0."
+            )
+        if rows == size and not self.velocity_only:
+            raise ValueError(
+                f"A diagonal_share of {self.diagonal_share:g} of a batch of {size:,} leaves no row off the diagonal, "
+                "so no jump would be learned: take a smaller share, or the objective 'flow_matching'."
+            )
 
     # ---- what an identity writes --------------------------------------------------------------------------------
     @abstractmethod
@@ -173,8 +191,15 @@ class Composition(Objective[Points]):
         return self.target_average or None
 
     def prepare(self, source: Source) -> Prepared:
-        ends = angle(torch.tensor([source.delta, source.horizon], dtype=torch.float64)).tolist()
-        return Prepared(source, Clock(self.clock, *ends, mean=self.log_mean, sd=self.log_sd))
+        return Prepared(source, self._clock(source.horizon, source.delta))
+
+    def check_times(self, horizon: float, delta: float) -> None:
+        super().check_times(horizon, delta)
+        self._clock(horizon, delta)
+
+    def _clock(self, horizon: float, delta: float) -> Clock:
+        first, last = angle(torch.tensor([delta, horizon], dtype=torch.float64)).tolist()
+        return Clock(self.clock, first, last, mean=self.log_mean, sd=self.log_sd)
 
     def batches(
         self, prepared: Prepared, count: int, size: int, *, generator: torch.Generator, progress: float = 0.0
@@ -197,12 +222,17 @@ class Composition(Objective[Points]):
         return points.x
 
     def _angles(self, clock: Clock, chance: Tensor, size: int, progress: float) -> tuple[Tensor, Tensor, Tensor]:
-        """θ_t, the gap and the inner angle of all rows, those on the diagonal first in each batch."""
+        """θ_t, the gap and the inner angle of all rows, those on the diagonal first in each batch.
+
+        They are made in float64: near π/2 single precision has a few angles for all the clock's last readings.
+        """
+        chance = chance.double()
         theta, end, inner = self.angles(clock, chance, progress)
         on_diagonal = torch.arange(len(theta), device=theta.device) % size < self.diagonal_rows(size)
         alone = clock.angle(chance[0])
         theta = torch.where(on_diagonal, alone, theta)
-        return theta, torch.where(on_diagonal, 0.0, theta - end), torch.where(on_diagonal, alone, inner)
+        gap, inner = torch.where(on_diagonal, 0.0, theta - end), torch.where(on_diagonal, alone, inner)
+        return round_angle(theta, torch.float32), gap.float(), round_angle(inner, torch.float32)
 
     def _velocity(self, source: Source, x: Tensor, theta: Tensor, conditional: Tensor) -> Tensor:
         if self.velocity == "exact":

@@ -40,7 +40,8 @@ class Consistency(Regressed):
             or in proportion to σ/α, by ECT's r/σ = 1 − q^{−stage} (1 + 8/(1 + e^σ)) with q = 2.
         grid: the clock in whose readings the grid's points are even.
         intervals: N at the end of the run; for "relative" 2^{stages} at its end.
-        growth: "constant", or how N grows from `first_intervals`: CT's square root, iCT's doubling, or geometric.
+        growth: "constant", or how N grows from `first_intervals`: CT's square root, iCT's doubling in stages of equal
+            length (the last of them N, a doubling or not), or geometric.
         first_intervals: N at the start of the run.
         most_steps: k, points of the grid from t to r: drawn from 1 … k in proportion to k, CTM's law.
         solver: how x_r is reached with a velocity that is not "conditional": a DDIM or a Heun step.
@@ -85,6 +86,8 @@ class Consistency(Regressed):
             raise ValueError("A growing grid needs 1 ≤ first_intervals ≤ intervals.")
         if min(self.segments, self.most_steps, self.solver_steps) < 1:
             raise ValueError("segments, most_steps and solver_steps are at least 1.")
+        if not 0 <= self.step_power <= 2:
+            raise ValueError(f"step_power lies between 0 and 2; got {self.step_power:g}.")
         if self.mirrored and self.velocity != "conditional":
             raise ValueError("Only a pair's x_r has a spread to mirror: mirrored needs velocity = 'conditional'.")
 
@@ -99,8 +102,8 @@ class Consistency(Regressed):
         if self.growth == "square_root":
             return min(last, math.ceil(math.sqrt(progress * ((last + 1) ** 2 - first**2) + first**2) - 1) + 1)
         if self.growth == "doubling":
-            stages = math.floor(math.log2(last / first)) + 1
-            return min(last, first << min(stages, int(progress * stages)))
+            stages = math.ceil(math.log2(last / first)) + 1  # the last one has all intervals, a doubling or not
+            return min(last, first << min(stages - 1, int(progress * stages)))
         if self.growth == "exponential":
             return round(first * (last / first) ** progress)
         return last
@@ -195,7 +198,9 @@ class Consistency(Regressed):
     def weights(self, points: Points) -> Tensor | float:
         weights = super().weights(points)
         if self.step_power:
-            weights = weights * (points.theta.tan() - points.inner.tan()) ** -self.step_power
+            late, early = points.theta.tan(), points.inner.tan()
+            one_rounding = torch.finfo(late.dtype).eps * (1 + late**2)  # near π/2 both may be one number
+            weights = weights * torch.maximum(late - early, one_rounding) ** -self.step_power
         return weights
 
     @property

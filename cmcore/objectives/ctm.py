@@ -23,9 +23,9 @@ class ConsistencyTrajectory(Consistency):
     .. math:: E\,|f^-(f(x_t,t,s), s, \delta) - f^-(\mathrm{sg} f^-(x_r,r,s), s, \delta)|^2 + \text{diagonal}
 
     The gradient flows through the frozen outer map. r lies k points of a grid below t, k drawn in proportion to k, and
-    x_r is reached by Heun steps of the teacher. Kim et al. 2023, arXiv:2310.02279, with 18 points, decay 0.999, and
-    denoising score matching on the diagonal; the adversarial term of the paper is left out. γ-sampling with γ = 1 is
-    jumping to δ and renoising.
+    x_r is reached by Heun steps of the teacher. Kim et al. 2023, arXiv:2310.02279, with 18 points, decay 0.999 (here
+    0.99), a squared error (here pseudo-Huber), and denoising score matching on the diagonal; the adversarial term of
+    the paper is left out. γ-sampling with γ = 1 is jumping to δ and renoising.
     """
 
     velocity: Velocity = "exact"

@@ -17,7 +17,8 @@ class EulerianMapDistillation(Eulerian):
     r"""EMD: the landing point does not move along a given velocity, E |∂_t f + ∇f · v(x, t)|².
 
     The velocity is the target's exact one, or a frozen network's (velocity = "learned"); the diagonal learns it too.
-    The gradient flows through F towards sg(F − E). Boffi, Albergo & Vanden-Eijnden 2024, arXiv:2406.07507.
+    The gradient flows through F towards sg(F − E), here normalised (the metric "unit").
+    Boffi, Albergo & Vanden-Eijnden 2024, arXiv:2406.07507.
     """
 
     velocity: Velocity = "exact"

@@ -16,7 +16,7 @@ class LagrangianMapDistillation(Lagrangian):
     r"""LMD: the landing point moves with a given velocity, E |∂_s f(x,t,s) − v(f(x,t,s), s)|².
 
     The velocity is the target's exact one, or a frozen network's (velocity = "learned"); the diagonal learns it too.
-    Boffi, Albergo & Vanden-Eijnden 2024, arXiv:2406.07507.
+    Boffi, Albergo & Vanden-Eijnden 2024, arXiv:2406.07507, with a squared error (here pseudo-Huber).
     """
 
     velocity: Velocity = "exact"

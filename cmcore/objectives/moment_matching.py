@@ -61,10 +61,15 @@ class MomentMatching(Consistency):
         super().__post_init__()
         if self.kernel not in ("laplace", "negative_square"):
             raise ValueError(f"kernel is 'laplace' or 'negative_square'; got {self.kernel!r}.")
-        if self.particles < 1 or self.kernel_width <= 0:
-            raise ValueError("particles is at least 1, and kernel_width positive.")
+        if self.particles < 1 or not 0.01 <= self.kernel_width <= 1e4:  # narrower, no particle sees another
+            raise ValueError("particles is at least 1, and kernel_width lies between 0.01 and 10,000.")
         if self.diagonal_share:
             raise ValueError("Moment matching compares groups, and the diagonal has none: leave diagonal_share at 0.")
+
+    def check_batch(self, size: int) -> None:
+        super().check_batch(size)
+        if size < self.particles:
+            raise ValueError(f"A batch of {size} has no group of {self.particles}: choose a larger batch.")
 
     def _angles(self, clock: Clock, chance: Tensor, size: int, progress: float) -> tuple[Tensor, Tensor, Tensor]:
         row = torch.arange(chance.shape[1], device=chance.device)
@@ -77,8 +82,6 @@ class MomentMatching(Consistency):
 
     def loss(self, learner: Learner, batch: Points) -> Float[Tensor, "*s"]:
         n = batch.x.shape[-2] // self.particles * self.particles
-        if n == 0:
-            raise ValueError(f"A batch of {batch.x.shape[-2]} has no group of {self.particles}: choose a larger batch.")
         rows = batch.rows(slice(n))
         f, (x, theta, gap) = learner.flow_map, rows[:3]
         landing = f.landing(x, theta, gap, f.direction(x, theta, gap, for_weights=True))

@@ -16,9 +16,9 @@ class MultistepConsistency(Consistency):
     r"""Multistep CM: consistency within each of S segments, jumps ending where t's segment ends.
 
     Heek, Hoogeboom & Salimans 2024, arXiv:2403.06807: one network for all segments, N growing geometrically from 64 to
-    1,280 (here 256), and errors of the denoiser weighing SNR + 1, which are errors of F. S = 1 is a consistency model,
-    S → ∞ diffusion. The map is learned for K = S jumps on the grid that the clock makes even. The paper's adjusted DDIM
-    has no place here: x_r is made of the same data and noise, or, with a teacher, by a Heun step.
+    1,280 (here 256), and errors of the denoiser weighing SNR + 1, which are errors of F (here pseudo-Huber). S = 1 is a
+    consistency model, S → ∞ diffusion. The map is learned for K = S jumps on the grid that the clock makes even. The
+    paper's adjusted DDIM has no place here: x_r is made of the same data and noise, or, with a teacher, by a Heun step.
     """
 
     ends: Ends = "segment"

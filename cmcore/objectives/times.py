@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from cmcore.preconditioning import linear_time
+from cmcore.process import round_angle
 
 __all__ = ["CLOCKS", "Clock", "ClockName"]
 
@@ -61,7 +62,7 @@ class Clock:
         start, end = self._ends(reading)
         theta = self._back(start + reading.double() * (end - start)).clamp(self.first, self.last)
         theta = torch.where(reading <= 0, self.first, torch.where(reading >= 1, self.last, theta))
-        return theta.to(reading.dtype)
+        return round_angle(theta, reading.dtype)
 
     def _ends(self, like: Tensor) -> tuple[Tensor, Tensor]:
         ends = torch.tensor([self.first, self.last], dtype=torch.float64, device=like.device)

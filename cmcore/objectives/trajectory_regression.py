@@ -18,6 +18,7 @@ from torch import Tensor
 from cmcore.flow import TrajectoryPool, pool_along, trajectory_pool
 from cmcore.objectives.base import OBJECTIVES, Learner, Need, Objective, Source, Velocity
 from cmcore.objectives.metrics import distance_and_slope
+from cmcore.process import round_angle
 
 __all__ = ["TrajectoryPairs", "TrajectoryRegression"]
 
@@ -92,8 +93,12 @@ class TrajectoryRegression(Objective[TrajectoryPairs]):
         shares = (self.to_data, self.from_noise, self.wide_share, self.steep_share)
         if not all(0 <= share <= 1 for share in shares):
             raise ValueError("to_data, from_noise, wide_share and steep_share are shares, between 0 and 1.")
-        if self.threshold <= 0:
-            raise ValueError(f"threshold is the error from which errors count linearly, above 0; got {self.threshold}.")
+        if not 1e-12 <= self.threshold <= 1e6:  # beyond, its square is 0 or ∞ in single precision
+            raise ValueError(
+                f"threshold is the error from which errors count linearly, from 1e-12 to 1e6; got {self.threshold}."
+            )
+        if not -2 <= self.weight_power <= 20:
+            raise ValueError(f"weight_power lies between -2 and 20; got {self.weight_power:g}.")
         if not 2 <= self.levels <= 4096 or not 1 <= (self.trajectories or 1) <= 10_000_000:
             raise ValueError("A pool has 2 to 4,096 levels and 1 to 10,000,000 trajectories.")
 
@@ -151,8 +156,9 @@ class TrajectoryRegression(Objective[TrajectoryPairs]):
         # One flat gather for all the batches: two random reads a pair, and no small operations left to the steps.
         rows = prepared.states.view(-1, dim)
         x, y = (rows[(level * trajectories + which).to(device)] for level in (early, late))
-        theta = prepared.angles[early.to(device), None]
-        gap = theta - prepared.angles[late.to(device), None]
+        angles = round_angle(prepared.angles, prepared.states.dtype)
+        theta = angles[early.to(device), None]
+        gap = theta - angles[late.to(device), None]
         columns = (x, y, theta, gap)
         yield from map(TrajectoryPairs._make, zip(*(column.split(size) for column in columns), strict=True))
 

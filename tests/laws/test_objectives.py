@@ -771,11 +771,48 @@ def test_a_target_that_is_not_smooth_stops_early(name):
         cm.train(atoms, objective=name, steps=1, delta=0.0)
 
 
-def test_a_batch_smaller_than_a_group_is_refused():
-    objective = make_objective("imm", particles=16)
-    (batch,) = batches(objective, 1, 8)
-    with pytest.raises(ValueError, match=r"choose a larger batch\.$"):
-        objective.loss(learner(random_map("trig").float()), batch)
+@pytest.mark.parametrize(
+    ("name", "choice", "run", "words"),
+    [
+        ("psd", {"diagonal_share": 0.0005}, {"batch": 512}, "comes to no row"),
+        ("lsd", {"diagonal_share": 1e-9}, {}, "comes to no row"),
+        ("lmd", {"diagonal_share": 0.01}, {"batch": 32}, "comes to no row"),
+        ("lsd", {"diagonal_share": 0.9999}, {"batch": 512}, "no row off the diagonal"),
+        ("esd", {"diagonal_share": 1.0}, {}, "no row off the diagonal"),
+        ("imm", {"particles": 16}, {"batch": 8}, "choose a larger batch"),
+        ("lmd", {"velocity": "learned", "teacher_budget": 1e-3}, {"steps": 100}, "comes to no step"),
+        ("trajectory_regression", {"velocity": "learned", "teacher_budget": 1e-3}, {"steps": 100}, "comes to no step"),
+        ("mean_flow", {"log_mean": 20.0, "log_sd": 0.1}, {}, "no time is left"),
+        ("trajectory_regression", {}, {"horizon": 3.0, "delta": 2.9999}, "hardly any noise"),
+        ("psd", {}, {"horizon": 1e-8, "delta": 0.0}, "hardly any noise"),
+        ("psd", {"metric": "pseudo_huber", "metric_scale": 1e-30}, {}, "metric_scale"),
+        ("psd", {"metric_scale": 1e20, "metric": "pseudo_huber"}, {}, "metric_scale"),
+        ("trajectory_regression", {"threshold": 1e-30}, {}, "threshold"),
+        ("trajectory_regression", {"weight_power": 1e4}, {}, "weight_power"),
+        ("lsd", {"weight_power": -30.0}, {}, "weight_power"),
+        ("ict", {"step_power": 9.0}, {}, "step_power"),
+        ("imm", {"kernel_width": 1e-30}, {}, "kernel_width"),
+    ],
+)
+def test_g1_a_setting_is_checked_as_what_it_comes_to(name, choice, run, words):
+    """Shares that round to no row or no step, and numbers that single precision turns into 0 or infinity."""
+    config = {"objective": name, "objective_parameters": choice, "steps": 100, **run}
+    with pytest.raises(ValueError, match=words) as refusal:
+        resolved(TrainingConfig(**config), GAUSSIAN)
+    assert refusal.match(SENTENCE)
+
+
+def test_g1_a_rate_that_moves_no_weight_is_refused():
+    for rate in ("learning_rate", "matrix_learning_rate"):
+        with pytest.raises(ValueError, match=rate):
+            TrainingConfig(steps=100, **{rate: 1e-30})
+
+
+def test_g1_defaults_and_shares_of_0_are_what_they_were(name):
+    resolved(TrainingConfig(objective=name, steps=1000, batch=64), GAUSSIAN)
+    if "diagonal_share" in make_objective(name).parameters() and name in ("lmd", "cd", "mean_flow", "scm"):
+        choice = {"diagonal_share": 0.0}
+        assert resolved(TrainingConfig(objective=name, objective_parameters=choice, steps=100), GAUSSIAN)
 
 
 def test_a_jump_forward_in_time_is_refused():

@@ -6,7 +6,9 @@ import pytest
 import torch
 from scipy import stats
 
-from cmcore.objectives import OBJECTIVES, Source, make_objective
+from cmcore.config import NetworkConfig
+from cmcore.model import FlowMap
+from cmcore.objectives import OBJECTIVES, Learner, Source, make_objective
 from cmcore.objectives.composition import SMALLEST_GAP, Composition
 from cmcore.objectives.consistency import Consistency
 from cmcore.objectives.eulerian import Eulerian
@@ -14,7 +16,7 @@ from cmcore.objectives.lagrangian import Lagrangian
 from cmcore.objectives.semigroup import Semigroup
 from cmcore.objectives.times import CLOCKS, Clock
 from cmcore.preconditioning import linear_time
-from cmcore.process import angle
+from cmcore.process import angle, time_from_angle
 from cmcore.streams import stream
 from cmcore.targets import GaussianMixture
 
@@ -83,6 +85,81 @@ def test_a_log_normal_level_is_a_logit_normal_linear_time():
     """MeanFlow's law of τ and EDM's of σ/α are one."""
     theta = torch.linspace(0.1, 1.4, 20, dtype=torch.float64)
     torch.testing.assert_close(torch.logit(linear_time(theta)), theta.tan().log())
+
+
+HORIZONS = (0.05, 3.0, 17.9, 18.0, 20.0)
+
+
+@pytest.mark.parametrize("horizon", HORIZONS)
+@pytest.mark.parametrize("name", CLOCKS)
+def test_g2_no_clock_leaves_its_range_in_single_precision(name, horizon):
+    """θ_T rounds above π/2 from T = 17.9 on: its tangent is negative there, and roots of it are no numbers."""
+    clock = Clock(name, *angle(torch.tensor([0.0, horizon], dtype=torch.float64)).tolist())
+    for reading in (torch.linspace(0, 1, 501), torch.linspace(0.999, 1, 501)):
+        theta = clock.angle(reading)
+        assert theta.dtype == torch.float32
+        assert bool((theta.double() < math.pi / 2).all())
+        assert bool((theta.tan() >= 0).all())
+        read = clock.read(theta)
+        assert bool(((read >= 0) & (read <= 1 + 1e-5)).all())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64], ids=str)
+def test_g2_an_angle_lies_below_a_right_one_in_every_precision(dtype):
+    theta = angle(torch.tensor([0.5, *HORIZONS, 25.0], dtype=dtype))
+    assert bool((theta.double() < math.pi / 2 + 1e-16).all())
+    assert bool((theta.tan() > 0).all())
+    assert bool(torch.isfinite(time_from_angle(theta.float())).all())
+
+
+def test_g2_times_come_back_from_angles_near_a_right_one():
+    times = torch.tensor([1e-9, 1e-3, 0.5, 3.0, 9.0, 12.0], dtype=torch.float64)
+    torch.testing.assert_close(time_from_angle(angle(times)), times, rtol=1e-9, atol=0)
+    single = time_from_angle(angle(times.float()))
+    torch.testing.assert_close(single[:4].double(), times[:4], rtol=1e-4, atol=0)
+
+
+def velocities(horizon):
+    exact = Source(TARGET, horizon, 0.0, torch.device("cpu"), stream(0, "objective")).exact_velocity
+    return {"exact": exact, "learned": exact}
+
+
+@pytest.mark.parametrize("horizon", HORIZONS)
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_g2_every_objective_on_every_clock_is_finite_at_every_horizon(name, horizon):
+    """Batches, losses and gradients of the first step; from T = 18 on several were no numbers."""
+    composed = name in COMPOSED
+    for choice in [{"clock": clock} for clock in CLOCKS] if composed else [{"trajectories": 64, "levels": 9}]:
+        objective, fields = make_objective(name, **choice), velocities(horizon)
+        network = NetworkConfig(width=8, depth=2, preconditioning=objective.preconditioning)
+        flow_map = FlowMap(2, network, generator=stream(0, "weights"))
+        source = Source(TARGET, horizon, 0.0, torch.device("cpu"), stream(0, "objective"), fields["learned"])
+        prepared = objective.prepare(source)
+        for progress in (0.0, 1.0):
+            (batch,) = objective.batches(prepared, 1, 128, generator=stream(0, "batches"), progress=progress)
+            assert all(bool(torch.isfinite(column).all()) for column in batch), choice
+            assert bool((batch.theta.double() < math.pi / 2).all())
+            assert bool((batch.gap >= 0).all())
+            for p in flow_map.parameters():
+                p.grad = torch.zeros_like(p)
+            loss = objective.backward(Learner(flow_map, flow_map, fields, 0.0, progress), batch)
+            slopes = [p.grad for p in flow_map.parameters()]
+            assert bool(torch.isfinite(loss)), choice
+            assert all(bool(torch.isfinite(slope).all()) for slope in slopes if slope is not None), choice
+
+
+@pytest.mark.parametrize("name", ["gaussian", "pair"])
+def test_g2_the_exact_velocity_is_exact_near_a_right_angle(name):
+    """−tan θ (x + score) cancels: in single precision nothing is left of it at T = 18."""
+    target = TARGET if name == "gaussian" else GaussianMixture([0.5, 0.5], [[-1.0, 0.0], [1.0, 0.5]], 0.09, name="pair")
+    source = Source(target, 20.0, 0.0, torch.device("cpu"), stream(0, "objective"))
+    x = torch.randn(200, 2, generator=stream(0, "x"))
+    for t in (9.0, 14.0, 18.0):
+        theta = angle(torch.full((200, 1), t))
+        found = source.exact_velocity(x, theta)
+        assert found.dtype == torch.float32
+        # As θ → π/2 the velocity dx/dθ tends to the mean of the data, minus what the covariance adds to first order.
+        torch.testing.assert_close(found, -target.mean.float().expand_as(found), rtol=0, atol=2e-3)
 
 
 # ---- every draw -------------------------------------------------------------------------------------------------
@@ -161,7 +238,7 @@ def test_gaps_of_ayf_are_logit_normal():
 
 def test_scm_always_ends_at_delta():
     batch, clock = rows(make_objective("scm", log_mean=-1.0, log_sd=1.4, diagonal_share=0.0), 5000, delta=0.01)
-    torch.testing.assert_close(batch.theta - batch.gap, torch.full_like(batch.theta, clock.first), rtol=0, atol=1e-7)
+    torch.testing.assert_close(batch.theta - batch.gap, torch.full_like(batch.theta, clock.first), rtol=0, atol=2e-7)
     low, high = ((math.log(math.tan(u)) + 1) / 1.4 for u in (clock.first, clock.last))
     law = stats.truncnorm(low, high, loc=-1, scale=1.4)
     assert stats.kstest(batch.theta.double().tan().log()[:, 0].numpy(), law.cdf).pvalue > UNLIKELY
@@ -224,6 +301,108 @@ def test_ict_s_grids_double_as_published():
     objective = make_objective("ict", first_intervals=10, intervals=1280, growth="doubling")
     assert [objective.intervals_at((i + 0.5) / 8) + 1 for i in range(8)] == [11, 21, 41, 81, 161, 321, 641, 1281]
     assert [objective.intervals_at(p) for p in (0.0, 1 / 8 - 1e-6, 1 / 8, 1.0)] == [10, 10, 20, 1280]
+
+
+GROWING = [n for n in COMPOSED if getattr(make_objective(n), "growth", "constant") != "constant"]
+
+
+@pytest.mark.parametrize("name", GROWING)
+def test_g3_a_growing_grid_comes_to_the_number_of_intervals_that_is_documented(name):
+    """With its own defaults: from the first number, never less than before, to the last for a good share of the run."""
+    objective = make_objective(name)
+    numbers = [objective.intervals_at(i / 2000) for i in range(2001)]
+    assert numbers[0] == objective.first_intervals
+    assert max(numbers) == numbers[-1] == objective.intervals
+    assert numbers == sorted(numbers)
+    share = {"doubling": 1 / 6, "square_root": 0.02, "exponential": 5e-4}[objective.growth]
+    assert numbers.count(objective.intervals) / 2001 > 0.95 * share
+    words = OBJECTIVES[name].__doc__
+    assert f"{objective.intervals:,}" in words or name == "ect"  # which names its stages, six
+
+
+@pytest.mark.parametrize(("first", "last"), [(10, 256), (10, 15), (7, 7), (2, 64), (1, 1000)])
+def test_g3_stages_that_double_are_alike_and_the_last_has_all_intervals(first, last):
+    objective = make_objective("ict", first_intervals=first, intervals=last)
+    stages = math.ceil(math.log2(last / first)) + 1
+    found = [objective.intervals_at((i + 0.5) / stages) for i in range(stages)]
+    assert found == [min(last, first * 2**i) for i in range(stages)]
+    assert found[-1] == last
+
+
+def test_g3_the_stages_of_ict_are_those_of_its_docstring():
+    assert [make_objective("ict").intervals_at((i + 0.5) / 6) for i in range(6)] == [10, 20, 40, 80, 160, 256]
+    assert "10, 20, 40, 80, 160 and 256" in OBJECTIVES["ict"].__doc__
+
+
+DOCUMENTED = {
+    "ayf": [("divided by |E| + 0.1", {"metric": "unit", "metric_scale": 0.1})],
+    "cd": [("(here 64)", {"intervals": 64}), ("decay 0.95", {"target_average": 0.95}), ("Karras", {"grid": "karras"})],
+    "ct": [("from 2 to 150", {"first_intervals": 2, "intervals": 150, "growth": "square_root"})],
+    "ctm": [("18 points", {"intervals": 18, "most_steps": 17}), ("(here\n    0.99)", {"target_average": 0.99})],
+    "ect": [("N(−1.1, 2²)", {"log_mean": -1.1, "log_sd": 2.0}), ("over σ_t − σ_r", {"step_power": 1.0})],
+    "emd": [("unit", {"metric": "unit"})],
+    "esd": [("(here half)", {"diagonal_share": 0.5})],
+    "flow_matching": [("L = E |F(x_t, t, t) − F_v|²", {"diagonal_share": 1.0, "metric": "l2"})],
+    "ict": [("N(−1.1, 2²)", {"log_mean": -1.1, "log_sd": 2.0}), ("c = 0.00076", {"metric_scale": 0.00076})],
+    "imm": [
+        ("(here sixteen)", {"particles": 16}), ("(here three)", {"kernel_width": 3.0}),
+        ("(here 1/4 of a range of 20, falling to 1/128)", {"first_intervals": 4, "intervals": 128, "step": "level"}),
+        ("uniform in the linear path's time", {"clock": "uniform_linear"}), ("Laplace", {"kernel": "laplace"}),
+    ],
+    "lmd": [("pseudo-Huber", {"metric": "pseudo_huber"})],
+    "lsd": [("3/4 of the rows", {"diagonal_share": 0.75, "metric": "l2", "clock": "uniform_angle"})],
+    "mean_flow": [("N(−1, 1.4²)", {"log_mean": -1.0, "log_sd": 1.4}), ("(here half)", {"diagonal_share": 0.5})],
+    "multistep_cm": [("(here 256)", {"first_intervals": 64, "intervals": 256, "metric": "pseudo_huber"})],
+    "psd": [("midpoint", {"through": "midpoint"})],
+    "scm": [("N(−1, 1.4²)", {"log_mean": -1.0, "log_sd": 1.4}), ("|E| + 0.1", {"metric_scale": 0.1, "metric": "unit"})],
+    "shortcut": [("half (there 7/8)", {"diagonal_share": 0.5})],
+    "trajectory_regression": [("40,000, and down to 4,000", {"trajectories": None})],
+    "two_time_cd": [("ψ one DDIM step", {"solver": "ddim", "solver_steps": 1})],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [n for n, kind in OBJECTIVES.items() if not kind.building_block])
+def test_g3_the_numbers_of_a_docstring_are_the_defaults(name):
+    assert name in DOCUMENTED
+    parameters = make_objective(name).parameters()
+    for words, values in DOCUMENTED[name]:
+        assert words in OBJECTIVES[name].__doc__
+        assert {key: parameters[key] for key in values} == values
+
+
+@pytest.mark.parametrize(("components", "most"), [(1, 40_000), (32, 40_000), (64, 20_000), (500, 4_000)])
+def test_g3_a_pool_has_the_trajectories_that_are_documented(components, most):
+    means = torch.randn(components, 2, generator=stream(0, "means"))
+    law = GaussianMixture([1 / components] * components, means.tolist(), 0.2, name="many")
+    source = Source(law, HORIZON, 0.0, torch.device("cpu"), stream(0, "objective"))
+    assert make_objective("trajectory_regression")._most(source) == most
+
+
+def test_g3_imm_s_steps_are_the_documented_shares_of_a_range_of_20():
+    objective, clock = make_objective("imm"), Clock("uniform_linear", *ends(0.0))
+    for progress, share in ((0.0, 1 / 4), (1.0, 1 / 128)):
+        theta, end, inner = objective.angles(clock, chances(2000, from_noise=1.0, to_data=1.0), progress)
+        free = (inner > end + 1e-9) & (theta - inner > 1.1e-5)
+        assert free.sum() > 50
+        found = (theta.tan() - inner.tan())[free] / 20
+        torch.testing.assert_close(found, torch.full_like(found, share), rtol=0.01, atol=1e-6)
+
+
+@pytest.mark.parametrize("progress", [0.0, 0.1, 0.2, 1.0])
+def test_g3_gaps_grow_over_their_share_of_the_run(progress):
+    objective, clock = make_objective("lsd", gap_warmup=0.4, **{**NO_SHARES, "diagonal_share": 0.5}), ends(0.0)
+    clock = Clock("uniform_angle", *clock)
+    theta, end, _ = objective.angles(clock, chances(4000), progress)
+    largest = float((clock.read(theta) - clock.read(end)).max())
+    assert largest == pytest.approx(min(1.0, max(0.02, progress / 0.4)), rel=0.05)
+
+
+@pytest.mark.parametrize("power", [0.5, 2.0])
+def test_g3_rows_weigh_the_power_of_the_sine_of_their_gap(power):
+    batch, _ = rows(make_objective("lsd", weight_power=power, diagonal_share=0.25), 64)
+    off = batch.rows(slice(16, None))
+    weights = make_objective("lsd", weight_power=power).weights(off)
+    torch.testing.assert_close(weights, off.gap.sin() ** power)
 
 
 def test_multistep_grids_grow_geometrically():
