@@ -128,6 +128,18 @@ def test_a_table_is_trained_on_and_sampled_in_its_own_units(table: Path, tmp_pat
     assert points["weight"].mean() == pytest.approx(70, abs=10)
 
 
+def test_how_a_table_is_read_can_be_said(tmp_path: Path) -> None:
+    """A German export: the notes say what was left out, and a bandwidth that was chosen is the one that is used."""
+    rows = [f"tree {i};{i % 7},5;{(i * i) % 11},25" for i in range(40)]
+    path = tmp_path / "trees.txt"
+    path.write_text("name;height;girth, in m\n" + "\n".join(rows))
+    columns = ["--columns", 'height,"girth, in m"', "--bandwidth", "0.4", "-p", "decimal=,"]
+    said = lab("train", path, *columns, *QUICK, "--out", tmp_path / "run").stderr
+    assert "bandwidth 0.4" in said
+    assert "'name'" not in said
+    assert "'name' (line 2" in lab("train", path, *QUICK, "--out", tmp_path / "all").stderr
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -150,6 +162,7 @@ def test_a_table_is_trained_on_and_sampled_in_its_own_units(table: Path, tmp_pat
         (["train", "eight_gaussians", "-p", "radius"], "NAME=VALUE"),
         (["train", "eight_gaussians", "-p", "radios=2"], "radios"),
         (["train", "nowhere.csv"], "nowhere.csv"),
+        (["train", "nowhere.csv", "-p", "kernels=3"], "kernels"),
         (["train", "eight_gaussians", "--device", "tpu"], "tpu"),
         (["sample", "nowhere"], "nowhere"),
         (["sample", "."], "no run"),

@@ -1,9 +1,11 @@
 """`cmcore train`: learn a flow map, and keep it in a folder."""
 
+import csv
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["train"]
 
 MOST_SEEDS = 256
-TABLES = {".csv", ".tsv", ".parquet"}
+TABLES = {".csv", ".tsv", ".txt", ".dat", ".parquet"}
 DEFAULT_STEPS = 8_000
 
 
@@ -48,9 +50,12 @@ class Seeds(click.ParamType):
 
 @click.command()
 @click.argument("target", required=False)
-@click.option("--columns", metavar="A,B,…", help="Columns of a table; all numeric ones by default.")
+@click.option("--columns", metavar="A,B,…", help="Columns of a table, those of numbers by default.")
 @click.option("--density", help="How a table becomes a law: kernel_density or gaussian_mixture.")
-@click.option("-p", "--parameter", multiple=True, metavar="NAME=VALUE", help="A parameter of the target; repeatable.")
+@click.option("--bandwidth", type=float, help="Of the kernels, in standard deviations; by default the likeliest.")
+@click.option(
+    "-p", "--parameter", multiple=True, metavar="NAME=VALUE", help="A parameter of the target, or of `cm.read_table`."
+)
 @click.option("--objective", metavar="NAME", help="What is learned from; `cmcore objectives` lists them.")
 @click.option(
     "-o",
@@ -155,8 +160,7 @@ def _train_members(
 def _law(name: str | None, earlier: "TrainedModel | None", options: dict[str, Any]) -> "Target":
     """The target that was named, or the one that the earlier run learned."""
     parameters = parse_parameters(options["parameter"])
-    if options["density"]:
-        parameters["density"] = options["density"]
+    parameters |= {key: options[key] for key in ("density", "bandwidth") if options[key] is not None}
     if name is None:
         if earlier is None:
             raise click.UsageError("Name a target or a file, or continue a run with --resume.")
@@ -164,7 +168,10 @@ def _law(name: str | None, earlier: "TrainedModel | None", options: dict[str, An
             raise BadInput("This run does not carry its target: name it beside --resume.")
         return earlier.target
     if Path(name).suffix.lower() in TABLES:
-        columns = options["columns"].split(",") if options["columns"] else None
+        columns = next(csv.reader([options["columns"]], skipinitialspace=True)) if options["columns"] else None
+        taken = [name for name, each in signature(cm.read_table).parameters.items() if each.kind is each.KEYWORD_ONLY]
+        if unknown := [name for name in parameters if name not in taken]:
+            raise BadInput(f"Tables have no parameter {unknown[0][:40]!r}. Their parameters: {', '.join(taken)}.")
         return cm.read_table(name, columns, **parameters)
     if options["columns"]:
         raise BadInput(f"--columns is for CSV and Parquet files, and {name!r} is none.")

@@ -23,7 +23,8 @@ from cmcore.targets.empirical import Empirical
 from cmcore.targets.gaussian_mixture import GaussianMixture
 from cmcore.targets.product import Product, random_rotation
 from cmcore.targets.sketch import read_strokes, sketch_law
-from cmcore.targets.table_target import Density, TableTarget
+from cmcore.targets.table_fit import Density
+from cmcore.targets.table_target import TableTarget
 from cmcore.targets.tables import real_table
 
 __all__ = ["GALLERY", "Toy", "make_target"]

@@ -8,9 +8,8 @@ the truth that models are measured against. Rows kept out of the fit say how far
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -20,15 +19,7 @@ from cmcore.targets.base import Target
 from cmcore.targets.empirical import Empirical
 from cmcore.targets.gaussian_mixture import GaussianMixture
 
-__all__ = ["Density", "Memorisation", "TableTarget", "fit_table"]
-
-Density = Literal["kernel_density", "gaussian_mixture"]
-
-FEWEST_ROWS = 20
-MOST_CENTRES = 500
-"""Kernels kept by a kernel density; every score of the law costs one term for each."""
-SMALLEST_SD = 0.05
-"""Floor on kernels and components, in sd of the columns: rounded data would otherwise collapse to atoms."""
+__all__ = ["Memorisation", "TableTarget"]
 
 
 @dataclass(frozen=True)
@@ -183,116 +174,6 @@ class TableTarget(Target):
         return self._law.covariance
 
 
-# ---- from numbers to a law --------------------------------------------------------------------------------------
-def fit_table(
-    values: np.ndarray,
-    *,
-    name: str,
-    columns: Sequence[str],
-    notes: Sequence[str],
-    density: Density | str,
-    dim: int | None,
-    held_out: float,
-    max_rows: int,
-    max_components: int,
-    seed: int,
-    one_unit: bool = False,
-) -> TableTarget:
-    """Rows [n, c] as a target: split, standardise, project, fit; arguments as in :func:`cmcore.targets.read_table`.
-
-    With `one_unit` all columns share a unit (pixels, say), and are left unscaled before the projection.
-    """
-    if density not in ("kernel_density", "gaussian_mixture"):
-        raise ValueError(f'density must be "kernel_density" or "gaussian_mixture"; got {density!r}.')
-    if not 0 < held_out < 1:
-        raise ValueError(f"held_out is a share of the rows between 0 and 1; got {held_out!r}.")
-    if max_rows < FEWEST_ROWS or max_components < 1:
-        raise ValueError(f"max_rows must be at least {FEWEST_ROWS} and max_components at least 1.")
-    notes = list(notes)
-    order = torch.randperm(len(values), generator=torch.Generator().manual_seed(seed)).numpy()
-    if len(values) > max_rows:
-        notes.append(f"{max_rows} of {len(values)} rows were sampled.")
-    rows = values[order[:max_rows]]
-    kept_out = min(max(1, round(held_out * len(rows))), len(rows) - 2)
-    train, unseen = rows[kept_out:], rows[:kept_out]
-    centre, directions, projection = _coordinates(train, columns, dim, one_unit=one_unit)
-    points, held = (torch.from_numpy((part - centre) @ projection) for part in (train, unseen))
-    if density == "kernel_density":
-        if len(points) > MOST_CENTRES:
-            notes.append(f"The kernel density stands on {MOST_CENTRES} of the {len(points)} training rows.")
-        law = _kernel_density(points[:MOST_CENTRES], name)
-    else:
-        law = _gaussian_mixture(points, max_components, seed, name)
-    return TableTarget(
-        law,
-        name=name,
-        columns=columns,
-        train=points,
-        held_out=held,
-        centre=torch.from_numpy(centre),
-        directions=torch.from_numpy(directions),
-        projection=torch.from_numpy(projection),
-        notes=notes,
-    )
-
-
-def _coordinates(
-    train: np.ndarray, columns: Sequence[str], dim: int | None, *, one_unit: bool
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Centre [c], directions [d, c] and projection [c, d] of coordinates with unit variance."""
-    centre, scale = train.mean(axis=0), train.std(axis=0)
-    if dim is None:
-        _refuse_constants(columns, scale, centre)
-        return centre, np.diag(scale), np.diag(1 / scale)
-    if one_unit:
-        scale = np.ones_like(scale)
-    else:
-        _refuse_constants(columns, scale, centre)
-    if not 1 <= dim <= min(train.shape):
-        raise ValueError(
-            f"A table of {train.shape[1]} columns has 1 to {min(train.shape)} principal components, not {dim}."
-        )
-    _, singular, axes = np.linalg.svd((train - centre) / scale, full_matrices=False)
-    spread = singular[:dim] / math.sqrt(len(train))
-    if spread[-1] <= 1e-10 * spread[0]:
-        raise ValueError(f"The columns depend on each other: fewer than {dim} principal components vary. Lower dim.")
-    return centre, spread[:, None] * axes[:dim] * scale, axes[:dim].T / scale[:, None] / spread
-
-
-def _kernel_density(points: Tensor, name: str) -> Empirical:
-    """The bandwidth of largest leave-one-out likelihood: the best of 60 from 0.05 to 1.5, then a finer search."""
-    d = points.shape[1]
-    squares = torch.cdist(points, points).square().fill_diagonal_(math.inf)
-
-    def log_likelihood(h: float) -> float:
-        return float((-squares / (2 * h**2)).logsumexp(1).mean() - d * math.log(h))
-
-    coarse = max(np.geomspace(SMALLEST_SD, 1.5, 60), key=log_likelihood)
-    fine = max(np.linspace(0.95 * coarse, 1.05 * coarse, 41), key=log_likelihood)
-    return Empirical(points, max(SMALLEST_SD, float(fine)), name=name)
-
-
-def _gaussian_mixture(points: Tensor, most: int, seed: int, name: str) -> GaussianMixture:
-    """Full covariances by EM (scikit-learn); as many components, up to `most`, as BIC asks for."""
-    from sklearn.mixture import GaussianMixture as Fit
-
-    rows = points.numpy()
-    enough = max(1, len(rows) // (2 * (rows.shape[1] + 1)))
-    fits = [
-        Fit(k, reg_covar=SMALLEST_SD**2, random_state=seed % 2**32, max_iter=200).fit(rows)
-        for k in range(1, min(most, enough) + 1)
-    ]
-    best = min(fits, key=lambda fit: fit.bic(rows))
-    covariances = np.asarray(best.covariances_)
-    return GaussianMixture(best.weights_, best.means_, (covariances + covariances.transpose(0, 2, 1)) / 2, name=name)
-
-
 def _to_nearest(points: Tensor, centres: Tensor) -> Tensor:
     """Distance from each point to the nearest centre."""
     return torch.cat([torch.cdist(piece, centres).amin(1) for piece in points.split(2048)])
-
-
-def _refuse_constants(columns: Sequence[str], scale: np.ndarray, centre: np.ndarray) -> None:
-    for column, spread, level in zip(columns, scale, centre, strict=True):
-        if not np.isfinite(spread) or spread <= 1e-12 * max(1e-300, abs(level)):
-            raise ValueError(f"Column {column!r} is constant (or beyond what can be scaled); leave it out.")

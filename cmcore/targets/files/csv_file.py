@@ -1,0 +1,182 @@
+"""CSV files and their like: found out in one pass over the file, read in a second one."""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+
+import numpy as np
+
+from cmcore.targets.files.bad_table import BadTable
+from cmcore.targets.files.delimited import Layout, Rows
+from cmcore.targets.files.layout import layout_of
+from cmcore.targets.files.numerals import Decimal, Tally, clean_all, decimal_sign, oddity, to_floats
+from cmcore.targets.files.table_file import TableFile, distinct
+
+__all__ = ["SEPARATORS", "open_csv"]
+
+CHUNK = 1 << 16
+"""Cells that are looked at together."""
+FIRST_ROWS = 5
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "blanks"}
+
+
+def open_csv(
+    content: bytes,
+    *,
+    separator: str | None,
+    decimal: Decimal | None,
+    header: bool | None,
+    most_columns: int,
+    most_cells: int,
+) -> TableFile:
+    """What a text file holds, and how it is written; nothing is kept of its cells but the first rows."""
+    layout = layout_of(content, separator=separator, header=header, most_columns=most_columns)
+    distinct(layout.names)
+    rows = Rows(content, layout)
+    tallies, count = _tallies(rows, layout, most_cells)
+    numeric = [tally for tally in tallies if tally.numeric]
+    left_out = {t.name: _why(t) for t in tallies if not t.numeric and not _nothing(t)}
+    if numeric and _names_rows(content, layout, tallies[0]):
+        numeric = [tally for tally in numeric if tally is not tallies[0]]
+        left_out[tallies[0].name] = "it has no name and numbers the rows"
+    sign, problem = _sign(numeric, layout, decimal)
+    return TableFile(
+        layout=_layout_in_words(layout, sign),
+        columns=tuple(tally.name for tally in numeric),
+        left_out=left_out,
+        rows=count,
+        first_rows=_first_rows(rows, layout),
+        notes=(*layout.notes, *_notes(numeric, rows)),
+        load=_loader(rows, layout, count, sign),
+        short=rows.short,
+        counters=tuple(tally.name for tally in numeric if tally.counts_rows),
+        problem=problem,
+    )
+
+
+# ---- the first pass ---------------------------------------------------------------------------------------------
+def _tallies(rows: Rows, layout: Layout, most_cells: int) -> tuple[list[Tally], int]:
+    """What each column holds, and the number of rows."""
+    tallies = [Tally(name) for name in layout.names]
+    count = 0
+    for lines, columns in _chunks(rows, range(len(tallies))):
+        count += len(lines)
+        if count * len(tallies) > most_cells:
+            raise BadTable(f"The table has more than {most_cells:,} cells; keep the rows and columns you need.")
+        for tally, cells in zip(tallies, columns, strict=True):
+            tally.add(cells, lines)
+            if tally.open_quote is not None and tally.numbers > tally.others:
+                line = tally.open_quote
+                raise BadTable(
+                    f"Line {line} opens a quotation mark in {tally.name!r} that closes lines later: remove it."
+                )
+    return tallies, count
+
+
+def _chunks(rows: Rows, wanted: Sequence[int]) -> Iterator[tuple[list[int], list[list[str]]]]:
+    """Lines, and the clean cells of the wanted columns, some thousands of cells together."""
+    given = iter(rows)
+    first = next(given, None)
+    if first is None:
+        return
+    size = max(1, CHUNK // len(first[1]))
+    chunk = [first, *islice(given, size - 1)]
+    while chunk:
+        lines, cells = zip(*chunk, strict=True)
+        columns = list(zip(*cells, strict=True))
+        yield list(lines), [clean_all(columns[j]) for j in wanted]
+        chunk = list(islice(given, size))
+
+
+def _names_rows(content: bytes, layout: Layout, first: Tally) -> bool:
+    """Whether the first column has no name and holds distinct whole numbers, as R and pandas write beside rows."""
+    if not layout.header or layout.width < 2 or first.name not in ("column 1", "Unnamed: 0"):
+        return False
+    if not first.numeric or first.missing or set(first.first) != {"plain"}:
+        return False
+    if first.counts_rows:
+        return True
+    names: set[str] = set()
+    for _, (cells,) in _chunks(Rows(content, layout), (0,)):
+        if not all(cell.isdecimal() for cell in cells):
+            return False
+        names.update(cells)
+    return len(names) == first.numbers
+
+
+def _nothing(tally: Tally) -> bool:
+    """Whether a column has no name and nothing in it, as a separator at the end of each line makes one."""
+    return not tally.numbers and not tally.others and tally.name.startswith("column ")
+
+
+def _why(tally: Tally) -> str:
+    """Why a column does not hold numbers, with the first line and value that is none."""
+    if not tally.others:
+        return "it is empty"
+    line, cell = tally.first["other"]
+    cells = "1 such cell" if tally.others == 1 else f"{tally.others:,} such cells"
+    share = f" ({cells} beside {tally.numbers:,} numbers)" if tally.numbers else ""
+    return f"line {line} has {cell[:40]!r}, which {oddity(cell)}{share}"
+
+
+def _first_rows(rows: Rows, layout: Layout) -> dict[str, list[str]]:
+    cells = [row for _, row in islice(rows.peek(), FIRST_ROWS)]
+    return {name: [row[j].strip()[:40] for row in cells] for j, name in enumerate(layout.names)}
+
+
+def _notes(numeric: Sequence[Tally], rows: Rows) -> list[str]:
+    count, first = rows.commented
+    comments = "1 comment line was" if count == 1 else f"{count:,} comment lines were"
+    notes = [f"{comments} left out, the first in line {first}."] if count else []
+    for tally in numeric:
+        if tally.counts_rows:
+            notes.append(f"{tally.name!r} counts the rows: leave it out if it measures nothing.")
+        if tally.rounded:
+            line, text = tally.rounded
+            words = f"such as {text[:24]} in line {line}: they are rounded"
+            notes.append(f"{tally.name!r} has whole numbers above 2^53, {words}.")
+    return notes
+
+
+# ---- the decimal sign -------------------------------------------------------------------------------------------
+def _sign(numeric: Sequence[Tally], layout: Layout, asked: Decimal | None) -> tuple[Decimal, str]:
+    """The decimal sign, and why the numbers cannot be read where that is so."""
+    if asked is None:
+        try:
+            return decimal_sign(numeric, layout.separator), ""
+        except BadTable as problem:
+            return ".", str(problem)
+    contrary, name = ("comma", "point") if asked == "." else ("point", "comma")
+    for tally in numeric:
+        if contrary in tally.first:
+            line, text = tally.first[contrary]
+            words = f"Line {line} has {text[:40]!r} in {tally.name!r}, which is no number with a decimal {name}."
+            return asked, words
+    return asked, ""
+
+
+def _layout_in_words(layout: Layout, decimal: Decimal) -> str:
+    between = SEPARATORS.get(layout.separator or "", f"{layout.separator!r}")
+    parts = [f"CSV separated by {between}" if layout.separator else "CSV with one column"]
+    parts.append("decimal point" if decimal == "." else "decimal comma")
+    parts.append(f"names in line {layout.header}" if layout.header else "no names")
+    return ", ".join(parts)
+
+
+# ---- the second pass --------------------------------------------------------------------------------------------
+def _loader(
+    rows: Rows, layout: Layout, count: int, sign: Decimal
+) -> Callable[[Sequence[str]], tuple[np.ndarray, np.ndarray]]:
+    places = {name: j for j, name in enumerate(layout.names)}
+
+    def load(columns: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        values, lines = np.empty((count, len(columns))), np.empty(count, dtype=np.int64)
+        start = 0
+        for chunk_lines, cells in _chunks(rows, [places[column] for column in columns]):
+            end = start + len(chunk_lines)
+            lines[start:end] = chunk_lines
+            for j, column in enumerate(cells):
+                values[start:end, j] = to_floats(column, sign)
+            start = end
+        return values, lines
+
+    return load
