@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -12,6 +11,7 @@ from app import state
 from app.jobs import JobView, Workers, freeze_imports
 from app.limits import OverLimit, limits
 from cmcore.experiments import EXPERIMENTS, Experiment, Progress, Result
+from cmcore.files import LAB
 
 __all__ = [
     "Asked",
@@ -26,7 +26,7 @@ __all__ = [
     "too_much",
 ]
 
-SHIPPED = Path(__file__).parents[1] / "assets" / "experiments"
+SHIPPED = LAB / "assets" / "experiments"
 COSTLY = frozenset({
     *("steps", "training_steps", "models", "width", "depth", "batch"),  # of learning
     *("points", "landings", "samples", "n", "repeats", "times", "trials"),  # of measuring

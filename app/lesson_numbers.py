@@ -1,7 +1,6 @@
 """What lessons take from shipped results: runs, answers, and the numbers that stand in their text."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -16,10 +15,11 @@ from app.runs import Run
 from cmcore.divergences.estimate import Estimate
 from cmcore.experiments import Result
 from cmcore.experiments.base import Series
+from cmcore.files import LAB
 
 __all__ = ["OWN", "answer_of", "filled", "is_own", "run_of", "value_of", "values_of"]
 
-OWN = Path(__file__).parents[1] / "assets" / "lessons"
+OWN = LAB / "assets" / "lessons"
 """Small runs and answers of the failure gallery, made by assets/make_lessons.py."""
 
 

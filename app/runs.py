@@ -12,13 +12,16 @@ import streamlit as st
 import cmcore as cm
 from app import shelf, state, visitor
 from app.limits import limits
+from cmcore.files import LAB, read_plain
 from cmcore.targets import GALLERY
 
 __all__ = ["SHIPPED", "Run", "add_run", "all_runs", "first_run", "keep", "not_kept", "own_runs", "runs", "runs_in"]
 
 FIRST = "eight_gaussians"
 """The run that the lab opens on."""
-SHIPPED = Path(__file__).parents[1] / "assets" / "pretrained"
+SHIPPED = LAB / "assets" / "pretrained"
+
+LARGEST_CURVES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -113,8 +116,10 @@ def runs_in(folder: str) -> Mapping[str, Run]:
 
 def _load(folder: Path) -> Run:
     model = cm.load(folder)
-    file = folder / "curves.json"
-    named = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    try:
+        named = json.loads(read_plain(folder / "curves.json", LARGEST_CURVES))
+    except FileNotFoundError:
+        named = {}
     curves = {name: cm.Curve.from_json(json.dumps(value)) for name, value in named.items()}
     toy = GALLERY.get(folder.name)
     return Run(folder.name, toy.label if toy else folder.name.replace("_", " "), model, curves, shipped=True)

@@ -1,4 +1,4 @@
-"""Runs of visitors on the server's disk, so that a reload finds them again; bounded in number, size and time.
+"""Runs of visitors on the disk, so that a reload finds them again; bounded in number, size and time.
 
 Every visitor has a folder, named by a hash of the token: whoever can list the folders still cannot become a visitor,
 and nothing that a browser sends becomes part of a path. Where the server may not write, nothing is kept and the lab
@@ -13,27 +13,43 @@ import os
 import shutil
 import threading
 import time
+import uuid
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from platformdirs import user_data_path
 from pydantic import BaseModel, ConfigDict, Field
 
 import cmcore as cm
-from cmcore.files import write_atomically
+from app.limits import limits
+from cmcore.files import read_plain, write_atomically
 from cmcore.store import BadRun
 
-__all__ = ["DAYS", "Kept", "forget", "keep", "kept", "root"]
+__all__ = ["Kept", "bounds", "forget", "keep", "kept", "root"]
 
-DAYS = 7
-"""Runs of a visitor who has not come back for so long are removed."""
-MOST_RUNS = 24
-"""Of one visitor; the oldest one that is not pinned goes first."""
-MOST_BYTES = 64 << 20
-"""Of one visitor."""
-MOST_BYTES_IN_ALL = 1 << 30
+
+@dataclass(frozen=True)
+class Bounds:
+    """How much is kept.
+
+    Attributes:
+        days: runs of a visitor who has not come back for so long are removed.
+        runs: of one visitor; the oldest one that is not pinned goes first.
+        of_one, of_all: bytes of a visitor, and of all of them.
+    """
+
+    days: int
+    runs: int
+    of_one: int
+    of_all: int
+
+
+HOME = Bounds(days=400, runs=100, of_one=1 << 30, of_all=4 << 30)  # browsers keep no cookie for longer
+HOSTED = Bounds(days=7, runs=24, of_one=64 << 20, of_all=1 << 30)
+LARGEST_ABOUT = 10_000
 SWEEP_SECONDS = 600.0
 
 _log = logging.getLogger(__name__)
@@ -64,13 +80,17 @@ class About(BaseModel):
     pinned: bool = False
 
 
+def bounds() -> Bounds:
+    """How much this server keeps."""
+    return HOSTED if limits().hosted else HOME
+
+
 def root() -> Path | None:
     """The folder of all visitors; None where nothing is kept. CONSISTENCY_LAB_KEPT names it, or is empty."""
     told = os.environ.get("CONSISTENCY_LAB_KEPT")
     if told is not None:
         return Path(told) if told else None
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "consistency-lab" / "kept-runs"
+    return user_data_path("consistency-lab", appauthor=False) / "runs"
 
 
 def keep(token: str, run: Kept) -> bool:
@@ -83,16 +103,17 @@ def keep(token: str, run: Kept) -> bool:
     try:
         top.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.parent.mkdir(mode=0o700, exist_ok=True)
-        if fresh:
-            _save(run.model, folder)
+        folder.mkdir(exist_ok=True)
         about = About(key=run.key, label=run.label, pinned=run.pinned)
         write_atomically(folder / "about.json", about.model_dump_json().encode())
+        if fresh:  # the run's own file comes last, so that where it is, everything is
+            _save(run.model, folder)
     except (OSError, ValueError, RuntimeWarning):
         _log.warning("a run could not be kept", exc_info=True)
         if fresh:  # what was kept before stays, under its older name
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
         return False
-    _bound(folder.parent, MOST_RUNS, MOST_BYTES, spare=folder)
+    _bound(folder.parent, bounds(), spare=folder)
     _sweep(top)
     return True
 
@@ -111,8 +132,10 @@ def kept(token: str) -> Iterator[Kept]:
         return
     home = _folder(top, token)
     for folder in _by_age(home):
+        if not (folder / "run.json").exists():
+            continue  # another process is at it
         try:
-            about = About.model_validate_json((folder / "about.json").read_bytes())
+            about = _about(folder)
             yield Kept(about.key, about.label, about.pinned, cm.load(folder))
         except (OSError, ValueError, BadRun):
             _log.warning("a kept run could not be read", exc_info=True)
@@ -124,7 +147,7 @@ def forget(token: str, key: str) -> None:
     """Remove a run from the disk."""
     top = root()
     if top is not None:
-        shutil.rmtree(_folder(top, token) / _hash(key), ignore_errors=True)
+        _remove(_folder(top, token) / _hash(key))
 
 
 # ---- places -----------------------------------------------------------------------------------------------------
@@ -137,18 +160,31 @@ def _hash(text: str) -> str:
 
 
 def _by_age(folder: Path) -> list[Path]:
-    """The folders in it, oldest first."""
+    """The folders of runs in it, oldest first."""
     try:
-        return sorted((path for path in folder.iterdir() if path.is_dir()), key=_age)
+        return sorted((path for path in folder.iterdir() if path.is_dir() and path.name[0] != "."), key=_written)
     except OSError:
         return []
 
 
-def _age(folder: Path) -> float:
-    try:
-        return (folder / "run.json").stat().st_mtime
-    except OSError:
-        return 0.0
+def _written(folder: Path) -> float:
+    """When the run was written; of one that is being written, when that began."""
+    for path in (folder / "run.json", folder):
+        with contextlib.suppress(OSError):
+            return path.stat().st_mtime
+    return 0.0
+
+
+def _about(folder: Path) -> About:
+    return About.model_validate_json(read_plain(folder / "about.json", LARGEST_ABOUT))
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder in one step for whoever looks on, and then from the disk."""
+    gone = folder.with_name(f".{uuid.uuid4().hex}")
+    with contextlib.suppress(OSError):
+        folder.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
 
 
 def _bytes(folder: Path) -> int:
@@ -159,21 +195,23 @@ def _bytes(folder: Path) -> int:
 
 
 # ---- bounds -----------------------------------------------------------------------------------------------------
-def _bound(home: Path, most: int, most_bytes: int, *, spare: Path) -> None:
+def _bound(home: Path, most: Bounds, *, spare: Path) -> None:
     """Remove a visitor's oldest runs until the rest is within bounds; pinned ones last, and never the newest."""
+    for left in home.glob(".*"):  # by one that was killed while it removed
+        shutil.rmtree(left, ignore_errors=True)
     folders = sorted(_by_age(home), key=_pinned)  # a stable sort: by age within each
     sizes = {folder: _bytes(folder) for folder in folders}
     for folder in folders:
-        if len(sizes) <= most and sum(sizes.values()) <= most_bytes:
+        if len(sizes) <= most.runs and sum(sizes.values()) <= most.of_one:
             return
         if folder != spare:
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
             del sizes[folder]
 
 
 def _pinned(folder: Path) -> bool:
     try:
-        return About.model_validate_json((folder / "about.json").read_bytes()).pinned
+        return _about(folder).pinned
     except (OSError, ValueError):
         return False
 
@@ -199,8 +237,8 @@ def _sweep(top: Path) -> None:
     except OSError:
         return
     sizes = {path: _bytes(path) for _, path in homes}
-    total = sum(sizes.values())
+    total, most = sum(sizes.values()), bounds()
     for seen, path in homes:
-        if time.time() - seen > DAYS * 24 * 3600 or total > MOST_BYTES_IN_ALL:
-            shutil.rmtree(path, ignore_errors=True)
+        if time.time() - seen > most.days * 24 * 3600 or total > most.of_all:
+            _remove(path)
             total -= sizes[path]

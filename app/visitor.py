@@ -35,4 +35,4 @@ def greet() -> None:
     """Let the browser keep the token, where the server keeps runs at all."""
     if shelf.root() is not None:
         with st.container(key="visitor"):
-            keep_cookie(COOKIE, token(), seconds=shelf.DAYS * 24 * 3600)
+            keep_cookie(COOKIE, token(), seconds=shelf.bounds().days * 24 * 3600)

@@ -1,9 +1,13 @@
 """Runs on the server's disk: a reload finds them, nobody else does, and there are never too many."""
 
 import os
+import threading
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from platformdirs import user_data_path
 
 import cmcore as cm
 from app import shelf
@@ -72,8 +76,6 @@ def test_where_the_server_may_not_write_the_lab_works_on(tmp_path, monkeypatch):
 
 def test_a_target_that_cannot_be_written_is_not_half_kept(top):
     box = cm.BoxMixture([1.0], [[-1.0, -1.0]], [[1.0, 1.0]])
-    from dataclasses import replace
-
     assert not shelf.keep(ONE, a_run(model=replace(untrained(), target=box)))
     assert keys(ONE) == []
 
@@ -88,7 +90,7 @@ def test_a_damaged_run_is_left_out_and_the_others_are_found(top):
 
 
 def test_the_oldest_run_goes_first_and_a_pinned_one_last(top, monkeypatch):
-    monkeypatch.setattr(shelf, "MOST_RUNS", 3)
+    monkeypatch.setattr(shelf, "HOME", replace(shelf.HOME, runs=3))
     for i in range(5):
         shelf.keep(ONE, a_run(key=f"run-{i}", pinned=i == 0))
         time.sleep(0.02)
@@ -98,16 +100,72 @@ def test_the_oldest_run_goes_first_and_a_pinned_one_last(top, monkeypatch):
 def test_visitors_who_stay_away_are_forgotten(top, monkeypatch):
     shelf.keep(ONE, a_run())
     shelf.keep(OTHER, a_run())
-    long_ago = time.time() - (shelf.DAYS + 1) * 86_400
+    long_ago = time.time() - (shelf.bounds().days + 1) * 86_400
     os.utime(shelf._folder(top, ONE), (long_ago, long_ago))
     monkeypatch.setitem(shelf._swept, "at", -float("inf"))
     shelf.keep(OTHER, a_run(key="another"))
     assert keys(ONE) == []
     assert len(keys(OTHER)) == 2
-    monkeypatch.setattr(shelf, "MOST_BYTES_IN_ALL", 10)
+    monkeypatch.setattr(shelf, "HOME", replace(shelf.HOME, of_all=10))
     monkeypatch.setitem(shelf._swept, "at", -float("inf"))
     shelf.keep("c" * 43, a_run())
     assert keys(OTHER) == []
+
+
+def test_d4_a_run_that_is_being_written_is_not_there_yet_and_is_not_cleared_away(top, monkeypatch):
+    """Another server on the same folder looks in, and clears up, at every moment of the writing."""
+    monkeypatch.setattr(shelf, "HOME", replace(shelf.HOME, runs=2))
+    shelf.keep(ONE, a_run(key="old"))
+    time.sleep(0.02)
+    write, seen = Path.replace, []
+
+    def looked_at(path, to):
+        done = write(path, to)
+        seen.append(keys(ONE))
+        shelf._bound(shelf._folder(top, ONE), shelf.bounds(), spare=Path())
+        return done
+
+    monkeypatch.setattr(Path, "replace", looked_at)
+    assert shelf.keep(ONE, a_run(key="new"))
+    assert seen[0] == ["old"]
+    assert keys(ONE) == ["old", "new"]
+
+
+def test_d4_who_reads_beside_two_that_write_and_forget_finds_whole_runs(top):
+    runs = [a_run(key=f"run-{i}") for i in range(3)]
+
+    def write():
+        for i in range(12):
+            shelf.keep(ONE, runs[i % 3])
+            if i % 4 == 3:
+                shelf.forget(ONE, "run-0")
+
+    shelf.keep(ONE, a_run(key="mine"))
+    threads = [threading.Thread(target=write) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        assert "mine" in keys(ONE)
+    shelf.keep(ONE, a_run(key="last"))
+    assert not [path for path in shelf._folder(top, ONE).iterdir() if path.name.startswith(".")]
+    assert {"mine", "last", "run-1", "run-2"} <= set(keys(ONE))
+
+
+def test_d5_a_pipe_in_place_of_a_name_is_left_out(top):
+    for key in ("one", "other"):
+        shelf.keep(ONE, a_run(key=key))
+    about = shelf._folder(top, ONE) / shelf._hash("one") / "about.json"
+    about.unlink()
+    os.mkfifo(about)
+    assert keys(ONE) == ["other"]
+
+
+def test_d7_runs_are_kept_in_the_users_data_folder_unless_told_otherwise(tmp_path, monkeypatch):
+    monkeypatch.delenv("CONSISTENCY_LAB_KEPT")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert shelf.root() in (tmp_path / "consistency-lab" / "runs", user_data_path("consistency-lab", False) / "runs")
+    monkeypatch.setenv("CONSISTENCY_LAB_KEPT", "/elsewhere")
+    assert shelf.root() == Path("/elsewhere")
 
 
 @pytest.mark.parametrize("years", [1, -1, 50])
