@@ -5,15 +5,35 @@ value survives JSON unchanged.
 """
 
 from itertools import pairwise
+from numbers import Integral
+from reprlib import repr as shortened
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-__all__ = ["MOST_STEPS", "NetworkConfig", "Plan", "SamplerConfig", "TargetConfig", "TrainingConfig"]
+__all__ = [
+    "MOST_STEPS",
+    "NetworkConfig",
+    "Plan",
+    "SamplerConfig",
+    "Seed",
+    "TargetConfig",
+    "TrainingConfig",
+    "checked_seed",
+]
 
 MOST_STEPS = 10_000_000
 """Optimiser steps of a run."""
 
+
+def checked_seed(seed: object) -> int:
+    """The seed as an int; a float, a bool, None or a number of more than 64 bits raises ValueError."""
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or not -(2**63) <= int(seed) < 2**63:
+        raise ValueError(f"A seed is an integer of at most 64 bits, such as seed=0; got {shortened(seed)}.")
+    return int(seed)
+
+
+Seed = Annotated[int, BeforeValidator(checked_seed), Field(ge=0)]
 Frequencies = Annotated[tuple[Annotated[float, Field(gt=0, le=64)], ...], Field(max_length=16)]
 
 
@@ -83,7 +103,7 @@ class TrainingConfig(Config):
     average: float | None = Field(
         None, ge=0, lt=1, description="decay of the exponential average of the weights; None: the objective's own"
     )
-    seed: int = Field(0, ge=0, le=2**63 - 1)
+    seed: Seed = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     products: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="matrix products of a training step; auto: bfloat16 where the CPU multiplies it in hardware"

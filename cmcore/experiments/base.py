@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cmcore.config import Config
+from cmcore.config import Config, Seed
 from cmcore.registry import Registry
 
 __all__ = ["EXPERIMENTS", "Axis", "Experiment", "Fit", "Panel", "Progress", "Result", "Role", "Series"]
@@ -146,7 +146,7 @@ class Experiment(Config):
     expects: ClassVar[str]
     """What theory says, and whose theory it is: the paper's abstract, or derived in this project."""
 
-    seed: int = Field(0, ge=0, description="of all noise")
+    seed: Seed = Field(0, description="of all noise")
 
     @abstractmethod
     def measure(self) -> Generator[Progress, None, Result]:

@@ -15,7 +15,7 @@ from cmcore.samplers.ddim import ddim
 from cmcore.samplers.jumps import DETERMINISTIC, RENOISE
 from cmcore.samplers.runge_kutta import heun
 from cmcore.samplers.scores import ModelScore, Score, score_of
-from cmcore.streams import stream
+from cmcore.streams import normal, stream
 
 for _module in iter_modules(__path__):  # each file registers its members
     import_module(f"{__name__}.{_module.name}")
@@ -45,9 +45,11 @@ __all__ = [
 def starting_noise(
     n: int, dim: int, *, seed: int, dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu"
 ) -> Float[Tensor, "{n} {dim}"]:
-    """x_0 ~ N(0, I). The same seed gives the same noise whatever the steps, the sampler, the dtype and the device."""
-    generator = stream(seed, "starting noise")
-    return torch.randn(n, dim, generator=generator, dtype=torch.float64).to(device, dtype)
+    """x_0 ~ N(0, I). The same seed gives the same noise whatever the steps, the sampler, the dtype and the device.
+
+    The first rows do not depend on how many follow.
+    """
+    return normal(n, dim, generator=stream(seed, "starting noise")).to(device, dtype)
 
 
 def sample(
@@ -71,7 +73,8 @@ def sample(
         model: a trained model, any map (x, t, s) → x_s, or, for the baselines, a target or a score (x, t) → ∇log p_t.
         n: how many.
         steps: K, the number of steps. Some baselines make several calls in each.
-        seed: determines the starting noise and, in an independent stream, the fresh noise.
+        seed: an integer; determines the starting noise and, in an independent stream, the fresh noise. The first
+            samples do not depend on n.
         sampler: a name in `SAMPLERS`.
         grid: a name in `GRIDS`, or the times themselves (then steps must agree).
         horizon, delta: T and δ; by default the model's own, else 3 and 0.
@@ -91,7 +94,7 @@ def sample(
     dtype, device = like_map(getattr(model, "flow_map", model))
     noise = starting_noise(n, _dim(model, dim), seed=seed, dtype=dtype, device=device)
     times = grid_for(model, grid, steps, horizon, delta)
-    fresh = stream(seed, "fresh noise", device="cpu")
+    fresh = stream(seed, "fresh noise")
     return chosen.draw(
         source,
         noise,

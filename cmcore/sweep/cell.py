@@ -13,7 +13,7 @@ import joblib
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from threadpoolctl import threadpool_limits
 
-from cmcore.config import Config, TargetConfig, TrainingConfig
+from cmcore.config import Config, Seed, TargetConfig, TrainingConfig
 from cmcore.divergences import DATA_MODEL, MODEL_DATA, Direction, Estimate
 from cmcore.experiments import Curve, kl_versus_steps
 from cmcore.model import TrainedModel
@@ -39,7 +39,7 @@ class MeasureConfig(Config):
     delta: float | None = Field(None, ge=0, lt=20, description="δ of the comparison; None: the training's own")
     direction: Literal["model-data", "data-model"] | None = Field(None, description="None: the sampler's own")
     n: int | None = Field(None, ge=256, le=1 << 24, description="samples behind each estimate")
-    seed: int = Field(0, ge=0, le=2**63 - 1, description="of all noise of the measurement")
+    seed: Seed = Field(0, description="of all noise of the measurement")
 
     @field_validator("steps")
     @classmethod

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cmcore.config import TargetConfig
 from cmcore.process import Time, alpha, column, forward_noise, sigma
+from cmcore.streams import in_blocks
 from cmcore.threads import in_pieces, piecewise
 
 __all__ = ["NoDensity", "Target"]
@@ -95,9 +96,13 @@ class Target(ABC):
     def sample(
         self, n: int, *, generator: torch.Generator, t: float = 0.0, dtype: torch.dtype = torch.float64
     ) -> Float[Tensor, "{n} d"]:
-        """n independent draws of X_t ~ p_t, on the generator's device."""
-        data = self.sample_data(n, generator=generator)
-        return (forward_noise(data, t, generator=generator) if t > 0 else data).to(dtype)
+        """n independent draws of X_t ~ p_t, on the generator's device; the first do not depend on how many follow."""
+
+        def draw(rows: int) -> Tensor:
+            data = self.sample_data(rows, generator=generator)
+            return (forward_noise(data, t, generator=generator) if t > 0 else data).to(dtype)
+
+        return in_blocks(draw, n, self.dim)
 
     def posterior_mean(self, x: Float[Tensor, "n d"], t: Time) -> Float[Tensor, "n d"]:
         """E[X₀ | X_t = x] = (x + σ_t² ∇log p_t(x)) / α_t (Tweedie's formula)."""

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cmcore.config import checked_seed
 from cmcore.targets.empirical import Empirical
 from cmcore.targets.gaussian_mixture import GaussianMixture
 from cmcore.targets.table_target import TableTarget
@@ -52,7 +53,7 @@ def fit_table(
     _check_counts(dim, held_out, max_rows=max_rows, max_components=max_components, max_kernels=max_kernels)
     most = MOST_KERNELS if max_kernels is None else max_kernels
     notes = list(notes)
-    order = torch.randperm(len(values), generator=torch.Generator().manual_seed(seed)).numpy()
+    order = torch.randperm(len(values), generator=torch.Generator().manual_seed(checked_seed(seed))).numpy()
     if len(values) > max_rows:
         notes.append(f"{max_rows} of {len(values)} rows were sampled.")
     rows = values[order[:max_rows]]

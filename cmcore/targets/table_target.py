@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cmcore.config import checked_seed
 from cmcore.process import Time
 from cmcore.targets.base import Target
 from cmcore.targets.empirical import Empirical
@@ -110,7 +111,7 @@ class TableTarget(Target):
         if points.ndim != 2 or points.shape[1] != self.dim or len(points) < 2:
             raise ValueError(f"The memorisation check needs at least two points of {self.dim} coordinates.")
         centres = self._law.points if isinstance(self._law, Empirical) else self.train
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(checked_seed(seed))
         perfect = self._law.sample_data(4 * len(self.held_out), generator=generator)
         model, unseen, exact = (_to_nearest(p.double().cpu(), centres) for p in (points, self.held_out, perfect))
         scale = max(float(unseen.mean()), 1e-12)

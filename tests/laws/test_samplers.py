@@ -80,16 +80,12 @@ def test_the_same_seed_starts_from_the_same_noise_for_every_number_of_steps(name
     torch.testing.assert_close(starts[0].double(), double, rtol=0, atol=1e-6)
 
 
-def test_many_points_are_drawn_as_few_are(name):
-    """Chunks are an implementation detail: the first points do not depend on how many follow them."""
-    if SAMPLERS[name].noisy:
-        pytest.skip("fresh noise is drawn for all points at once")
-    noise = starting_noise(5000, 2, seed=4, dtype=torch.float32)
-    grid = make_grid("uniform_angle", 2, horizon=3.0, delta=0.1)
-    many, few = (
-        SAMPLERS[name].draw(source(name), part, grid, generator=torch.Generator()) for part in (noise, noise[:10])
-    )
-    torch.testing.assert_close(many.points[:10], few.points, rtol=0, atol=1e-4)
+@pytest.mark.parametrize("n", [1, 7, 1003])
+def test_n9_the_first_points_of_a_draw_do_not_depend_on_how_many_follow(name, n):
+    """The noise to the last bit; states to the rounding of a network evaluated on other chunks."""
+    many, few = (sample(source(name), m, 2, sampler=name, delta=0.1, dim=2, seed=4) for m in (5000, n))
+    assert torch.equal(many.states[0, :n], few.states[0])
+    torch.testing.assert_close(many.points[:n], few.points, rtol=0, atol=1e-4)
 
 
 def test_only_noisy_samplers_touch_the_generator(name):
