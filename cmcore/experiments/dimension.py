@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 
 from cmcore.divergences import DATA_MODEL, kl_of_chain
 from cmcore.experiments.base import EXPERIMENTS, Axis, Experiment, Fit, Panel, Progress, Result, Series
-from cmcore.experiments.lines import CASES, coordinate, measured, power_fit, settled_fit, verdict
+from cmcore.experiments.lines import CASES, coordinate, measured, settled_fit, verdict
 from cmcore.grids import GRIDS, make_grid
 from cmcore.samplers import SAMPLERS, Sampler, source_for
 from cmcore.theory import initialisation_kl
@@ -175,7 +175,7 @@ class Dimension(Experiment):
         text = f"Jumps of the exact map per unit of log d, where settled: {slopes}. {verdict(logs)}"
         told = []
         for line, fit in zip(orders, powers, strict=True):
-            order = f"order p = {-fit.slope:.2f}, so d^{-1 / fit.slope:.2f}" if fit else "no settled order here"
+            order = _order_read(fit) if fit else "no settled order here"
             told.append(f"{line.label}: {order}")
         solvers = f" Solvers of the exact score, KL ~ calls^−p: {'; '.join(told)}." if told else ""
         forms = "; ".join(f"{label}: {fit.best}" for label, fit in growth.items())
@@ -204,5 +204,11 @@ def _order_fit(line: Series) -> Fit | None:
     return fit and fit.model_copy(update={"over": tuple(math.exp(end) for end in fit.over), "note": "−p, log-log"})
 
 
+def _order_read(fit: Fit) -> str:
+    return f"order p = {-fit.slope:.2f} ({-fit.high:.2f} to {-fit.low:.2f}), so d^{-1 / fit.slope:.2f}"
+
+
 def _need_fit(line: Series) -> Fit | None:
-    return power_fit(f"calls, {line.label}", line.x, line.y, expected=None, note="exponent of d, all points")
+    logs = ([math.log(v) for v in axis] for axis in (line.x, line.y))
+    fit = settled_fit(f"calls, {line.label}", *logs, expected=None, share=0.15)
+    return fit and fit.model_copy(update={"over": tuple(math.exp(end) for end in fit.over), "note": "exponent of d"})

@@ -10,7 +10,7 @@ from cmcore.experiments.base import Fit, Role, Series
 from cmcore.targets.base import Target
 from cmcore.targets.gallery import make_target
 from cmcore.targets.product import Product
-from cmcore.theory.fits import fit_line, settled
+from cmcore.theory.fits import fit_line, limiting_slope, settled
 
 __all__ = ["CASES", "coordinate", "measured", "power_fit", "settled_fit", "verdict"]
 
@@ -55,15 +55,18 @@ def settled_fit(
 ) -> Fit | None:
     """The line through the longest tail on which the local slopes agree within `share` of the last one.
 
-    None where not even the last two slopes agree: then no slope is claimed.
+    The points are free of noise, so their scatter about the line is a bend, and the interval reaches to where the local
+    slope is going. None where it drifts on, or where there is no tail of four points: then no slope is claimed.
     """
     if len(x) < _FEWEST:
         return None
     last = (y[-1] - y[-2]) / (x[-1] - x[-2])
     tail = settled(np.asarray(x), np.asarray(y), share * abs(last))
-    if not x[tail]:
+    ends = limiting_slope(np.asarray(x[tail]), np.asarray(y[tail]))
+    if ends is None:
         return None
-    return _fit(label, x[tail], y[tail], expected=expected, note=note)
+    fit = _fit(label, x[tail], y[tail], expected=expected, note=note)
+    return fit.model_copy(update={"low": min(fit.low, *ends), "high": max(fit.high, *ends)})
 
 
 def power_fit(

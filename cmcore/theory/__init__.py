@@ -3,7 +3,7 @@
 from cmcore.theory.best_grid import BestChain, least_bound, least_kl
 from cmcore.theory.bound_a import BoundA, bound_a, bound_of_chain, map_error
 from cmcore.theory.bound_b import BoundB, Supremum, bound_b
-from cmcore.theory.fits import GROWTHS, GrowthFit, LineFit, best_growth, fit_line, local_slopes, settled
+from cmcore.theory.fits import GROWTHS, GrowthFit, LineFit, best_growth, fit_line, limiting_slope, local_slopes, settled
 from cmcore.theory.initialisation import initialisation_bound, initialisation_kl
 from cmcore.theory.interval import Interval, share
 from cmcore.theory.path_kl import Decomposition, decomposition
@@ -35,6 +35,7 @@ __all__ = [
     "initialisation_kl",
     "least_bound",
     "least_kl",
+    "limiting_slope",
     "local_slopes",
     "map_error",
     "settled",

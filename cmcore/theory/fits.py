@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
 
-__all__ = ["GROWTHS", "GrowthFit", "LineFit", "best_growth", "fit_line", "local_slopes", "settled"]
+__all__ = ["GROWTHS", "GrowthFit", "LineFit", "best_growth", "fit_line", "limiting_slope", "local_slopes", "settled"]
 
 GROWTHS: Mapping[str, Callable[[float], float]] = {"log d": math.log, "√d": math.sqrt, "d": float}
 """The forms that K(d) = a + b g(d) may take."""
 
+_FADING, _DRIFT = 0.9, 0.01
 _FEWEST = 3
 """Points behind a line with an interval, and behind a slope that is said to have settled."""
 
@@ -27,7 +28,8 @@ class LineFit:
 
     Attributes:
         slope, intercept: the fitted line.
-        slope_low, slope_high: a 95 % interval of the slope, from the scatter of the points about the line.
+        slope_low, slope_high: a 95 % interval of the slope, from the scatter of the points about the line; where the
+            points bend by more than their scatter explains, it reaches to the slopes at both ends.
         scatter: the standard deviation of that scatter (of a point of weight 1).
         n: how many points.
     """
@@ -49,6 +51,8 @@ def fit_line(x: ArrayLike, y: ArrayLike, *, weights: ArrayLike | None = None) ->
 
     The interval of the slope is :math:`b \pm t_{n-2}\, s/\sqrt{\sum w_i (x_i - \bar x)^2}` with
     :math:`s^2 = \sum w_i r_i^2/(n-2)`: right when the scatter of the points is Gaussian and alike, up to the weights.
+    A bend is no scatter. With four points or more, where the square of x improves the fit at the level of 5 %, no one
+    slope is that of all points, and the interval is widened to those of the parabola at the first and the last x.
 
     Args:
         x, y: at least three points, at two values of x or more.
@@ -68,7 +72,22 @@ def fit_line(x: ArrayLike, y: ArrayLike, *, weights: ArrayLike | None = None) ->
     residuals = values - height - slope * (at - centre)
     scatter = math.sqrt(float(w @ residuals**2) / (len(at) - 2))
     half = float(stdtrit(len(at) - 2, 0.975)) * scatter / math.sqrt(spread)
-    return LineFit(slope, float(height - slope * centre), slope - half, slope + half, scatter, len(at))
+    ends = [slope - half, slope + half, *_bent_ends(at, residuals, w, slope)]
+    return LineFit(slope, float(height - slope * centre), min(ends), max(ends), scatter, len(at))
+
+
+def _bent_ends(
+    at: NDArray[np.float64], residuals: NDArray[np.float64], w: NDArray[np.float64], slope: float
+) -> tuple[float, ...]:
+    """The slopes at both ends of the parabola through the points, where they bend significantly; else nothing."""
+    freedom = len(at) - 3
+    basis = np.linalg.qr(np.sqrt(w)[:, None] * np.vander(at - at.mean(), 3, increasing=True))[0][:, 2]
+    bend = float(basis @ (np.sqrt(w) * residuals))
+    rest = max(0.0, float(w @ residuals**2) - bend**2)
+    if freedom < 1 or bend**2 * freedom <= float(stdtrit(freedom, 0.975)) ** 2 * rest:
+        return ()
+    _, inner, outer = np.polynomial.Polynomial.fit(at - at.mean(), residuals, 2, w=np.sqrt(w)).convert().coef
+    return tuple(slope + inner + 2 * outer * (end - at.mean()) for end in (at.min(), at.max()))
 
 
 def local_slopes(x: ArrayLike, y: ArrayLike) -> tuple[float, ...]:
@@ -92,6 +111,38 @@ def settled(x: ArrayLike, y: ArrayLike, tolerance: float) -> slice:
         start -= 1
     n = len(slopes) + 1
     return slice(start if n - start >= _FEWEST else n, n)
+
+
+def limiting_slope(x: ArrayLike, y: ArrayLike) -> tuple[float, float] | None:
+    r"""Between what and what the local slope of a smooth curve ends; None where it drifts on.
+
+    The slopes over three consecutive parts of the points, :math:`b_1, b_2, b_3`, change by :math:`c_1` and
+    :math:`c_2`. If the changes die out as :math:`e^{-qx}`, as those of a power law or of an exponential decay do, q
+    follows from both, and with it what is still to come after :math:`b_3` (Aitken's extrapolation); half as much again
+    is added. Changes of opposite sign may come again. Changes of more than 1 % of the slope that do not die out by a
+    tenth from one part to the next lead nowhere that can be seen from here.
+
+    Args:
+        x, y: four points or more, in strict order of x, without noise that counts beside their bend.
+    """
+    at, values = _arrays(x, y)
+    local_slopes(at, values)  # refuses points out of order
+    if len(at) <= _FEWEST:
+        return None
+    ends = np.round(np.linspace(0, len(at) - 1, 4)).astype(int)
+    runs = np.diff(at[ends])
+    slopes = np.diff(values[ends]) / runs
+    gaps = (runs[1:] + runs[:-1]) / 2
+    (first, last), end = (np.diff(slopes) / gaps).tolist(), float(slopes[2])
+    fading = abs(last / first) if first else 1.0
+    if fading > _FADING and abs(slopes[2] - slopes[1]) > _DRIFT * abs(end):
+        return None
+    if first * last <= 0:
+        ahead = float(np.abs(np.diff(slopes)).max())
+        return end - ahead, end + ahead
+    rate = -math.log(min(fading, _FADING)) / float(abs(gaps.mean()))
+    ahead = 1.5 * math.copysign(last, last * gaps[1]) * math.exp(-rate * float(abs(gaps[1])) / 2) / rate
+    return min(end, end + ahead), max(end, end + ahead)
 
 
 @dataclass(frozen=True)

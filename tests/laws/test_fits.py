@@ -7,7 +7,8 @@ import pytest
 from scipy.stats import linregress
 from scipy.stats import t as student_t
 
-from cmcore.theory import GROWTHS, best_growth, fit_line, local_slopes, settled
+from cmcore.experiments.lines import settled_fit
+from cmcore.theory import GROWTHS, best_growth, fit_line, limiting_slope, local_slopes, settled
 
 DIMS = [1, 2, 4, 8, 16, 32, 64, 128]
 
@@ -74,6 +75,53 @@ def test_what_never_settles_leaves_nothing():
     x = np.arange(8.0)
     assert len(x[settled(x, x**2, 0.1)]) == 0
     assert len(x[settled(x[:2], x[:2], 1.0)]) == 0
+
+
+LADDER = np.log([2.0, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256])
+
+
+@pytest.mark.parametrize("points", range(7, 16))
+def test_n8_no_order_where_the_local_slope_drifts(points):
+    """A KL with a positive limit has no order in K, however far one looks."""
+    x = LADDER[:points]
+    renoised = np.log(0.22 / np.exp(x) + 0.0017)  # K = 16, 32, 64, 128, 256: 0.0155, 0.0086, 0.0051, 0.0034, 0.0026
+    assert settled_fit("renoised", x.tolist(), renoised.tolist(), expected=None, share=0.15) is None
+    measured = np.log([0.0138, 0.0068, 0.0041, 0.0030, 0.0025])
+    assert settled_fit("as found", LADDER[6::2].tolist(), measured.tolist(), expected=None, share=0.5) is None
+
+
+def test_n8_an_interval_includes_the_bend():
+    """Curves of known limiting slope, as power laws and decays have them: where an order is claimed it holds."""
+    rng = np.random.default_rng(3)
+    claimed, held = 0, 0
+    for _ in range(300):
+        slope, rate, size = rng.uniform(1, 4), rng.uniform(0.5, 3), rng.uniform(-0.5, 4)
+        x = LADDER[: rng.integers(6, 12)]
+        y = -slope * x + np.log1p(size * np.exp(-rate * x))
+        fit = settled_fit("", x.tolist(), y.tolist(), expected=None, share=0.15)
+        if fit is not None:
+            claimed += 1
+            held += fit.low <= -slope <= fit.high
+    assert claimed > 200
+    assert held / claimed > 0.97
+
+
+def test_n8_a_bent_line_has_the_slopes_of_both_ends():
+    x = np.linspace(0, 1, 8)
+    y = x + 0.3 * x**2 + 1e-4 * np.random.default_rng(4).normal(size=8)
+    fit = fit_line(x, y)
+    assert fit.slope_low < 1.02
+    assert fit.slope_high > 1.58
+    weighted = fit_line(x, y, weights=np.full(8, 7.0))
+    assert (fit.slope_low, fit.slope_high) == pytest.approx((weighted.slope_low, weighted.slope_high))
+
+
+def test_a_limit_needs_four_points_and_order():
+    assert limiting_slope([0, 1, 2], [0, 1, 2]) is None
+    assert limiting_slope([0, 1, 2, 3], [0, 2, 4, 6]) == (2, 2)
+    assert limiting_slope([3, 2, 1, 0], [6, 4, 2, 0]) == (2, 2)
+    with pytest.raises(ValueError, match="strict order"):
+        limiting_slope([0, 2, 1, 3], [0, 1, 2, 3])
 
 
 @pytest.mark.parametrize("truth", list(GROWTHS))
