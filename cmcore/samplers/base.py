@@ -18,7 +18,7 @@ from cmcore.chain import CHUNK, Chain, JumpMap, Stage, land
 from cmcore.grids import TimeGrid
 from cmcore.registry import Registry
 from cmcore.samplers.scores import Score, following
-from cmcore.streams import normal, stream
+from cmcore.streams import normal
 from cmcore.threads import in_pieces, piecewise
 
 __all__ = [
@@ -149,7 +149,7 @@ class Sampler(ABC):
         """Draw from the given starting noise, x_0 ~ N(0, I); arguments as of :meth:`plan`.
 
         Args:
-            generator: source of the fresh noise, on the CPU; untouched where none is added.
+            generator: source of the fresh noise; untouched where none is added.
         """
         plan = self.plan(source, grid, renoise=renoise, noiseless_end=noiseless_end, earliest=earliest)
         states, landings = _solved(plan.path, noise) if plan.path else _walked(plan, noise, generator)
@@ -165,13 +165,17 @@ def _solved(path: Path, noise: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _walked(plan: Plan, noise: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Stage by stage, each with a stream of its own; a stage that stays at its time replaces the state of that time."""
-    seed = 0 if plan.chain.deterministic else int(torch.randint(2**63 - 1, (), generator=generator))
+    """Stage by stage; a stage that stays at its time replaces the state of that time.
+
+    The noise of all stages is drawn point by point, so that no point of it depends on how many follow.
+    """
+    (n, dim), noisy = noise.shape, sum(stage.spread > 0 for stage in plan.chain.stages)
+    fresh = iter(normal(n, noisy * dim, generator=generator).split(dim, dim=1) if noisy else ())
     states, landings = [noise], []
-    for k, stage in enumerate(plan.chain.stages):
+    for stage in plan.chain.stages:
         x = landing = land(plan.f, states[-1], stage)
         if stage.spread > 0:
-            x = stage.scale * x + stage.spread * normal(*x.shape, generator=stream(seed, f"stage {k}")).to(x)
+            x = stage.scale * x + stage.spread * next(fresh).to(x)
         if stage.t == stage.s:
             states[-1] = x
         else:
