@@ -23,7 +23,8 @@ one pass through the layers forward and two backward (a), a teacher's forward be
 and two backward (c), two forward and four backward (d); gradients of the inputs, which nobody needs, do not count.
 
 `--measures` compares the lab's whole loop, drawing of batches included, with a plain script that does the same work on
-the same pool of exact trajectories, and switches measures off one at a time to show what each is worth.
+the same pool of exact trajectories, and leaves measures out one at a time to show what each is worth.
+`--before FOLDER` lets the engine of another checkout of the lab take turns too, and prints pace ÷ its pace.
 """
 
 import argparse
@@ -37,6 +38,7 @@ import sys
 import time
 from contextlib import ExitStack
 from itertools import pairwise
+from pathlib import Path
 
 SHAPES = ("128/512", "256/2048")
 TASKS = {"a": "regression", "b": "with a teacher", "c": "constant derivative", "d": "through derivative"}
@@ -55,6 +57,7 @@ JAX_BAR, FIRST_STEP_BAR = 0.9, 0.1
 RATES = {"learning_rate": 1e-3, "matrix_learning_rate": 1e-2, "average": 0.998}
 SETTINGS = {"space": (1.0, 2.0, 4.0), "time": (1.0, 2.0, 3.0, 4.0, 6.0), **RATES}
 STEPS = 20
+BEFORE = " before"
 
 
 def main() -> None:
@@ -66,6 +69,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--batch", type=int, default=512)
     parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--before", type=Path, metavar="FOLDER", help="another checkout of the lab to compare with")
     parser.add_argument("--variant", help=argparse.SUPPRESS)
     choices = parser.parse_args()
     if choices.variant in VARIANTS:
@@ -84,28 +88,37 @@ def compare_steps(choices: argparse.Namespace) -> None:
     variants = [v for v in VARIANTS if v != "jax" or importlib.util.find_spec("jax")]
     if "jax" not in variants:
         print("JAX is not installed, so its numbers are missing; `pip install jax` brings them.\n")
+    if choices.before:
+        variants += [f"{v}{BEFORE}" for v in ("engine32", "engine")]
     print(f"One core, medians of {rounds} rounds; in brackets what was asked for.")
     for shape in choices.shapes:
         print(f"\n{shape:28}" + "".join(f"{title:^{width}}" for title, width in COLUMNS))
         print(f"{'':28}" + "".join(f"{head:>{width}}" for head, width in HEADS))
         for task in choices.tasks:
-            times = _measure_cell(variants, shape, task, rounds)
+            times = _measure_cell(variants, shape, task, rounds, choices.before)
             cells = _cells(shape, task, times)
             print(f"{task} {TASKS[task]:26}" + "".join(f"{c:>{w}}" for c, (_, w) in zip(cells, HEADS, strict=True)))
+            if choices.before:
+                ratios = (f"{v} {_ratio(times, v + BEFORE, v):.2f}" for v in ("engine32", "engine"))
+                print(f"{'':28}pace ÷ that before: {', '.join(ratios)}")
         print(_limits(shape, task, times))
 
 
-def _measure_cell(variants: list[str], shape: str, task: str, rounds: int) -> dict[str, list[float]]:
+def _measure_cell(
+    variants: list[str], shape: str, task: str, rounds: int, before: Path | None
+) -> dict[str, list[float]]:
     """Of each variant first the seconds to the end of its first step, then those of a step in each round."""
     width, batch = shape.split("/")
-    command = [sys.executable, __file__, "--tasks", task, "--width", width, "--batch", batch, "--variant"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    cell = ["--tasks", task, "--width", width, "--batch", batch, "--variant"]
     times: dict[str, list[float]] = {}
     with ExitStack() as stack:
         workers = {}
         for v in variants:
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-            workers[v] = stack.enter_context(subprocess.Popen([*command, v], env=environment, **pipes))
+            root = before.resolve() if before and v.endswith(BEFORE) else Path(__file__).resolve().parents[1]
+            command = [sys.executable, root / "benchmarks/training_speed.py", *cell, v.removesuffix(BEFORE)]
+            environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
+            workers[v] = stack.enter_context(subprocess.Popen(command, env=environment, **pipes))
             times[v] = [float(workers[v].stdout.readline())]
         for _ in range(rounds):
             for v, worker in workers.items():
@@ -120,8 +133,7 @@ def _cells(shape: str, task: str, times: dict[str, list[float]]) -> list[str]:
     def ratio(above: str, below: str, asked: float | None = None) -> str:
         if above not in times:
             return ""
-        value = statistics.median(a / b for a, b in zip(times[above][1:], times[below][1:], strict=True))
-        return f"{value:.2f}" + (f" (≥{asked:.2f})" if asked else "")
+        return f"{_ratio(times, above, below):.2f}" + (f" (≥{asked:.2f})" if asked else "")
 
     steps = [f"{1e6 * _typical(times[v]):.0f}" if v in times else "" for v in ("plain", "engine32", "engine", "jax")]
     asked = BARS.get(task, {}).get(shape)
@@ -132,6 +144,11 @@ def _cells(shape: str, task: str, times: dict[str, list[float]]) -> list[str]:
     ]
     first = [f"{times['engine'][0]:.2f} (≤{FIRST_STEP_BAR:.2f})", f"{times['jax'][0]:.2f}" if "jax" in times else ""]
     return [*steps, ratio("jax", "engine32", JAX_BAR), *shares, *first]
+
+
+def _ratio(times: dict[str, list[float]], above: str, below: str) -> float:
+    """Median over the rounds."""
+    return statistics.median(a / b for a, b in zip(times[above][1:], times[below][1:], strict=True))
 
 
 def _typical(times: list[float]) -> float:
@@ -214,7 +231,7 @@ def _engine(choices: argparse.Namespace):
     from cmcore.config import NetworkConfig, TrainingConfig
     from cmcore.model import FlowMap
     from cmcore.optimizer import FlatOptimizer
-    from cmcore.runtime import products_dtype, tune, view_as_slices
+    from cmcore.runtime import products_dtype, reuse_memory, view_as_slices
     from cmcore.schedule import moment
     from cmcore.streams import stream
 
@@ -225,7 +242,7 @@ def _engine(choices: argparse.Namespace):
     batches = _torch_data(choices.batch)
 
     def make():
-        tune()
+        reuse_memory()
         flow_map, teacher = (FlowMap(2, network, generator=stream(0, "weights")) for _ in range(2))
         features, perceptron = flow_map.features, flow_map.network
         products = products_dtype("float32" if choices.variant == "engine32" else "auto", torch.device("cpu"))
@@ -343,9 +360,8 @@ def _limit(choices: argparse.Namespace):
     """The time that nothing but what has to be multiplied would take, at the best rate of the hidden layers."""
     import torch
 
-    from cmcore.runtime import products_dtype, tune
+    from cmcore.runtime import products_dtype
 
-    tune()
     dtype = products_dtype("float32" if choices.variant == "limit32" else "auto", torch.device("cpu"))
     h, gradient = torch.randn(2, choices.batch, choices.width).to(dtype)
     weight = torch.randn(choices.width, choices.width).to(dtype)
@@ -364,12 +380,10 @@ def _limit(choices: argparse.Namespace):
 
 # ---- the lab's whole loop, measure by measure -----------------------------------------------------------------------
 LOOPS = {
-    "plain PyTorch script": ("plain-loop", ""),
-    "the lab's loop": ("lab-loop", "matmul,malloc"),
-    "… with float32 products": ("lab-loop-float32", "matmul,malloc"),
-    "… without oneDNN for float32 products": ("lab-loop-float32", "malloc"),
-    "… without keeping malloc's memory": ("lab-loop", "matmul"),
-    "plain PyTorch script with both of these": ("plain-loop", "matmul,malloc"),
+    "plain PyTorch script": "plain-loop",
+    "the lab's loop": "lab-loop",
+    "… with float32 products": "lab-loop-float32",
+    "… without showing malloc a large block": "lab-loop-forgetful",
 }
 
 
@@ -377,16 +391,16 @@ def compare_measures(choices: argparse.Namespace) -> None:
     rounds = choices.rounds or 5
     rates: dict[str, list[float]] = {name: [] for name in LOOPS}
     for _ in range(rounds):
-        for name, (variant, tuning) in LOOPS.items():
-            rates[name].append(_in_its_own_process(choices, variant, tuning))
+        for name, variant in LOOPS.items():
+            rates[name].append(_in_its_own_process(choices, variant))
     _report_measures(rates, choices, rounds)
 
 
-def _in_its_own_process(choices: argparse.Namespace, variant: str, tuning: str) -> float:
+def _in_its_own_process(choices: argparse.Namespace, variant: str) -> float:
     command = [sys.executable, __file__, "--variant", variant]
     for option in ("width", "batch", "steps"):
         command += [f"--{option}", str(getattr(choices, option))]
-    environment = {**os.environ, "CMCORE_TUNING": tuning, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     return json.loads(done.stdout)
 
@@ -410,12 +424,13 @@ def steps_per_second(choices: argparse.Namespace) -> float:
 
     from cmcore.config import NetworkConfig, TrainingConfig
     from cmcore.objectives import Source, make_objective
-    from cmcore.runtime import tune
+    from cmcore.runtime import reuse_memory
     from cmcore.streams import stream
     from cmcore.targets import make_target
 
     torch.set_num_threads(1)
-    tune()
+    if choices.variant != "lab-loop-forgetful":
+        reuse_memory()
     config = TrainingConfig(
         network=NetworkConfig(width=choices.width, depth=3),
         batch=choices.batch,
