@@ -43,7 +43,7 @@ JumpMap = Callable[[Tensor, Time, Time], Tensor]
 
 JumpSampler = Literal["deterministic", "renoise"]
 
-CHUNK = 4096
+CHUNK = 1024
 """Points in one evaluation of a map: the activations of a small network stay in the cache, and memory is bounded."""
 
 
