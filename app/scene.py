@@ -1,7 +1,6 @@
 """What the stage shows of a run: draws for every N from the same noise, and the exact flow beside them."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 import numpy as np
@@ -127,14 +126,7 @@ def _draws(
     model: object, target: cm.Target, config: SamplerConfig, grids: Grids, *, seed: int, particles: int
 ) -> dict[int, cm.Trajectory]:
     choices: dict[str, Any] = {"sampler": config.sampler, "renoise": config.renoise, "dim": target.dim}
-
-    def draw(n: int) -> cm.Trajectory:
-        return cm.sample(model, particles, n, seed=seed, grid=grids[n], **choices)
-
-    # The longest draw takes as long as all others together, and somebody waits: on two cores half the time is enough.
-    with ThreadPoolExecutor(2) as pool:
-        drawn = dict(zip(reversed(STEPS), pool.map(draw, reversed(STEPS)), strict=True))
-    return {n: drawn[n] for n in STEPS}
+    return {n: cm.sample(model, particles, n, seed=seed, grid=grids[n], **choices) for n in STEPS}
 
 
 def map_layers(

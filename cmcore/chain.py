@@ -21,7 +21,7 @@ from torch import Tensor
 
 from cmcore.grids import TimeGrid
 from cmcore.process import Time
-from cmcore.threads import in_pieces
+from cmcore.threads import in_pieces, piecewise
 
 __all__ = [
     "CHUNK",
@@ -169,6 +169,7 @@ def like_map(f: object) -> tuple[torch.dtype, torch.device]:
 
 
 @torch.no_grad()
+@piecewise()
 def land(f: JumpMap, x: Float[Tensor, "n d"], stage: Stage) -> Float[Tensor, "n d"]:
     """y = f(x, t, s) for many points, in chunks and without a gradient tape."""
     return torch.cat(in_pieces(lambda piece: f(piece, stage.t, stage.s), x, rows=CHUNK))

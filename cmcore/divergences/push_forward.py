@@ -17,7 +17,7 @@ from torch import Tensor
 
 from cmcore.chain import JumpMap, like_map
 from cmcore.grids import TimeGrid
-from cmcore.threads import in_pieces
+from cmcore.threads import in_pieces, piecewise
 
 __all__ = ["Branch", "doubled", "log_determinant", "log_standard_normal", "push_forward", "transport", "with_jacobian"]
 
@@ -45,6 +45,7 @@ def log_standard_normal(z: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
     return -z.square().sum(1) / 2 - z.shape[1] / 2 * math.log(2 * math.pi)
 
 
+@piecewise()
 def push_forward(f: JumpMap, noise: Float[Tensor, "n d"], grid: TimeGrid) -> Branch:
     """Push noise along the grid, with the log density of the branch it takes. f runs in the dtype of the noise."""
     pieces = in_pieces(lambda piece: _push_piece(f, piece, grid), noise, rows=_CHUNK)
@@ -88,6 +89,7 @@ def log_determinant(jacobian: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
+@piecewise()
 def transport(f: JumpMap, noise: Float[Tensor, "n d"], grid: TimeGrid) -> Float[Tensor, "n d"]:
     """Where the composed map sends the noise, without densities."""
 
