@@ -54,6 +54,7 @@ def _answer(figure: AnswerFigure, colours: Theme) -> str:
     traces = []
     for line in result.series:
         shown = drawable(line, panel.y) if line.panel == panel.name else []
+        shown = [i for i in shown if line.y[i] > 0 or not panel.y.log]
         if shown:
             x, y = ([values[i] for i in shown] for values in (line.x, line.y))
             strong = line.role in ("model", "exact")

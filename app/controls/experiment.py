@@ -64,7 +64,7 @@ LABELS: Mapping[str, str] = {
     "trials": "Chains the search looks at",
     "width": "Units in a layer",
 }
-"""What a field is called on the page, with its symbol."""
+"""What a field is called on the page, with its symbol; another goes by its title, or by its name in words."""
 OWN_LABELS: Mapping[tuple[str, str], str] = {
     ("time_grids", "steps"): "Jumps K",
     ("perturbation", "jumps"): "Jumps K",
@@ -126,7 +126,8 @@ def field_key(name: str, field: str) -> str:
 
 def label_of(name: str, field: str) -> str:
     """What a field of an experiment is called on the page."""
-    return OWN_LABELS.get((name, field)) or LABELS[field]
+    title = EXPERIMENTS[name].model_fields[field].title
+    return title or OWN_LABELS.get((name, field)) or LABELS.get(field) or field.replace("_", " ").capitalize()
 
 
 def write_field(value: Any) -> Any:

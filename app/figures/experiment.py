@@ -6,6 +6,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from app.figures.log_axis import Interval, interval_band, marks, on_axis, reach
 from app.figures.theme import Theme, fade, on_paper
 from cmcore.experiments.base import Axis, Panel, Result, Series
 
@@ -19,20 +20,25 @@ def panel_figure(result: Result, panel: Panel, theme: Theme, *, height: int = 40
     """One panel of a result.
 
     Lines of one role share its colour and differ in dash and marker. Bands are 95 % intervals. Points whose interval
-    has no upper end are no numbers; they and values that a logarithmic axis cannot show are left out, and
-    :func:`summary` says so.
+    has no upper end are no numbers; they are left out, as are those of which nothing is above zero on a logarithmic
+    axis, and :func:`summary` says so.
     """
     figure = go.Figure()
     lines = [line for line in result.series if line.panel == panel.name]
+    span = _span(lines, panel.y)
     orders: dict[str, int] = {}
     for line in lines:
         order = orders.setdefault(line.role, 0)
         orders[line.role] += 1
-        _draw(figure, line, order, panel.y, theme)
+        _draw(figure, line, panel.y, theme, order=order, foot=span[0] if panel.y.log else None)
     across = [line.x[i] for line in lines for i in drawable(line, panel.y) if line.x[i] > 0]
-    up = [line.y[i] for line in lines for i in drawable(line, panel.y)]
+    up = [line.y[i] for line in lines for i in drawable(line, panel.y) if line.y[i] > 0]
     figure.update_xaxes(title_text=panel.x.label, **_scale(panel.x, across))
-    figure.update_yaxes(title_text=panel.y.label, range=_range(lines, panel.y), **_scale(panel.y, up))
+    figure.update_yaxes(
+        title_text=panel.y.label,
+        range=[math.log10(end) for end in span] if panel.y.log else None,
+        **_scale(panel.y, up),
+    )
     return _framed(figure, theme, height + 19 * len(lines), len(lines))
 
 
@@ -60,13 +66,16 @@ def _tick(value: float) -> str:
     return f"{mantissa}·10<sup>{int(power)}</sup>"
 
 
-def _range(lines: Sequence[Series], y: Axis) -> tuple[float, float] | None:
-    """At least a decade where values hardly differ on a logarithmic axis; else plotly's own choice."""
-    values = [line.y[i] for line in lines for i in drawable(line, y)]
-    if not y.log or not values or max(values) > 3 * min(values):
-        return None
-    middle = math.log10(max(values) * min(values)) / 2
-    return middle - 0.5, middle + 0.5
+def _span(lines: Sequence[Series], y: Axis) -> tuple[float, float]:
+    """The ends of a logarithmic axis: a little around what it shows, and at least a decade."""
+    low, high = reach(_interval(line, i) for line in lines for i in drawable(line, y)) or (1e-4, 1.0)
+    room = max(0.06 * math.log10(high / low), (1 - math.log10(high / low)) / 2)
+    return low / 10**room, high * 10**room
+
+
+def _interval(line: Series, i: int) -> Interval:
+    value = line.y[i]
+    return value, line.low[i] if line.low else value, line.high[i] if line.high else value
 
 
 def summary(result: Result, panel: Panel) -> str:
@@ -85,7 +94,7 @@ def summary(result: Result, panel: Panel) -> str:
             words += f", {line.y[last]:.3g} at {line.x[last]:.3g}"
         left = len(line.x) - len(shown)
         told.append(
-            words + (f" ({left} of {len(line.x)} points have no upper end or are not above zero)" if left else "")
+            words + (f" ({left} of {len(line.x)} points have no upper end, or nothing above zero)" if left else "")
         )
     return f"{panel.y.label} against {panel.x.label}. " + "; ".join(told) + "."
 
@@ -94,7 +103,7 @@ def drawable(line: Series, y: Axis) -> list[int]:
     """The points that this axis can show."""
     high = line.high or line.y
     known = (i for i, value in enumerate(line.y) if math.isfinite(value) and math.isfinite(high[i]))
-    return [i for i in known if line.y[i] > 0 or not y.log]
+    return [i for i in known if max(line.y[i], high[i]) > 0 or not y.log]
 
 
 def role_colour(line: Series, theme: Theme) -> str:
@@ -108,24 +117,22 @@ def role_colour(line: Series, theme: Theme) -> str:
     }[line.role]
 
 
-def _draw(figure: go.Figure, line: Series, order: int, y: Axis, theme: Theme) -> None:
+def _draw(figure: go.Figure, line: Series, y: Axis, theme: Theme, *, order: int, foot: float | None) -> None:
     shown = drawable(line, y)
     if not shown:
         return
     colour = role_colour(line, theme)
     x = [line.x[i] for i in shown]
-    low = [line.low[i] if line.low else line.y[i] for i in shown]
-    high = [line.high[i] if line.high else line.y[i] for i in shown]
+    intervals = [_interval(line, i) for i in shown]
+    values = [value for value, _, _ in intervals]
+    symbol = SYMBOLS[order % len(SYMBOLS)]
     if line.low:
-        floor = min(line.y[i] for i in shown) / 10 if y.log else -math.inf
-        ends = high + [max(a, floor) for a in low[::-1]]
-        figure.add_scatter(
-            x=[*x, *x[::-1]], y=ends, fill="toself", fillcolor=fade(colour, 0.16), line={"width": 0}, mode="lines",
-            hoverinfo="skip", showlegend=False, name=f"{line.label}, interval",
-        )  # fmt: skip
+        style = {"fillcolor": fade(colour, 0.16), "showlegend": False, "name": f"{line.label}, interval"}
+        figure.add_trace(interval_band(x, intervals, foot, **style))
     figure.add_scatter(
         x=x,
-        y=[line.y[i] for i in shown],
+        y=[on_axis(value, foot) for value in values],
+        cliponaxis=foot is None,
         name=line.label,
         mode="lines+markers" if len(x) <= 40 else "lines",
         line={
@@ -133,9 +140,9 @@ def _draw(figure: go.Figure, line: Series, order: int, y: Axis, theme: Theme) ->
             "width": 2.4 if line.role == "model" else 1.7,
             "dash": DASHES[order % len(DASHES)],
         },
-        marker={"size": 6, "symbol": SYMBOLS[order % len(SYMBOLS)], "color": colour},
-        customdata=list(zip(low, high, strict=True)),
-        hovertemplate="%{x:.4g}: %{y:.4g} [%{customdata[0]:.4g}, %{customdata[1]:.4g}]"
+        marker={"size": 6, "symbol": symbol if foot is None else marks(values, symbol), "color": colour},
+        customdata=intervals,
+        hovertemplate="%{x:.4g}: %{customdata[0]:.4g} [%{customdata[1]:.4g}, %{customdata[2]:.4g}]"
         + (f"<br>{line.how}" if line.how else "")
         + f"<extra>{line.label}</extra>",
     )

@@ -8,12 +8,10 @@ from typing import Literal
 
 import plotly.graph_objects as go
 
+from app.figures.log_axis import interval_band, marks, on_axis, reach, whole_decades
 from app.figures.theme import Theme, fade, on_paper
 
 __all__ = ["Line", "Point", "band", "colour_of", "curve", "describe", "framed", "kl_curve", "name_ends", "value_range"]
-
-SMALLEST = 1e-7
-"""Values at or below zero cannot stand on a logarithmic axis; they are drawn here, with their interval from here up."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +57,9 @@ def kl_curve(
     if floor > low:
         _floor(figure, span, low, floor, theme)
     for line in sorted(lines, key=lambda line: line.role == "model"):
-        _draw(figure, line, theme)
+        _draw(figure, line, low, theme)
     if model:
-        _mark(figure, model, calls, theme)
+        _mark(figure, model, calls, low, theme)
     name_ends(figure, lines, (low, high), theme)
     return framed(figure, theme, height, span, (low, high))
 
@@ -85,47 +83,43 @@ def colour_of(line: Line, theme: Theme) -> str:
 
 
 def value_range(points: Sequence[Point]) -> tuple[float, float]:
-    """Whole decades around the values (the intervals may leave them)."""
-    values = [max(p.value, SMALLEST) for p in points]
-    return 10 ** math.floor(math.log10(min(values)) - 0.15), 10 ** math.ceil(math.log10(max(values)) + 0.05)
+    """The lower and the upper end of the axis: whole decades."""
+    return whole_decades(reach((p.value, p.low, p.high) for p in points))
 
 
-def _draw(figure: go.Figure, line: Line, theme: Theme) -> None:
+def _draw(figure: go.Figure, line: Line, foot: float, theme: Theme) -> None:
     if line.role == "model":
-        figure.add_trace(band(line, theme))
-    figure.add_trace(curve(line, theme, markers=line.role == "model"))
+        figure.add_trace(band(line, foot, theme))
+    figure.add_trace(curve(line, foot, theme, markers=line.role == "model"))
 
 
-def band(line: Line, theme: Theme, opacity: float = 0.22) -> go.Scatter:
-    """The 95 % intervals of a line as an area."""
+def band(line: Line, foot: float, theme: Theme, opacity: float = 0.22) -> go.Scatter:
+    """The 95 % intervals of a line as an area; `foot` is the lower end of the axis."""
     points = sorted(line.points, key=lambda p: p.calls)
-    calls = [p.calls for p in points]
-    return go.Scatter(
-        x=[*calls, *calls[::-1]],
-        y=[max(p.high, SMALLEST) for p in points] + [max(p.low, SMALLEST) for p in points[::-1]],
-        fill="toself",
+    return interval_band(
+        [p.calls for p in points],
+        [(p.value, p.low, p.high) for p in points],
+        foot,
         fillcolor=fade(colour_of(line, theme), opacity),
-        line={"width": 0},
-        mode="lines",
-        hoverinfo="skip",
         name="interval",
         showlegend=False,
     )
 
 
-def curve(line: Line, theme: Theme, *, markers: bool) -> go.Scatter:
+def curve(line: Line, foot: float, theme: Theme, *, markers: bool) -> go.Scatter:
     """The values of a line; hover says how each is known."""
     points = sorted(line.points, key=lambda p: p.calls)
     colour = colour_of(line, theme)
     return go.Scatter(
         x=[p.calls for p in points],
-        y=[max(p.value, SMALLEST) for p in points],
+        y=[on_axis(p.value, foot) for p in points],
+        cliponaxis=False,
         name=line.label,
         mode="lines+markers" if markers else "lines",
         line={"color": colour, "width": 2.4 if line.role == "model" else 1.6, "dash": line.dash},
         marker={
             "size": 6 if line.symbol == "circle" else 10,
-            "symbol": line.symbol,
+            "symbol": marks([p.value for p in points], line.symbol),
             "color": theme.paper,
             "line": {"color": colour, "width": 1.8},
         },
@@ -143,12 +137,12 @@ def _how(p: Point) -> str:
     return "<br>".join(escape(words) for words in (below, known.removeprefix(", "), *p.about.split("\n")) if words)
 
 
-def _mark(figure: go.Figure, model: Line, calls: int, theme: Theme) -> None:
+def _mark(figure: go.Figure, model: Line, calls: int, foot: float, theme: Theme) -> None:
     figure.add_vline(x=calls, line={"color": fade(theme.model, 0.45), "width": 1})
     chosen = [p for p in model.points if p.calls == calls]
     if chosen:
         figure.add_scatter(
-            x=[calls], y=[max(chosen[0].value, SMALLEST)], name="chosen", mode="markers", hoverinfo="skip",
+            x=[calls], y=[on_axis(chosen[0].value, foot)], name="chosen", mode="markers", hoverinfo="skip",
             marker={"size": 11, "color": theme.model, "line": {"color": theme.paper, "width": 1.5}},
         )  # fmt: skip
 
@@ -167,7 +161,7 @@ def name_ends(figure: go.Figure, lines: Sequence[Line], limits: tuple[float, flo
     decades = math.log10(limits[1] / limits[0])
     gap = 0.085 * decades
     ends = sorted(
-        ((math.log10(max(line.points[-1].value, SMALLEST)), line) for line in lines if line.points),
+        ((math.log10(on_axis(line.points[-1].value, limits[0])), line) for line in lines if line.points),
         key=lambda end: end[0],
     )
     taken = -math.inf

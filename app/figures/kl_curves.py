@@ -35,15 +35,15 @@ def kl_curves(
     figure = go.Figure()
     drawn = [point for line in lines for point in line.points]
     span = (1, max([most, *(point.calls for point in drawn)]))
-    limits = value_range(drawn) if drawn else (1e-4, 1.0)
+    limits = value_range(drawn)
     for line in lines:
         if floors and any(point.floor > max(limits[0], point.value / NEAR) for point in line.points):
             figure.add_trace(_floor(line, limits[0], theme))
     for line in lines:
         if bands and line.points:
-            figure.add_trace(band(line, theme, 0.22 if line.role == "model" else 0.14))
+            figure.add_trace(band(line, limits[0], theme, 0.22 if line.role == "model" else 0.14))
     for rank, line in sorted(enumerate(lines), key=lambda ranked: ranked[1].role == "model"):
-        figure.add_trace(curve(line, theme, markers=True).update(legendrank=rank + 1))
+        figure.add_trace(curve(line, limits[0], theme, markers=True).update(legendrank=rank + 1))
     if len(lines) <= NAMED:
         framed(figure, theme, height, span, limits)
         named = [replace(line, label=_in_rows(line.label)) for line in lines]

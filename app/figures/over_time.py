@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from app.figures.heat import angle_axis
+from app.figures.log_axis import interval_band, reach, whole_decades
 from app.figures.theme import Theme, fade, on_paper
 
 __all__ = ["Mean", "describe_means", "over_time"]
@@ -31,11 +32,9 @@ def over_time(
     told = sorted((mean for mean in means if mean.value > 0), key=lambda mean: -mean.t)
     theta = [math.acos(math.exp(-mean.t)) for mean in told]
     figure = go.Figure()
-    figure.add_scatter(
-        x=[*theta, *theta[::-1]], y=[m.high for m in told] + [max(m.low, m.value / 10) for m in told[::-1]],
-        fill="toself", fillcolor=fade(theme.error, 0.2), line={"width": 0}, mode="lines", hoverinfo="skip",
-        name="interval",
-    )  # fmt: skip
+    intervals = [(m.value, m.low, m.high) for m in told]
+    limits = whole_decades(reach([*intervals, *((m.median, m.median, m.median) for m in told)]))
+    figure.add_trace(interval_band(theta, intervals, limits[0], fillcolor=fade(theme.error, 0.2), name="interval"))
     figure.add_scatter(
         x=theta, y=[m.value for m in told], mode="lines+markers", name=label,
         line={"color": theme.error, "width": 2.2},
@@ -63,7 +62,7 @@ def over_time(
     figure.update_yaxes(
         type="log", color=theme.muted, gridcolor=theme.hairline, zeroline=False, fixedrange=True,
         tickfont={"size": 11}, title={"text": label, "font": {"size": 12}, "standoff": 4}, dtick=1,
-        exponentformat="power", range=_decades(told),
+        exponentformat="power", range=[math.log10(limit) for limit in limits],
     )  # fmt: skip
     figure.update_layout(
         height=height,
@@ -84,10 +83,3 @@ def describe_means(means: Sequence[Mean], label: str) -> str:
         f"{label}, root mean square: {told[0].value:.2g} at t = {told[0].t:.3g}, {told[-1].value:.2g} at "
         f"t = {told[-1].t:.3g}; largest at t = {worst.t:.3g}, {worst.value:.2g}. Dotted: the median."
     )
-
-
-def _decades(means: Sequence[Mean]) -> list[float] | None:
-    if not means:
-        return None
-    low, high = min(min(m.value, m.median) for m in means), max(m.high for m in means)
-    return [math.floor(math.log10(low)), math.ceil(math.log10(high))]

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from app.figures.kl_curve import SMALLEST, Line, Point, describe, value_range
+from app.figures.kl_curve import Line, Point, describe, value_range
 
 __all__ = ["chart"]
 
@@ -26,7 +26,7 @@ def chart(lines: Sequence[Line], *, steps: Sequence[int]) -> str:
         return LEFT + (WIDTH - LEFT - RIGHT) * math.log(calls) / math.log(max(2, last))
 
     def y(value: float) -> float:
-        share = math.log(min(high, max(low, value, SMALLEST)) / low) / math.log(high / low)
+        share = math.log(min(high, max(low, value)) / low) / math.log(high / low)
         return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share
 
     marks = "".join(

@@ -4,14 +4,19 @@ import json
 import math
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from app.figures.kl_curve import SMALLEST, Line, Point, describe, kl_curve
+from app.figures.experiment import drawable, panel_figure
+from app.figures.kl_curve import Line, Point, describe, kl_curve
+from app.figures.kl_curves import kl_curves
 from app.figures.loss import loss_chart
+from app.figures.over_time import Mean, over_time
 from app.figures.theme import DARK, LIGHT, mix, theme
 from app.figures.thumbnail import thumbnail
+from cmcore.experiments.base import Axis, Panel, Series
 
 MODEL = Line(
     "learned map", "model", tuple(Point(n, 0.1 / n, 0.08 / n, 0.12 / n, 2e-3, 20_000) for n in (1, 2, 4, 8, 16))
@@ -64,11 +69,64 @@ def test_lines_differ_by_colour_and_by_dash():
     assert len({drawn[k].line.dash for k in ("learned map", "DDIM", "Bound A")}) == 3
 
 
-def test_a_value_below_zero_does_not_break_the_axis():
-    line = Line("learned map", "model", (Point(1, -1e-4, -2e-4, 1e-4), Point(2, 1e-3, 5e-4, 2e-3)))
-    figure = kl_curve([line], calls=1, theme=LIGHT)
-    assert min(traces(figure)["learned map"].y) == SMALLEST
-    assert all(math.isfinite(limit) for limit in figure.layout.yaxis.range)
+def drawn_on(axis_of, points):
+    """The line, its band and the ends of the axis, as one of the figures draws (value, low, high) at 1, 2, 4, …"""
+    calls = [2**i for i in range(len(points))]
+    if axis_of == "experiment":
+        values, low, high = zip(*points, strict=True)
+        series = Series(panel="p", label="a", role="model", x=calls, y=values, low=low, high=high)
+        axis = Axis(label="KL", log=True)
+        panel = Panel(name="p", x=Axis(label="N", log=True), y=axis)
+        result = SimpleNamespace(series=(series,), panels=(panel,))
+        figure = panel_figure(result, panel, LIGHT)
+        return traces(figure)["a"], traces(figure)["a, interval"], figure.layout.yaxis.range
+    if axis_of == "over_time":
+        means = [
+            Mean(3.0 / n, value, low, high, value, high) for n, (value, low, high) in zip(calls, points, strict=True)
+        ]
+        figure = over_time(means, chosen=3.0, end=0.1, label="a", theme=LIGHT)
+        return traces(figure)["a"], traces(figure)["interval"], figure.layout.yaxis.range
+    line = Line("a", "model", tuple(Point(n, *point) for n, point in zip(calls, points, strict=True)))
+    figure = kl_curve([line], calls=1, theme=LIGHT) if axis_of == "kl" else kl_curves([line], most=16, theme=LIGHT)
+    return traces(figure)["a"], traces(figure)["interval"], figure.layout.yaxis.range
+
+
+@pytest.mark.parametrize("axis_of", ["kl", "kl_curves", "experiment", "over_time"])
+def test_g4_positive_ends_stand_where_they_are(axis_of):
+    points = [(1.0, 0.9, 1.1), (0.1, 1e-6, 0.2), (0.02, 0.001, 0.03)]
+    line, band, (low, high) = drawn_on(axis_of, points)
+    assert list(line.y) == [1.0, 0.1, 0.02]
+    assert list(band.y) == [1.1, 0.2, 0.03, 0.001, 1e-6, 0.9]
+    assert 0.0001 <= 10**low <= 0.002, "a decade below the least value, and no further"
+    assert 1.1 <= 10**high <= 10
+
+
+@pytest.mark.parametrize("axis_of", ["kl", "kl_curves", "experiment"])
+def test_g4_a_value_below_zero_stands_on_the_foot_with_its_upper_end(axis_of):
+    points = [(1.0, 0.9, 1.1), (-1e-5, -3e-3, 4e-3), (0.02, -0.001, 0.03)]
+    line, band, (low, _) = drawn_on(axis_of, points)
+    foot = 10**low
+    assert foot > 1e-4, "one value at or below zero stretches no axis"
+    np.testing.assert_allclose(line.y, [1.0, foot, 0.02])
+    assert line.marker.symbol[1] != line.marker.symbol[0] == line.marker.symbol[2]
+    np.testing.assert_allclose(band.y[:3], [1.1, 4e-3, 0.03])
+    assert band.y[3] < foot
+    assert band.y[4] < foot
+    assert band.y[5] == 0.9
+    assert any("-1e-05" in str(words) for words in line.customdata), "what hovers says the value itself"
+
+
+@pytest.mark.parametrize("axis_of", ["kl", "kl_curves"])
+def test_g4_an_axis_for_nothing_above_zero_is_still_one(axis_of):
+    _, _, limits = drawn_on(axis_of, [(-1.0, -2.0, -0.5), (0.0, 0.0, 0.0)])
+    assert all(math.isfinite(limit) for limit in limits)
+
+
+def test_g4_what_has_nothing_above_zero_is_left_out_and_said():
+    values = {"y": (0.5, -0.1, -0.2), "low": (0.4, -0.3, -0.3), "high": (0.6, 0.1, -0.1)}
+    series = Series(panel="p", label="a", role="model", x=(1, 2, 4), **values)
+    assert drawable(series, Axis(label="KL", log=True)) == [0, 1]
+    assert drawable(series, Axis(label="KL")) == [0, 1, 2]
 
 
 def test_an_empty_chart_is_still_a_chart():

@@ -1,6 +1,7 @@
 """Scaling: shipped answers at once, other settings measured in the background, links, and refusals as sentences."""
 
 import json
+from typing import Literal
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -66,6 +67,25 @@ def test_every_field_survives_a_link(name):
 def test_every_field_has_a_name_for_people(name):
     labels = [label_of(name, field) for field in EXPERIMENTS[name].model_fields]
     assert len(set(labels)) == len(labels)
+
+
+def test_o6_an_experiment_with_fields_that_nobody_named_opens_like_any_other(monkeypatch):
+    from pydantic import Field
+
+    class Unnamed(EXPERIMENTS["thresholds"]):
+        how_many_tries: int = 3
+        wished_for: float = Field(0.5, gt=0, title="What is wished for")
+        kind_of_law: Literal["one", "other"] = "one"
+        with_a_switch: bool = False
+        some_levels: tuple[float, ...] = (0.1, 0.2)
+        perhaps: int | None = None
+
+    monkeypatch.setitem(EXPERIMENTS._entries, "unnamed", Unnamed)
+    at = scaling(question="unnamed", **{"o.how_many_tries": "5"})
+    assert not at.exception
+    assert at.number_input(key=field_key("unnamed", "how_many_tries")).value == 5
+    labels = {widget.label for kind in (at.number_input, at.selectbox, at.toggle, at.text_input) for widget in kind}
+    assert {"How many tries", "What is wished for", "Kind of law", "With a switch", "Some levels", "Perhaps"} <= labels
 
 
 def test_the_code_beside_an_answer_makes_it_again():
