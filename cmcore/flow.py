@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torchdiffeq import odeint
 
-from cmcore.process import Time, alpha, angle, column, round_angle, sigma, time_from_angle
+from cmcore.process import Time, alpha, angle, as_time, column, round_angle, sigma, some_at_zero, time_from_angle
 from cmcore.targets.base import NoDensity, Target
 from cmcore.targets.box_mixture import BoxMixture
 from cmcore.targets.gaussian_mixture import GaussianMixture
@@ -48,7 +48,7 @@ def velocity(target: Target, x: Float[Tensor, "n d"], t: Time) -> Float[Tensor, 
 
 def velocity_in_angle(target: Target, x: Float[Tensor, "n d"], theta: Time) -> Float[Tensor, "n d"]:
     """The same flow per unit of angle: dx/dθ = −tan θ (x + ∇log p_t(x)), t = −log cos θ."""
-    theta = round_angle(torch.as_tensor(theta, device=x.device), x.dtype)
+    theta = round_angle(as_time(theta, x), x.dtype)
     pace = torch.tan(theta) if theta.ndim == 0 else torch.tan(theta)[:, None]
     return -pace * (x + target.score(x, time_from_angle(theta)))
 
@@ -147,17 +147,16 @@ class ExactFlow:
 
 def _gaussian_flow(law: GaussianMixture, x: Tensor, t: Time, s: Time) -> Tensor:
     """Φ(x) = α_s m + U √(v_s / v_t) Uᵀ (x − α_t m) for N(m, U diag(λ) Uᵀ), v = α² λ + σ²."""
-    t, s = column(t, x), column(s, x)
-    mean, eigenvalues = law.means.to(x), law.variances.to(x)
-    v_t, v_s = (alpha(u) ** 2 * eigenvalues + sigma(u) ** 2 for u in (t, s))
-    if bool((v_t <= 0).any()):
+    if not law.has_density and some_at_zero(t):
         raise NoDensity(f"{law.name} has no density at t = 0, so no flow starts there.")
+    t, s = column(t, x), column(s, x)
+    _, mean, eigenvalues, axes = law.parameters.like(x)
+    v_t, v_s = (alpha(u) ** 2 * eigenvalues + sigma(u) ** 2 for u in (t, s))
     offset = x - alpha(t) * mean
     scale = (v_s / v_t).sqrt()
-    if law.axes is None:
+    if axes is None:
         return alpha(s) * mean + scale * offset
-    axes = law.axes[0].to(x)
-    return alpha(s) * mean + scale * (offset @ axes) @ axes.T
+    return alpha(s) * mean + scale * (offset @ axes[0]) @ axes[0].T
 
 
 def _coordinate_wise_flow(law: Product, x: Tensor, t: Time, s: Time) -> Tensor:
@@ -172,7 +171,7 @@ def _coordinate_wise_flow(law: Product, x: Tensor, t: Time, s: Time) -> Tensor:
 
 def _quantile_map(law: Target, x: Tensor, t: Time, s: Time) -> Tensor:
     """F_s⁻¹(F_t(x)), through the smaller tail so that no digit is lost far out."""
-    t, s = (torch.as_tensor(u, dtype=torch.float64, device=x.device) for u in (t, s))
+    t, s = as_time(t, x), as_time(s, x)
     if t.ndim == s.ndim == 0:
         return torch.cat(in_pieces(lambda x: _quantiles(law, x, t, s), x, rows=_QUANTILES))
     return torch.cat(in_pieces(partial(_quantiles, law), x, t.expand(len(x)), s.expand(len(x)), rows=_QUANTILES))

@@ -57,7 +57,7 @@ class FlowMap(nn.Module):
     def forward(self, x: Float[Tensor, "*s n d"], t: Time, s: Time) -> Float[Tensor, "*s n d"]:
         """Jump from time t to the earlier time s; each is one number or one per point."""
         theta_t, theta_s = angle(column(t, x)), angle(column(s, x))
-        if bool((theta_s > theta_t).any()):
+        if _forward_in_time(t, s, x.dtype):
             raise ValueError("A jump goes back in time: s must not exceed t. Exchange the two times.")
         return self.at_angles(x, theta_t, theta_s)
 
@@ -148,6 +148,14 @@ class FlowMap(nn.Module):
         alone.load_state_dict(weights)
         alone.products = self.products
         return alone.to(next(self.parameters()).device)
+
+
+def _forward_in_time(t: Time, s: Time, dtype: torch.dtype) -> bool:
+    """Whether some s lies after its t, by the angles of that dtype; unseen where a GPU would have to be stopped."""
+    if any(isinstance(u, Tensor) and u.device.type != "cpu" for u in (t, s)):
+        return False
+    late, early = (torch.as_tensor(u, dtype=dtype) for u in (t, s))
+    return bool((early > late).any()) and bool((angle(early) > angle(late)).any())
 
 
 def count_weights(dim: int, config: NetworkConfig) -> int:

@@ -25,14 +25,17 @@ from torch import Tensor
 
 __all__ = [
     "Time",
+    "all_at_zero",
     "alpha",
     "angle",
+    "as_time",
     "column",
     "forward_noise",
     "log_snr",
     "noise_level",
     "round_angle",
     "sigma",
+    "some_at_zero",
     "time_from_angle",
     "time_from_log_snr",
     "time_from_noise_level",
@@ -99,9 +102,33 @@ def time_from_noise_level(level: Tensor) -> Tensor:
     return torch.log1p(level**2) / 2
 
 
+def as_time(t: Time, x: Tensor) -> Tensor:
+    """The time(s) t in the dtype and on the device of x.
+
+    A number is written there as a constant: a copy from the CPU would wait until a GPU has done all it was asked for.
+    """
+    if isinstance(t, int | float):
+        return torch.full((), t, dtype=x.dtype, device=x.device)
+    return torch.as_tensor(t, dtype=x.dtype, device=x.device)
+
+
+def some_at_zero(t: Time) -> bool:
+    """Whether a time is 0 or below. Only what the CPU holds is looked at: a look at a GPU's tensor would stop it."""
+    if isinstance(t, Tensor):
+        return t.device.type == "cpu" and bool((t <= 0).any())
+    return t <= 0
+
+
+def all_at_zero(t: Time) -> bool:
+    """Whether every time is 0 or below, as far as it can be seen without stopping a GPU."""
+    if isinstance(t, Tensor):
+        return t.device.type == "cpu" and bool((t <= 0).all())
+    return t <= 0
+
+
 def column(t: Time, x: Float[Tensor, "*s n d"]) -> Tensor:
     """The time(s) t in the dtype and on the device of x, shaped (1, 1) or (n, 1) to broadcast over coordinates."""
-    time = torch.as_tensor(t, dtype=x.dtype, device=x.device)
+    time = as_time(t, x)
     if time.ndim == 0:
         return time.reshape(1, 1)
     if time.shape != x.shape[-2:-1]:

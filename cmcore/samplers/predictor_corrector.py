@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cmcore.chain import Chain, JumpMap, Stage
 from cmcore.grids import TimeGrid
-from cmcore.process import Time
+from cmcore.process import Time, all_at_zero, as_time
 from cmcore.samplers.base import SAMPLERS, StageSampler
 from cmcore.samplers.ddim import ddim
 from cmcore.samplers.reverse_sde import ancestral, ancestral_spread
@@ -34,7 +34,7 @@ def langevin(score: ScoreFunction) -> JumpMap:
     r"""The mean :math:`x + r\,\nabla\log p_s(x)` of a Langevin step at time t = s."""
 
     def mean(x: Tensor, t: Time, s: Time) -> Tensor:
-        rate = -2 * _SNR**2 * torch.expm1(-2 * torch.as_tensor(s, dtype=x.dtype, device=x.device))
+        rate = -2 * _SNR**2 * torch.expm1(-2 * as_time(s, x))
         return x + (rate if rate.ndim == 0 else rate[:, None]) * score(x, s)
 
     return mean
@@ -49,7 +49,7 @@ def ddim_langevin(score: ScoreFunction) -> JumpMap:
 
     def mean(x: Tensor, t: Time, s: Time) -> Tensor:
         y = predicted(x, t, s)
-        return corrected(y, s, s) if bool((torch.as_tensor(s) > 0).any()) else y
+        return y if all_at_zero(s) else corrected(y, s, s)
 
     return mean
 

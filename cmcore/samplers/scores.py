@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from cmcore.chain import JumpMap
-from cmcore.process import Time, alpha, angle, column, sigma
+from cmcore.process import Time, all_at_zero, alpha, angle, column, sigma
 from cmcore.targets.base import Target
 
 __all__ = [
@@ -141,9 +141,10 @@ def slope_in_angle(score: ScoreFunction) -> Callable[[Tensor, Time], Tensor]:
     """The PF-ODE's dx/dθ = −tan θ (x + ∇log p_t(x)) at time t; 0 at time 0, where a finite score is not asked for."""
 
     def slope(x: Tensor, t: Time) -> Tensor:
-        theta = angle(column(t, x))
-        if not bool((theta > 0).any()):
+        if all_at_zero(t):
             return torch.zeros_like(x)
-        return -torch.tan(theta) * (x + score(x, t))
+        theta = angle(column(t, x))
+        slope = -torch.tan(theta) * (x + score(x, t))
+        return torch.where(theta > 0, slope, 0.0) if isinstance(t, Tensor) else slope
 
     return slope

@@ -6,21 +6,44 @@ whether p₀ has a density at all, and whether it is smooth (a Lipschitz score a
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from cmcore.config import TargetConfig
-from cmcore.process import Time, alpha, column, forward_noise, sigma
+from cmcore.process import Time, alpha, column, forward_noise, sigma, some_at_zero
 from cmcore.streams import in_blocks
 from cmcore.threads import in_pieces, piecewise
 
-__all__ = ["NoDensity", "Target"]
+__all__ = ["NoDensity", "Parameters", "Target"]
 
 
 class NoDensity(ValueError):
     """Asked for the density or score of a law that has none at that time."""
+
+
+class Parameters:
+    """The parameters of a law as tensors, and copies of them wherever points have asked for some.
+
+    Whole numbers, which are indices, keep their dtype; None stays None.
+    """
+
+    def __init__(self, *parts: Tensor | None) -> None:
+        self._parts = parts
+        self._copies: dict[tuple[torch.dtype, torch.device], tuple[Any, ...]] = {}
+
+    def like(self, x: Tensor) -> tuple[Any, ...]:
+        """The parameters in the dtype and on the device of x."""
+        key = (x.dtype, x.device)
+        if key not in self._copies:
+            self._copies[key] = tuple(part if part is None else _like(part, x) for part in self._parts)
+        return self._copies[key]
+
+
+def _like(part: Tensor, x: Tensor) -> Tensor:
+    return part.to(x) if part.is_floating_point() else part.to(x.device)
 
 
 class Target(ABC):
@@ -34,7 +57,9 @@ class Target(ABC):
         has_score: whether density and score are known at all. Without them there are samples, and nothing exact.
         config: the gallery name and parameters this target was made from; None when it was made otherwise.
 
-    Device and dtype of every answer follow the input x; what it comes from is computed in float64.
+    Device and dtype of every answer follow the input x; what it comes from is computed in float64, with parameters that
+    are copied once to every device that is asked for. Nothing here makes the host wait for a GPU. So times that lie
+    there are not looked at: where p₀ has no density, or no score, the answer for a time of 0 is then no finite number.
     """
 
     name: str = "target"
@@ -114,7 +139,7 @@ class Target(ABC):
             raise ValueError(f"A cdf needs d = 1; {self.name} has d = {self.dim}.")
 
     def _require_density(self, t: Time) -> None:
-        if not self.has_density and bool((torch.as_tensor(t) <= 0).any()):
+        if not self.has_density and some_at_zero(t):
             raise NoDensity(
                 f"{self.name} has no density at t = 0: its mass lies on points or curves. Ask at a time t > 0."
             )

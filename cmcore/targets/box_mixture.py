@@ -18,8 +18,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cmcore.process import Time, alpha, column, sigma
-from cmcore.targets.base import NoDensity, Target, exactly
+from cmcore.process import Time, all_at_zero, alpha, column, sigma, some_at_zero
+from cmcore.targets.base import NoDensity, Parameters, Target, exactly
 
 __all__ = ["BoxMixture"]
 
@@ -57,48 +57,50 @@ class BoxMixture(Target):
         self.name = name
         self.weights, self.lower, self.upper = _checked(weights, lower, upper)
         self.dim = self.lower.shape[1]
-        self._sides = _Sides.of(self.weights, self.lower, self.upper)
-        self._copies: dict[tuple[torch.dtype, torch.device], _Sides] = {}
+        sides = _Sides.of(self.weights, self.lower, self.upper)
+        self.sides, self._terms = Parameters(*sides), len(self.weights) + 8 * len(sides.axis)
+        heights = self.weights / (self.upper - self.lower).prod(1)
+        self.boxes = Parameters(self.lower, self.upper, heights)
 
     # ---- density and score --------------------------------------------------------------------------------------
     def log_prob(self, x: Float[Tensor, "n d"], t: Time = 0.0) -> Float[Tensor, " n"]:
         """log p_t(x) in nats; at t = 0 the uniform densities, −∞ outside every box."""
-        if bool((torch.as_tensor(t) <= 0).any()):
-            if not bool((torch.as_tensor(t) <= 0).all()):
-                raise ValueError("Ask a box mixture for times that are all zero, or all positive.")
+        if all_at_zero(t):
             return exactly(lambda x, _: self._log_prob_at_zero(x), x, t, self._chunk)
         return exactly(self._log_prob, x, t, self._chunk)
 
     def score(self, x: Float[Tensor, "n d"], t: Time = 0.0) -> Float[Tensor, "n d"]:
-        if bool((torch.as_tensor(t) <= 0).any()):
+        if some_at_zero(t):
             raise NoDensity(f"{self.name} has no score at t = 0: its density jumps at the edges. Ask at a time t > 0.")
         return exactly(self._score, x, t, self._chunk)
 
     def _log_prob(self, x: Tensor, t: Time) -> Tensor:
-        return self._log_joint(x, t)[0].logsumexp(0)
+        if not isinstance(t, Tensor) or (t.device.type == "cpu" and not some_at_zero(t)):
+            return self._log_joint(x, t)[0].logsumexp(0)
+        blurred = self._log_joint(x, torch.where(t > 0, t, 1.0))[0].logsumexp(0)  # some times may be zero
+        return torch.where(t.to(x.device) > 0, blurred, self._log_prob_at_zero(x))
 
     def _score(self, x: Tensor, t: Time) -> Tensor:
         log_joint, slopes = self._log_joint(x, t)
-        side_share = self._like(x).member.T @ log_joint.softmax(0)  # [S, n]
+        side_share = self._sides_like(x).member.T @ log_joint.softmax(0)  # [S, n]
         score = slopes.new_zeros(self.dim, x.shape[0])
-        return score.index_add_(0, self._like(x).axis, side_share * slopes).T
+        return score.index_add_(0, self._sides_like(x).axis, side_share * slopes).T
 
     def _log_joint(self, x: Tensor, t: Time) -> tuple[Tensor, Tensor]:
         """log w_k p_t(x | box k), [K, n], and the slope of the log density of every distinct side, [S, n]."""
-        sides = self._like(x)
+        sides = self._sides_like(x)
         log_density, slopes = _blurred_interval(x.T[sides.axis], sides.lower, sides.upper, column(t, x).T)
         return sides.log_weights[:, None] + sides.member @ log_density, slopes
 
     def _log_prob_at_zero(self, x: Tensor) -> Tensor:
-        lower, upper = self.lower.to(x), self.upper.to(x)
+        lower, upper, heights = self.boxes.like(x)
         inside = ((x >= lower[:, None]) & (x <= upper[:, None])).all(2)  # [K, n]
-        heights = self.weights / (self.upper - self.lower).prod(1)
-        return (heights.to(x)[:, None] * inside).sum(0).log()
+        return (heights[:, None] * inside).sum(0).log()
 
     # ---- one dimension ------------------------------------------------------------------------------------------
     def log_tails(self, x: Float[Tensor, " n"], t: Time) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
         self._require_one_dimension()
-        sides = self._like(x)
+        sides = self._sides_like(x)
         tails = _blurred_log_tails(x[None], sides.lower, sides.upper, column(t, x[:, None]).T)
         which = sides.member.argmax(1)
         below, above = ((sides.log_weights[:, None] + tail[which]).logsumexp(0) for tail in tails)
@@ -126,16 +128,12 @@ class BoxMixture(Target):
         within = self.weights @ (self.upper - self.lower) ** 2 / 12
         return torch.diag(within) + torch.einsum("k,ki,kj->ij", self.weights, centred, centred)
 
-    # ---- parameters where the input lives -----------------------------------------------------------------------
+    def _sides_like(self, x: Tensor) -> "_Sides":
+        return _Sides(*self.sides.like(x))
+
     @property
     def _chunk(self) -> int:
-        return max(256, _CHUNK_ENTRIES // (len(self.weights) + 8 * len(self._sides.axis)))
-
-    def _like(self, x: Tensor) -> "_Sides":
-        key = (x.dtype, x.device)
-        if key not in self._copies:
-            self._copies[key] = self._sides.to(x)
-        return self._copies[key]
+        return max(256, _CHUNK_ENTRIES // self._terms)
 
 
 class _Sides(NamedTuple):
@@ -157,9 +155,6 @@ class _Sides(NamedTuple):
         axis, low, high = distinct.T
         return cls(weights.log(), axis.long(), low[:, None], high[:, None], member)
 
-    def to(self, x: Tensor) -> "_Sides":
-        return _Sides(*(part.to(x.device) if part.dtype == torch.int64 else part.to(x) for part in self))
-
 
 def _blurred_interval(x: Tensor, lower: Tensor, upper: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
     """Log density of α_t U(l, u) + σ_t Z at x, and its derivative in x; t > 0."""
@@ -167,9 +162,10 @@ def _blurred_interval(x: Tensor, lower: Tensor, upper: Tensor, t: Tensor) -> tup
     half = a * (upper - lower) / (2 * s)
     middle = (x - a * (lower + upper) / 2) / s
     narrow = (half * (1 + middle.abs()) < _NARROW).expand(middle.shape)
-    if not bool(narrow.any()):
+    look = x.device.type == "cpu"  # where a look is free; it would make the host wait for a GPU
+    if look and not bool(narrow.any()):
         log_mean, slope = _wide(middle, half)
-    elif bool(narrow.all()):
+    elif look and bool(narrow.all()):
         log_mean, slope = _thin(middle, half)
     else:
         # Each branch sees harmless stand-ins where the other one is meant, so that gradients stay finite.

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cmcore.process import Time, alpha, column, sigma
-from cmcore.targets.base import Target, exactly
+from cmcore.targets.base import Parameters, Target, exactly
 
 __all__ = ["CircleMixture"]
 
@@ -42,6 +42,8 @@ class CircleMixture(Target):
         self.name = name
         self.weights, self.centres, self.radii, self.variances = _checked(weights, centres, radii, thickness)
         self.has_density = self.smooth = float(self.variances.min()) > 0
+        radii, variances = self.radii[:, None], self.variances[:, None]
+        self.parameters = Parameters(self.weights.log(), self.centres, radii, variances)
 
     # ---- density and score --------------------------------------------------------------------------------------
     def log_prob(self, x: Float[Tensor, "n d"], t: Time = 0.0) -> Float[Tensor, " n"]:
@@ -58,9 +60,7 @@ class CircleMixture(Target):
 
     def _log_joint(self, x: Tensor, t: Time) -> tuple[Tensor, Tensor, Tensor]:
         """log w_k p_t(x | circle k), [K, n]; x − α c_k, [K, 2, n]; and how strongly that offset pulls back, [K, n]."""
-        log_weights, centres, radii, variances = (
-            p.to(x) for p in (self.weights.log(), self.centres, self.radii[:, None], self.variances[:, None])
-        )
+        log_weights, centres, radii, variances = self.parameters.like(x)
         time = column(t, x).T
         a, s = alpha(time), sigma(time)
         v, radius = a**2 * variances + s**2, a * radii

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cmcore.process import Time, alpha, column, sigma
-from cmcore.targets.base import Target, exactly
+from cmcore.targets.base import Parameters, Target, exactly
 
 __all__ = ["GaussianMixture"]
 
@@ -44,7 +44,7 @@ class GaussianMixture(Target):
         self.has_density = smallest > 0
         self.smooth = smallest > 0
         self._shared = self.axes is None and bool((self.variances == self.variances[0]).all())
-        self._copies: dict[tuple[torch.dtype, torch.device], tuple[Tensor, Tensor, Tensor, Tensor | None]] = {}
+        self.parameters = Parameters(self.weights.log(), self.means, self.variances, self.axes)
 
     # ---- density and score --------------------------------------------------------------------------------------
     def log_prob(self, x: Float[Tensor, "n d"], t: Time = 0.0) -> Float[Tensor, " n"]:
@@ -68,7 +68,7 @@ class GaussianMixture(Target):
             return self._score_at_one_time(x, t)
         log_joint, pull = self._whitened(x, t)
         share = log_joint.softmax(0)[:, None, :]  # [K, 1, n]
-        axes = self._like(x)[3]
+        axes = self.parameters.like(x)[3]
         if axes is None:
             return -(share * pull).sum(0).T
         return -torch.einsum("kdn,ked->ne", share * pull, axes)
@@ -79,7 +79,7 @@ class GaussianMixture(Target):
         The shares are linear in x and its squares (full covariances: its products x_i x_j) before the softmax. Where
         all components share one diagonal Λ, the squares cancel and are left out.
         """
-        log_weights, means, variances, axes = self._like(x)
+        log_weights, means, variances, axes = self.parameters.like(x)
         a, s = alpha(column(t, x)), sigma(column(t, x))
         points, d = x.T, self.dim
         centre = a * means
@@ -108,7 +108,7 @@ class GaussianMixture(Target):
 
         Points run along the last axis: components-first is several times faster than points-first on a CPU.
         """
-        log_weights, means, variances, axes = self._like(x)
+        log_weights, means, variances, axes = self.parameters.like(x)
         time = column(t, x).T  # [1, 1] or [1, n]
         a, s = alpha(time), sigma(time)
         offset = x.T[None] - a * means[:, :, None]  # [K, d, n]
@@ -123,7 +123,7 @@ class GaussianMixture(Target):
     def log_tails(self, x: Float[Tensor, " n"], t: Time) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
         self._require_one_dimension()
         self._require_density(t)
-        log_weights, means, variances, _ = self._like(x)  # with d = 1 the axes are ±1 and change nothing
+        log_weights, means, variances, _ = self.parameters.like(x)  # with d = 1 the axes are ±1 and change nothing
         time = column(t, x[:, None]).T
         a, s = alpha(time), sigma(time)
         z = (x - a * means) / (a**2 * variances + s**2).sqrt()  # [K, n]
@@ -171,17 +171,9 @@ class GaussianMixture(Target):
             covariances = torch.einsum("kij,kj,klj->kil", state["axes"], state["variances"], state["axes"])
         return GaussianMixture(state["weights"], state["means"], covariances)
 
-    # ---- parameters where the input lives -----------------------------------------------------------------------
     @property
     def _chunk(self) -> int:
         return max(256, _CHUNK_ENTRIES // self.means.numel())
-
-    def _like(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        key = (x.dtype, x.device)
-        if key not in self._copies:
-            axes = None if self.axes is None else self.axes.to(x)
-            self._copies[key] = (self.weights.log().to(x), self.means.to(x), self.variances.to(x), axes)
-        return self._copies[key]
 
 
 def _checked(weights, means) -> tuple[Tensor, Tensor]:  # noqa: ANN001

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cmcore.process import Time
-from cmcore.targets.base import Target
+from cmcore.targets.base import Parameters, Target
 
 __all__ = ["Product", "random_rotation"]
 
@@ -44,6 +44,7 @@ class Product(Target):
             raise ValueError("A product needs one-dimensional factors, each repeated at least once.")
         self.dim = sum(count for _, count in self.factors)
         self.rotation = None if rotation is None else _checked_rotation(rotation, self.dim)
+        self.parameters = Parameters(self.rotation)
         self.smooth = all(factor.smooth for factor, _ in self.factors)
         self.has_density = all(factor.has_density for factor, _ in self.factors)
 
@@ -68,11 +69,13 @@ class Product(Target):
 
     def rotate(self, y: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
         """x = Q y for every row."""
-        return y if self.rotation is None else (y.double() @ self.rotation.to(y.device).T).to(y)
+        (rotation,) = self.parameters.like(y.double())
+        return y if rotation is None else (y.double() @ rotation.T).to(y)
 
     def unrotate(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
         """y = Qᵀ x for every row."""
-        return x if self.rotation is None else (x.double() @ self.rotation.to(x.device)).to(x)
+        (rotation,) = self.parameters.like(x.double())
+        return x if rotation is None else (x.double() @ rotation).to(x)
 
     # ---- sampling and moments -----------------------------------------------------------------------------------
     def sample_data(self, n: int, *, generator: torch.Generator) -> Float[Tensor, "{n} d"]:
