@@ -15,6 +15,7 @@ karras          (tan θ)^{1/7}                               even in the levels 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -48,25 +49,27 @@ class Clock:
     sd: float = 1.0
 
     def __post_init__(self) -> None:
-        start, end = self._ends(torch.empty(0))
+        start, end = self._ends
         if not start < end:
             raise ValueError(f"With log_mean = {self.mean:g} no time is left between δ and T: move it towards 0.")
 
     def read(self, theta: Tensor) -> Tensor:
         """The clock, in [0, 1], at angles in [θ_δ, θ_T]."""
-        start, end = self._ends(theta)
+        start, end = self._ends
         return ((self._raw(theta.double()) - start) / (end - start)).to(theta.dtype)
 
     def angle(self, reading: Tensor) -> Tensor:
         """The angle at which the clock reads `reading`, in [0, 1]; exact at both ends."""
-        start, end = self._ends(reading)
+        start, end = self._ends
         theta = self._back(start + reading.double() * (end - start)).clamp(self.first, self.last)
         theta = torch.where(reading <= 0, self.first, torch.where(reading >= 1, self.last, theta))
         return round_angle(theta, reading.dtype)
 
-    def _ends(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        ends = torch.tensor([self.first, self.last], dtype=torch.float64, device=like.device)
-        return tuple(self._raw(ends))  # pyright: ignore[reportReturnType]
+    @cached_property
+    def _ends(self) -> tuple[float, float]:
+        """The raw clock at both ends."""
+        start, end = self._raw(torch.tensor([self.first, self.last], dtype=torch.float64)).tolist()
+        return start, end
 
     def _raw(self, theta: Tensor) -> Tensor:
         if self.name == "uniform_angle":

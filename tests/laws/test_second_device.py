@@ -4,18 +4,26 @@ There a mixed device is refused as a GPU refuses it, and what would make the hos
 loop none may, and what decides by values may a bounded number of times, however many points there are.
 """
 
+from contextlib import contextmanager
+
 import pytest
 import torch
 
-from cmcore.config import NetworkConfig
+from cmcore.config import NetworkConfig, TrainingConfig
+from cmcore.flow import ExactFlow, trajectory_pool
+from cmcore.grids import make_grid
 from cmcore.model import FlowMap
+from cmcore.objectives import OBJECTIVES, Learner
+from cmcore.samplers import SAMPLERS, source_for, starting_noise
 from cmcore.streams import stream
-from cmcore.targets import GaussianMixture, make_target
+from cmcore.targets import BoxMixture, GaussianMixture, make_target
+from cmcore.training_run import Run, resolved
 from tests.laws.every_target import TARGETS, draw
 from tests.second_device import ELSEWHERE, MixedDevices, Stop, second_device
 
 PLANE = make_target("eight_gaussians")
 GAUSSIAN = GaussianMixture([1.0], [[0.5, -1.0]], [[[0.4, 0.1], [0.1, 0.3]]], name="gaussian")
+PAIR = GaussianMixture([1, 2], [[-1.0, 0.0], [1.0, 0.5]], 0.3, name="pair")
 SMALL = {"trajectory_regression": {"trajectories": 200, "levels": 9}}
 
 
@@ -28,6 +36,23 @@ def second():
 def network(dim=2, **choice):
     config = NetworkConfig(width=16, depth=2, **choice)
     return FlowMap(dim, config, generator=stream(0, "weights"))
+
+
+@contextmanager
+def counted(target):
+    """How often the score, or the cdf, is asked for."""
+    calls, law = [0], type(target.law)
+    with pytest.MonkeyPatch.context() as patch:
+        for law in {type(target.law), GaussianMixture, BoxMixture}:
+            for method in ("score", "log_tails"):
+                own = getattr(law, method)
+
+                def ask(self, x, t, own=own):
+                    calls[0] += 1
+                    return own(self, x, t)
+
+                patch.setattr(law, method, ask)
+        yield calls
 
 
 def agree(there, here, tolerance=1e-9):
@@ -123,3 +148,179 @@ def test_a_target_is_drawn_where_the_generator_lives(second, name):
     points = TARGETS[name].sample(20, generator=second.generator(), t=0.2)
     assert points.device == ELSEWHERE
     assert points.shape == (20, TARGETS[name].dim)
+
+
+# ---- the flow ---------------------------------------------------------------------------------------------------
+FLOWS = {
+    "closed form (Gaussian)": GAUSSIAN,
+    "quantile map": TARGETS["mixture on a line"],
+    "coordinate-wise": TARGETS["rotated product"],
+    "ODE solver": PAIR,
+}
+
+
+@pytest.mark.parametrize("method", list(FLOWS))
+def test_the_flow_is_the_same_where_the_points_live(second, method):
+    flow = ExactFlow(FLOWS[method], tolerance=1e-4)
+    assert flow.method == method
+    x = draw(flow.target, 6, t=1.0, seed=2)
+    there = x.to(ELSEWHERE)
+    agree(flow(there, 1.0, 0.3), flow(x, 1.0, 0.3))
+    times = torch.tensor([1.0, 0.5, 0.3], dtype=torch.float64)
+    agree(flow.path(there, times), flow.path(x, times))
+    t, s = (torch.full((6,), u, dtype=torch.float64) for u in (1.0, 0.3))
+    agree(flow.legs(there, t.to(ELSEWHERE), s.to(ELSEWHERE), 2), flow.legs(x, t, s, 2))
+
+
+# A step of the adaptive solver, and one of Newton's on a cdf, look once at what all points came to, a few numbers each.
+MOST_STOPS = {"closed form (Gaussian)": 0, "quantile map": 1, "coordinate-wise": 1, "ODE solver": 6}
+"""Stops for each time that the score, or the cdf, is asked for."""
+
+
+@pytest.mark.parametrize("method", list(FLOWS))
+def test_a_flow_stops_no_more_often_for_many_points_than_for_few(second, method):
+    flow, stops = ExactFlow(FLOWS[method], tolerance=1e-4), []
+    points = draw(flow.target, 8, t=1.0, seed=2).to(ELSEWHERE)
+    for n in (1, 20):
+        flow(points[:1], 1.0, 0.3)  # copies the parameters, once
+        second.stops.clear()
+        with counted(flow.target) as calls:
+            flow(points.repeat(n, 1), 1.0, 0.3)
+        assert len(second.stops) <= MOST_STOPS[method] * calls[0]
+        stops.append(len(second.stops))
+    assert stops[0] == stops[1]
+
+
+@pytest.mark.parametrize("target", [GAUSSIAN, PAIR], ids=lambda target: target.name)
+def test_a_pool_is_the_same_wherever_it_is_made(second, target):
+    stops = []
+    for n in (40, 80):
+        second.stops.clear()
+        here, there = (
+            trajectory_pool(target, n, horizon=1.0, delta=0.1, levels=3, generator=stream(0, "pool"), device=device)
+            for device in ("cpu", ELSEWHERE)
+        )
+        stops.append(len(second.stops))
+        agree(there.states, here.states, 1e-4)
+        agree(there.stretch, here.stretch, 1e-2)
+    assert stops[1] <= stops[0] + 10  # the trial of sub-steps may need one more
+
+
+# ---- maps and samplers ------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("form", ["trig", "linear"])
+def test_a_map_jumps_without_a_stop(second, form):
+    here = network(preconditioning=form)
+    x = torch.randn(10, 2)
+    expected = here(x, 2.0, 0.5)
+    there = network(preconditioning=form).to(ELSEWHERE)
+    on_device, t = x.to(ELSEWHERE), torch.linspace(1, 2, 10)
+    time = t.to(ELSEWHERE)
+    with second.without_a_stop():
+        landed, one_each = there(on_device, 2.0, 0.5), there(on_device, time, time / 2)
+        velocity = there.velocity(on_device, 0.5)
+    agree(landed, expected, 1e-5)
+    agree(one_each, here(x, t, t / 2), 1e-5)
+    agree(velocity, here.velocity(x, 0.5), 1e-5)
+    with pytest.raises(ValueError, match="s must not exceed t"):
+        there(on_device, 0.5, 2.0)
+
+
+@pytest.mark.parametrize("score", ["exact", "model"])
+@pytest.mark.parametrize("name", list(SAMPLERS))
+def test_a_sampler_draws_where_its_map_lives(second, name, score):
+    sampler, grid = SAMPLERS[name], make_grid("uniform_angle", 3, horizon=3.0, delta=0.1)
+    if sampler.needs == "map":
+        here, there = network(), network().to(ELSEWHERE)
+    elif score == "model":
+        here, there = (source_for(m, sampler, "model") for m in (network(), network().to(ELSEWHERE)))
+    else:
+        here = there = source_for(PLANE, sampler)
+    dtype = torch.float64 if score == "exact" and sampler.needs == "score" else torch.float32
+    noise = starting_noise(20, 2, seed=1, dtype=dtype)
+    on_device = noise.to(ELSEWHERE)
+    if sampler.needs == "score" and score == "exact":
+        PLANE.score(on_device, 0.3)
+    drawn = []
+    for source, points in ((here, noise), (there, on_device)):
+        second.stops.clear()
+        plan = sampler.plan(source, grid)  # a solver that chooses its steps tries them out, and looks
+        planned = len(second.stops)
+        assert not planned or name == "dopri5"
+        drawn.append(sampler.draw(source, points, grid, generator=stream(1, "fresh")))
+    # Fresh noise is the CPU's, so that it is the same on every device; nothing else stops a draw.
+    noisy = sum(stage.spread > 0 for stage in plan.chain.stages)
+    assert len(second.stops) == 2 * planned + noisy
+    agree(drawn[1].states, drawn[0].states, 1e-3)
+
+
+# ---- training ---------------------------------------------------------------------------------------------------
+def run_of(name, monkeypatch, device, seeds=None):
+    monkeypatch.setattr("cmcore.training_run.choose_device", lambda _: device)
+    config = TrainingConfig(
+        objective=name,
+        objective_parameters=SMALL.get(name, {}),
+        network=NetworkConfig(width=16, depth=2),
+        steps=20,
+        batch=32,
+        threads=1,
+        products="float32",
+    )
+    run = Run(GAUSSIAN, resolved(config, GAUSSIAN), seeds=seeds)
+    list(run.prepare())
+    run.advance()  # draws the batches of a block
+    return run
+
+
+@pytest.mark.parametrize("name", list(OBJECTIVES))
+def test_a_step_of_every_objective_is_the_same_and_stops_nothing(second, name, monkeypatch):
+    here, there = (run_of(name, monkeypatch, device) for device in (torch.device("cpu"), ELSEWHERE))
+    for _ in range(2):
+        here.advance()
+        with second.without_a_stop():
+            there.advance()
+    agree(there.optimizer.weights, here.optimizer.weights, 1e-3)
+    agree(there.optimizer.average, here.optimizer.average, 1e-3)
+    for run in (here, there):
+        run.report()
+        run.check()
+    assert there.histories == [pytest.approx(history, rel=1e-3) for history in here.histories]
+    alone, copy = (run.models("stopped", 1.0)[0].flow_map for run in (here, there))
+    x = starting_noise(5, 2, seed=0, dtype=torch.float32)
+    assert copy(x, 2.0, 0.5).device.type == "cpu"
+    torch.testing.assert_close(copy(x, 2.0, 0.5), alone(x, 2.0, 0.5), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", list(OBJECTIVES))
+def test_the_tape_of_every_objective_runs_where_its_batch_lives(second, name, monkeypatch):
+    """The loss as the tape has it, where a step may do without one."""
+    losses, slopes = [], []
+    for device in (torch.device("cpu"), ELSEWHERE):
+        run = run_of(name, monkeypatch, device)
+        batch, own = next(run.batches), run.objective
+        learner = Learner(run.flow_map, run.targets, run.velocities, run.earliest, 0.5)
+        run.optimizer.gradients.zero_()
+        with second.without_a_stop():
+            loss = own.loss(learner, batch)
+            loss.sum().backward()
+        losses.append(loss.detach())
+        slopes.append(run.optimizer.gradients)
+    agree(losses[1], losses[0], 1e-3)
+    agree(slopes[1], slopes[0], 1e-3)
+
+
+def test_members_are_trained_where_they_live_without_a_stop(second, monkeypatch):
+    here, there = (run_of("lsd", monkeypatch, device, seeds=(0, 1)) for device in (torch.device("cpu"), ELSEWHERE))
+    here.advance()
+    with second.without_a_stop():
+        there.advance()
+    agree(there.optimizer.weights, here.optimizer.weights, 1e-3)
+
+
+def test_a_block_of_batches_stops_a_bounded_number_of_times(second, monkeypatch):
+    """Random numbers are the CPU's, the same on every device: they are drawn and copied for many steps at once."""
+    for name in OBJECTIVES:
+        run = run_of(name, monkeypatch, ELSEWHERE)
+        second.stops.clear()
+        generator = stream(0, "batches")
+        list(run.objective.batches(run.prepared[0], 64, 32, generator=generator))
+        assert len(second.stops) <= 8, (name, second.stops)
