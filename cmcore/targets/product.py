@@ -69,13 +69,19 @@ class Product(Target):
 
     def rotate(self, y: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
         """x = Q y for every row."""
-        (rotation,) = self.parameters.like(y.double())
-        return y if rotation is None else (y.double() @ rotation.T).to(y)
+        if self.rotation is None:
+            return y
+        exact = y.double()
+        (rotation,) = self.parameters.like(exact)
+        return (exact @ rotation.T).to(y)
 
     def unrotate(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
         """y = Qᵀ x for every row."""
-        (rotation,) = self.parameters.like(x.double())
-        return x if rotation is None else (x.double() @ rotation).to(x)
+        if self.rotation is None:
+            return x
+        exact = x.double()
+        (rotation,) = self.parameters.like(exact)
+        return (exact @ rotation).to(x)
 
     # ---- sampling and moments -----------------------------------------------------------------------------------
     def sample_data(self, n: int, *, generator: torch.Generator) -> Float[Tensor, "{n} d"]:
