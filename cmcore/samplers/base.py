@@ -167,15 +167,16 @@ def _solved(path: Path, noise: Tensor) -> tuple[Tensor, Tensor]:
 def _walked(plan: Plan, noise: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Stage by stage; a stage that stays at its time replaces the state of that time.
 
-    The noise of all stages is drawn point by point, so that no point of it depends on how many follow.
+    The noise of all stages is drawn point by point, so that no point of it depends on how many follow, and moved to
+    where the points live at once.
     """
     (n, dim), noisy = noise.shape, sum(stage.spread > 0 for stage in plan.chain.stages)
-    fresh = iter(normal(n, noisy * dim, generator=generator).split(dim, dim=1) if noisy else ())
+    fresh = iter(normal(n, noisy * dim, generator=generator).to(noise).split(dim, dim=1) if noisy else ())
     states, landings = [noise], []
     for stage in plan.chain.stages:
         x = landing = land(plan.f, states[-1], stage)
         if stage.spread > 0:
-            x = stage.scale * x + stage.spread * next(fresh).to(x)
+            x = stage.scale * x + stage.spread * next(fresh)
         if stage.t == stage.s:
             states[-1] = x
         else:

@@ -248,8 +248,7 @@ def test_a_sampler_draws_where_its_map_lives(second, name, score):
         assert not planned or name == "dopri5"
         drawn.append(sampler.draw(source, points, grid, generator=stream(1, "fresh")))
     # Fresh noise is the CPU's, so that it is the same on every device; nothing else stops a draw.
-    noisy = sum(stage.spread > 0 for stage in plan.chain.stages)
-    assert len(second.stops) == 2 * planned + noisy
+    assert len(second.stops) == 2 * planned + any(stage.spread > 0 for stage in plan.chain.stages)
     agree(drawn[1].states, drawn[0].states, 1e-3)
 
 
