@@ -142,7 +142,7 @@ def _check_choices(density: str, bandwidth: float | None, seed: int) -> None:
 
 
 def _check_counts(dim: int | None, held_out: float, **counts: int | None) -> None:
-    if not _is_between(held_out, 0, 1) or held_out in (0, 1):
+    if not _is_between(held_out, 0.0, 1.0) or held_out in (0, 1):
         raise ValueError(f"held_out is a share of the rows between 0 and 1; got {shortened(held_out)}.")
     if dim is not None and not _is_whole(dim):
         raise ValueError(f"dim is a whole number of principal components; got {shortened(dim)}.")
