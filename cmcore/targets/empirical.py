@@ -42,7 +42,7 @@ class Empirical(GaussianMixture):
         """
         if torch.as_tensor(t).ndim or x.dtype != torch.float64:
             return super()._log_prob(x, t)
-        log_weights, means, variances, _ = self._like(x)
+        log_weights, means, variances, _ = self.parameters.like(x)
         a = alpha(column(t, x))
         v = a**2 * variances[:1, :1] + sigma(column(t, x)) ** 2
         slope = a * means / v
