@@ -185,6 +185,7 @@ class TrainedModel:
         history: (step, loss, quality) of each report; quality is the root mean square error of one jump T → δ.
         resume_state: what continuing the training needs beside the config; empty when it was left out.
         preparation: seconds spent before the first step, on pools and the like; a learned teacher is training.
+        spikes: steps at which a gradient many times too large was met, and scaled down.
     """
 
     flow_map: FlowMap
@@ -197,6 +198,7 @@ class TrainedModel:
     history: tuple[tuple[int, float, float], ...] = ()
     resume_state: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
     preparation: float = 0.0
+    spikes: tuple[int, ...] = ()
 
     @property
     def dim(self) -> int:

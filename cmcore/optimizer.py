@@ -9,6 +9,7 @@ from torch import Tensor
 from cmcore.config import TrainingConfig
 from cmcore.model import FlowMap
 from cmcore.runtime import view_as_slices
+from cmcore.spikes import SpikeGuard
 
 __all__ = ["BatchedMuon", "FlatAdam", "FlatOptimizer"]
 
@@ -89,6 +90,7 @@ class FlatAdam:
         )
 
 
+USUAL = "spikes.usual"
 VARIED = ("learning_rate", "matrix_learning_rate", "average")
 
 
@@ -127,14 +129,18 @@ class FlatOptimizer:
         matrices, slopes = (vector[rest:].view(-1, *square) for vector in (self.weights, self.gradients))
         self.muon = BatchedMuon(matrices, slopes, flow_map.products) if hidden else None
         self._set_rates(varied or {}, rest, len(hidden))
+        self.guard = SpikeGuard(self.members or 1, self.weights)
 
     def step(self, factor: float, age: int) -> None:
-        """One update from the gradients in place; the gradients are zeroed afterwards.
+        """One update from the gradients in place, spikes scaled down; the gradients are zeroed afterwards.
 
         Args:
             factor: what the peak rates are multiplied by; see :func:`cmcore.schedule.moment`.
             age: updates before this one, since the start or since :meth:`restart`.
         """
+        scales = self.guard.scales(self.gradient_norms().reshape(-1), age)
+        if scales is not None:
+            self.gradients.mul_(scales if self.members is None else self._for_each_weight(scales))
         self._adam_step(factor)
         if self.muon is not None:
             self.muon.step(self.matrix_rate * factor)
@@ -142,6 +148,8 @@ class FlatOptimizer:
         decay = self.decay.clamp(max=most) if isinstance(self.decay, Tensor) else min(self.decay, most)
         self.average.lerp_(self.weights, 1 - decay)
         self.gradients.zero_()
+        if (spiked := self.guard.settle(age)) is not None:
+            self._forget(spiked)
 
     def restart(self) -> None:
         """Go on from the averaged weights, with nothing remembered of the gradients before."""
@@ -149,6 +157,16 @@ class FlatOptimizer:
         for name, slot in self._slots().items():
             if name not in ("weights", "average"):
                 slot.detach().zero_()
+        self.guard.restart()
+
+    def _forget(self, which: Tensor) -> None:
+        """Of some members, [S], nothing is remembered of the gradients so far."""
+        keep = (~which).to(self.weights)
+        of_each = keep if self.members is None else self._for_each_weight(keep)[: len(self.adam.weights)]
+        for name in ("exp_avg", "exp_avg_sq"):
+            self.adam.state[name].mul_(of_each)
+        if self.muon is not None:
+            self.muon.momentum.mul_(keep.repeat(len(self.muon.momentum) // len(keep))[:, None, None])
 
     def gradient_norms(self) -> Float[Tensor, "*s"]:
         """The Euclidean norm of the gradient, of each member when there are any."""
@@ -201,16 +219,16 @@ class FlatOptimizer:
             yield vector[start : start + shape.numel()].view(shape)
             start += shape.numel()
 
-    def _for_each_weight(self, numbers: Sequence[float]) -> Tensor:
+    def _for_each_weight(self, numbers: Sequence[float] | Tensor) -> Tensor:
         """The members' numbers as a flat vector that repeats each for all weights of its member."""
-        values = self.weights.new_tensor(numbers)
+        values = torch.as_tensor(numbers, dtype=self.weights.dtype, device=self.weights.device)
         sizes = [shape.numel() // len(values) for shape in self.shapes.values()]
         return torch.cat([values.repeat_interleave(size) for size in sizes])
 
     # ---- resuming -----------------------------------------------------------------------------------------------
     def state(self) -> dict[str, Tensor]:
         """Everything an exact continuation needs, copied."""
-        return {name: value.detach().clone() for name, value in self._slots().items()}
+        return {name: value.detach().clone() for name, value in {**self._slots(), USUAL: self.guard.usual}.items()}
 
     def member_state(self, i: int) -> dict[str, Tensor]:
         """What :meth:`state` would be had member i been trained alone."""
@@ -218,7 +236,9 @@ class FlatOptimizer:
         if self.members is None:
             return state
         for name, value in state.items():
-            if value.ndim == 1:
+            if name == USUAL:
+                state[name] = value[i : i + 1]
+            elif value.ndim == 1:
                 state[name] = torch.cat([part[i].reshape(-1) for part in self._parts(value)])
             elif value.ndim == 3:
                 state[name] = value[i :: self.members].clone()  # the matrices of a layer follow one another
@@ -231,6 +251,8 @@ class FlatOptimizer:
             raise ValueError("The saved training state does not fit this network and optimiser; train from the start.")
         for name, slot in slots.items():
             slot.detach().copy_(state[name])
+        usual = state.get(USUAL)  # runs of earlier versions have none
+        self.guard.load(torch.zeros_like(self.guard.usual) if usual is None else usual)
 
     def _slots(self) -> dict[str, Tensor]:
         slots = {"weights": self.weights, "average": self.average}

@@ -69,6 +69,7 @@ class RunRecord(BaseModel):
     config: Annotated[TrainingConfig, AfterValidator(lambda config: _bounded(config, config.objective_parameters))]
     steps: Step
     seconds: float = Field(ge=0, le=LONGEST_SECONDS, allow_inf_nan=False)
+    spikes: tuple[Step, ...] = Field((), max_length=LONGEST_HISTORY)
     preparation: float = Field(0.0, ge=0, le=LONGEST_SECONDS, allow_inf_nan=False)
     status: Ending
     device: str = Field(max_length=200)
@@ -189,6 +190,7 @@ def _files(model: TrainedModel, *, resumable: bool) -> dict[str, bytes]:
             steps=model.steps,
             seconds=model.seconds,
             preparation=model.preparation,
+            spikes=model.spikes,
             status=model.status,
             device=model.device,
             history=model.history,
@@ -313,6 +315,7 @@ def _assemble(source: _Source) -> TrainedModel:
         steps=record.steps,
         seconds=record.seconds,
         preparation=record.preparation,
+        spikes=record.spikes,
         status=record.status,
         device=record.device,
         history=record.history,

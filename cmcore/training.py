@@ -30,7 +30,7 @@ from typing import Any
 from cmcore.config import Plan, TrainingConfig
 from cmcore.model import Status, TrainedModel
 from cmcore.targets import Target
-from cmcore.training_run import RATES, Clock, Run, resolved
+from cmcore.training_run import RATES, REPORT, Clock, Run, resolved
 
 __all__ = ["FEW_STEPS", "TrainingEvent", "continuation", "train", "train_members", "training"]
 
@@ -59,6 +59,7 @@ class TrainingEvent:
         model: call it for a :class:`TrainedModel` of this moment. It copies the weights as they are at the call, so
             call it before the next event is asked for.
         preparation: wall time spent on what is made before the first step; of a resumed run, also in earlier sessions.
+        spikes: steps at which a gradient many times too large was met, and scaled down; between two events the last.
     """
 
     step: int
@@ -74,6 +75,7 @@ class TrainingEvent:
     device: str
     model: Callable[[], TrainedModel]
     preparation: float = 0.0
+    spikes: tuple[int, ...] = ()
 
 
 def train(
@@ -225,18 +227,21 @@ def _require_own_settings(config: TrainingConfig, choices: Mapping[str, Any]) ->
 def _events(run: Run) -> Iterator[TrainingEvent]:
     for message in run.prepare():
         yield _event(run, "preparing", message)
+    run.measure()
     run.report()
     yield _event(run, "training")
     while not run.done:
         run.advance()
+        run.measure()
         run.check()
         if run.diverged:
             message = run.restore()
+            run.measure()
             run.report()
             yield _event(run, "diverged", message)
             return
         run.report()
-        yield _event(run, "finished", _last_words(run)) if run.done else _event(run, "training")
+        yield _event(run, "finished", _last_words(run)) if run.done else _event(run, "training", _spike_now(run))
 
 
 def _event(run: Run, status: Status, message: str = "") -> TrainingEvent:
@@ -256,14 +261,30 @@ def _event(run: Run, status: Status, message: str = "") -> TrainingEvent:
         device=run.device_name,
         model=lambda: run.models(ending, seconds)[0],
         preparation=run.preparation,
+        spikes=tuple(_spikes(run)),
     )
 
 
 def _last_words(run: Run) -> str:
     """What the reader of a finished run should know."""
-    if run.step >= FEW_STEPS:
-        return ""
-    return f"Only {run.step:,} steps: too few for samples worth looking at. Continue training, or give it more time."
+    words = []
+    if run.step < FEW_STEPS:
+        words.append(f"Only {run.step:,} steps: too few for samples worth looking at. Continue training.")
+    if met := _spikes(run):
+        steps = ", ".join(f"{step:,}" for step in met[:5]) + (" and later" if len(met) > 5 else "")
+        words.append(f"A spike, a gradient many times too large, was met at step {steps} and scaled down.")
+    return " ".join(words)
+
+
+def _spike_now(run: Run) -> str:
+    """What was met since the last report."""
+    new = [step for step in _spikes(run) if step > run.step - REPORT]
+    return f"A gradient many times too large was met at step {new[-1]:,} and scaled down." if new else ""
+
+
+def _spikes(run: Run) -> list[int]:
+    """The steps at which a member met a spike."""
+    return sorted({step for steps in run.spikes for step in steps})
 
 
 def _mean(values: list[float]) -> float:

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from cmcore.config import MOST_STEPS, TrainingConfig
-from cmcore.flow import ExactFlow
 from cmcore.model import Ending, FlowMap, TrainedModel
 from cmcore.objectives import Learner, Objective, Source, Velocity, VelocityField, make_objective
 from cmcore.optimizer import FlatOptimizer
@@ -24,6 +23,7 @@ from cmcore.schedule import Moment, moment, restarts, stage_start
 from cmcore.streams import stream
 from cmcore.targets import Target
 from cmcore.threads import available_threads, choose_threads, piecewise, team
+from cmcore.training_quality import Quality
 
 __all__ = ["REPORT", "Clock", "Run", "resolved"]
 
@@ -37,8 +37,6 @@ PREPARATION = 0.25
 """Share of a budget in seconds that may go into what is made once, before the first step."""
 WATCHED = 0.1
 """Share of a budget in seconds over which the pace is measured before it is turned into steps."""
-CHECKED = 256
-"""Points of its own seed on which each member's quality is measured."""
 EXPLODED = 1e4
 """A loss this many times the best one so far means the run has diverged."""
 RATES: Mapping[str, float] = {"learning_rate": 5e-3, "matrix_learning_rate": 3e-2, "average": 0.998}
@@ -127,6 +125,9 @@ class Run:
         self.loss = self.gradient_norm = self.quality = torch.full((len(self.all_seeds),), math.nan)
         self.best_loss = torch.full((len(self.all_seeds),), math.inf)
         self.lost: dict[int, TrainedModel] = {}
+        self.spikes: list[list[int]] = [[] for _ in self.all_seeds]
+        self.spiked = torch.zeros(len(self.all_seeds))
+        self.judge: Quality | None = None
         if resume is not None:
             self._continue(resume)
         self.good = (self._state(), self.step)
@@ -165,7 +166,8 @@ class Run:
                 self._decide(self.objective.within(self._source(0, "trial"), seconds))
         with piecewise():
             self.prepared = [self.objective.prepare(self._source(i, "objective")) for i in range(len(self.all_seeds))]
-        self._prepare_quality()
+        if not self.purpose:
+            self.judge = Quality(self.target, self.config.horizon, self.delta, self.all_seeds, self.device)
         self.velocities = self._velocities()
         self.earliest = float(angle(torch.tensor(self.delta, dtype=torch.float64)))
         self._choose_threads()
@@ -203,6 +205,9 @@ class Run:
             of = f" of {run.steps:,}" if run.steps else ""
             yield f"learning the velocity from samples, step {run.step:,}{of}"
             run.advance()
+            run.check()
+            if run.diverged:
+                raise ValueError(f"The velocity could not be learned from samples. {run.restore()}")
         self._count_as(training=False)
         self.teacher = run.averaged_map()
         self._decide(
@@ -223,18 +228,6 @@ class Run:
             taught = self.teacher
             fields["learned"] = lambda x, theta: taught.velocity_in_angle(x, theta, for_weights=True)
         return fields
-
-    def _prepare_quality(self) -> None:
-        if self.purpose or not self.target.has_score:
-            self.noise = None
-            return
-        size = (CHECKED, self.target.dim)
-        of_members = [
-            torch.randn(size, generator=stream(seed, "quality"), dtype=torch.float64) for seed in self.all_seeds
-        ]
-        flow = ExactFlow(self.target, tolerance=1e-6)
-        exact = torch.stack([flow(noise, self.config.horizon, self.delta) for noise in of_members])
-        self.noise, self.exact = (x.to(self.device, torch.float32) for x in (torch.stack(of_members), exact))
 
     def _choose_threads(self) -> None:
         if self.device.type != "cpu":
@@ -306,10 +299,12 @@ class Run:
         if self.step in self.restarts:
             self._restart()
         losses = self._backward(next(self.batches))
-        if (self.step + 1) % REPORT == 0 or self.step + 1 == self.steps:
-            self.loss, self.gradient_norm = losses.cpu(), self.optimizer.gradient_norms().reshape(-1).cpu()
+        reporting = (self.step + 1) % REPORT == 0 or self.step + 1 == self.steps
+        numbers = torch.stack((losses, self.optimizer.gradient_norms().reshape(-1))) if reporting else None
         now = self._moment(self.step)
         self.optimizer.step(now.factor, now.age)
+        if numbers is not None:
+            self._take_numbers(numbers.cpu(), now.age)
         if self.objective.target_decay is not None:
             # Small at first, so that the targets do not stay at the initial weights.
             decay = min(self.objective.target_decay, (1 + now.age) / (10 + now.age))
@@ -319,6 +314,18 @@ class Run:
             self.marks = [*self.marks[-20:], (self.step, self.seconds)]
         if self.steps is None:
             self._plan()
+
+    def _take_numbers(self, numbers: Tensor, age: int) -> None:
+        """The loss and the gradient's norm of the last step that was no spike, and where spikes were met."""
+        met, last = self.optimizer.guard.take()
+        self.spiked = torch.tensor(met)
+        for i, at in enumerate(last):
+            if at:
+                self.spikes[i].append(self.step - age + at)
+        ordinary = torch.tensor(last) != age + 1
+        self.loss, self.gradient_norm = torch.where(
+            ordinary | self.loss.isnan(), numbers, torch.stack((self.loss, self.gradient_norm))
+        )
 
     def _restart(self) -> None:
         """Where the run is continued with a new budget: on from the averaged weights."""
@@ -349,9 +356,16 @@ class Run:
 
     # ---- soundness ----------------------------------------------------------------------------------------------
     def check(self) -> None:
-        """At a report: remember a sound state; of members that are not sound keep what they last were."""
+        """At a report: remember a sound state; of members that are not sound keep what they last were.
+
+        A member has diverged when its loss or its gradient is no number, its loss is 10,000 times the best so far, most
+        of its gradients are spikes, or a jump misses by ten times the size of noise and data.
+        """
         self.best_loss = torch.fmin(self.best_loss, self.loss)
         sound = self.loss.isfinite() & self.gradient_norm.isfinite() & (self.loss < EXPLODED * self.best_loss)
+        sound &= self.spiked <= REPORT / 2
+        if self.judge is not None:
+            sound &= ~(self.quality > self.judge.limit)
         averages = self.optimizer.named(self.optimizer.average).values()
         of_members = [a.reshape(len(sound), -1).isfinite().all(1).cpu() for a in averages]
         sound &= torch.stack(of_members).all(0)
@@ -379,11 +393,12 @@ class Run:
     def restore(self) -> str:
         """Go back to the last good weights; what happened, in a sentence."""
         (state, step), at = self.good, self.step
-        loss, norm = float(self.loss[0]), float(self.gradient_norm[0])
+        loss, norm, quality = float(self.loss[0]), float(self.gradient_norm[0]), float(self.quality[0])
         self._load(state)
         self.step = step
         return (
-            f"The run diverged by step {at} (loss {loss:.3g}, gradient norm {norm:.3g}). "
+            f"The run diverged by step {at} (loss {loss:.3g}, gradient norm {norm:.3g}, "
+            f"error of one jump {quality:.3g}). "
             f"The weights of step {step} are kept. A smaller learning rate or a larger δ helps."
         )
 
@@ -421,7 +436,7 @@ class Run:
             teacher.products = self.flow_map.products
             self.teacher = teacher.to(self.device).requires_grad_(requires_grad=False)
         self.step, self.spent = resume.steps, {False: resume.preparation, True: resume.seconds}
-        self.histories = [list(resume.history)]
+        self.histories, self.spikes = [list(resume.history)], [list(resume.spikes)]
 
     def _member_state(self, i: int) -> dict[str, Tensor]:
         """What the i-th member needs to go on alone."""
@@ -472,23 +487,16 @@ class Run:
         return (self.config.learning_rate or 0.0) * self._moment(max(0, self.step - 1)).factor
 
     @piecewise()
+    def measure(self) -> None:
+        """Measure the quality."""
+        if self.judge is not None:
+            self.quality = self.judge.measure(self.flow_map, self.optimizer)
+
     def report(self) -> None:
-        """Measure the quality, and write loss and quality into the histories."""
-        self.quality = self._measure_quality()
+        """Write loss and quality into the histories."""
         for i, history in enumerate(self.histories):
             if self.step and math.isfinite(self.loss[i]) and i not in self.lost:
                 history.append((self.step, float(self.loss[i]), float(self.quality[i])))
-
-    def _measure_quality(self) -> Tensor:
-        if self.noise is None:
-            return torch.full((len(self.all_seeds),), math.nan)
-        weights = self.optimizer.weights
-        with torch.no_grad():
-            kept = weights.clone()
-            weights.copy_(self.optimizer.average)
-            landed = self.flow_map(self.noise[0] if self.seeds is None else self.noise, self.config.horizon, self.delta)
-            weights.copy_(kept)
-        return (landed - self.exact).square().sum(-1).mean(-1).sqrt().reshape(-1).cpu()
 
     def averaged_map(self) -> FlowMap:
         """All members with their averaged weights, frozen."""
@@ -518,6 +526,7 @@ class Run:
             history=tuple(self.histories[i]),
             resume_state=self._member_state(i),
             preparation=self.preparation,
+            spikes=tuple(self.spikes[i]),
         )
 
 
