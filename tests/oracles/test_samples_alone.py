@@ -51,14 +51,53 @@ def test_neighbours_against_the_closed_form(dim, shift):
 
 
 def test_the_direction_is_the_one_named():
-    """Standard deviations ½ and 1: KL(model‖data) is 0.32 nats and KL(data‖model) 0.81, a quarter of it missed."""
+    """Standard deviations ½ and 1: KL(model‖data) is 0.32 nats and KL(data‖model) 0.81, of which a part is missed."""
     x, y = normal(20_000, 1, 1, scale=0.5), normal(10_000, 1, 2)
     for direction, truth in {MODEL_DATA: (0.25 - 1 + math.log(4)) / 2, DATA_MODEL: (4 - 1 - math.log(4)) / 2}.items():
         estimate = kl_neighbours(x, y, direction=direction)
         assert 0.7 * truth < estimate.value < 1.1 * truth
-        assert "too low" in estimate.note
+        assert estimate.low <= truth <= estimate.high
+        assert estimate.trusted == math.isfinite(estimate.high) == (direction == MODEL_DATA)
         assert estimate.direction == direction
         assert estimate.n == 10_000
+
+
+@pytest.mark.parametrize(("scale", "shift"), [(1.5, 0.0), (2.0, 0.0), (3.0, 0.0), (1.0, 2.0), (1.0, 5.0)])
+def test_n6_a_large_kl_of_two_samples_has_a_lower_end_only(scale, shift):
+    truth = scale**2 - 1 - 2 * math.log(scale) + shift**2 / 2
+    estimate = kl_neighbours(normal(10_000, 2, 1, shift=shift, scale=scale), normal(10_000, 2, 2))
+    assert not estimate.trusted
+    assert estimate.high == math.inf
+    assert truth / 3 < estimate.low <= truth
+    assert "only the lower end holds" in estimate.note
+
+
+@pytest.mark.parametrize("mass", [0.0, 0.002, 0.005])
+def test_o7_a_thread_between_modes_lies_within_the_interval(mass):
+    """A torn map puts a little mass where the data has none: too thin for neighbours, and most of the KL."""
+    target = make_target("eight_gaussians")
+    thread = GaussianMixture([1.0], [[0.7, 0.7]], [[[0.3, 0.0], [0.0, 1e-5]]])
+    generator = torch.Generator().manual_seed(3)
+    x = target.sample(10_000, generator=generator)
+    rows = round(mass * len(x))
+    x[:rows] = thread.sample(max(1, rows), generator=generator)[:rows]
+    log_p = target.log_prob(x)
+    log_q = torch.logaddexp(log_p + math.log1p(-mass), thread.log_prob(x) + (math.log(mass) if mass else -math.inf))
+    truth = float((log_q - log_p).mean())
+    y = target.sample(10_000, generator=torch.Generator().manual_seed(4))
+    for estimate in (kl_neighbours(x, y), kl_neighbours_known(x, target, seed=0)):
+        assert estimate.low <= truth <= estimate.high
+
+
+def test_o7_heavy_tails_have_a_lower_end_only():
+    """Student's t with 3 degrees of freedom in both coordinates: 1.291 nats from N(0, I)."""
+    generator = torch.Generator().manual_seed(5)
+    x = normal(10_000, 2, 6)
+    squares = torch.randn(3, *x.shape, generator=generator, dtype=torch.float64).square().sum(0)
+    estimate = kl_neighbours_known(x / (squares / 3).sqrt(), GaussianMixture([1.0], [[0.0, 0.0]], 1.0), seed=0)
+    assert not estimate.trusted
+    assert estimate.low <= 1.291 < estimate.high == math.inf
+    assert "tails" in estimate.note
 
 
 def test_units_do_not_matter():
