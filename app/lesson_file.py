@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from yaml.nodes import MappingNode, Node, SequenceNode
 
 from app.lesson import Figure, Head, Lesson, Link, Part, Question, Ratio, Step, figures_of
+from cmcore.files import BadFile, read_plain
 
 __all__ = ["PLACEHOLDER", "BadLesson", "read_lesson", "read_lesson_file"]
 
@@ -35,11 +36,12 @@ class BadLesson(ValueError):
 def read_lesson_file(path: Path) -> Lesson:
     """The lesson of a file. Raises :class:`BadLesson` with one sentence."""
     try:
-        if path.stat().st_size > LARGEST:
-            raise BadLesson(f"{path.name} is larger than {LARGEST // 1000} kB, and a lesson is not.")
-        text = path.read_text(encoding="utf-8")
+        text = read_plain(path, LARGEST).decode()
     except UnicodeDecodeError:
         raise BadLesson(f"{path.name} is not text in UTF-8.") from None
+    except BadFile as problem:
+        words = str(problem).replace(str(path), path.name)  # a visitor needs no path of the server
+        raise BadLesson(f"{words} A lesson is a short text.") from None
     except OSError as problem:
         raise BadLesson(f"{path.name} cannot be read: {problem.strerror}.") from None
     return read_lesson(text, path.name)

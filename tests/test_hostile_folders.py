@@ -13,6 +13,7 @@ import torch
 from click.testing import CliRunner
 
 import cmcore as cm
+from app.lesson_file import BadLesson, read_lesson_file
 from cmcore import store
 from cmcore.cli import main
 from cmcore.config import NetworkConfig, TrainingConfig
@@ -20,6 +21,7 @@ from cmcore.files import BadFile, read_plain, taking_turns, write_atomically
 from cmcore.model import FlowMap
 from cmcore.store import BadRun, from_zip, to_zip
 from cmcore.streams import stream
+from cmcore.sweep.plan import BadSweep, read_sweep
 
 ROOT = Path(__file__).parents[1]
 ROUNDS = 40
@@ -181,6 +183,15 @@ def test_d5_a_zip_that_is_none_and_a_result_that_is_none(tmp_path, put):
         cm.load(tmp_path / "run.zip")
     with pytest.raises((BadFile, OSError)):
         read_plain(tmp_path / "run.zip", 1000)
+
+
+@pytest.mark.parametrize("put", HOSTILE)
+def test_d5_what_is_no_text_is_no_sweep_and_no_lesson(tmp_path, put):
+    for name, read, refusal in (("a.toml", read_sweep, BadSweep), ("1-a.md", read_lesson_file, BadLesson)):
+        put(tmp_path / name)
+        with pytest.raises(refusal, match=name) as caught:
+            read(tmp_path / name)
+        assert "\n" not in str(caught.value)
 
 
 def test_d5_a_link_to_a_plain_file_is_read_as_package_managers_make_them(tmp_path):

@@ -200,7 +200,7 @@ def test_what_must_be_said_is_asked_for(missing: str) -> None:
         ("a.toml", b"target = '\xff'", "not valid TOML"),
         ("a.json", b"[" * 100_000, "nested too deeply"),
         ("a.json", b"[]", "a table of keys"),
-        ("a.toml", b"#" * (1 << 21), "larger than any sweep"),
+        ("a.toml", b"#" * (1 << 21), "larger than"),
     ],
 )
 def test_a_file_that_is_no_sweep_is_refused(name: str, content: bytes, said: str, tmp_path: Path) -> None:

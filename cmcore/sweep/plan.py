@@ -37,6 +37,7 @@ from pydantic import ValidationError
 from cmcore.chain import make_chain
 from cmcore.config import NetworkConfig, TargetConfig, TrainingConfig
 from cmcore.experiments.kl_versus_steps import RENOISED
+from cmcore.files import BadFile, read_plain
 from cmcore.grids import make_grid
 from cmcore.objectives.about import own_drawing
 from cmcore.samplers import SAMPLERS
@@ -83,15 +84,13 @@ def read_sweep(path: str | os.PathLike[str]) -> Sweep:
     if parse is None:
         raise BadSweep(f"{path}: a sweep is a .toml or a .json file.")
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise BadSweep(f"{path} is larger than any sweep ({LARGEST_FILE >> 10} kB); write a shorter one.")
-        content = parse(path.read_text("utf-8"))
+        content = parse(read_plain(path, LARGEST_FILE).decode())
     except OSError as error:
         raise BadSweep(f"{path} cannot be read: {error.strerror}.") from None
     except RecursionError:
         raise BadSweep(f"{path} is nested too deeply: a sweep is tables of lists.") from None
-    except BadSweep:
-        raise
+    except BadFile as problem:
+        raise BadSweep(f"{problem} A sweep is a short file.") from None
     except ValueError as error:
         kind = path.suffix[1:].upper()
         raise BadSweep(f"{path} is not valid {kind}: {' '.join(str(error).split())[:200]}.") from None
