@@ -2,12 +2,14 @@
 #   make app     open the lab in the browser        make test    run every check and test, browser included
 #   make check   the quick part of the tests        make format  put the code into its one format
 #   make docs    the documentation, in build/docs   make audit   known vulnerabilities of the dependencies
+#   make gpu     the tests and paces of a machine with a CUDA device, at most 8 minutes, in build/gpu.json
 # Needs Python 3.11 or newer. Choose one with: make app PYTHON=/path/to/python3.12
 
 PYTHON ?= python3
 VENV   ?= .venv
 PORT   ?= 8501
 WORKERS ?= 2
+GPU    ?= build/gpu.json
 
 PY  := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
@@ -20,10 +22,10 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help app venv test check lint format docs audit chromium constraints clean
+.PHONY: help app venv test check lint format docs audit chromium constraints clean gpu
 
 help:
-	@sed -n '2,5p' Makefile | cut -c3-
+	@sed -n '2,6p' Makefile | cut -c3-
 
 app: $(LAB)
 	@$(PY) -m cmcore app --port $(PORT)
@@ -53,6 +55,9 @@ docs: $(DEV)
 audit: $(DEV)
 	$(PIP) --editable '.[audit]'
 	.ci/audit $(PY)
+
+gpu: $(DEV)
+	$(PY) -m benchmarks.gpu $(GPU)
 
 # The browser tests say for themselves what a missing browser means, so a failure here is no failure of the target.
 chromium:

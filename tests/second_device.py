@@ -5,7 +5,7 @@ lives on the other side. Whatever makes the host wait for a GPU is written down,
 picking rows by a mask, copying from one side to the other.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -52,6 +52,11 @@ class OnDevice(Tensor):
 
     def __repr__(self, **_: Any) -> str:
         return f"elsewhere: {self.numbers!r}"
+
+    def __deepcopy__(self, memo: dict) -> "OnDevice":
+        copy = OnDevice(self.numbers.detach().clone()).requires_grad_(self.requires_grad)
+        copy._is_param = getattr(self, "_is_param", False)
+        return memo.setdefault(id(self), copy)
 
     def tolist(self) -> Any:
         return self.cpu().tolist()
@@ -168,26 +173,27 @@ def _changed(func: Any, args: tuple, kwargs: dict) -> Any:
     return None
 
 
-def moved(module: nn.Module, device: torch.device | str, *_: Any) -> nn.Module:
-    """`module.to(device)`: torch's own cannot exchange a tensor of one kind for one of another in place."""
-    for part in module.modules():
+def applied(module: nn.Module, change: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
+    """`Module._apply`, behind `to` and `double`: torch's own exchanges no tensor of one kind for one of another."""
+    for part in module.modules() if recurse else (module,):
         for name, parameter in part._parameters.items():
-            fresh = nn.Parameter(parameter.detach().to(device), requires_grad=parameter.requires_grad)
-            part._parameters[name] = fresh
+            if parameter is not None:
+                fresh = change(parameter.detach())
+                part._parameters[name] = nn.Parameter(fresh, requires_grad=parameter.requires_grad)
         for name, buffer in part._buffers.items():
-            part._buffers[name] = buffer.to(device)
+            part._buffers[name] = None if buffer is None else change(buffer)
     return module
 
 
 @contextmanager
 def second_device() -> Iterator[SecondDevice]:
     """The second device, for the length of a block."""
-    own, lifted = nn.Module.to, torch._C._only_lift_cpu_tensors()
-    nn.Module.to = moved  # pyright: ignore[reportAttributeAccessIssue]
+    own, lifted = nn.Module._apply, torch._C._only_lift_cpu_tensors()
+    nn.Module._apply = applied
     torch._C._set_only_lift_cpu_tensors(True)  # so that `torch.tensor(1.0, device=…)` shows its copy
     try:
         with SecondDevice() as device:
             yield device
     finally:
-        nn.Module.to = own  # pyright: ignore[reportAttributeAccessIssue]
+        nn.Module._apply = own
         torch._C._set_only_lift_cpu_tensors(lifted)

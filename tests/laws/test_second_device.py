@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from cmcore.config import NetworkConfig, TrainingConfig
+from cmcore.divergences import DATA_MODEL, MODEL_DATA, kl
 from cmcore.flow import ExactFlow, trajectory_pool
 from cmcore.grids import make_grid
 from cmcore.model import FlowMap
@@ -17,6 +18,7 @@ from cmcore.objectives import OBJECTIVES, Learner
 from cmcore.samplers import SAMPLERS, source_for, starting_noise
 from cmcore.streams import stream
 from cmcore.targets import BoxMixture, GaussianMixture, make_target
+from cmcore.theory import bound_a, bound_b
 from cmcore.training_run import Run, resolved
 from tests.laws.every_target import TARGETS, draw
 from tests.second_device import ELSEWHERE, MixedDevices, Stop, second_device
@@ -323,3 +325,66 @@ def test_a_block_of_batches_stops_a_bounded_number_of_times(second, monkeypatch)
         generator = stream(0, "batches")
         list(run.objective.batches(run.prepared[0], 64, 32, generator=generator))
         assert len(second.stops) <= 8, (name, second.stops)
+
+
+# ---- what is measured -------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("direction", [MODEL_DATA, DATA_MODEL])
+@pytest.mark.parametrize(("dim", "sampler"), [(1, "deterministic"), (2, "deterministic"), (2, "renoise")])
+def test_an_estimate_is_the_same_wherever_the_map_lives(second, dim, sampler, direction):
+    target = PAIR if dim == 2 else TARGETS["mixture on a line"]
+    grid = make_grid("uniform_angle", 1, horizon=2.0, delta=0.3)
+    here, there = (
+        kl(f, target, grid, sampler=sampler, direction=direction, seed=0, n=256)
+        for f in (network(dim), network(dim).to(ELSEWHERE))
+    )
+    assert second.stops
+    assert there.value == pytest.approx(here.value, rel=1e-6)
+
+
+def test_bounds_are_the_same_wherever_the_map_lives(second):
+    grid = make_grid("uniform_angle", 2, horizon=2.0, delta=0.3)
+    found = []
+    for f in (network(), network().to(ELSEWHERE)):
+        at_most = bound_a(f, PAIR, grid, seed=0, n=128)
+        of_paths = bound_b(f, PAIR, t=1.0, s=0.3, tau=0.3, seed=0, n=64, score="model")
+        found.append((at_most.total.value, of_paths.total.value, of_paths.map_error.value))
+    assert found[1] == pytest.approx(found[0], rel=1e-4)
+
+
+# ---- a GPU ------------------------------------------------------------------------------------------------------
+@contextmanager
+def stops_refused():
+    """torch raises where the host would wait for the GPU."""
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("name", list(TARGETS))
+def test_on_cuda_a_score_stops_nothing(name):
+    target = TARGETS[name]
+    x, t = draw(target, 40, t=0.3, seed=1).cuda(), torch.linspace(0.1, 2.0, 40, dtype=torch.float64).cuda()
+    for time in (0.3, t):
+        for ask in (target.log_prob, target.score):
+            ask(x, time)
+            with stops_refused():
+                ask(x, time)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("name", list(OBJECTIVES))
+def test_on_cuda_a_step_stops_nothing(name, monkeypatch):
+    run = run_of(name, monkeypatch, torch.device("cuda"))
+    with stops_refused():
+        run.take_step()
+
+
+@pytest.mark.cuda
+def test_on_cuda_a_jump_stops_nothing():
+    f, x = network().cuda(), torch.randn(10, 2).cuda()
+    f(x, 2.0, 0.5)
+    with stops_refused():
+        f(x, 2.0, 0.5)
