@@ -328,8 +328,14 @@ def test_a_block_of_batches_stops_a_bounded_number_of_times(second, monkeypatch)
 
 
 # ---- what is measured -------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("direction", [MODEL_DATA, DATA_MODEL])
-@pytest.mark.parametrize(("dim", "sampler"), [(1, "deterministic"), (2, "deterministic"), (2, "renoise")])
+@pytest.mark.parametrize(
+    ("dim", "sampler", "direction"),
+    [
+        (1, "deterministic", DATA_MODEL),
+        (2, "deterministic", DATA_MODEL),
+        (2, "renoise", MODEL_DATA),
+    ],
+)
 def test_an_estimate_is_the_same_wherever_the_map_lives(second, dim, sampler, direction):
     target = PAIR if dim == 2 else TARGETS["mixture on a line"]
     grid = make_grid("uniform_angle", 1, horizon=2.0, delta=0.3)
@@ -345,8 +351,8 @@ def test_bounds_are_the_same_wherever_the_map_lives(second):
     grid = make_grid("uniform_angle", 2, horizon=2.0, delta=0.3)
     found = []
     for f in (network(), network().to(ELSEWHERE)):
-        at_most = bound_a(f, PAIR, grid, seed=0, n=128)
-        of_paths = bound_b(f, PAIR, t=1.0, s=0.3, tau=0.3, seed=0, n=64, score="model")
+        at_most = bound_a(f, GAUSSIAN, grid, seed=0, n=128)
+        of_paths = bound_b(f, GAUSSIAN, t=1.0, s=0.3, tau=0.3, seed=0, n=64, score="model")
         found.append((at_most.total.value, of_paths.total.value, of_paths.map_error.value))
     assert found[1] == pytest.approx(found[0], rel=1e-4)
 
