@@ -15,6 +15,7 @@ from cmcore.divergences.estimate import Estimate
 from cmcore.model import count_weights
 from cmcore.objectives import OBJECTIVES
 from cmcore.objectives.about import own_drawing
+from cmcore.training import FEW_STEPS
 
 __all__ = ["HEADLINE", "differences", "ended", "headline", "learned_by", "picture", "settings", "weights"]
 
@@ -31,8 +32,10 @@ def learned_by(config: TrainingConfig) -> str:
 
 
 def ended(run: Run) -> str:
-    """How the training ended, where it did not simply finish."""
-    return {"stopped": "stopped early", "diverged": "diverged; the last good weights"}.get(run.model.status, "")
+    """How the training ended, where it did not simply finish, and whether it came to too little."""
+    ending = {"stopped": "stopped early", "diverged": "diverged; the last good weights"}.get(run.model.status, "")
+    few = "too few steps to be worth looking at" if run.model.steps < FEW_STEPS else ""
+    return " · ".join(filter(None, (ending, few)))
 
 
 def weights(run: Run) -> int:

@@ -4,14 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app import state
-from app.controls.target import Choice
-from app.live import LiveKL, Progress
-from app.runs import Run, add_run, own_runs
+from app.live import LiveKL
+from app.runs import Run, own_runs
 from cmcore.config import TrainingConfig
-from cmcore.model import TrainedModel
 from cmcore.objectives import OBJECTIVES
 
-__all__ = ["Trained", "again_in_words", "changes", "keep_run", "run_before", "settings_in_words"]
+__all__ = [
+    "Trained",
+    "again_in_words",
+    "budget_in_words",
+    "changes",
+    "remember_trained",
+    "run_before",
+    "settings_in_words",
+]
 
 
 @dataclass(frozen=True)
@@ -23,7 +29,8 @@ class Trained:
         key: of the target.
         config: as it was asked for.
         curve: (step, loss).
-        kl: what was measured on the way.
+        kl: what was measured on the way, oldest first.
+        continued: whether it went on from another run.
     """
 
     run: Run
@@ -31,29 +38,20 @@ class Trained:
     config: TrainingConfig
     curve: Sequence[tuple[int, float]]
     kl: Sequence[LiveKL]
-
-    @property
-    def can_go_on(self) -> bool:
-        """Whether it was stopped with steps left, and with what going on needs."""
-        model = self.run.model
-        left = model.config.steps is None or model.steps < model.config.steps
-        return model.status == "stopped" and left and bool(model.resume_state)
+    continued: bool = False
 
 
-def keep_run(choice: Choice, config: TrainingConfig, progress: Progress, model: TrainedModel) -> Trained:
-    """The run joins the runs of this session."""
-    run = add_run(choice.name, choice.label, model)
-    trained = Trained(run, choice.key, config, progress.curve, progress.kl)
-    known, own = state.kept("trained"), own_runs()
-    known[run.key] = trained
-    for gone in known.keys() - own.keys():  # what the session no longer keeps takes no memory here either
-        del known[gone]
-    return trained
+def remember_trained(trained: Trained) -> None:
+    """The next run of this session can be compared with it, as long as the session has the run."""
+    runs, own = state.kept("trained"), own_runs()
+    runs[trained.run.key] = trained
+    for gone in runs.keys() - own.keys():  # what the session no longer keeps takes no memory here either
+        del runs[gone]
 
 
 def run_before(key: str) -> Trained | None:
-    """The last run that learned this target."""
-    return next((t for t in reversed(state.kept("trained").values()) if t.key == key), None)
+    """The last run that learned this target from the start."""
+    return next((t for t in reversed(state.kept("trained").values()) if t.key == key and not t.continued), None)
 
 
 def changes(new: TrainingConfig, old: TrainingConfig) -> list[tuple[str, str, str]]:
@@ -68,11 +66,16 @@ def settings_in_words(config: TrainingConfig) -> list[tuple[str, str]]:
     return [
         ("Objective", OBJECTIVES[config.objective].label),
         ("Its parameters", parameters or "defaults"),
-        ("Budget", f"{config.steps:,} steps" if config.steps else f"{config.seconds:g} s"),
+        ("Budget", budget_in_words(config)),
         ("Network", f"{config.network.depth} × {config.network.width}"),
         ("Seed", str(config.seed)),
         ("δ", "the target's" if config.delta is None else f"{config.delta:g}"),
     ]
+
+
+def budget_in_words(config: TrainingConfig) -> str:
+    """20 s, or 400 steps."""
+    return f"{config.steps:,} steps" if config.steps else f"{config.seconds:.3g} s"
 
 
 def again_in_words(new: TrainingConfig, old: TrainingConfig) -> str:

@@ -3,8 +3,9 @@
 A job is a generator run in a worker thread; the page reads its latest value whenever it likes. The worker never calls
 Streamlit. A page that stops asking (a closed tab, a lost network) loses its lease after a while and the work stops, so
 that nobody trains for nobody; a page that comes back in time notices nothing. A paused job keeps all it has made and
-gives its thread to others; it goes on, perhaps in another thread, as if nothing had happened. All waiting is counted on
-the monotonic clock: when the wall clock jumps, nothing ends and nothing lives longer.
+gives its thread to others; it goes on, perhaps in another thread, as if nothing had happened. It takes memory and no
+time, so that its lease is longer. All waiting is counted on the monotonic clock: when the wall clock jumps, nothing
+ends and nothing lives longer.
 """
 
 import atexit
@@ -24,13 +25,25 @@ from torch.overrides import TorchFunctionMode
 from cmcore.runtime import give_memory_back
 from cmcore.threads import piecewise
 
-__all__ = ["LEASE_SECONDS", "Busy", "Interrupted", "Job", "JobView", "Status", "Workers", "freeze_imports"]
+__all__ = [
+    "LEASE_SECONDS",
+    "PAUSED_SECONDS",
+    "Busy",
+    "Interrupted",
+    "Job",
+    "JobView",
+    "Status",
+    "Workers",
+    "freeze_imports",
+]
 
 T = TypeVar("T")
 Status = Literal["queued", "running", "paused", "finished", "stopped", "failed"]
 
 LEASE_SECONDS = 25.0
 """How long a job lives without anybody looking at it."""
+PAUSED_SECONDS = 600.0
+"""The same of one that is paused."""
 LEAVING_SECONDS = 5.0
 """How long the end of the process waits for what runs."""
 
@@ -158,7 +171,7 @@ class Job(Generic[T]):
 
     @property
     def status(self) -> Status:
-        if self._status == "queued" and self._stop.is_set():
+        if self._status in ("queued", "paused") and self._stop.is_set():
             self.cancel()  # nobody waits for it any more
         return self._status
 
@@ -175,10 +188,10 @@ class Job(Generic[T]):
         """Seconds that it ran, pauses left out."""
         return self._ran + (time.monotonic() - self._since if self._since else 0.0)
 
-    def view(self, *, place: int = 0, wait: float | None = None) -> JobView[T]:
-        """The job as it stands; looking renews the lease."""
+    def view(self, *, place: int = 0, wait: float | None = None, renew: bool = True) -> JobView[T]:
+        """The job as it stands; looking renews the lease, unless `renew` is false."""
         with self._lock:
-            self._seen = time.monotonic()
+            self._seen = time.monotonic() if renew else self._seen
             end = self._ended or time.monotonic()
             seconds = end - self._began if self._began else 0.0
             return JobView(self._status, self._latest, place, seconds, self._problem, wait, self._why)
@@ -190,9 +203,9 @@ class Job(Generic[T]):
                 return
             self._since = time.monotonic()
             self._status, self._began = "running", self._began or self._since
-            self._values = self._values or self._work(self._stop)
         try:
             with self._mode, piecewise():
+                self._values = self._values or self._work(self._stop)
                 for value in self._values:
                     with self._lock:
                         self._latest = value
@@ -220,10 +233,11 @@ class Job(Generic[T]):
 
     def _due(self) -> bool:
         """Whether nobody has looked for a whole lease, or it has run for as long as anything may."""
-        if self._ended or self._status == "paused":
+        if self._ended:
             return False
-        if time.monotonic() - self._seen > self._lease:
-            self._why = f"Nobody looked at it for {self._lease:.0f} s, so it was stopped."
+        lease = max(self._lease, PAUSED_SECONDS) if self._status == "paused" else self._lease
+        if time.monotonic() - self._seen > lease:
+            self._why = f"Nobody looked at it for {lease:.0f} s, so it was stopped."
         elif self._longest is not None and self._running() > self._longest:
             self._why = f"Nothing runs for longer than {self._longest:.0f} s on this server, so it was stopped."
         return bool(self._why)

@@ -3,15 +3,14 @@
 import re
 from dataclasses import dataclass, replace
 
-from app import shelf, state, visitor
+from app import shelf, state, training_registry, visitor
 from app.limits import OverLimit, limits
-from app.runs import Run, add_run, all_runs, keep, own_runs
+from app.runs import LONGEST_NAME, Run, add_run, all_runs, keep, own_runs
 from cmcore.model import TrainedModel
 from cmcore.store import BadRun, from_zip
 from cmcore.targets import GALLERY, GaussianMixture, TableTarget
 
 __all__ = [
-    "LONGEST_NAME",
     "MOST_BYTES",
     "Entry",
     "bring_in",
@@ -25,7 +24,6 @@ __all__ = [
     "undo",
 ]
 
-LONGEST_NAME = 60
 MOST_BYTES = 16 << 20
 """What one file of a run that is brought in may unfold to."""
 MOST_DIM = 64
@@ -85,6 +83,7 @@ def remove(key: str) -> None:
     if key in own:
         state.choose("removed run", (own.pop(key), key in state.kept("pinned")))
         state.kept("pinned").pop(key, None)
+        training_registry.forget(visitor.token(), key)
         shelf.forget(visitor.token(), key)
 
 
@@ -112,6 +111,8 @@ def bring_in(file_name: str, content: bytes) -> Run:
     """The run in a zip, as one of one's own. Raises BadRun with one sentence on what is wrong."""
     model = from_zip(content, most=MOST_BYTES)
     _check(model)
+    if limits().hosted:  # what training goes on with was made elsewhere, and is not trained on here
+        model = replace(model, resume_state={})
     label = _one_line(re.sub(r"(-[0-9a-f]{8})?(\.zip)?$", "", file_name).replace("_", " "))
     config = model.target.config if model.target else None
     toy = GALLERY.get(config.name) if config else None

@@ -20,7 +20,16 @@ from cmcore.objectives.about import own_drawing
 from cmcore.targets.tables import Memorisation, TableTarget
 from cmcore.training import TrainingEvent
 
-__all__ = ["LIVE_JUMPS", "LiveKL", "Progress", "live_question", "measure_live", "train_live", "training_workers"]
+__all__ = [
+    "LIVE_JUMPS",
+    "LiveKL",
+    "Progress",
+    "final_progress",
+    "live_question",
+    "measure_live",
+    "train_live",
+    "training_workers",
+]
 
 LIVE_JUMPS = 4
 """N of the live samples."""
@@ -56,7 +65,7 @@ class Progress:
         event: what the engine said last.
         curve: (step, loss) so far, thinned to a few hundred points.
         samples: live samples in `LIVE_JUMPS` jumps from the same noise each time, [n, d].
-        model: the trained model, at the end; there is none when it was stopped before the first step.
+        model: the trained model, at the end; there is none when it was stopped before a first step.
         memorisation: for a table, at the end: how near samples lie to the rows that were trained on.
         stopped: whether somebody ended it early.
         kl: what was measured on the way, oldest first.
@@ -116,21 +125,26 @@ def train_live(
         config: how.
         stop: ends it, with the weights of that moment.
         measuring: who measures the KL on the way; None: nobody.
-        resume: a stopped run to go on with.
+        resume: a run to go on with.
     """
     watch = Stopwatch()
     meter = None if measuring is None else _Meter(target, config, measuring)
-    earlier = () if resume is None else resume.history
+    earlier, first = ((), 0) if resume is None else (resume.history, resume.steps)
     events = cm.training(target, config, resume=resume, clock=watch)
-    for progress in _progress(events, [(step, loss) for step, loss, _ in earlier], stop, meter):
+    for progress in _progress(events, [(step, loss) for step, loss, _ in earlier], first, stop, meter):
         watch.stop()  # time in which the run is kept waiting, paused say, is nobody's training time
         yield progress
         watch.go()
 
 
 def _progress(
-    events: Iterator[TrainingEvent], curve: list[tuple[int, float]], stop: threading.Event, meter: "_Meter | None"
+    events: Iterator[TrainingEvent],
+    curve: list[tuple[int, float]],
+    first: int,
+    stop: threading.Event,
+    meter: "_Meter | None",
 ) -> Iterator[Progress]:
+    """What a page sees of these events; `first` counts the steps that were done before them."""
     samples = None
     drawn = published = 0.0
     for event in events:
@@ -138,34 +152,33 @@ def _progress(
             curve.append((event.step, event.loss))
         over = event.status in ("finished", "diverged") or stop.is_set()
         now = time.monotonic()
-        if event.step and (over or now - drawn > SAMPLES_EVERY):
-            samples, drawn = _samples(event), now
+        if event.step and not over and now - drawn > SAMPLES_EVERY:
+            samples, drawn = _samples(event.model()), now
         if meter is not None:
             meter.look(event, over=over)
         measured = () if meter is None else tuple(meter.found)
-        if over and not event.step:
-            yield Progress(event, (), None, stopped=stop.is_set())
+        if over and event.step <= first:
+            yield Progress(replace(event, model=_no_weights), (), None, stopped=stop.is_set())
             return
         if over:
-            yield _last(event, _thinned(curve), samples, measured, stopped=stop.is_set())
+            yield final_progress(event, _thinned(curve), measured, stopped=stop.is_set())
             return
         if now - published > PUBLISH_EVERY:
             published = now
             yield Progress(event, _thinned(curve), samples, kl=measured)
 
 
-def _last(
-    event: TrainingEvent,
-    curve: tuple[tuple[int, float], ...],
-    samples: np.ndarray | None,
-    kl: tuple[LiveKL, ...],
-    *,
-    stopped: bool,
+def final_progress(
+    event: TrainingEvent, curve: tuple[tuple[int, float], ...], kl: tuple[LiveKL, ...], *, stopped: bool
 ) -> Progress:
-    """What stays of a run: its model, and no longer all that it learned from, which the event could still reach."""
+    """What stays of a run: its model, samples of that, and no longer what it learned from, which the event held."""
     model = event.model()
     event = replace(event, model=lambda: model)
-    return Progress(event, curve, samples, model, _memorisation(model), stopped, kl)
+    return Progress(event, curve, _samples(model), model, _memorisation(model), stopped, kl)
+
+
+def _no_weights() -> cm.TrainedModel:
+    raise ValueError("The training was stopped before its first step, so that there are no weights.")
 
 
 # ---- the KL on the way ------------------------------------------------------------------------------------------
@@ -232,8 +245,8 @@ class _Meter:
 
 
 # ---- samples ----------------------------------------------------------------------------------------------------
-def _samples(event: TrainingEvent) -> np.ndarray:
-    return _drawn(event.model(), seed=0).points.detach().cpu().numpy()
+def _samples(model: cm.TrainedModel) -> np.ndarray:
+    return _drawn(model, seed=0).points.detach().cpu().numpy()
 
 
 def _drawn(model: cm.TrainedModel, *, seed: int) -> cm.Trajectory:

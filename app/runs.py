@@ -15,12 +15,26 @@ from app.limits import limits
 from cmcore.files import LAB, read_plain
 from cmcore.targets import GALLERY
 
-__all__ = ["SHIPPED", "Run", "add_run", "all_runs", "first_run", "keep", "not_kept", "own_runs", "runs", "runs_in"]
+__all__ = [
+    "LONGEST_NAME",
+    "SHIPPED",
+    "Run",
+    "add_run",
+    "all_runs",
+    "first_run",
+    "keep",
+    "new_key",
+    "not_kept",
+    "own_runs",
+    "runs",
+    "runs_in",
+]
 
 FIRST = "eight_gaussians"
 """The run that the lab opens on."""
 SHIPPED = LAB / "assets" / "pretrained"
-
+LONGEST_NAME = 60
+"""Characters of what people call a run."""
 LARGEST_CURVES = 16 << 20
 
 
@@ -78,10 +92,16 @@ def own_runs() -> dict[str, Run]:
     return own
 
 
-def add_run(name: str, label: str, model: cm.TrainedModel) -> Run:
-    """Keep a run trained in this session. Its key is new to every session, since caches are shared by all of them."""
-    run = Run(f"{name}-{uuid.uuid4().hex[:8]}", label, model)
+def new_key(name: str) -> str:
+    """A key that no run has in any session, since caches are shared by all of them."""
+    return f"{name}-{uuid.uuid4().hex[:8]}"
+
+
+def add_run(name: str, label: str, model: cm.TrainedModel, *, key: str = "") -> Run:
+    """Keep a run of this visitor. One that the server kept already under this key stays called as it is there."""
     own = own_runs()
+    key = key or new_key(name)
+    run = Run(key, own[key].label if key in own else label, model)
     own[run.key] = run
     while len(own) > limits().runs:
         del own[next(iter(own))]

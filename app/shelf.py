@@ -119,10 +119,10 @@ def keep(token: str, run: Kept) -> bool:
 
 
 def _save(model: cm.TrainedModel, folder: Path) -> None:
-    """Write the run; a target that cannot be written with it is refused with RuntimeWarning."""
+    """Write the run, ready to be continued; a target that cannot be written is refused with RuntimeWarning."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
-        cm.save(model, folder, resumable=False)
+        cm.save(model, folder)
 
 
 def kept(token: str) -> Iterator[Kept]:

@@ -6,7 +6,7 @@ from app import state
 from app.cards import plain
 from app.jobs import JobView
 from app.live import Progress
-from app.training import keep_ended, look_at_trained, training_view, unseen_end
+from app.training import ended_run, join_runs, look_at_trained, training_view, unseen_end
 
 __all__ = ["badge_words", "training_badge"]
 
@@ -19,35 +19,33 @@ def training_badge() -> None:
     view = training_view()
     if view is None:
         return
-    if _going(view):
+    if not view.over:
         st.fragment(_badge, run_every=POLL)()
-    elif view.over and unseen_end():
-        keep_ended(view)
+    elif unseen_end():
+        join_runs()
         _end(view)
-
-
-def _going(view: JobView[Progress]) -> bool:
-    return view.status in ("queued", "running")
 
 
 def _badge() -> None:
     """How far it is; the page runs again once it has ended, and polling ends with that."""
     view = training_view()
-    if view is None or not _going(view):
+    if view is None or view.over:
         st.rerun()
     st.page_link(state.page("train"), label=plain(badge_words(view)))
 
 
 def _end(view: JobView[Progress]) -> None:
-    if view.status == "finished" and state.value("trained_key") and _good(view):
-        if st.button("Trained · look at it", type="tertiary", on_click=look_at_trained, key="look_at_trained"):
+    if ended_run() is not None and _good(view):
+        # Not in a callback: what it changes would be drawn before the page is switched, and this button no more.
+        if st.button("Trained · look at it", type="tertiary", key="look_at_trained"):
+            look_at_trained()
             st.switch_page(state.page("explore"))
     else:
         st.page_link(state.page("train"), label=plain(badge_words(view)))
 
 
 def _good(view: JobView[Progress]) -> bool:
-    return view.latest is not None and view.latest.event.status != "diverged"
+    return view.status == "finished" and view.latest is not None and view.latest.event.status != "diverged"
 
 
 def badge_words(view: JobView[Progress]) -> str:
@@ -63,11 +61,11 @@ def badge_words(view: JobView[Progress]) -> str:
     if view.latest is None:
         return "Training · starting"
     event = view.latest.event
-    parts = ["Training"]
     if event.status == "preparing":
-        parts.append("preparing")
-    elif event.step:
+        return "Training · paused" if view.status == "paused" else "Training · preparing data"
+    parts = ["Training", "paused"] if view.status == "paused" else ["Training"]
+    if event.step:
         parts.append(f"step {event.step:,}" + (f" of {event.steps:,}" if event.steps else ""))
-    if event.seconds_left is not None:
+    if event.seconds_left is not None and view.status != "paused":
         parts.append(f"{max(0.0, event.seconds_left):.0f} s left")
     return " · ".join(parts)

@@ -1,6 +1,5 @@
 """The picture of Train: the sheet while something is drawn; else the target, and samples of the run that learns it."""
 
-from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
@@ -11,10 +10,10 @@ from app.components.sample_cloud import cloud_message, sample_cloud
 from app.controls.projection import projection_controls
 from app.controls.target import SOURCES, Choice
 from app.drawing import drawing_pad
-from app.jobs import JobView
-from app.live import LIVE_JUMPS, Progress
+from app.live import LIVE_JUMPS
 from app.projections import Projection
 from app.scene import density_image, extent_around, extent_of, histogram_image, shown_samples
+from app.training_registry import Training
 from cmcore.config import TrainingConfig
 from cmcore.objectives.about import own_drawing
 from cmcore.streams import stream
@@ -24,42 +23,37 @@ __all__ = ["shown_in_picture", "training_picture"]
 DOTS = 1_500
 
 
-def shown_in_picture(choice: Choice | None, going: bool) -> tuple[Choice | None, Projection | None]:
+def shown_in_picture(
+    choice: Choice | None, about: Training | None, *, going: bool
+) -> tuple[Choice | None, Projection | None]:
     """The target on show and from where it is seen, with the control for that; the sheet where there is none."""
-    trained = state.value("training_choice")
     drawing = state.value("source") == SOURCES[1] and not going
-    if drawing and (choice is None or not _same(choice, trained) or state.value("redrawing") == choice.key):
+    if drawing and (choice is None or not _learns(about, choice) or state.value("redrawing") == choice.key):
         return None, None
-    shown = trained if going or choice is None else choice
+    shown = about.choice if about is not None else choice
     return shown, None if shown is None else projection_controls(shown.target)
 
 
 def training_picture(
-    shown: Choice | None,
-    projection: Projection | None,
-    *,
-    view_of_run: Callable[[], JobView[Progress] | None],
-    poll: float | None,
+    shown: Choice | None, projection: Projection | None, about: Training | None, *, poll: float | None
 ) -> None:
     """The picture, looked at again every `poll` seconds while a run is under way."""
     if shown is not None and projection is not None:
-        live = _same(shown, state.value("training_choice"))
-        st.fragment(_cloud, run_every=poll)(shown, projection, view_of_run if live else lambda: None)
+        st.fragment(_cloud, run_every=poll)(shown, projection, about if _learns(about, shown) else None)
     elif state.value("source") == SOURCES[1]:
         drawing_pad()
 
 
-def _same(choice: Choice, trained: Choice | None) -> bool:
-    return trained is not None and choice.key == trained.key
+def _learns(about: Training | None, choice: Choice) -> bool:
+    return about is not None and choice.key == about.choice.key
 
 
-def _cloud(choice: Choice, projection: Projection, view_of_run: Callable[[], JobView[Progress] | None]) -> None:
-    view = view_of_run()
-    progress = view.latest if view else None
+def _cloud(choice: Choice, projection: Projection, about: Training | None) -> None:
+    progress = about.view().latest if about else None
     name = f"{choice.key}|{projection.view}"
     background = _background(name, choice.target, projection)
     samples = projection.apply(progress.samples) if progress and progress.samples is not None else None
-    words = f"model, {LIVE_JUMPS} {_jumps(state.value('training_config'))}"
+    words = f"model, {LIVE_JUMPS} {_jumps(about.config if about else None)}"
     message = cloud_message(name=name, samples=samples, words=words, axes=projection.axes, **background)
     sample_cloud(message, key="cloud")
 

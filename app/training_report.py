@@ -1,86 +1,143 @@
 """What is known of a run while it is learned and after: its KL, its loss, and how it compares with the one before."""
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from functools import partial
 from html import escape
 
 import pandas as pd
 import streamlit as st
 
-import cmcore as cm
 from app import state
 from app.again import Trained, changes
-from app.cards import bare_card, direction_title, in_words, kl_card, number, resolved, table
-from app.estimates import Question, known_point, measure_point
+from app.cards import bare_card, direction_title, in_words, kl_card, number, percent, plain, resolved, table
+from app.estimates import SEED, Measurement, Question, known_point, measure_point
 from app.figures.loss import BEFORE, live_kl_chart, loss_chart
 from app.figures.theme import theme
 from app.jobs import Busy, JobView
-from app.live import LiveKL, live_question
+from app.live import LiveKL, Progress, live_question
 from app.measurements import measuring_workers
 from app.runs import Run
-from cmcore.config import TrainingConfig
+from app.training_registry import Training
+from cmcore.divergences.estimate import DATA_MODEL, Estimate
+from cmcore.theory import initialisation_kl
 
-__all__ = ["comparison", "final_kl", "kl_report", "loss_report", "measuring"]
+__all__ = ["comparison", "final_kl", "kl_of_training", "loss_report", "still_noise", "unmeasured"]
 
 THIS = "this run"
+NOISY = 1 / 3
+"""Share of the KL of noise itself, or of samples outside every mode, from which a run is said to be still noise."""
+NOISE_POINTS = 4_000
 MEASURED = 30.0
 """Seconds without a look after which the last measurement is given up."""
 
 
 # ---- the KL of the finished run ---------------------------------------------------------------------------------
-def final_kl(run: Run, question: Question | None) -> LiveKL | None:
+def final_kl(run: Run, question: Question) -> LiveKL | None:
     """The KL of the finished weights, from as many points as on the other pages, which know it then too.
 
     Starts measuring when it is not known; None until it is.
     """
-    if question is None:
-        return None
     if known := known_point(run, question):
         return LiveKL(run.model.steps, run.model.seconds, known.estimate)
     key = f"final kl:{run.key}"
     if (job := state.job(key)) is None or job.status == "stopped":  # given up while nobody looked
         state.drop_jobs("final kl:")
         try:
-            job = measuring_workers().submit(lambda stop: iter([measure_point(run, question)]), lease=MEASURED)
+            job = measuring_workers().submit(partial(_measured, run, question), lease=MEASURED)
         except Busy:
             return None  # the next look asks again
         state.keep_job(key, job)
     return None
 
 
-def measuring(run: Run | None) -> JobView | None:
+def _measured(run: Run, question: Question, stop: threading.Event) -> Iterator[Measurement]:
+    if not stop.is_set():
+        yield measure_point(run, question)
+
+
+def unmeasured(trained: Trained | None) -> bool:
+    """Whether this is an ended run whose last weights are being measured."""
+    if trained is None or (question := live_question(trained.run.target, trained.config)) is None:
+        return False
+    view = _measuring(trained.run)
+    return known_point(trained.run, question) is None and not (view and view.over)
+
+
+def _measuring(run: Run) -> JobView | None:
     """The measurement under way."""
-    job = None if run is None else state.job(f"final kl:{run.key}")
+    job = state.job(f"final kl:{run.key}")
     return None if job is None else measuring_workers().view(job)
 
 
 # ---- what is shown ----------------------------------------------------------------------------------------------
-def kl_report(
-    target: cm.Target, config: TrainingConfig, points: Sequence[LiveKL], before: Trained | None, waiting: str
-) -> None:
-    """The KL of the last weights measured as a card, and all of them as a small chart.
+def kl_of_training(about: Training, view: JobView[Progress], trained: Trained | None) -> None:
+    """While it trains the KL of the last weights that were measured, and of which step; at the end that of the run.
 
     Args:
-        target, config: what is learned, and how.
-        points: what was measured of this run.
-        before: the run to compare with.
-        waiting: what is said in place of a number.
+        about: the training.
+        view: how it stands.
+        trained: the run it left, once it has ended.
     """
-    question = live_question(target, config)
-    if question is None:
+    question = live_question(about.choice.target, about.config)
+    if question is None or view.status in ("queued", "failed") or view.latest is None or (view.over and not trained):
         return
-    title = direction_title(question.direction, question.delta)
+    points = [*about.earlier_kl, *view.latest.kl]
+    last, waiting = (points[-1] if points else None), "Measured from time to time while it trains."
+    if trained is not None:
+        last = final_kl(trained.run, question)
+        points += [last] if last else []
+        now = _measuring(trained.run)
+        waiting = now.problem if now and now.problem else "Measuring the weights it ended with."
     with st.container(key="live_kl"):
-        if points:
-            last = points[-1]
-            st.html(kl_card(last.estimate, stopped=None, how=[("Drawn in", drawn_in_words(question)), _when(last)]))
-        else:
-            st.html(bare_card(title, waiting))
+        st.html(_kl_card(last, question, waiting, final=trained is not None))
+        if trained and last and (words := still_noise(trained.run, last.estimate)):
+            st.warning(plain(f"{words} Continue training."))
     if len(points) > 1:
-        earlier = before.kl if before else ()
-        rows = [_row(point, THIS) for point in points] + [_row(point, BEFORE) for point in earlier]
-        with st.container(key="live_kl_area"):
-            st.html('<h2 class="eyebrow">KL while it trains</h2>')
-            _chart(pd.DataFrame(rows), live_kl_chart(theme(st.context.theme.type), title), "live_kl_chart", 170)
+        _kl_chart(points, about.before, question)
+    if trained and not unmeasured(trained) and state.value("final kl shown") != trained.run.key:
+        state.choose("final kl shown", trained.run.key)
+        st.rerun()  # polling ends with the measuring
+
+
+def _kl_card(point: LiveKL | None, question: Question, waiting: str, *, final: bool) -> str:
+    """The number with the step it belongs to, or why there is none."""
+    title = direction_title(question.direction, question.delta)
+    if point is None:
+        return bare_card(title, waiting)
+    of = f"step {point.step:,}" + (", the final weights" if final else f", {point.seconds:.0f} s")
+    how = [("Checkpoint", of), ("Sampled in", drawn_in_words(question))]
+    return kl_card(point.estimate, stopped=None, how=how)
+
+
+def still_noise(run: Run, estimate: Estimate) -> str:
+    """A sentence where the samples are not far from the noise that they are made of; else nothing."""
+    if not estimate.trusted:
+        return ""
+    off = estimate.diagnostics.get("off_mode_mass", 0.0)
+    outside = f"{percent(off)} of them lie outside every mode" if off >= NOISY else ""
+    if estimate.direction == DATA_MODEL:
+        noise = _kl_of_noise(run.key, estimate.delta, run)
+        if estimate.value < NOISY * noise:
+            return ""
+        return (
+            f"These samples are still much like noise: {outside or f'noise itself has {number(noise, 2)} nats here'}."
+        )
+    return f"These samples are still much like noise: {outside}." if outside else ""
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _kl_of_noise(key: str, delta: float, _run: Run) -> float:
+    """KL(p_δ‖N(0, I))."""
+    return initialisation_kl(_run.target, delta, seed=SEED, n=NOISE_POINTS).value
+
+
+def _kl_chart(points: Sequence[LiveKL], before: Trained | None, question: Question) -> None:
+    rows = [_row(point, THIS) for point in points] + [_row(point, BEFORE) for point in (before.kl if before else ())]
+    title = direction_title(question.direction, question.delta)
+    with st.container(key="live_kl_area"):
+        st.html('<h2 class="eyebrow">KL while it trains</h2>')
+        _chart(pd.DataFrame(rows), live_kl_chart(theme(st.context.theme.type), title), "live_kl_chart", 170)
 
 
 def drawn_in_words(question: Question) -> str:
@@ -90,10 +147,6 @@ def drawn_in_words(question: Question) -> str:
     share = question.renoise
     kept = "t" if share == 1 else "t/2" if share == 0.5 else f"{share:g} t"
     return f"{question.calls} jumps, renoised, η = {kept}"
-
-
-def _when(point: LiveKL) -> tuple[str, str]:
-    return "Weights of", f"step {point.step:,}, {point.seconds:.0f} s"
 
 
 def _row(point: LiveKL, run: str) -> dict[str, object]:
@@ -134,8 +187,7 @@ def comparison(now: Trained, before: Trained) -> None:
 
 
 def _last(trained: Trained) -> str:
+    """The KL of its final weights."""
     question = live_question(trained.run.target, trained.config)
     known = known_point(trained.run, question) if question else None
-    if known is not None:
-        return in_words(known.estimate)
-    return in_words(trained.kl[-1].estimate) if trained.kl else "not measured"
+    return in_words(known.estimate) if known else "not measured yet"

@@ -1,4 +1,4 @@
-"""Whose runs these are: a token that nobody can guess, made here and held by the browser in a cookie.
+"""Whose runs and trainings these are: a token that nobody can guess, made here and held by the browser in a cookie.
 
 Why a cookie: a reload starts a new session, and a cookie comes with its very first request, before anything is drawn.
 A query parameter would be copied with every link that is shared, and with it the runs; local storage can be read only
@@ -32,7 +32,7 @@ def token() -> str:
 
 
 def greet() -> None:
-    """Let the browser keep the token, where the server keeps runs at all."""
-    if shelf.root() is not None:
-        with st.container(key="visitor"):
-            keep_cookie(COOKIE, token(), seconds=shelf.bounds().days * 24 * 3600)
+    """Let the browser keep the token, for as long as the server keeps runs, or else for the day of a training."""
+    days = 1 if shelf.root() is None else shelf.bounds().days
+    with st.container(key="visitor"):
+        keep_cookie(COOKIE, token(), seconds=days * 24 * 3600)

@@ -59,6 +59,7 @@ class Unknown:
         differs = {
             "network": shape not in NETWORKS,
             "horizon T": self.config.horizon != TrainingConfig.model_fields["horizon"].default,
+            "budgets, one after the other,": any(plan.continued for plan in self.config.earlier),
             "target’s parameters": bool(set(self.target.parameters) - {"dim", "strokes"}),
         }
         return [name for name, does in differs.items() if does]

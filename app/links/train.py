@@ -25,7 +25,7 @@ from cmcore.objectives.about import parameters_of
 from cmcore.targets import GALLERY
 from cmcore.targets.tables import REAL_TABLES
 
-__all__ = ["NO_TABLE", "open_train_link", "write_train_link"]
+__all__ = ["FILE", "NO_TABLE", "open_train_link", "write_train_link"]
 
 NO_TABLE = "This link was made beside an uploaded table. A link never carries one: upload it here again."
 FILE = "file"

@@ -11,6 +11,7 @@ from app.about_run import HEADLINE, differences, ended, headline, learned_by, pi
 from app.cards import in_words, plain, table
 from app.components.sample_cloud import cloud_message, sample_cloud
 from app.controls.again import say_what_stays, training_offer
+from app.controls.continuation import continue_controls
 from app.controls.sampler import default_delta, note
 from app.controls.single import single_choice
 from app.curve_chart import POLL, curve_chart, poll_until_measured, under_way
@@ -19,7 +20,7 @@ from app.figures.theme import theme
 from app.ledger import Entry
 from app.links.runs import open_runs_link, write_runs_link
 from app.measurements import DIRECTIONS
-from app.runs import Run, not_kept, runs
+from app.runs import LONGEST_NAME, Run, not_kept, runs
 from app.scene import STEPS, density_image, extent_of, plane
 from app.state import choose, value
 from app.takeaway.popover import curves_takeaway, run_takeaway
@@ -109,8 +110,9 @@ def _actions(entry: Entry) -> None:
         else:
             st.button("Delete", key=f"delete:{key}", on_click=_leave_out, args=(ledger.remove, key))
     if not run.shipped:
+        continue_controls(run)
         state.remember(f"name:{key}", run.label)
-        st.text_input("Name", max_chars=ledger.LONGEST_NAME, key=f"name:{key}", on_change=_rename, args=(key,))
+        st.text_input("Name", max_chars=LONGEST_NAME, key=f"name:{key}", on_change=_rename, args=(key,))
     st.caption("Take away")
     run_takeaway(run)
 

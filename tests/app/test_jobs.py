@@ -162,6 +162,43 @@ def test_a_failure_is_a_sentence_and_the_worker_lives_on(error, words):
     assert workers.view(after).status == "finished"
 
 
+def test_work_that_is_no_generator_is_looked_at_while_it_works_and_fails_in_a_sentence():
+    gate, began = threading.Event(), threading.Event()
+
+    def at_once(stop):
+        began.set()
+        assert gate.wait(20)
+        raise ValueError("The sentence.")
+
+    workers = Workers("test", workers=1)
+    job = workers.submit(at_once)
+    assert began.wait(5)
+    looks = []
+    looking = threading.Thread(target=lambda: looks.append(workers.view(job)), daemon=True)
+    looking.start()
+    looking.join(5)
+    gate.set()
+    assert [look.status for look in looks] == ["running"]
+    wait_for(lambda: workers.view(job).status == "failed")
+    assert workers.view(job).problem == "The sentence."
+    after = workers.submit(count_to(2))
+    wait_for(lambda: workers.view(after).status == "finished")
+
+
+def test_a_paused_job_nobody_looks_at_is_stopped_in_the_end(clock):
+    workers = Workers("test", workers=1)
+    job = workers.submit(endless)
+    wait_for(lambda: workers.view(job).latest)
+    job.pause()
+    wait_for(lambda: job.status == "paused")
+    clock.now += 0.9 * jobs.PAUSED_SECONDS
+    assert job.status == "paused"
+    assert job.view(renew=False).status == "paused"
+    clock.now += 0.2 * jobs.PAUSED_SECONDS
+    assert job.status == "stopped"
+    assert "Nobody looked" in job.view().ended
+
+
 def test_a_paused_job_keeps_what_it_made_and_gives_its_thread_to_others():
     workers = Workers("test", workers=1)
     job = workers.submit(count_to(10_000, pause=0.002))

@@ -1,12 +1,16 @@
 """Runs: the ledger keeps, names, hides and brings back; any runs stand side by side; a file is read as data only."""
 
+import time
 from dataclasses import replace
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+import cmcore as cm
+from app import shelf, training_registry
 from app.about_run import differences, settings, weights
 from app.runs import Run
+from cmcore.config import NetworkConfig
 from cmcore.store import to_zip
 from tests.app.conftest import html, untrained
 
@@ -176,3 +180,37 @@ def test_the_view_lives_in_the_link():
     assert "One more" in " ".join(c.value for c in at.caption)
     for query in ({"runs": "nobody"}, {"n": "3"}, {"seed": "-1"}):
         assert len(page(**query).warning) == 1
+
+
+# ---- continuing -------------------------------------------------------------------------------------------------
+def trained(steps=30):
+    """A run that was trained for so many steps, ready to be continued."""
+    small = {"network": NetworkConfig(width=8, depth=1), "batch": 32, "threads": 1}
+    return cm.train(cm.make_target("moons"), objective="lsd", steps=steps, **small)
+
+
+def test_p1_a_run_under_runs_is_continued_after_a_reload(tmp_path, monkeypatch):
+    monkeypatch.setenv("CONSISTENCY_LAB_KEPT", str(tmp_path / "kept"))
+    monkeypatch.setattr(training_registry, "_trainings", {})
+    switched = []
+    monkeypatch.setattr("streamlit.switch_page", lambda *_, **settings: switched.append(settings))
+    visitor = "v" * 43
+    shelf.keep(visitor, shelf.Kept("moons-01234567", "Two moons", pinned=False, model=trained()))
+    at = page(visitor=visitor)
+    at.session_state["pages"] = {"train": "train"}
+    assert at.number_input(key="further:moons-01234567").value == 30
+    at.button(key="continue:moons-01234567").click().run()
+    assert not at.exception
+    assert switched[0]["query_params"]["objective"] == "lsd"
+    under_way = training_registry.current(visitor)
+    while not under_way.view().over:
+        time.sleep(0.02)
+    model = under_way.view().latest.model
+    assert (model.steps, model.status) == (60, "finished")
+    assert {run.label for run in shelf.kept(visitor)} == {"Two moons", "Two moons, continued to 60 steps"}
+
+
+def test_p1_a_run_without_its_training_state_says_that_it_cannot_be_continued():
+    at = page(own=["A run"])
+    assert not [button for button in at.button if str(button.key).startswith("continue")]
+    assert "cannot be continued" in " ".join(caption.value for caption in at.caption)

@@ -1,5 +1,6 @@
 """Train: drawing, views, pausing, going on, training again, and links that hold all of it."""
 
+import threading
 from functools import partial
 
 import numpy as np
@@ -7,12 +8,19 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as some
+from streamlit.testing.v1 import AppTest
 
 import cmcore as cm
+from app import training_registry
 from app.again import again_in_words, changes
 from app.drawing import checked_drawing, checked_strokes
+from app.estimates import measure_point
+from app.jobs import Busy
+from app.live import LiveKL, training_workers
 from app.projections import projection_of, read_view, views
+from app.training_registry import Training
 from cmcore.config import NetworkConfig, TrainingConfig
+from cmcore.divergences.estimate import DATA_MODEL, Estimate
 from cmcore.targets import Stroke, make_target, write_strokes
 from tests.app.conftest import html, page_of, poll, untrained
 
@@ -160,7 +168,7 @@ def test_pause_resume_and_stop(shipped):
     until(at, lambda at: "resume" in keys(at))
     press(at, "stop")
     until(at, lambda at: "Stopped early" in html(at))
-    assert "go_on" in keys(at)
+    assert "continue" in keys(at)
     assert at.session_state["run"].startswith("moons-")
 
 
@@ -188,6 +196,102 @@ def test_a_stopped_run_goes_on_and_another_is_compared_with_it(shipped):
     first, second = at.session_state["kept:runs"].values()
     assert first.model.target.config.parameters == {"strokes": DRAWING}
     assert (first.model.steps, second.model.steps) == (400, 100)
+
+
+@pytest.fixture
+def no_training(monkeypatch):
+    monkeypatch.setattr(training_registry, "_trainings", {})
+
+
+def reload(at):
+    """The page of the same visitor in a new session, on the same address."""
+
+    def script():
+        from app.views.train import train
+
+        train()
+
+    fresh = AppTest.from_function(script, default_timeout=60)
+    fresh.session_state["visitor"] = at.session_state["visitor"]
+    for name, value in link(at).items():
+        fresh.query_params[name] = value
+    fresh.run()
+    assert not fresh.exception
+    return fresh
+
+
+@pytest.mark.slow
+def test_p3_a_reload_finds_the_training_which_ends_in_runs_once(shipped, no_training):
+    at = page(budget="300", objective="lsd", network="small")
+    press(at, "start")
+    until(at, lambda at: "pause" in keys(at) and "step " in html(at))
+    again = reload(at)
+    assert "pause" in keys(again)
+    assert "From a link" not in html(again)
+    assert "start" in keys(page(budget="300", objective="lsd", network="small")), "a stranger's page"
+    press(again, "pause")
+    until(again, lambda at: "resume" in keys(at))
+    press(reload(again), "stop")
+    for seen in (at, again, reload(again)):
+        until(seen, lambda at: "Stopped early" in html(at))
+        (key,) = seen.session_state["kept:runs"]
+        assert "continue" in keys(seen)
+    assert key.startswith("moons-")
+
+
+@pytest.mark.slow
+def test_p3_who_starts_in_a_second_tab_finds_the_training_of_the_first(shipped, no_training):
+    at = page(budget="300", objective="lsd", network="small")
+    other = reload(at)
+    press(at, "start")
+    (first,) = training_registry._trainings.values()
+    press(other, "start")  # drawn before the first tab was asked
+    assert list(training_registry._trainings.values()) == [first]
+    with pytest.raises(Busy, match="under way"):  # both asked at the same moment
+        training_registry.start(Training(first.visitor, first.choice, first.config), training_workers(), None)
+    until(other, lambda at: "stop" in keys(at))
+    press(other, "stop")
+    until(at, lambda at: "start" in keys(at))
+
+
+@pytest.mark.slow
+def test_p1_a_finished_run_is_continued_as_a_run_of_its_own(shipped, no_training):
+    at = page(steps="60", objective="lsd", network="small")
+    press(at, "start")
+    until(at, lambda at: "Finished" in html(at))
+    at.number_input(key="train_steps").set_value(40).run()
+    press(at, "continue")
+    until(at, lambda at: len(at.session_state["kept:runs"]) == 2)
+    former, longer = at.session_state["kept:runs"].values()
+    assert (former.model.steps, longer.model.steps) == (60, 100)
+    assert (former.label, longer.label) == ("Two moons", "Two moons, continued to 100 steps")
+    assert "Two moons, from step 60" in html(at)
+    assert "continue" in keys(at)
+
+
+@pytest.mark.slow
+def test_p2_the_number_of_a_finished_run_is_of_its_final_weights(shipped, no_training, monkeypatch):
+    """While the final weights are being measured the card says so; what was measured on the way is no result."""
+    measured = threading.Event()
+
+    def slowly(run, question):
+        assert measured.wait(300)
+        return measure_point(run, question)
+
+    early = Estimate(0.749, 0.734, 0.764, DATA_MODEL, 0.02, "push_forward", 4096, 1e-4, True, "")
+    on_the_way = LiveKL(50, 1.0, early)
+    monkeypatch.setattr("app.training_report.measure_point", slowly)
+    monkeypatch.setattr("app.live._Meter.look", lambda meter, *_, **__: meter.found or meter.found.append(on_the_way))
+    monkeypatch.setattr("app.estimates.LANDINGS", 4096)
+    at = page(steps="300", objective="lsd", network="small")
+    press(at, "start")
+    until(at, lambda at: "Finished" in html(at))
+    assert "Measuring the weights it ended with" in html(at)
+    assert at.session_state["training"].view().latest.kl == (on_the_way,)
+    assert "0.749" not in html(at)
+    measured.set()
+    until(at, lambda at: "step 300, the final weights" in html(at))
+    assert "0.749" not in html(at)
 
 
 def test_what_changes_between_two_runs_is_said():

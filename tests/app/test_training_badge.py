@@ -10,11 +10,18 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import app.jobs
+from app import training_registry
+from app.controls.target import Choice
 from app.jobs import LEASE_SECONDS, Workers
 from app.live import Progress
 from app.training_badge import badge_words
+from app.training_registry import Training
+from cmcore.config import TrainingConfig
+from cmcore.targets import make_target
 from cmcore.training import TrainingEvent
 from tests.app.conftest import poll, untrained
+
+VISITOR = "a" * 43
 
 
 def event(step=1200, steps=3000, left=12.2, status="training"):
@@ -26,12 +33,12 @@ def event(step=1200, steps=3000, left=12.2, status="training"):
 def work(release, status="finished"):
     """A training that waits to be let go."""
 
-    def going(stop):
+    def going(_target, _config, stop, **_):
         yield Progress(event(), (), None)
         while not (release.wait(0.01) or stop.is_set()):
             pass
-        if not stop.is_set():
-            yield Progress(event(3000, status=status), ((1, 0.5),), None, untrained())
+        model = untrained()
+        yield Progress(replace(event(3000, status=status), model=lambda: model), ((1, 0.5),), None, model)
 
     return going
 
@@ -73,30 +80,38 @@ def release():
     event.set()
 
 
-def elsewhere(job=None):
-    """A page that is not Train, in a session that has this training."""
+def begun(monkeypatch, work, workers=None):
+    """A training of a visitor that does this work."""
+    monkeypatch.setattr(training_registry, "train_live", work)
+    moons = Choice("moons", "moons", "Two moons", make_target("moons"))
+    new = Training(VISITOR, moons, TrainingConfig(steps=3000))
+    training_registry.start(new, workers or Workers("badge", workers=1, waiting=2), None)
+    wait_for(lambda: new.view().latest or workers)
+    return new
 
-    def script(job):
+
+@pytest.fixture(autouse=True)
+def _no_other_training(monkeypatch):
+    monkeypatch.setattr(training_registry, "_trainings", {})
+
+
+def elsewhere(visitor=VISITOR):
+    """A page that is not Train, open for this visitor."""
+
+    def script():
         import streamlit as st
 
         from app import state
-        from app.controls.target import Choice
-        from app.training import keep_training
         from app.training_badge import training_badge
-        from cmcore.config import TrainingConfig
-        from cmcore.targets import make_target
 
         def train(): ...
 
         page = st.Page(train, title="Train")
         state.keep_pages({"train": page, "explore": page})
-        if job is not None and state.first_time("this training"):
-            keep_training(job)
-            state.choose("training_choice", Choice("moons", "moons", "Two moons", make_target("moons")))
-            state.choose("training_config", TrainingConfig(steps=3000))
         training_badge()
 
-    at = AppTest.from_function(script, args=(job,), default_timeout=60)
+    at = AppTest.from_function(script, default_timeout=60)
+    at.session_state["visitor"] = visitor
     return at.run()
 
 
@@ -110,23 +125,24 @@ def test_nothing_trains_nothing_shows_and_nothing_polls(shipped, polls):
     assert polls == []
 
 
-def test_looking_from_another_page_keeps_a_training_alive_and_a_closed_tab_does_not(shipped, polls, clock, release):
-    job = Workers("badge", workers=1, waiting=1).submit(work(release))
-    wait_for(lambda: job.view().latest)
-    at = elsewhere(job)
+def test_looking_from_another_page_keeps_a_training_alive_and_a_closed_tab_does_not(
+    shipped, polls, clock, release, monkeypatch
+):
+    now = begun(monkeypatch, work(release))
+    at = elsewhere()
     for _ in range(3):
         clock.now += 0.8 * LEASE_SECONDS
         assert said(at.run()) == ["Training · step 1,200 of 3,000 · 12 s left"]
     assert 0 < polls[-1] < LEASE_SECONDS / 3
     clock.now += 1.2 * LEASE_SECONDS  # the tab is closed
-    wait_for(lambda: job.status == "stopped")
+    wait_for(lambda: now.over)
     assert said(at.run()) == ["Training stopped · see why"]
 
 
 @pytest.mark.parametrize("status", ["finished", "diverged"])
-def test_at_the_end_it_says_so_once_and_polls_no_more(shipped, polls, release, status):
-    job = Workers("badge", workers=1, waiting=1).submit(work(release, status))
-    at = elsewhere(job)
+def test_at_the_end_it_says_so_once_and_polls_no_more(shipped, polls, release, monkeypatch, status):
+    begun(monkeypatch, work(release, status))
+    at = elsewhere()
     release.set()
     words = "Trained · look at it" if status == "finished" else "Training diverged · see why"
     poll(at, lambda at: said(at) == [words])
@@ -136,15 +152,56 @@ def test_at_the_end_it_says_so_once_and_polls_no_more(shipped, polls, release, s
     (key,) = at.session_state["kept:runs"]
     assert key.startswith("moons-")
     assert "run" not in at.session_state  # what is on show elsewhere stays
-    assert at.session_state["trained_key"] == key
 
 
-def test_a_paused_training_says_nothing_and_a_queued_one_its_place(shipped, release):
+def test_p4_look_at_it_shows_the_run_on_the_page_it_leads_to(shipped, release, monkeypatch):
+    import app.training_badge as badge
+
+    switched = []
+    monkeypatch.setattr(badge.st, "switch_page", switched.append)
+    begun(monkeypatch, work(release))
+    at = elsewhere()
+    release.set()
+    poll(at, lambda at: said(at) == ["Trained · look at it"])
+    at.button(key="look_at_trained").click().run()
+    assert len(switched) == 1
+    (key,) = at.session_state["kept:runs"]
+    assert at.session_state["run"] == key
+    assert said(at.run()) == []
+
+
+def test_p4_a_paused_training_has_a_badge_and_a_queued_one_its_place(shipped, release, polls, monkeypatch):
+    def going(_target, _config, stop, **_):
+        while not (stop.is_set() or release.wait(0.01)):
+            yield Progress(event(), (), None)
+
     workers = Workers("badge", workers=1, waiting=2)
-    first = workers.submit(work(release))
+    first = begun(monkeypatch, going, workers)
     wait_for(lambda: first.view().latest)
-    second = workers.submit(work(release))
+    second = workers.submit(lambda stop: iter(()))
     assert badge_words(workers.view(second)) == "Training · waits, place 1"
-    paused = SimpleNamespace(view=lambda **_: replace(first.view(), status="paused"), cancel=lambda: None)
-    assert said(elsewhere(paused)) == []
     second.cancel()
+    first.pause()
+    wait_for(lambda: first.view().status == "paused")
+    at = elsewhere()
+    assert said(at) == ["Training · paused · step 1,200 of 3,000"]
+    assert polls[-1]
+    first.resume()
+    poll(at, lambda at: said(at) == ["Training · step 1,200 of 3,000 · 12 s left"])
+
+
+def test_p3_two_tabs_of_one_visitor_see_one_training_and_a_stranger_sees_none(shipped, release, monkeypatch):
+    now = begun(monkeypatch, work(release))
+    tabs = [elsewhere(), elsewhere()]
+    for at in tabs:
+        assert said(at) == ["Training · step 1,200 of 3,000 · 12 s left"]
+    assert said(elsewhere("b" * 43)) == []
+    release.set()
+    wait_for(lambda: now.view().over)
+    for at in tabs:
+        assert said(at.run()) == ["Trained · look at it"]
+    runs = [list(at.session_state["kept:runs"]) for at in tabs]
+    assert runs == [[now.run_key]] * 2, "one run, in both"
+    stranger = elsewhere("b" * 43)
+    assert said(stranger) == []
+    assert "kept:runs" not in stranger.session_state

@@ -104,7 +104,7 @@ def test_a_closed_lid_finds_the_page_again_and_the_weights_of_the_training(visit
         cable.plug(address)
         page.get_by_text(f"Nobody looked at it for {LEASE} s, so it was stopped. The weights of step").wait_for()
         assert "objective=lsd" in page.url
-        press(page, "Go on")
+        press(page, "Continue training")
         page.get_by_role("heading", name="Training", exact=True).wait_for()
         press(page, "Stop")
         page.get_by_text("Stopped early").wait_for()

@@ -9,8 +9,8 @@ from tests.browser.conftest import MOVING, axe_violations, sticks_out, turn
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
-def open_train(open_page, **options):
-    page = open_page("/train", **options)
+def open_train(open_page, path="/train", **options):
+    page = open_page(path, **options)
     page.wait_for_function("window.sampleCloud?.key")
     return page
 
@@ -88,6 +88,35 @@ def test_drawn_by_finger_on_a_phone(open_page):
     assert page.evaluate("window.sketchPad.points") > 5
     assert sticks_out(page) <= 0
     assert page.get_by_role("button", name="Start training").is_enabled()
+
+
+def test_p3_a_reload_while_training_finds_the_training_and_p4_its_end_leads_to_the_run(open_page):
+    page = open_train(open_page, path="/train?steps=20000&objective=lsd&network=small")
+    page.get_by_role("button", name="Start training").click()
+    page.wait_for_function("window.sampleCloud?.samples > 0")
+    page.reload()
+    page.get_by_role("button", name="Pause").click()
+    page.get_by_role("button", name="Resume").wait_for()
+    page.get_by_role("link", name="Runs", exact=True).click()
+    page.get_by_role("link", name="Training · paused").wait_for()
+    page.reload()
+    page.get_by_role("link", name="Training · paused").click()
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_text("Stopped early").wait_for()
+
+    page.get_by_text("Network, steps, seed").click()
+    page.get_by_label("Steps instead of seconds").fill("1000")
+    page.keyboard.press("Enter")
+    page.wait_for_function("location.search.includes('steps=1000')")
+    page.get_by_role("button", name="Train again").click()
+    page.get_by_role("button", name="Stop").wait_for()
+    page.get_by_role("link", name="Runs", exact=True).click()
+    page.get_by_role("button", name="Trained · look at it").click()
+    page.wait_for_function("location.pathname.includes('explore') || location.search.includes('run=moons-')")
+    page.wait_for_function("window.particleStage?.frames > 0")
+    page.get_by_role("link", name="Runs", exact=True).click()
+    page.get_by_text("yours").nth(1).wait_for()
+    assert page.get_by_text("1,000 steps").count()
 
 
 def test_a_cloud_in_space_turns_by_itself_and_by_keys(open_page):
