@@ -43,7 +43,7 @@ def work(release, status="finished"):
     return going
 
 
-def wait_for(condition, seconds=20):
+def wait_for(condition, seconds=300):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
