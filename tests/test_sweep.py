@@ -460,12 +460,12 @@ def test_a_stopped_sweep_goes_on_where_it_was(how: signal.Signals, tmp_path: Pat
     wait_for(lambda: len(finished(out)) >= 2)  # and ten are left, so that a busy machine does not end it first
     if how is signal.SIGINT:
         os.killpg(process.pid, how)  # what a terminal does
-        assert process.wait(60) == 130
+        assert process.wait(300) == 130
         assert pq.read_table(out / "table.parquet").num_rows == 2 * len(finished(out))
     else:
         workers = children(process.pid)
         process.kill()
-        process.wait(60)
+        process.wait(300)
         wait_for(lambda: not any(map(runs, workers)))
     kept = finished(out)
     outcome = run_sweep(content, out, jobs=1)
@@ -484,7 +484,7 @@ def test_a_killed_worker_ends_the_sweep_with_a_sentence_and_keeps_what_was_finis
         child for child in children(process.pid) if b"LokyProcess" in Path(f"/proc/{child}/cmdline").read_bytes()
     ]
     os.kill(workers[0], signal.SIGKILL)
-    said = process.communicate(timeout=120)[1]
+    said = process.communicate(timeout=300)[1]
     assert process.returncode == 1
     assert "A worker process ended without a word" in said
     assert "Traceback" not in said
@@ -514,7 +514,7 @@ def scheduler(tmp_path: Path) -> Iterator[str]:
     finally:
         for process in reversed(processes):
             process.terminate()
-            process.wait(60)
+            process.wait(300)
 
 
 @pytest.mark.slow

@@ -63,7 +63,7 @@ def html(at) -> str:
     return " ".join(block.proto.body for block in at.get("html"))
 
 
-def poll(at, condition, seconds=40):
+def poll(at, condition, seconds=120):
     """Run a page again and again until the condition holds of it."""
     deadline = time.monotonic() + seconds
     while not condition(at):

@@ -4,6 +4,7 @@ import gc
 import threading
 import time
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -27,15 +28,15 @@ def weights(model):
     return torch.cat([p.reshape(-1) for p in model.flow_map.parameters()])
 
 
-def test_a_stopwatch_stands_still():
+def test_a_stopwatch_stands_still(monkeypatch):
+    now = iter([10.0, 11.0, 30.0, 30.5])  # asked, stopped, going on, asked
+    monkeypatch.setattr("app.live.time", SimpleNamespace(perf_counter=lambda: next(now)))
     watch = Stopwatch()
+    assert watch() == 10.0
     watch.stop()
-    at = watch()
-    time.sleep(0.02)
-    assert watch() == at
+    assert watch() == watch() == 11.0
     watch.go()
-    assert watch() >= at
-    assert watch() - at < 0.015
+    assert watch() == 11.5
 
 
 class Noted(Stopwatch):
