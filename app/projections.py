@@ -9,7 +9,7 @@ import torch
 import cmcore as cm
 from app.scene import plane
 
-__all__ = ["PRINCIPAL", "TURNING", "Projection", "named", "projection_of", "read_view", "views"]
+__all__ = ["PRINCIPAL", "TURNING", "Projection", "column_names", "named", "projection_of", "read_view", "views"]
 
 TURNING, PRINCIPAL = "turn", "principal"
 _LOWER = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
@@ -21,7 +21,7 @@ class Projection:
 
     Attributes:
         view: its name in links and caches.
-        axes: what the axes of the picture are called; none where the plane is the whole space.
+        axes: what the axes of the picture are called; none where they have no name of their own.
         apply: points [n, d] → [n, 2], or [n, 3] for the space that turns.
     """
 
@@ -52,16 +52,26 @@ def read_view(text: str) -> str:
 def projection_of(target: cm.Target, view: str | None) -> Projection:
     """The view of that name, or the first one there is."""
     known = views(target.dim)
+    names = column_names(target)
     if not known:
-        return Projection("", (), lambda points: plane(torch.from_numpy(points)))
+        return Projection("", names, lambda points: plane(torch.from_numpy(points)))
     view = view if view in known else known[0]
     if view == TURNING:
-        return Projection(view, tuple(_coordinate(i) for i in range(3)), lambda points: points)
+        return Projection(view, names or tuple(map(_coordinate, range(3))), lambda points: points)
     if view == PRINCIPAL:
         matrix = _principal(target)
         return Projection(view, ("1st principal axis", "2nd principal axis"), lambda points: points @ matrix)
     chosen = [int(part) - 1 for part in view.split(",")]
-    return Projection(view, named(view), lambda points: points[:, chosen])
+    axes = tuple(names[i] for i in chosen) if names else named(view)
+    return Projection(view, axes, lambda points: points[:, chosen])
+
+
+def column_names(target: cm.Target) -> tuple[str, ...]:
+    """The columns of a table, where each coordinate is one of them; none of other targets and of projected tables."""
+    if not isinstance(target, cm.TableTarget) or target.dim != len(target.columns):
+        return ()
+    scaled = bool((target.directions == torch.diag(target.directions.diagonal())).all())
+    return tuple(name[:24] for name in target.columns) if scaled else ()
 
 
 def named(view: str) -> tuple[str, ...]:

@@ -68,7 +68,7 @@ def _jumps(config: TrainingConfig | None) -> str:
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _background(key: str, _target: cm.Target, _projection: Projection) -> dict[str, Any]:
-    if not _projection.axes:
+    if not _projection.view:
         delta = 0.0 if _target.smooth else 0.01
         extent, density = extent_of(_target), density_image(_target, delta)
         return {"extent": extent, "density": density, "data": shown_samples(_target, DOTS)}

@@ -87,7 +87,7 @@ def test_a_kernel_density_takes_every_row_up_to_a_bound():
     assert len(whole.law.weights) == len(whole.train) == 1_200 <= MOST_KERNELS
     assert not whole.notes
     assert len(bounded.law.weights) == 300
-    assert any("300 of the 1200" in note for note in bounded.notes)
+    assert any("300 of the 1,200" in note for note in bounded.notes)
     many = csv(pd.DataFrame({"v": np.random.default_rng(0).normal(size=3_000)}))
     assert len(read_table(many).law.weights) == MOST_KERNELS
 

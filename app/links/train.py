@@ -5,7 +5,8 @@ from typing import Any
 
 from app import state
 from app.controls.projection import view_key
-from app.controls.target import COMPONENTS, DENSITIES, FIRST_TARGET, SOURCES, TOYS, UPLOAD, dimensions_of
+from app.controls.table import AUTOMATIC, BANDWIDTHS, COMPONENTS, DENSITIES, LINK_NAMES_FILE, UPLOAD
+from app.controls.target import FIRST_TARGET, SOURCES, TOYS, dimensions_of
 from app.controls.training import (
     DELTAS,
     FIRST_BUDGET,
@@ -25,9 +26,8 @@ from cmcore.objectives.about import parameters_of
 from cmcore.targets import GALLERY
 from cmcore.targets.tables import REAL_TABLES
 
-__all__ = ["FILE", "NO_TABLE", "open_train_link", "write_train_link"]
+__all__ = ["FILE", "open_train_link", "write_train_link"]
 
-NO_TABLE = "This link was made beside an uploaded table. A link never carries one: upload it here again."
 FILE = "file"
 """What a link says in place of an uploaded table."""
 
@@ -44,7 +44,7 @@ LINK: Mapping[str, tuple[str, Callable[[str], Any], Any]] = {
     "seed": ("train_seed", read_seed, 0),
 }
 """Parameter of the link → (state key, reader, default)."""
-OURS = {*LINK, "target", "dim", "view", "delta", "drawing", "table", "components", "density"}
+OURS = {*LINK, "target", "dim", "view", "delta", "drawing", "table", "components", "density", "bandwidth"}
 _read_delta = one_of(lambda: {f"{delta:g}" for delta in DELTAS}, "δ")
 
 
@@ -63,8 +63,7 @@ def open_train_link() -> list[str]:
             take()
         except ValueError as problem:
             problems.append(refused(problem))
-    if asked.get("table") == FILE and state.value("file") is None:
-        problems.append(NO_TABLE)
+    state.choose(LINK_NAMES_FILE, asked.get("table") == FILE)
     state.choose("train link offers", ours and not state.went_back())
     return problems
 
@@ -75,7 +74,7 @@ def _begin_afresh() -> None:
         state.choose(key, first)
     for key, _, default in LINK.values():
         state.choose(key, default)
-    for key in ("budget", "table", "components", *(f"dim:{toy}" for toy in TOYS)):
+    for key in ("budget", "table", "components", "bandwidth", *(f"dim:{toy}" for toy in TOYS)):
         state.forget(key)  # what comes first depends on the server, or on the other choices
     for dim in range(1, limits().dim + 1):
         state.forget(view_key(dim))
@@ -130,6 +129,8 @@ def _table_takers(asked: Mapping[str, str]) -> Iterator[Callable[[], None]]:
         yield lambda: _take("components", one_of(lambda: COMPONENTS, "the number of components"), asked["components"])
     if "density" in asked:
         yield lambda: _take("density", one_of(lambda: DENSITIES, "the smoothing"), asked["density"])
+    if "bandwidth" in asked:
+        yield lambda: _take("bandwidth", one_of(lambda: BANDWIDTHS, "the bandwidth"), asked["bandwidth"])
 
 
 def _take_dim(text: str) -> None:
@@ -206,10 +207,12 @@ def _target() -> dict[str, str]:
         return {"drawing": state.value("drawing", "")}  # empty: the sheet, with nothing on it yet
     if _source() == SOURCES[2]:
         table = state.value("table", UPLOAD)
-        if table == UPLOAD:
-            return {"table": FILE}
-        held = {"components": (state.value("components", 2), 2), "density": (state.value("density"), "kernel_density")}
-        return {"table": table} | {
+        held: dict[str, tuple[Any, Any]] = {"density": (state.value("density"), next(iter(DENSITIES)))}
+        if table != UPLOAD:
+            held["components"] = (state.value("components", 2), 2)
+        if held["density"][0] != "gaussian_mixture":
+            held["bandwidth"] = (state.value("bandwidth"), AUTOMATIC)
+        return {"table": FILE if table == UPLOAD else table} | {
             name: str(value) for name, (value, first) in held.items() if value not in (None, first)
         }
     toy = state.value("toy", FIRST_TARGET)

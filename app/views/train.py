@@ -7,11 +7,12 @@ from app import state
 from app.again import again_in_words, budget_in_words, run_before
 from app.cards import plain
 from app.continuation import can_continue, unfinished, what_is_left
+from app.controls.table import LINK_NAMES_FILE
 from app.controls.target import DRAWING, Choice, target_controls
 from app.controls.training import training_controls
 from app.jobs import JobView
 from app.limits import in_words, limits
-from app.links.train import NO_TABLE, open_train_link, write_train_link
+from app.links.train import open_train_link, write_train_link
 from app.live import Progress
 from app.runs import Run, not_kept
 from app.training import (
@@ -40,8 +41,9 @@ POLL = 0.5
 def train() -> None:
     """The page."""
     for problem in open_train_link():
-        if problem != NO_TABLE or training() is None:
-            st.warning(plain(problem))
+        st.warning(plain(problem))
+    if training() is not None:
+        state.choose(LINK_NAMES_FILE, False)  # the training has the table
     view = training_view()
     if view and view.over:
         join_runs()

@@ -55,7 +55,7 @@ def fit_table(
     notes = list(notes)
     order = torch.randperm(len(values), generator=torch.Generator().manual_seed(checked_seed(seed))).numpy()
     if len(values) > max_rows:
-        notes.append(f"{max_rows} of {len(values)} rows were sampled.")
+        notes.append(f"{max_rows:,} of {len(values):,} rows were sampled.")
     rows = values[order[:max_rows]]
     kept_out = min(max(1, round(held_out * len(rows))), len(rows) - 2)
     train, unseen = rows[kept_out:], rows[:kept_out]
@@ -63,7 +63,7 @@ def fit_table(
     points, held = (torch.from_numpy((part - centre) @ projection) for part in (train, unseen))
     if density == "kernel_density":
         if len(points) > most:
-            notes.append(f"The kernel density stands on {most} of the {len(points)} training rows.")
+            notes.append(f"The kernel density stands on {most:,} of the {len(points):,} training rows.")
         kernels = points[:most]
         law = Empirical(kernels, _bandwidth(kernels) if bandwidth is None else float(bandwidth), name=name)
     else:

@@ -86,9 +86,9 @@ class TableTarget(Target):
     def truth(self) -> str:
         """One sentence that says what the truth is."""
         if isinstance(self._law, Empirical):
-            made = f"a kernel density on {len(self._law.points)} of its rows (bandwidth {self._law.bandwidth:.2g}"
+            made = f"a kernel density on {len(self._law.points):,} of its rows (bandwidth {self._law.bandwidth:.2g}"
         else:
-            made = f"a Gaussian mixture fitted to {len(self.train)} of its rows ({len(self._law.weights)} components"
+            made = f"a Gaussian mixture fitted to {len(self.train):,} of its rows ({len(self._law.weights)} components"
         return f"The truth here is {made}, in standard deviations), not the population the table was drawn from."
 
     # ---- to and from the table ----------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 import cmcore as cm
 from cmcore.objectives import OBJECTIVES
 from cmcore.objectives.about import summary
-from tests.app.conftest import html, poll, untrained
+from tests.app.conftest import html, page_of, poll, untrained
 
 ENTRY = Path(__file__).parents[2] / "streamlit_app.py"
 
@@ -371,6 +371,63 @@ def test_a_table_can_be_uploaded_and_says_what_is_true(shipped):
     assert "not the population" in html(at)
     assert "log-likelihood" in html(at)
     assert not at.button(key="start").disabled
+
+
+def test_an_uploaded_table_is_shown_as_it_was_understood(shipped):
+    """A German export: separator, decimal sign, names, units, what was left out and why; before anything is trained."""
+    rows = np.random.default_rng(0).normal(100, 20, size=(60, 2))
+    lines = [f"{i};oak {i};{a:.2f};{b:.2f}".replace(".", ",") for i, (a, b) in enumerate(rows, 1)]
+    at = table(train_page(), "\n".join(["nr;tree;height;girth", ";;m;m", *lines]).encode("utf-8-sig"))
+    shown = html(at)
+    for words in (
+        "60 rows",
+        "semicolons",
+        "decimal comma",
+        "names in line 1",
+        "&#x27;tree&#x27;",
+        "line 3 has",
+        "m, m",
+    ):
+        assert words in shown, words
+    for column, cell in (("height", rows[0, 0]), ("girth", rows[4, 1])):
+        assert f"<th>{column}</th>" in shown
+        assert f"<td>{cell:.2f}</td>".replace(".", ",") in shown
+    assert '<th class="unused">tree</th>' in shown
+    assert at.multiselect[0].options == ["nr", "height", "girth"]
+    assert at.multiselect[0].value == ["height", "girth"]  # not what counts the rows
+    assert "a kernel density on 48 of its rows" in shown
+
+
+def test_the_axes_of_a_table_are_its_columns():
+    from app.projections import projection_of
+
+    rows = np.random.default_rng(0).normal(size=(40, 3))
+    table = cm.read_table(("a,b,c\n" + "\n".join(",".join(map(str, row)) for row in rows)).encode())
+    assert projection_of(table, "1,3").axes == ("a", "c")
+    assert projection_of(table, "turn").axes == ("a", "b", "c")
+    assert projection_of(cm.read_table(csv := b"u;v\n" + b"1,5;2\n2,5;7\n" * 20), None).axes == ("u", "v")
+    assert projection_of(cm.read_table(csv, dim=1), None).axes == ()
+    assert projection_of(cm.make_target("moons"), None).axes == ()
+
+
+def test_what_two_readings_fit_is_said_by_the_visitor(shipped):
+    lines = [f"{1 + i % 9}.{100 + 7 * i}|{i * i % 50}" for i in range(60)]
+    at = table(train_page(), "\n".join(["a|b", *lines]).encode())
+    assert "decimal sign" in at.warning[0].value
+    assert at.button(key="start").disabled
+    decimal = next(box for box in at.selectbox if box.label == "Decimal sign")
+    decimal.set_value("comma").run()
+    assert not at.warning
+    assert not at.button(key="start").disabled
+    assert "decimal comma" in html(at)
+
+
+def test_the_bandwidth_of_a_table_can_be_chosen(shipped):
+    at = page_of("train", table="iris")
+    assert "bandwidth 0.7," not in html(at)
+    at.select_slider(key="bandwidth").set_value("0.7").run()
+    assert "bandwidth 0.7," in html(at)
+    assert at.query_params["bandwidth"] in ("0.7", ["0.7"])
 
 
 @pytest.mark.parametrize(
