@@ -160,6 +160,15 @@ def decimal_commas_between_commas():
         refused("Line 2", "'1,1'", "decimal comma"),
     )
 
+    holes = [(f"{i % 5}" if i % 4 else "", i % 7) for i in range(N)]
+    whole = {"a": [i % 5 for i in range(N) if i % 4], "b": [i % 7 for i in range(N) if i % 4]}
+    yield "whole numbers and holes between commas", text(holes), Read(whole, ("10 rows", "line 2"), drop_missing=True)
+    yield (
+        "names with commas",
+        text(pairs(","), sep=";", head=("a, mm", "b, g")),
+        Read({"a, mm": A, "b, g": B}, silent=True),
+    )
+
 
 def encodings():
     for name in ("utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"):

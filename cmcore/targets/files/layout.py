@@ -86,11 +86,13 @@ def _sample(content: bytes, layout: Layout, most_columns: int) -> _Sample:
 
 
 def _score(sample: _Sample) -> float:
-    """How well rows agree in width, hold values rather than pieces of them, and fit the names: 0 to about 1."""
+    """How well rows agree in width, hold values rather than pieces of them, and fit their names: 0 to 1."""
     rows = [record.cells for record in sample.records]
     body = rows[1:] or rows
     width, agreeing = Counter(map(len, body)).most_common(1)[0]
     fits = {0: 1.0, 1: 0.9}.get(width - len(without_empty_ends(rows[0], width)), 0.3)
+    others = {",", ";", "\t", "|"} - {sample.layout.separator}
+    fits *= 0.5 if any(sign in name for name in rows[0] for sign in others if not is_number(name)) else 1.0
     values = [cell for row in body if len(row) == width for cell in row]
     worth = sum(map(_worth, values)) / len(values)
     more = min(width, 10) - (width == 1 and sample.layout.separator is not None)
