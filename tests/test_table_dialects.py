@@ -234,6 +234,11 @@ def names_and_indices():
     yield "no names, pairs of whole numbers", whole, refused("Line 1", "decimal commas", "name them")
     yield "no names, pairs of whole numbers, as asked", whole, Read(counted, ("no names",), {"separator": ","})
     yield "no names, whole numbers", text(enumerate(WHOLE, 4), sep=";", head=None), Read(counted, ("no names",))
+    gaps = text([("NA", 7, "elm"), *zip(WHOLE[1:], WHOLE[1:], WORDS[1:], strict=True)], head=None)
+    kept = {"column 1": WHOLE[1:], "column 2": WHOLE[1:]}
+    yield "no names, a missing value first", gaps, Read(kept, ("no names", "'column 3'", "line 1"), drop_missing=True)
+    nothing = text([("", "", "elm"), *zip(WHOLE[1:], WHOLE[1:], WORDS[1:], strict=True)], head=None)
+    yield "no names, nothing first", nothing, Read(kept, ("no names", "line 1"), drop_missing=True)
     yield "no names, one column", text([(a,) for a in A], head=None), Read({"column 1": A}, ("no names",))
     yield (
         "no names, words first",
@@ -284,7 +289,7 @@ def around_the_rows():
     commented = "# made\n" + with_line(9, "# a pause") + "# the end\n"
     yield "comments", commented, Read(BOTH, ("3 comment lines", "line 1"))
     yield "blank lines", "\n\n" + PAIRS.replace("\n", "\n\n"), Read(BOTH, silent=True)
-    yield "lines of separators", with_line(5, ",") + ",\n", Read(BOTH, silent=True)
+    yield "lines of separators", with_line(5, ",") + ",\n", Read(BOTH, ("2 lines", "line 5"))
     yield "a separator after each row", text([(*row, "") for row in pairs()]), Read(BOTH, silent=True)
     yield (
         "a separator after each line",

@@ -127,6 +127,9 @@ def _notes(numeric: Sequence[Tally], rows: Rows) -> list[str]:
     count, first = rows.commented
     comments = "1 comment line was" if count == 1 else f"{count:,} comment lines were"
     notes = [f"{comments} left out, the first in line {first}."] if count else []
+    count, first = rows.empty
+    empty = "1 line holds" if count == 1 else f"{count:,} lines hold"
+    notes += [f"{empty} separators alone, the first is line {first}."] if count else []
     for tally in numeric:
         if tally.counts_rows:
             notes.append(f"{tally.name!r} counts the rows: leave it out if it measures nothing.")

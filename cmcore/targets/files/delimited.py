@@ -140,12 +140,13 @@ class Rows:
 
     Attributes:
         short: how many rows had fewer cells than the layout, and the line of the first; they are not given.
+        empty: how many lines hold separators alone, and the first of them; they are not given.
         commented: how many comment lines were left out, and the first of them.
     """
 
     def __init__(self, content: bytes, layout: Layout) -> None:
         self._content, self._layout = content, layout
-        self.short = self.commented = (0, 0)
+        self.short = self.empty = self.commented = (0, 0)
 
     def peek(self) -> Iterator[tuple[int, list[str]]]:
         """Rows for a look at the first of them."""
@@ -154,19 +155,22 @@ class Rows:
     def __iter__(self) -> Iterator[tuple[int, list[str]]]:
         layout, width = self._layout, self._layout.width
         lines = Lines(self._content, layout)
-        short, first_short = 0, 0
+        short, empty = [0, 0], [0, 0]
         for line, cells, quoted in records(lines, layout):
             row = cells if len(cells) == width else without_empty_ends(cells, width)
             if len(row) > width:
                 raise BadTable(_too_long(line, row, layout))
-            if not row[0].strip() and not any(map(str.strip, row)) and not (width == 1 and quoted):
-                continue  # nothing but separators; a single "" in its line is a missing value
-            if len(row) < width:
-                short, first_short = short + 1, first_short or line
+            blank = not row[0].strip() and not any(map(str.strip, row))
+            if blank and not (width == 1 and quoted):  # a single "" in its line is a missing value
+                left_out = empty if len(cells) > 1 else [0, 0]  # a line of blanks is none
+            elif len(row) < width:
+                left_out = short
+            else:
+                yield line, row[1:] if layout.row_names else row
                 continue
-            yield line, row[1:] if layout.row_names else row
+            left_out[:] = left_out[0] + 1, left_out[1] or line
         comments = [number for number, _ in lines.comments if number != layout.header]
-        self.short = (short, first_short)
+        self.short, self.empty = (short[0], short[1]), (empty[0], empty[1])
         self.commented = (lines.commented - len(lines.comments) + len(comments), min(comments, default=0))
 
 

@@ -125,7 +125,7 @@ def _laid_out(sample: _Sample, header: bool | None, *, asked: bool) -> Layout:
     names = without_empty_ends(first.cells, width)
     row_names = width - len(names) == 1
     if header is None:
-        header, note = _is_header([""] * row_names + names, body, numeric)
+        header, note = _is_header([""] * row_names + names, rows[1:], numeric)
         notes += [note.format(first.line)] if note else []
     if not header:
         return _without_header(replace(layout, notes=tuple(notes)), sample.comments, table, width, asked=asked)
@@ -218,8 +218,11 @@ def _numeric(body: list[list[str]], width: int) -> list[int]:
 
 def _is_header(names: list[str], body: list[list[str]], numeric: list[int]) -> tuple[bool, str]:
     """Whether a first row holds names, and a note where numbers were taken for names."""
-    above = [names[j] for j in numeric if j < len(names) and names[j]]
+    above = [names[j] for j in numeric if j < len(names) and kind_of(names[j]) != "missing"]
     numbers = [name for name in above if is_number(name)]
+    if not above:
+        missing = any(kind_of(name) == "missing" for name in names if name)
+        return not missing and not any(name in _column(body, j) for j, name in enumerate(names) if name), ""
     if not numbers:
         return True, ""
     if len(numbers) < len(above):
@@ -229,6 +232,10 @@ def _is_header(names: list[str], body: list[list[str]], numeric: list[int]) -> t
     if _run(numbers) and (unlike or beside_index):
         return True, "The numbers in line {} were taken for names."
     return False, ""
+
+
+def _column(rows: list[list[str]], j: int) -> set[str]:
+    return {row[j] for row in rows if j < len(row)}
 
 
 def _run(names: list[str]) -> bool:
