@@ -14,7 +14,7 @@ from cmcore.config import SamplerConfig, TrainingConfig
 from cmcore.divergences.estimate import Direction
 from cmcore.objectives import OBJECTIVES
 from cmcore.objectives.about import parameters_of
-from cmcore.targets import Empirical, TableTarget
+from cmcore.targets import REAL_TABLES, Empirical, TableTarget
 from cmcore.training_run import resolved
 
 __all__ = ["curves_snippet", "inside_snippet", "snippet", "target_code"]
@@ -207,10 +207,20 @@ def target_code(run: Run) -> str:
     """The call that makes the target."""
     target = run.target
     if isinstance(target, TableTarget) and target.config is None:
-        density = "kernel_density" if isinstance(target.law, Empirical) else "gaussian_mixture"
-        return f"cm.read_table({run.label!r}, {list(target.columns)}, density={density!r})"
+        return _table_code(run.label, target)
     made = target.config
     if made is None:
         return f"...  # {target.name}, which the page was given"
     settings = [repr(made.name), *(f"{k}={v!r}" for k, v in made.parameters.items())]
     return f"cm.make_target({', '.join(settings)})"
+
+
+def _table_code(label: str, table: TableTarget) -> str:
+    """The call that reads a table; the bandwidth is that of its kernels, whether it was chosen or found."""
+    if isinstance(table.law, Empirical):
+        settings = ["density='kernel_density'", f"bandwidth={table.law.bandwidth!r}"]
+    else:
+        settings = ["density='gaussian_mixture'"]
+    if table.name in REAL_TABLES and not label.startswith(f"{table.name}."):
+        return f"cm.real_table({table.name!r}, dim={table.dim}, {', '.join(settings)})"
+    return f"cm.read_table({label!r}, {list(table.columns)}, {', '.join(settings)})"

@@ -525,3 +525,41 @@ def test_any_dialect_is_read_right_or_refused():
         assert values.shape == right.shape, seed
         np.testing.assert_allclose(values, right, rtol=1e-12, err_msg=str(seed))
     assert reads >= 180
+
+
+# ---- the faults that these files were made after ----------------------------------------------------------------
+def values_of(content, columns=None):
+    return read_numbers(
+        open_table(content.encode() if isinstance(content, str) else content), columns, drop_missing=False
+    )
+
+
+def test_d1_rows_longer_than_the_names_are_neither_cut_nor_shifted():
+    ones, _, _ = values_of(text([(number(a, ","),) for a in A], head=("x",)))
+    np.testing.assert_allclose(ones[:, 0], A)
+    rows, columns, notes = values_of(text([(f'"{i}"', *row) for i, row in enumerate(pairs(), 1)], sep=" "))
+    assert columns == ["a", "b"]
+    np.testing.assert_allclose(rows, np.column_stack([A, B]))
+    assert "name of the row" in notes[0]
+    with pytest.raises(ValueError, match=r"^Line 2 has 4 cells and line 1 names 2: decimal commas need semicolons"):
+        values_of(text(pairs(",")))
+
+
+def test_d2_a_file_without_names_keeps_its_first_row():
+    rows, columns, notes = values_of(text([(1.5, 2.5), *pairs()], head=None))
+    assert rows.shape == (N + 1, 2)
+    assert rows[0].tolist() == [1.5, 2.5]
+    assert columns == ["column 1", "column 2"]
+    assert "There are no names" in notes[0]
+
+
+def test_d3_parquet_reads_decimals_and_names_what_it_leaves_out():
+    decimals = pa.array([Decimal(f"{a:.3f}") for a in A], pa.decimal128(12, 3))
+    frame = pd.DataFrame({"b": B, "word": WORDS}, index=pd.Index(WHOLE, name="i"))
+    table = pa.Table.from_pandas(frame).append_column("a", decimals)
+    rows, columns, notes = values_of(parquet(table))
+    assert columns == ["b", "i", "a"]
+    np.testing.assert_allclose(rows, np.column_stack([B, WHOLE, A]))
+    assert "'word' (it holds text" in notes[0]
+    said = values_of(with_cell(6, 1, "x"))[2]
+    assert "'b' (line 6 has 'x', which is no number (1 such cell beside 39 numbers))" in said[0]

@@ -4,10 +4,11 @@ import builtins
 from dataclasses import replace
 
 import pytest
+import torch
 
 import cmcore as cm
 from app.runs import Run
-from app.snippet import snippet
+from app.snippet import snippet, target_code
 from cmcore.config import SamplerConfig
 from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA
 from cmcore.objectives import make_objective
@@ -40,6 +41,21 @@ def test_a_run_of_this_session_is_trained_again():
     assert "cm.make_target('moons')" in code
     assert "steps=1" in code
     compile(code, "snippet", "exec")
+
+
+def test_the_code_of_a_table_makes_the_same_law(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines = [f"{i % 7},{(i * i) % 11}" for i in range(60)]
+    (tmp_path / "mine.csv").write_text("\n".join(["a,b", *lines]))
+    tables = {
+        "mine.csv": cm.read_table("mine.csv", ["b"], bandwidth=0.4),
+        "iris": cm.real_table("iris", dim=3),
+        "wine": cm.real_table("wine", density="gaussian_mixture"),
+    }
+    x = {d: torch.randn(5, d, generator=torch.Generator().manual_seed(0), dtype=torch.float64) for d in (1, 2, 3)}
+    for label, table in tables.items():
+        made = eval(target_code(Run("t", label, replace(untrained(), target=table))), {"cm": cm})
+        torch.testing.assert_close(made.log_prob(x[table.dim]), table.log_prob(x[table.dim]))
 
 
 def test_the_code_names_the_objective_and_what_differs_from_its_defaults():
