@@ -3,7 +3,8 @@ r"""Where in the noise plane a KL comes from, found by a pilot: noise is then dr
 A trained map tears noise apart between far modes. On such a tear a sliver of noise, a ten-thousandth of all, lands
 where the data has hardly any density: log q − log p is large there and near 0 elsewhere, so that a few points carry the
 variance of the mean. A pilot pushes vertices of a mesh forward, takes the density of a cell's image from its area, and
-so guesses the integrand :math:`h = r - 1 - \log r`, r = p/q, in each cell. Cells in which it varies most are halved
+so guesses the integrand, :math:`r - 1 - \log r` with r = p/q for KL(q‖p) and :math:`r \log r - r + 1` for KL(p‖q), in
+each cell. Cells in which it varies most are halved
 again and again. Noise is then drawn from a density g on the cells, three tenths of it even and the rest in proportion
 to the guess, and weighted by 1/g ≤ 10/3: whatever the pilot says, the mean stays unbiased.
 """
@@ -14,11 +15,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from cmcore.chain import JumpMap, like_map
+from cmcore.divergences.composed_map import ComposedMap
 from cmcore.divergences.noise import polar_noise
 from cmcore.divergences.plane_mesh import signed_area, triangles
-from cmcore.divergences.push_forward import log_standard_normal, transport
-from cmcore.grids import TimeGrid
+from cmcore.divergences.push_forward import log_standard_normal
 from cmcore.targets.base import Target
 
 __all__ = ["Pilot", "pilot"]
@@ -34,7 +34,7 @@ _UNSURE = 2e-4
 """A cell is halved while the integrand's variation in it exceeds this share of the whole."""
 _EVEN = 0.3
 """The even part of g, against what a pilot overlooks."""
-_LOW, _HIGH = -8.0, 2.0
+_LOW, _HIGH = -8.0, 7.0
 """What log r is taken to lie between: an image drawn straight says little of the ratio beyond."""
 
 _WITHIN = torch.tensor([[1, 1, 1], [4, 1, 1], [1, 4, 1], [1, 1, 4], [3, 3, 0], [3, 0, 3], [0, 3, 3]]).double()
@@ -81,9 +81,9 @@ class Pilot:
         return points.reshape(uniform.shape), self.weight[node].reshape(uniform.shape[:-1])
 
 
-def pilot(f: JumpMap, target: Target, grid: TimeGrid) -> Pilot:
+def pilot(composed: ComposedMap, target: Target, *, forward: bool = False) -> Pilot:
     """A density on the square that :func:`~cmcore.divergences.noise.polar_noise` starts from, for KLs of this map."""
-    cells = _Cells(f, target, grid)
+    cells = _Cells(composed, target, forward=forward)
     for level in range(_EVEN_ROUNDS):
         leaves = cells.leaves
         cells.halve(leaves, torch.full_like(leaves, level % 2))
@@ -98,8 +98,8 @@ def pilot(f: JumpMap, target: Target, grid: TimeGrid) -> Pilot:
 class _Cells:
     """A tree of cells: the images of their corners, and what each is thought to add to the KL."""
 
-    def __init__(self, f: JumpMap, target: Target, grid: TimeGrid) -> None:
-        self.f, self.target, self.grid = f, target, grid
+    def __init__(self, composed: ComposedMap, target: Target, *, forward: bool) -> None:
+        self.composed, self.target, self.forward = composed, target, forward
         self.axis = self.child = torch.full((1,), -1)
         self.low, self.size = torch.zeros(1, 2, dtype=torch.float64), torch.ones(1, 2, dtype=torch.float64)
         self.vertices = 0
@@ -154,9 +154,7 @@ class _Cells:
         """The images of points of the square; neighbours share theirs."""
         points, place = torch.unique(square.flatten(0, -2), dim=0, return_inverse=True)
         self.vertices += len(points)
-        dtype, device = like_map(self.f)
-        images = transport(self.f, polar_noise(points)[0].to(device, dtype), self.grid)
-        return images.double().cpu()[place].reshape(square.shape)
+        return self.composed.images(polar_noise(points)[0])[place].reshape(square.shape)
 
     def _guessed(self, low: Tensor, size: Tensor, images: Tensor) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
         """What each cell adds to the KL, and by how much the integrand varies in it, both times its mass."""
@@ -164,9 +162,10 @@ class _Cells:
         areas = signed_area(torch.stack([noise, images])).abs().clamp_min(1e-30).log()
         noise, images = (_WITHIN @ corners for corners in (noise, images))
         log_q = log_standard_normal(noise.flatten(0, -2)).reshape(noise.shape[:-1]) + (areas[0] - areas[1])[..., None]
-        log_p = self.target.log_prob(images.flatten(0, -2), self.grid.delta).reshape(images.shape[:-1])
+        log_p = self.target.log_prob(images.flatten(0, -2), self.composed.grid.delta).reshape(images.shape[:-1])
         log_ratio = (log_p - log_q).nan_to_num(nan=0.0).clamp(_LOW, _HIGH)
-        integrand = (torch.expm1(log_ratio) - log_ratio).flatten(1)
+        excess = torch.expm1(log_ratio)
+        integrand = (log_ratio.exp() * log_ratio - excess if self.forward else excess - log_ratio).flatten(1)
         mass = size.prod(1) * (2 * low[:, 0] + size[:, 0])  # of the level V, with its weight 2V, and the angle
         return mass * integrand.square().mean(1).sqrt(), mass * (integrand.amax(1) - integrand.amin(1))
 

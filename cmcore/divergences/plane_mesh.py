@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from torch import Tensor
 
-from cmcore.chain import JumpMap, like_map
+from cmcore.divergences.composed_map import ComposedMap
 from cmcore.divergences.preimages import Candidates, joined, largest, log_total
-from cmcore.divergences.push_forward import log_standard_normal, transport
-from cmcore.grids import TimeGrid
+from cmcore.divergences.push_forward import log_standard_normal
 
 __all__ = ["PlaneMesh", "signed_area", "triangles"]
 
@@ -38,23 +37,22 @@ class PlaneMesh:
     ridge between two basins of the map, and vanish; the others are then drawn more truly.
 
     Args:
-        f: the map; candidates need no more than its own precision.
-        grid: the times.
+        composed: the map of all jumps.
         turned: noise that the map is known to turn over: folds finer than the mesh, which is coarse far out.
         resolution: vertices along an axis, at quantiles of N(0, 4), so that they are dense where the noise is.
     """
 
     def __init__(
-        self, f: JumpMap, grid: TimeGrid, *, turned: Float[Tensor, "m 2"] | None = None, resolution: int = 128
+        self, composed: ComposedMap, *, turned: Float[Tensor, "m 2"] | None = None, resolution: int = 128
     ) -> None:
         axis = 2 * torch.from_numpy(ndtri((np.arange(resolution) + 0.5) / resolution))
         whole = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), dim=-1)[None]
-        corners, images = _pushed(f, grid, whole)
+        corners, images = _pushed(composed, whole)
         near = _near_fold(corners, images)
         if turned is not None:
             near |= _around(_cells_of(turned, axis))
         fine = _cut(whole, near[0])
-        fine_corners, fine_images = _pushed(f, grid, fine)
+        fine_corners, fine_images = _pushed(composed, fine)
         bent = _near_fold(fine_corners, fine_images)
         smooth = ~near
         self.corners = torch.cat([corners[smooth].flatten(0, 1), fine_corners.flatten(0, 3)])
@@ -95,12 +93,10 @@ class PlaneMesh:
 
 
 def _pushed(
-    f: JumpMap, grid: TimeGrid, vertices: Float[Tensor, "blocks rows columns 2"]
+    composed: ComposedMap, vertices: Float[Tensor, "blocks rows columns 2"]
 ) -> tuple[Float[Tensor, "blocks r c 2 3 2"], Float[Tensor, "blocks r c 2 3 2"]]:
     """Two triangles for each cell of each block of vertices, in the noise plane and pushed forward."""
-    dtype, device = like_map(f)
-    images = transport(f, vertices.flatten(0, 2).to(device, dtype), grid).double().cpu().reshape(vertices.shape)
-    return triangles(vertices), triangles(images)
+    return triangles(vertices), triangles(composed.images(vertices.flatten(0, 2)).reshape(vertices.shape))
 
 
 def triangles(v: Float[Tensor, "blocks rows columns 2"]) -> Float[Tensor, "blocks r c 2 3 2"]:

@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,18 +20,32 @@ from jaxtyping import Bool, Float, Int
 from scipy.spatial import KDTree
 from torch import Tensor
 
-from cmcore.chain import JumpMap
-from cmcore.divergences.push_forward import Branch, push_forward, with_jacobian
-from cmcore.grids import TimeGrid
-from cmcore.threads import in_pieces
+from cmcore.divergences.composed_map import ComposedMap
+from cmcore.divergences.push_forward import Branch
 
-__all__ = ["Candidates", "Density", "NoiseCloud", "full_density", "joined", "largest", "log_total", "solve"]
+__all__ = [
+    "Candidates",
+    "Density",
+    "NoiseCloud",
+    "Roots",
+    "all_roots",
+    "density_of",
+    "full_density",
+    "joined",
+    "largest",
+    "log_total",
+    "merged",
+    "solve",
+]
 
 _RESIDUAL = 1e-7
 _SAME_ROOT = 1e-4
 _AHEAD = 1e-4
 _ACROSS = 0.3
 """A root whose mirror image across a fold is expected this close is asked for it."""
+_PAIRS = 1 << 18
+_STEP = 3.0
+"""A Newton step below this many resolutions is noise."""
 
 
 @dataclass(frozen=True)
@@ -86,41 +101,61 @@ class Density:
 
 
 # ---- from candidates to densities -----------------------------------------------------------------------------------
+class Roots(NamedTuple):
+    """Distinct preimages of points: which point, the noise, and what it adds to log q."""
+
+    point: Int[Tensor, " roots"]
+    noise: Float[Tensor, "roots d"]
+    log_density: Float[Tensor, " roots"]
+
+
 def full_density(
-    f: JumpMap, grid: TimeGrid, points: Float[Tensor, "n d"], candidates: Candidates, *, newton_steps: int = 8
+    composed: ComposedMap, points: Float[Tensor, "n d"], candidates: Candidates, *, newton_steps: int = 8
 ) -> Density:
-    """log q at the points, summed over the distinct preimages that the candidates lead to. f must take float64."""
-    index, noise, log_density = _roots(f, grid, points, candidates.index, candidates.noise, newton_steps)
-    beside, partners = _fold_partners(f, grid, noise)
-    more = _roots(f, grid, points, index[beside], partners, newton_steps)
-    index, noise, log_density = (torch.cat(pair) for pair in zip((index, noise, log_density), more, strict=True))
+    """log q at the points, summed over the distinct preimages that the candidates lead to."""
+    return density_of(all_roots(composed, points, candidates, newton_steps=newton_steps), candidates.minor)
+
+
+def density_of(roots: Roots, minor: Float[Tensor, " n"]) -> Density:
+    """log q from the roots of n points and the density of their minor candidates."""
+    count = torch.bincount(roots.point, minlength=len(minor))
+    return Density(torch.logaddexp(log_total(roots.log_density, roots.point, len(minor)), minor), count)
+
+
+def all_roots(
+    composed: ComposedMap, points: Float[Tensor, "n d"], candidates: Candidates, *, newton_steps: int = 8
+) -> Roots:
+    """The distinct preimages that the candidates lead to, and those beside them across a fold."""
+    roots = _roots(composed, points, candidates.index, candidates.noise, newton_steps)
+    beside, partners = _fold_partners(composed, roots.noise)
+    more = _roots(composed, points, roots.point[beside], partners, newton_steps)
+    return merged(roots, more)
+
+
+def merged(*several: Roots) -> Roots:
+    """Roots of the same points taken together, each counted once."""
+    index, noise, log_density = (torch.cat(parts) for parts in zip(*several, strict=True))
     first = _distinct(index, noise)
-    index, log_density = index[first], log_density[first]
-    count = torch.bincount(index, minlength=len(points))
-    return Density(torch.logaddexp(log_total(log_density, index, len(points)), candidates.minor), count)
+    return Roots(index[first], noise[first], log_density[first])
 
 
-def _roots(  # noqa: PLR0917
-    f: JumpMap, grid: TimeGrid, points: Tensor, index: Tensor, start: Tensor, newton_steps: int
-) -> tuple[Int[Tensor, " roots"], Float[Tensor, "roots d"], Float[Tensor, " roots"]]:
-    """The distinct roots that starts lead to: the point each belongs to, the noise, and its share of log q."""
-    noise, branch, found = solve(f, grid, points[index], start, steps=newton_steps)
-    index, noise, log_density = index[found], noise[found], branch.log_density[found]
-    first = _distinct(index, noise)
-    return index[first], noise[first], log_density[first]
+def _roots(composed: ComposedMap, points: Tensor, index: Tensor, start: Tensor, newton_steps: int) -> Roots:
+    """The distinct roots that starts lead to."""
+    noise, branch, found = solve(composed, points[index], start, steps=newton_steps)
+    return merged(Roots(index[found], noise[found], branch.log_density[found]))
 
 
-def _fold_partners(f: JumpMap, grid: TimeGrid, noise: Float[Tensor, "n d"]) -> tuple[Tensor, Tensor]:
+def _fold_partners(composed: ComposedMap, noise: Float[Tensor, "n d"]) -> tuple[Tensor, Tensor]:
     """Which roots lie beside a fold, and where their mirror images across it should be.
 
     Along the direction v that the map almost annuls, f(z + av) ≈ f(z) + a s u + a² c u / 2 with s the smallest
     singular value and c the curvature along u; so the second root sits at a = −2 s/c. No mesh sees it closer than a
     cell to the fold, where the density is largest.
     """
-    _, jacobian = _composed(f, grid, noise)
+    _, jacobian = composed.with_jacobian(noise)
     left, values, right = torch.linalg.svd(jacobian)
     u, v = left[:, :, -1], right[:, -1]
-    _, ahead = _composed(f, grid, noise + _AHEAD * v)
+    _, ahead = composed.with_jacobian(noise + _AHEAD * v)
     curvature = torch.einsum("ni,nij,nj->n", u, ahead - jacobian, v) / _AHEAD
     across = (-2 * values[:, -1] / curvature).nan_to_num(nan=math.inf)
     beside = (across.abs() < _ACROSS).nonzero()[:, 0]
@@ -128,48 +163,46 @@ def _fold_partners(f: JumpMap, grid: TimeGrid, noise: Float[Tensor, "n d"]) -> t
 
 
 def solve(
-    f: JumpMap, grid: TimeGrid, goal: Float[Tensor, "n d"], start: Float[Tensor, "n d"], *, steps: int
+    composed: ComposedMap, goal: Float[Tensor, "n d"], start: Float[Tensor, "n d"], *, steps: int
 ) -> tuple[Tensor, Branch, Tensor]:
     """Newton's method for f(z) = goal: the roots, the branch at them, and where it converged.
 
     A step longer than ½ is shortened, and one that brings no gain is taken back and quartered: near a fold and on the
-    ridges between basins the Jacobian changes within a step.
+    ridges between basins the Jacobian changes within a step. It has converged where the image is the goal to 1e-7, or
+    where the next step is below what the map's arithmetic resolves: a map in float32 comes no closer.
     """
     z, trial = start.clone(), start.clone()
     tolerance = _RESIDUAL * (1 + goal.norm(dim=1))
-    best = torch.full_like(tolerance, torch.inf)
+    best, left = torch.full_like(tolerance, torch.inf), torch.full_like(tolerance, torch.inf)
     direction, share = torch.zeros_like(z), torch.ones_like(tolerance)
     active = torch.arange(len(z))
     for _ in range(steps):
-        image, jacobian = _composed(f, grid, trial[active])
+        image, jacobian = composed.with_jacobian(trial[active])
         residual = image - goal[active]
         size = residual.norm(dim=1)
-        newton = torch.linalg.solve_ex(jacobian, residual[:, :, None])[0][:, :, 0].nan_to_num()
-        newton = newton * (0.5 / newton.norm(dim=1, keepdim=True).clamp_min(0.5))
+        newton = torch.linalg.solve_ex(jacobian, residual[:, :, None])[0][:, :, 0]
+        length = newton.norm(dim=1).nan_to_num(nan=math.inf)
+        newton = newton.nan_to_num() * (0.5 / length.clamp(0.5, 1e300))[:, None]
         gained = size < best[active]
         won, lost = active[gained], active[~gained]
-        z[won], best[won], direction[won] = trial[won], size[gained], newton[gained]
+        z[won], best[won], direction[won], left[won] = trial[won], size[gained], newton[gained], length[gained]
         share[won], share[lost] = (2 * share[won]).clamp_max(1.0), share[lost] / 4
         # The step of the last round is taken too: from this close it squares the error.
         trial[active] = z[active] - share[active, None] * direction[active]
-        active = active[best[active] > tolerance[active]]
+        active = active[~_converged(composed, best, tolerance, left, z)[active]]
         if not len(active):
             break
-    converged = best <= tolerance
-    z[converged] = trial[converged]
-    branch = push_forward(f, z, grid)
-    found = ((branch.points - goal).norm(dim=1) <= tolerance) & torch.isfinite(branch.log_density)
+    converged = _converged(composed, best, tolerance, left, z)
+    close = best <= tolerance
+    z[close] = trial[close]
+    branch = composed.branch(z)
+    residual = (branch.points - goal).norm(dim=1)
+    found = converged & (residual <= torch.maximum(tolerance, 4 * best)) & torch.isfinite(branch.log_density)
     return z, branch, found
 
 
-def _composed(f: JumpMap, grid: TimeGrid, z: Tensor) -> tuple[Tensor, Tensor]:
-    """The image of z under all jumps, and the Jacobian of the composed map."""
-    jacobian = torch.eye(z.shape[1], dtype=z.dtype).expand(len(z), -1, -1)
-    for t, s in grid.jumps:
-        pieces = in_pieces(lambda z, t=t, s=s: with_jacobian(f, z, t, s), z, rows=2048)
-        z = torch.cat([image for image, _ in pieces])
-        jacobian = torch.cat([one for _, one in pieces]) @ jacobian
-    return z, jacobian
+def _converged(composed: ComposedMap, best: Tensor, tolerance: Tensor, left: Tensor, z: Tensor) -> Tensor:
+    return (best <= tolerance) | (left <= _STEP * composed.resolution * (1 + z.norm(dim=1)))
 
 
 def _distinct(index: Tensor, noise: Tensor) -> Tensor:
@@ -217,8 +250,28 @@ class NoiseCloud:
 
     def candidates(self, points: Float[Tensor, "n d"], neighbours: int = 8) -> Candidates:
         """The noise behind the nearest images of each point."""
-        nearest = self.nearest(points, neighbours)
-        index = torch.arange(len(points)).repeat_interleave(nearest.shape[1])
-        unknown = torch.full((len(points),), -torch.inf, dtype=torch.float64)
-        several = torch.ones(len(points), dtype=torch.bool)
+        return self._starting_from(self.nearest(points, neighbours))
+
+    def diverse(self, points: Float[Tensor, "n d"], count: int, *, among: int) -> Candidates:
+        """So many noises that lie far apart, among those behind the nearest images of each point.
+
+        Where one branch of a folding map is far denser than another, all of the nearest images lie on it.
+        """
+        pieces = [self._apart(self.nearest(piece, among), count) for piece in points.split(max(1, _PAIRS // among))]
+        return self._starting_from(torch.cat(pieces) if pieces else torch.zeros(0, count, dtype=torch.long))
+
+    def _apart(self, nearest: Int[Tensor, "n k"], count: int) -> Int[Tensor, "n c"]:
+        """The nearest, then each time the one farthest from all chosen."""
+        noise, row = self.noise[nearest], torch.arange(len(nearest))
+        chosen, distance = [nearest[:, 0]], (noise - noise[:, :1]).square().sum(2)
+        for _ in range(min(count, nearest.shape[1]) - 1):
+            farthest = distance.argmax(1)
+            chosen.append(nearest[row, farthest])
+            distance = torch.minimum(distance, (noise - noise[row, farthest][:, None]).square().sum(2))
+        return torch.stack(chosen, 1)
+
+    def _starting_from(self, nearest: Int[Tensor, "n k"]) -> Candidates:
+        index = torch.arange(len(nearest)).repeat_interleave(nearest.shape[1])
+        unknown = torch.full((len(nearest),), -torch.inf, dtype=torch.float64)
+        several = torch.ones(len(nearest), dtype=torch.bool)
         return Candidates(index, self.noise[nearest.flatten()], unknown, unknown, several)

@@ -22,16 +22,28 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy.spatial import KDTree
+from torch import Tensor
+
 from cmcore.chain import JumpMap, RenoisedChain, Stage, earliest_of, jump_map_of, land, like_map, make_chain
+from cmcore.divergences.data_draw import draw_data
+from cmcore.divergences.push_forward import doubled
 from cmcore.flow import ExactFlow
 from cmcore.grids import TimeGrid
 from cmcore.streams import stream
 from cmcore.targets.base import Target
 from cmcore.theory.initialisation import initialisation_kl
-from cmcore.theory.interval import Interval, mean
+from cmcore.theory.interval import Interval, mean, of_mean
 from cmcore.threads import piecewise
 
 __all__ = ["BoundA", "bound_a", "bound_of_chain", "map_error"]
+
+_LARGEST_DIM = 3
+_POOL = 8
+_NEIGHBOURS = 4
 
 
 @dataclass(frozen=True)
@@ -93,10 +105,34 @@ def bound_of_chain(model: Any, target: Target, chain: RenoisedChain, *, seed: in
 def map_error(
     f: JumpMap, target: Target, stage: Stage, *, seed: int, n: int = 16_384, flow: ExactFlow | None = None
 ) -> Interval:
-    """ε² = E_{x∼p_t}|f(x,t,s) − Φ_{t→s}(x)|², with a 95 % interval from n exact samples of p_t."""
+    """ε² = E_{x∼p_t}|f(x,t,s) − Φ_{t→s}(x)|², with a 95 % interval from about n exact samples of p_t.
+
+    Where f and Φ tear space at places that differ by a sliver, a ten-thousandth of the samples may hold a quarter of
+    ε². So where few coordinates let it, more samples are first mapped by f alone, and those beside a tear are measured
+    more often.
+    """
+    f, flow = doubled(f), flow or ExactFlow(target)
+    purpose = f"map error at {stage.t:g}"
+    if target.dim > _LARGEST_DIM:
+        x = target.sample(n, t=stage.t, generator=stream(seed, purpose))
+        return mean(_squared_error(f, flow, x, stage))
+    pool = _POOL * n
+    draw = draw_data(target, stage.t, n, seed=seed, score=lambda x: _torn(f, x, stage), purpose=purpose, pool=pool)
+    return of_mean(draw.mean(_squared_error(f, flow, draw.points, stage)))
+
+
+def _squared_error(f: JumpMap, flow: ExactFlow, x: Float[Tensor, "n d"], stage: Stage) -> Float[Tensor, " n"]:
+    """|f − Φ|² at the points."""
+    return (_mapped(f, x, stage) - land(flow, x, stage)).square().sum(1)
+
+
+def _mapped(f: JumpMap, x: Float[Tensor, "n d"], stage: Stage) -> Float[Tensor, "n d"]:
     dtype, device = like_map(f)
-    flow = flow or ExactFlow(target)
-    x = target.sample(n, t=stage.t, generator=stream(seed, f"map error at {stage.t:g}"))
-    truth = land(flow, x, stage)
-    mapped = land(f, x.to(device, dtype), stage).double().cpu()
-    return mean((mapped - truth).square().sum(1))
+    return land(f, x.to(device, dtype), stage).double().cpu()
+
+
+def _torn(f: JumpMap, x: Float[Tensor, "n d"], stage: Stage) -> Float[Tensor, " n"]:
+    """How far apart f carries each point and its nearest neighbours: far at a tear, and where p_t is thin."""
+    image = _mapped(f, x, stage)
+    _, near = KDTree(x.numpy()).query(x.numpy(), k=_NEIGHBOURS + 1)
+    return (image[torch.from_numpy(np.asarray(near))[:, 1:]] - image[:, None]).norm(dim=2).amax(1)

@@ -7,7 +7,10 @@ from jaxtyping import Float
 from scipy.special import ndtri
 from torch import Tensor
 
-__all__ = ["Interval", "largest", "mean", "share"]
+from cmcore.divergences.data_draw import Mean
+from cmcore.divergences.log_ratio import interval
+
+__all__ = ["Interval", "largest", "mean", "of_mean", "share"]
 
 _Z = float(ndtri(0.975))
 
@@ -35,9 +38,16 @@ class Interval:
 
 def mean(values: Float[Tensor, " n"]) -> Interval:
     """The mean of n independent draws of something that is never negative."""
-    centre = float(values.mean())
-    half = _Z * float(values.std()) / math.sqrt(len(values))
-    return Interval(centre, max(0.0, centre - half), centre + half)
+    centre, spread, n = float(values.mean()), float(values.std()), len(values)
+    third = float((values - centre).pow(3).mean())
+    skewness = third / (spread**3 * math.sqrt(n)) if spread > 0 else 0.0
+    return of_mean(Mean(centre, spread / math.sqrt(n), n - 1.0, skewness))
+
+
+def of_mean(mean: Mean) -> Interval:
+    """A mean of something that is never negative, with its interval."""
+    low, high = interval(mean)
+    return Interval(mean.value, max(0.0, low), high)
 
 
 def share(count: int, n: int) -> Interval:

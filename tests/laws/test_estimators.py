@@ -8,7 +8,9 @@ import torch
 from cmcore.chain import make_chain
 from cmcore.config import NetworkConfig
 from cmcore.divergences import DATA_MODEL, ESTIMATORS, MODEL_DATA, Estimate, kl, kl_convolution_grid, off_mode_mass
-from cmcore.divergences.log_ratio import kl_from_both_laws
+from cmcore.divergences.composed_map import ComposedMap
+from cmcore.divergences.data_draw import DataDraw, draw_data
+from cmcore.divergences.log_ratio import interval, kl_at_data
 from cmcore.divergences.noise import weighted_noise
 from cmcore.divergences.off_mode import density_level
 from cmcore.divergences.pilot import pilot
@@ -131,7 +133,7 @@ def test_noise_of_a_pilot_is_standard_normal():
         return x + 2 * torch.tanh(50 * x)
 
     corners = GaussianMixture([0.25] * 4, [[-2.5, -2.5], [-2.5, 2.5], [2.5, -2.5], [2.5, 2.5]], 0.4)
-    drawn = pilot(tearing, corners, make_grid("uniform_angle", 1, horizon=3.0, delta=0.0))
+    drawn = pilot(ComposedMap(tearing, make_grid("uniform_angle", 1, horizon=3.0, delta=0.0)), corners)
     noise, weight = weighted_noise(40_000, 2, seed=0, warp=drawn.draw)
     x, w = noise.flatten(0, 1), weight.flatten()
     assert float(drawn.weight.max()) <= 1 / 0.3
@@ -142,7 +144,7 @@ def test_noise_of_a_pilot_is_standard_normal():
 
 
 def test_a_pilot_of_a_map_of_no_numbers_draws_evenly():
-    broken = pilot(lambda x, t, s: x * float("nan"), TARGET, GRID)
+    broken = pilot(ComposedMap(lambda x, t, s: x * float("nan"), GRID), TARGET)
     noise, weight = weighted_noise(4096, 2, seed=0, warp=broken.draw)
     assert bool(torch.isfinite(noise).all())
     assert bool(torch.isfinite(weight).all())
@@ -156,10 +158,24 @@ def test_the_control_variate_of_both_laws_sees_mass_that_no_data_is_near():
     for seed in range(40):
         data, model = (law.sample(4096, generator=stream(seed, name)) for law, name in ((p, "p"), (q, "q")))
         ratios = [q.log_prob(x) - p.log_prob(x) for x in (data, model)]
-        value, half = kl_from_both_laws(ratios[0], ratios[1][:, None], torch.ones(4096, 1, dtype=torch.float64))
-        assert half < truth / 3
-        hits += abs(value - truth) <= half
+        plain = DataDraw(data, torch.zeros(4096, dtype=torch.long), torch.tensor([1 << 16]))
+        mean = kl_at_data(plain, ratios[0], ratios[1][:, None], torch.ones(4096, 1, dtype=torch.float64))
+        low, high = interval(mean)
+        assert high - low < truth
+        hits += low <= truth <= high
     assert hits >= 34
+
+
+def test_samples_by_strata_are_samples_of_the_data():
+    """Whatever the score: means over strata are those of plain samples, and intervals of them hold their level."""
+    for score in (lambda x: x[:, 0] ** 3, lambda x: torch.full((len(x),), float("nan"), dtype=x.dtype)):
+        hits = 0
+        for seed in range(60):
+            data = draw_data(PAIR, 0.1, 400, seed=seed, score=score)
+            assert float(data.weight.mean()) == pytest.approx(1, abs=1e-9)
+            mean = data.mean(data.points[:, 0])
+            hits += abs(mean.value - 0.4 * math.exp(-0.1)) < 2 * mean.error
+        assert hits >= 53
 
 
 @pytest.mark.parametrize("dim", [1, 2, 4])

@@ -9,7 +9,7 @@ from cmcore.chain import make_chain
 from cmcore.divergences import DATA_MODEL, gaussian_kl, kl, kl_1d
 from cmcore.flow import ExactFlow
 from cmcore.grids import make_grid
-from cmcore.targets import GaussianMixture, make_target
+from cmcore.targets import GaussianMixture, Product, make_target
 from cmcore.theory import bound_a, initialisation_bound, initialisation_kl, map_error
 
 PAIR = GaussianMixture([0.3, 0.7], [[-1.0], [1.0]], 0.1)
@@ -57,6 +57,24 @@ def test_map_error_is_that_of_the_disturbance():
     found = map_error(disturbed(PAIR, 0.1), PAIR, stage, seed=0)
     assert found.low <= truth <= found.high
     assert map_error(ExactFlow(PAIR), PAIR, stage, seed=0).value < 1e-15
+
+
+def test_n7_the_error_of_a_map_that_tears_elsewhere_has_intervals_that_hold():
+    """Modes twelve spreads apart, and a tear that lies beside the true one: a sliver holds nearly all of ε²."""
+    torn = GaussianMixture([0.5, 0.5], [[-1.0], [1.0]], 0.03)
+    stage = make_chain(make_grid("uniform_angle", 2, horizon=3.0, delta=0.05), sampler="renoise").stages[-1]
+    nodes = torch.linspace(-0.7, 0.7, 7_001, dtype=torch.float64)[:, None]
+    line, density = ExactFlow(torn), torn.log_prob(nodes, stage.t).exp()
+    squared = (line(nodes + 0.002, stage.t, stage.s) - line(nodes, stage.t, stage.s)).square()[:, 0]
+    truth = float((density * squared).sum()) * 2e-4
+    plane = Product([torn, (GaussianMixture([1.0], [[0.0]], 1.0), 1)])
+    flow = ExactFlow(plane)
+    aside = torch.tensor([0.002, 0.0], dtype=torch.float64)
+    found = [
+        map_error(lambda x, t, s: flow(x + aside, t, s), plane, stage, seed=k, n=2048, flow=flow) for k in range(12)
+    ]
+    assert sum(one.low <= truth <= one.high for one in found) >= 7
+    assert all(one.high < 8 * truth for one in found)
 
 
 @pytest.mark.slow
