@@ -414,6 +414,7 @@ def test_what_two_readings_fit_is_said_by_the_visitor(shipped):
     lines = [f"{1 + i % 9}.{100 + 7 * i}|{i * i % 50}" for i in range(60)]
     at = table(train_page(), "\n".join(["a|b", *lines]).encode())
     assert "decimal sign" in at.warning[0].value
+    assert "decimal point" not in html(at)
     assert at.button(key="start").disabled
     decimal = next(box for box in at.selectbox if box.label == "Decimal sign")
     decimal.set_value("comma").run()

@@ -40,7 +40,7 @@ def open_csv(
         left_out[tallies[0].name] = "it has no name and numbers the rows"
     sign, problem = _sign(numeric, layout, decimal)
     return TableFile(
-        layout=_layout_in_words(layout, sign),
+        layout=_layout_in_words(layout, None if problem else sign),
         columns=tuple(tally.name for tally in numeric),
         left_out=left_out,
         rows=count,
@@ -157,10 +157,10 @@ def _sign(numeric: Sequence[Tally], layout: Layout, asked: Decimal | None) -> tu
     return asked, ""
 
 
-def _layout_in_words(layout: Layout, decimal: Decimal) -> str:
+def _layout_in_words(layout: Layout, decimal: Decimal | None) -> str:
     between = SEPARATORS.get(layout.separator or "", f"{layout.separator!r}")
     parts = [f"CSV separated by {between}" if layout.separator else "CSV with one column"]
-    parts.append("decimal point" if decimal == "." else "decimal comma")
+    parts += [{".": "decimal point", ",": "decimal comma"}[decimal]] if decimal else []
     parts.append(f"names in line {layout.header}" if layout.header else "no names")
     return ", ".join(parts)
 
