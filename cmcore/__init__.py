@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cmcore.experiments import Curve, kl_versus_steps
     from cmcore.flow import ExactFlow, trajectory_pool
     from cmcore.grids import TimeGrid, make_grid
+    from cmcore.map_check import check_map
     from cmcore.model import FlowMap, TrainedModel
     from cmcore.samplers import Trajectory, sample
     from cmcore.store import load, save
@@ -62,6 +63,7 @@ __all__ = [
     "TrainingConfig",
     "TrainingEvent",
     "Trajectory",
+    "check_map",
     "estimators",
     "kl",
     "kl_versus_steps",
@@ -89,6 +91,7 @@ _HOMES = {
     "experiments": ("Curve", "kl_versus_steps"),
     "flow": ("ExactFlow", "trajectory_pool"),
     "grids": ("TimeGrid", "make_grid"),
+    "map_check": ("check_map",),
     "model": ("FlowMap", "TrainedModel"),
     "samplers": ("Trajectory", "sample"),
     "store": ("load", "save"),

@@ -131,16 +131,22 @@ class ExactFlow:
         if bool((times <= 0).any()) and not self.target.smooth:
             raise NoDensity(f"{self.target.name} has no score at t = 0, so its flow ends before: ask for s > 0.")
         precision = max(self.tolerance, 20 * torch.finfo(torch.float64).eps)
-        states = odeint(
-            pace,
-            x,
-            at,
-            rtol=precision,
-            atol=precision,
-            method="dopri5",
-            # Landing on the asked times avoids the interpolant, which is of lower order, and never leaves [0, π/2).
-            options={"norm": _largest, "step_t": at[1:]},
-        )
+        try:
+            states = odeint(
+                pace,
+                x,
+                at,
+                rtol=precision,
+                atol=precision,
+                method="dopri5",
+                # Landing on the asked times avoids the interpolant, which is of lower order, and never leaves [0, π/2).
+                options={"norm": _largest, "step_t": at[1:]},
+            )
+        except AssertionError as stuck:  # the solver's steps shrink to nothing
+            raise ValueError(
+                f"The flow of {self.target.name} cannot be followed to {precision:g}: its score is not finite, not "
+                f"smooth, or has too few digits. Compute it in float64, or ask for a larger tolerance. ({stuck})"
+            ) from None
         assert isinstance(states, Tensor)
         return states
 

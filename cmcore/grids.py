@@ -1,7 +1,11 @@
 r"""Time grids: the decreasing times :math:`t_0 = T > t_1 > \dots > t_K = \delta \ge 0` of a sampler."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
+from reprlib import repr as shortened
+from typing import cast
 
 import torch
 
@@ -11,6 +15,7 @@ from cmcore.registry import Registry
 __all__ = [
     "GRIDS",
     "TimeGrid",
+    "as_grid",
     "constant_step",
     "custom",
     "growing_horizon",
@@ -70,8 +75,8 @@ GRIDS: Registry = Registry("time grid")
 
 def make_grid(name: str, steps: int, *, horizon: float, delta: float) -> TimeGrid:
     """The registered grid `name` with K = steps jumps from T = horizon to δ = delta."""
-    if steps < 1:
-        raise ValueError(f"A sampler makes at least one jump; got steps = {steps}.")
+    if isinstance(steps, bool) or not isinstance(steps, Integral) or steps < 1:
+        raise ValueError(f"A sampler makes a whole number of jumps, at least one; got steps = {shortened(steps)}.")
     if not horizon > delta >= 0:
         raise ValueError(f"A grid runs from T down to δ with T > δ ≥ 0; got T = {horizon:g}, δ = {delta:g}.")
     return GRIDS[name](steps, horizon=horizon, delta=delta)
@@ -137,6 +142,21 @@ def growing_horizon(steps: int, *, step: float, delta: float) -> TimeGrid:
     return TimeGrid(times, "growing_horizon")
 
 
-def custom(times: list[float] | tuple[float, ...]) -> TimeGrid:
+def custom(times: Sequence[float]) -> TimeGrid:
     """The given times, checked."""
     return TimeGrid(tuple(float(t) for t in times), "custom")
+
+
+def as_grid(grid: object) -> TimeGrid:
+    """A grid as it is, or its times given as a list, an array or a tensor; anything else raises ValueError."""
+    if isinstance(grid, TimeGrid):
+        return grid
+    try:
+        times = tuple(float(t) for t in cast("Sequence[float]", grid))
+    except (TypeError, ValueError):
+        times = ()
+    if times:
+        return TimeGrid(times, "custom")
+    raise ValueError(
+        f"A grid is the times T = t_0 > … > t_K = δ, such as [3, 1, 0], or made by make_grid; got {shortened(grid)}."
+    )

@@ -59,9 +59,7 @@ class Counts(click.ParamType):
 @click.option("--grid", default="uniform_angle", show_default=True, help="How the times are spaced.")
 @click.option("--renoise", type=float, help="η as a share of t, where noise is added; the run's own by default.")
 @click.option("--delta", type=float, help="δ, where sampling stops; the run's own by default, at least 0.02 renoised.")
-@click.option(
-    "--direction", type=click.Choice(["model-data", "data-model"]), help="By default the run's own sampler decides."
-)
+@click.option("--direction", metavar="NAME", help="model-data or data-model; by default the run's own sampler decides.")
 @click.option("-n", "--number", "n", type=int, help="Samples behind each estimate.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option(
@@ -82,7 +80,9 @@ def kl(run: Path, sampler: str | None, baselines: list[str] | None, as_json: boo
     model = cm.load(run)
     if model.target is None:
         raise BadInput(f"The run in {run} does not carry its target, so there is no truth to compare with.")
-    choices["direction"] = choices["direction"] and _direction(choices["direction"])
+    from cmcore.divergences import direction_of
+
+    choices["direction"] = choices["direction"] and direction_of(choices["direction"])
     sampler, choices["renoise"], _ = own_choices(model, sampler, choices["renoise"])
     if choices["delta"] is None:
         from cmcore.experiments.kl_versus_steps import RENOISED
@@ -100,12 +100,6 @@ def kl(run: Path, sampler: str | None, baselines: list[str] | None, as_json: boo
         write_json({name: json.loads(curve.to_json()) for name, curve in curves.items()})
     else:
         click.echo("\n\n".join(_in_words(name, curve) for name, curve in curves.items()))
-
-
-def _direction(name: str) -> "Direction":
-    from cmcore.divergences import DATA_MODEL, MODEL_DATA
-
-    return MODEL_DATA if name == "model-data" else DATA_MODEL
 
 
 def _own_direction(sampler: str) -> "Direction":

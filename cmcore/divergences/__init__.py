@@ -1,15 +1,25 @@
 """How good a sampler is: KL divergences against the truth, each with an interval, a floor and diagnostics."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from cmcore.chain import Chain, JumpMap, JumpSampler, earliest_of, jump_map_of, make_chain
+from cmcore.config import checked_seed
 from cmcore.divergences.change_of_variables import SAMPLES, kl_change_of_variables
 from cmcore.divergences.classifier import classifier_accuracy
 from cmcore.divergences.comparison import SampleComparison, compare_samples, compare_with_target
 from cmcore.divergences.convolution_grid import LANDINGS, kl_convolution_grid
 from cmcore.divergences.distances import Distance, energy_distance, mmd, sliced_wasserstein
 from cmcore.divergences.early_stopping import kl_to_noised
-from cmcore.divergences.estimate import DATA_MODEL, ESTIMATORS, MODEL_DATA, Direction, Estimate, Estimator
+from cmcore.divergences.estimate import (
+    DATA_MODEL,
+    ESTIMATORS,
+    MODEL_DATA,
+    Direction,
+    Estimate,
+    Estimator,
+    direction_of,
+)
 from cmcore.divergences.gaussian import gaussian_kl, kl_gaussian
 from cmcore.divergences.histogram import kl_histogram
 from cmcore.divergences.neighbours import kl_neighbours, kl_neighbours_known
@@ -18,7 +28,8 @@ from cmcore.divergences.product import kl_product
 from cmcore.divergences.push_forward import doubled
 from cmcore.divergences.quadrature_1d import kl_1d
 from cmcore.divergences.sandwich import kl_sandwich
-from cmcore.grids import TimeGrid
+from cmcore.grids import TimeGrid, as_grid
+from cmcore.map_check import require_map
 from cmcore.targets.base import NoDensity, Target
 from cmcore.threads import piecewise
 
@@ -34,6 +45,7 @@ __all__ = [
     "classifier_accuracy",
     "compare_samples",
     "compare_with_target",
+    "direction_of",
     "energy_distance",
     "gaussian_kl",
     "kl",
@@ -60,7 +72,7 @@ FEWEST = 256
 def kl(
     model: Any,
     target: Target,
-    grid: TimeGrid,
+    grid: TimeGrid | Sequence[float],
     *,
     seed: int,
     sampler: JumpSampler = "deterministic",
@@ -75,18 +87,23 @@ def kl(
     Args:
         model: a trained model or any map (x, t, s) → x_s.
         target: the truth.
-        grid: the times, ending at δ.
+        grid: the times, ending at δ; a list of numbers will do.
         seed: of all noise.
         sampler: "deterministic" or "renoise".
         renoise: η_{k+1} as a share of t_{k+1}, when renoising.
         noiseless_end: whether the last jump of a renoised sampler adds no noise.
         n: samples (20,000) or, renoised, landings (2^19) behind the estimate.
-        direction: by default KL(model‖data) for deterministic sampling and KL(data‖model) for renoised.
+        direction: "KL(model‖data)" or "KL(data‖model)", or a spelling that `direction_of` knows; by default the former
+            for deterministic sampling and the latter for renoised.
         earliest: where renoised jumps may land at the earliest; by default the δ of a trained model.
+
+    Raises:
+        ValueError: in a sentence, what keeps a map from being measured, as :func:`cmcore.map_check.check_map` finds it.
     """
-    f = jump_map_of(model)
+    f, grid = jump_map_of(model), as_grid(grid)
     earliest = earliest_of(model) if earliest is None else earliest
     chain = make_chain(grid, sampler=sampler, renoise=renoise, noiseless_end=noiseless_end, earliest=earliest)
+    require_map(f, target.dim, chain.stages, derivative=chain.deterministic)
     return kl_of_chain(f, target, chain, seed=seed, n=n, direction=direction)
 
 
@@ -119,7 +136,9 @@ def kl_of_chain(
         raise NoDensity(f"{target.name} is known by its samples alone, so no KL against the truth can be had.")
     if chain.delta == 0 and not target.has_density:
         raise NoDensity(f"{target.name} has no density at t = 0, so no KL is finite there: end the grid at δ > 0.")
-    direction = direction or (MODEL_DATA if chain.deterministic else DATA_MODEL)
+    checked_seed(seed)
+    own = MODEL_DATA if chain.deterministic else DATA_MODEL
+    direction = own if direction is None else direction_of(direction)
     f = doubled(f)
     exact = kl_gaussian(f, target, chain, direction=direction) or _one_dimensional(f, target, chain, direction)
     if exact is not None:

@@ -3,17 +3,38 @@ r"""What an estimate is: a number that says how it knows."""
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from reprlib import repr as shortened
 from typing import Literal
 
 from cmcore.registry import Registry
 
-__all__ = ["DATA_MODEL", "ESTIMATORS", "MODEL_DATA", "Direction", "Estimate", "Estimator"]
+__all__ = ["DATA_MODEL", "ESTIMATORS", "MODEL_DATA", "Direction", "Estimate", "Estimator", "direction_of"]
 
 Direction = Literal["KL(model‖data)", "KL(data‖model)"]
 """KL(q‖p_δ) weighs errors where the model puts mass; KL(p_δ‖q) where the data does."""
 
 MODEL_DATA: Direction = "KL(model‖data)"
 DATA_MODEL: Direction = "KL(data‖model)"
+_SPELLINGS: dict[str, Direction] = {
+    spelling: direction
+    for direction, first, then in ((MODEL_DATA, "model", "data"), (DATA_MODEL, "data", "model"))
+    for spelling in (*(f"kl({first}{bars}{then})" for bars in ("‖", "||", "∥")), f"{first}-{then}", f"{first}_{then}")
+}
+
+
+def direction_of(name: str) -> Direction:
+    """The direction that a spelling means; anything else raises ValueError with what there is to choose from.
+
+    Taken are "KL(model‖data)", also with two ASCII bars, and "model-data" as on the command line; case and spaces do
+    not matter.
+    """
+    spelled = "".join(name.lower().split()) if isinstance(name, str) else ""
+    if spelled not in _SPELLINGS:
+        raise ValueError(
+            f'A direction is "{MODEL_DATA}" or "{DATA_MODEL}", or in short "model-data" or "data-model"; '
+            f"got {shortened(name)}."
+        )
+    return _SPELLINGS[spelled]
 
 
 @dataclass(frozen=True)
@@ -53,6 +74,7 @@ class Estimate:
     diagnostics: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "direction", direction_of(self.direction))
         if -math.inf < self.value < 0:
             object.__setattr__(self, "diagnostics", {**self.diagnostics, "unclipped": self.value})
             object.__setattr__(self, "high", self.high - self.value)

@@ -32,7 +32,7 @@ from scipy.spatial import KDTree
 from scipy.special import digamma, gammaln
 from torch import Tensor
 
-from cmcore.divergences.estimate import ESTIMATORS, MODEL_DATA, Direction, Estimate, Estimator
+from cmcore.divergences.estimate import ESTIMATORS, MODEL_DATA, Direction, Estimate, Estimator, direction_of
 from cmcore.divergences.log_ratio import quantile
 from cmcore.divergences.rows import two_samples
 from cmcore.streams import stream
@@ -107,7 +107,7 @@ def kl_neighbours(
     points, data = _checked(points, data, k)
     _refuse_partners(points, data)
     scale = torch.cat([points, data]).std(0)  # no KL changes with the units; the shape of a ball does
-    a, b = (points / scale, data / scale) if direction == MODEL_DATA else (data / scale, points / scale)
+    a, b = (points / scale, data / scale) if direction_of(direction) == MODEL_DATA else (data / scale, points / scale)
     return _estimate(a, b, _two_sample, k, direction, delta, "neighbours")
 
 

@@ -10,7 +10,8 @@ __all__ = ["two_samples"]
 def two_samples(points: Tensor, data: Tensor, *, fewest: int) -> tuple[Float[Tensor, "n d"], Float[Tensor, "m d"]]:
     """Both samples in float64 on the CPU, or a ValueError that says what is wrong with them."""
     found = []
-    for name, rows in (("points", points), ("data", data)):
+    for name, given in (("points", points), ("data", data)):
+        rows = torch.as_tensor(given)
         if rows.ndim != 2 or rows.shape[1] < 1:
             raise ValueError(f"Samples are rows of coordinates, [n, d]; {name} has shape {tuple(rows.shape)}.")
         if len(rows) < fewest:

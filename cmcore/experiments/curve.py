@@ -41,17 +41,22 @@ class Curve:
     band: tuple[tuple[float, float], ...] = field(default=())
 
     def to_frame(self) -> "pd.DataFrame":
-        """A table with a row for each value; diagnostics are columns of their own."""
+        """A table with a row for each value; diagnostics are columns of their own.
+
+        `value` is NaN where the estimate is not trusted as a number; low, high and the note say what is then known,
+        and `raw_value` what the estimator came to.
+        """
         import pandas as pd
 
         rows = []
         for i, (at, calls, estimate) in enumerate(zip(self.values, self.calls, self.estimates, strict=True)):
             row = {self.axis: int(at) if at == int(at) else at, "calls": calls, **asdict(estimate)}
+            row |= {"value": estimate.value if estimate.trusted else math.nan, "raw_value": estimate.value}
             row |= row.pop("diagnostics")
             if self.band:
                 row |= {"band_low": self.band[i][0], "band_high": self.band[i][1]}
             rows.append(row)
-        first = [self.axis, "calls", "value", "low", "high", "direction", "estimator", "floor", "delta", "n"]
+        first = [self.axis, "calls", "value", "low", "high", "trusted", "direction", "estimator", "floor", "delta", "n"]
         names = dict.fromkeys(name for row in (dict.fromkeys(first), *rows) for name in row)
         return pd.DataFrame(rows, columns=list(names))
 

@@ -8,6 +8,7 @@ from cmcore.chain import earliest_of
 from cmcore.divergences import Direction, Estimate, kl_of_chain
 from cmcore.experiments.curve import Curve
 from cmcore.grids import TimeGrid
+from cmcore.map_check import require_map
 from cmcore.samplers import SAMPLERS, Score, grid_for, score_of, source_for
 from cmcore.targets.base import Target
 
@@ -60,6 +61,8 @@ def kl_points(
             continue
         times = grid_for(model, grid, jumps, horizon, delta)
         plan = chosen.plan(source, times, renoise=renoise, earliest=learned)
+        if chosen.needs == "map":
+            require_map(source, target.dim, plan.chain.stages, derivative=plan.chain.deterministic)
         estimate = kl_of_chain(plan.f, target, plan.chain, n=n, seed=seed, direction=direction)
         if times.delta < learned:
             words = f"The last jump lands at t = {times.delta:g}, but this map was trained to δ = {learned:g} only."

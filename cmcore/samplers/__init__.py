@@ -1,15 +1,19 @@
 """How samples are drawn: few jumps of a flow map, with or without fresh noise, and baselines that follow a score."""
 
+from collections.abc import Sequence
 from importlib import import_module
+from numbers import Integral
 from pkgutil import iter_modules
+from reprlib import repr as shortened
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cmcore.chain import JumpMap, earliest_of, like_map
-from cmcore.grids import TimeGrid, make_grid
+from cmcore.chain import JumpMap, earliest_of, jump_map_of, like_map
+from cmcore.grids import TimeGrid, as_grid, make_grid
+from cmcore.map_check import guarded
 from cmcore.samplers.base import SAMPLERS, PathSampler, Plan, Sampler, StageSampler, Trajectory
 from cmcore.samplers.ddim import ddim
 from cmcore.samplers.jumps import DETERMINISTIC, RENOISE
@@ -59,7 +63,7 @@ def sample(
     *,
     seed: int,
     sampler: str = "deterministic",
-    grid: str | TimeGrid = "uniform_angle",
+    grid: str | TimeGrid | Sequence[float] = "uniform_angle",
     horizon: float | None = None,
     delta: float | None = None,
     renoise: float = 0.5,
@@ -76,7 +80,7 @@ def sample(
         seed: an integer; determines the starting noise and, in an independent stream, the fresh noise. The first
             samples do not depend on n.
         sampler: a name in `SAMPLERS`.
-        grid: a name in `GRIDS`, or the times themselves (then steps must agree).
+        grid: a name in `GRIDS`, or the times themselves, a list too (then steps must agree).
         horizon, delta: T and δ; by default the model's own, else 3 and 0.
         renoise: η_{k+1} as a share of t_{k+1}, for samplers that add noise.
         noiseless_end: let the last jump of such a sampler land at δ without noise.
@@ -86,17 +90,20 @@ def sample(
 
     Returns:
         The whole trajectory; `.points` are the samples, to be compared with p_δ, δ = `.delta`.
+
+    Raises:
+        ValueError: in a sentence, also where the answers of a map from elsewhere are no points like those it was given.
     """
     chosen = SAMPLERS[sampler]
-    if n < 1:
-        raise ValueError(f"Draw at least one sample; got n = {n}.")
+    if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
+        raise ValueError(f"Draw a whole number of samples, at least one; got n = {shortened(n)}.")
     source = source_for(model, chosen, score)
     dtype, device = like_map(getattr(model, "flow_map", model))
     noise = starting_noise(n, _dim(model, dim), seed=seed, dtype=dtype, device=device)
     times = grid_for(model, grid, steps, horizon, delta)
     fresh = stream(seed, "fresh noise")
     return chosen.draw(
-        source,
+        guarded(source) if chosen.needs == "map" else source,
         noise,
         times,
         renoise=renoise,
@@ -107,8 +114,10 @@ def sample(
 
 
 def source_for(model: Any, sampler: Sampler, score: Score | None = None) -> Any:
-    """What a sampler draws from: the model itself, or for a baseline the score that :func:`score_of` finds."""
-    return model if sampler.needs == "map" else score_of(model, score)[0]
+    """What a sampler draws from: the map of a model, or for a baseline the score that :func:`score_of` finds."""
+    if score not in (None, "exact", "model"):
+        raise ValueError(f"A score is 'exact' (the target's) or 'model' (its own); got {shortened(score)}.")
+    return jump_map_of(model) if sampler.needs == "map" else score_of(model, score)[0]
 
 
 def _dim(model: Any, dim: int | None) -> int:
@@ -119,10 +128,15 @@ def _dim(model: Any, dim: int | None) -> int:
 
 
 def grid_for(
-    model: Any, grid: str | TimeGrid, steps: int, horizon: float | None = None, delta: float | None = None
+    model: Any,
+    grid: str | TimeGrid | Sequence[float],
+    steps: int,
+    horizon: float | None = None,
+    delta: float | None = None,
 ) -> TimeGrid:
     """The asked grid; T and δ are by default those the model was trained for, else 3 and 0."""
-    if isinstance(grid, TimeGrid):
+    if not isinstance(grid, str):
+        grid = as_grid(grid)
         if grid.steps != steps:
             raise ValueError(f"The grid has {grid.steps} jumps and steps = {steps}; they must agree.")
         return grid
