@@ -38,7 +38,7 @@ def test_the_table_has_a_row_for_each_value(curve):
 
 def test_json_and_back(curve):
     assert Curve.from_json(curve.to_json()) == curve
-    infinite = replace(curve.estimates[0], value=math.inf, high=math.inf)
+    infinite = replace(curve.estimates[0], value=math.inf, high=math.inf, trusted=False, note="Infinite.")
     odd = replace(curve, estimates=(infinite, *curve.estimates[1:]), band=((0.0, math.inf),) * 3)
     assert "Infinity" not in odd.to_json()
     assert Curve.from_json(odd.to_json()) == odd
@@ -74,7 +74,8 @@ def test_a_curve_has_one_direction():
 
 def test_medians_over_seeds_carry_a_band(curve):
     raised = [
-        replace(curve, estimates=tuple(replace(e, value=e.value + a) for e in curve.estimates)) for a in (0, 1, 5)
+        replace(curve, estimates=tuple(replace(e, value=e.value + a, high=e.high + a) for e in curve.estimates))
+        for a in (0, 1, 5)
     ]
     middle = median_over_seeds(raised)
     assert [e.value for e in middle.estimates] == [e.value + 1 for e in curve.estimates]
