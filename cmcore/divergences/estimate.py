@@ -15,11 +15,14 @@ Direction = Literal["KL(model‖data)", "KL(data‖model)"]
 
 MODEL_DATA: Direction = "KL(model‖data)"
 DATA_MODEL: Direction = "KL(data‖model)"
-_SPELLINGS: dict[str, Direction] = {
-    spelling: direction
-    for direction, first, then in ((MODEL_DATA, "model", "data"), (DATA_MODEL, "data", "model"))
-    for spelling in (*(f"kl({first}{bars}{then})" for bars in ("‖", "||", "∥")), f"{first}-{then}", f"{first}_{then}")
-}
+
+
+def _spellings(direction: Direction, first: str, then: str) -> dict[str, Direction]:
+    kinds = (f"kl({first}‖{then})", f"kl({first}||{then})", f"kl({first}∥{then})", f"{first}-{then}", f"{first}_{then}")
+    return dict.fromkeys(kinds, direction)
+
+
+_SPELLINGS = _spellings(MODEL_DATA, "model", "data") | _spellings(DATA_MODEL, "data", "model")
 
 
 def direction_of(name: str) -> Direction:
