@@ -155,8 +155,6 @@ def kl_of_chain(
 
 
 def _one_dimensional(f: JumpMap, target: Target, chain: Chain, direction: Direction) -> Estimate | None:
-    if not (chain.deterministic or chain.always_noisy):
-        return None
     return (
         kl_1d(f, target, chain, direction=direction)
         if target.dim == 1

@@ -1,32 +1,48 @@
-r"""The law of a sampler in one dimension, by quadrature: no sampling noise.
+r"""The KL of a sampler in one dimension, by adaptive quadrature: no sampling noise.
 
-Deterministic jumps: with nodes z_i under N(0, 1), q(x) is the sum of φ(z)/|f'(z)| over all preimages, read off the
-monotone pieces of the composed map. Renoised jumps: a cell of mass m whose ends land at a and b becomes, after noise
-of standard deviation s,
+A law on the line is followed through the stages: a noisy stage blurs it (:mod:`cmcore.divergences.line_law`), and maps
+without noise after the last one, F in all, push it forward. With z under the law q₀ before them,
 
-.. math:: m\, \frac{\Phi((u - a)/s) - \Phi((u - b)/s)}{b - a},
+.. math:: q(x) = \sum_{z: F(z) = x} q_0(z) / |F'(z)|, \qquad \log r(z) = \log p(F(z)) - \log q(F(z)),
 
-exact where the map is linear across the cell. Cells narrower than the noise are taken as points at even steps of a
-smooth integrand instead, where the sum converges faster than any power. The stated error is the larger of the changes
-from a half and two thirds of the cells.
+.. math:: KL(q\|p) = \int q_0 (r - 1 - \log r)\,dz + 1 - P, \qquad KL(p\|q) = \int q_0 (r \log r - r + 1)\,dz + P - 1
+
+with P the mass of p on the image of F. Both integrands are positive, so that nothing cancels, and formed in logarithms,
+so that nothing overflows. Cells of z (:mod:`cmcore.divergences.line_map`) are halved where the two rules of a
+Gauss–Kronrod pair differ most, or where p on the nodes is not the mass of p between the ends. What is stated is the sum
+of these differences over all cells, of what the law before F lacks, and of p that no noise looked at leads to.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
+from typing import NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Float
-from numpy.typing import NDArray
 from torch import Tensor
 
-from cmcore.chain import Chain, JumpMap, land
-from cmcore.divergences.estimate import ESTIMATORS, MODEL_DATA, Direction, Estimate, Estimator
+from cmcore.chain import Chain, JumpMap
+from cmcore.divergences.estimate import DATA_MODEL, ESTIMATORS, MODEL_DATA, Direction, Estimate, Estimator
+from cmcore.divergences.line_law import LineLaw, NotFinite, StandardNormal, TooFine, blurred
+from cmcore.divergences.line_map import (
+    INNER,
+    KRONROD,
+    Cells,
+    LineMap,
+    Pieces,
+    chosen,
+    cut,
+    divisible,
+    halved,
+    integrals,
+    joined,
+    jumping,
+    points,
+    resolved,
+    unresolved,
+)
 from cmcore.divergences.off_mode import density_level, off_mode_mass
-from cmcore.divergences.push_forward import doubled, log_standard_normal, push_forward
-from cmcore.streams import stream
+from cmcore.divergences.push_forward import doubled
 from cmcore.targets.base import Target
 
 __all__ = ["kl_1d"]
@@ -35,206 +51,353 @@ ESTIMATORS.register("quadrature_1d")(
     Estimator("quadrature", "In one dimension the model's law is computed on a grid; nothing is drawn.")
 )
 
-_EDGE = 8.5
-"""Noise beyond ±8.5 (probability 2e-17) is ignored."""
-_FAR = 7.2
-_NODES = 1 << 15
-_DATA_NODES = 1 << 12
-_CELLS = 2048
-_MOST_CELLS = 1 << 16
-_CELLS_PER_SPREAD = 8
-_SPREADS = 12
-_NARROW = 1.0
-"""A sum over points this far apart, in units of the noise's spread, is the integral to within e^{-2π²} of it."""
-_REACH = 40
-"""Beyond so many spreads a Gaussian density underflows."""
-_ROWS = 256
-_UNCOVERED = 1e-6
-_ALL = 1e-10
-"""How far a mass may be from 1 for all of it to lie on the nodes."""
-_WHOLE = 1e-4
-"""How far the total mass of a law on its nodes may be from 1 before they are too few."""
-
-
-@dataclass(frozen=True)
-class _Law:
-    """q as quadrature nodes, and its density anywhere."""
-
-    nodes: Float[Tensor, " n"]
-    mass: Float[Tensor, " n"]
-    log_q: Float[Tensor, " n"]
-    log_density: Callable[[Float[Tensor, " m"]], Float[Tensor, " m"]]
+_DEPTHS = (40.0, 160.0, 640.0, 2560.0)
+"""Noise of less probability than e^{−40} is left out, or far less where p lies there."""
+_WIDTHS = (1 / 16, 1 / 4)
+"""Of the first cells of noise, without and with noise to come, which hides what is narrow."""
+_MOST = 1 << 17
+"""Evaluations of the map."""
+_FARTHEST = 1e6
+_GROWTH = 1.5
+_RELATIVE, _ABSOLUTE = 1e-4, 1e-14
+"""The error at which cells are no longer halved, as a share of the KL and in nats."""
+_ROUNDING = 1e-12
+_MATTERS = 1e-17
+_UNREACHED = 1e-12
+"""Mass beyond a law's support that is more than rounding."""
+_NEAR = 0.5
+_LOST = 1e-3
+_SPARE = 20.0
+_STEEP = 30.0
+"""A preimage counts unless its noise is rarer than the point by e^{−30}, which hardly a slope of a map makes good."""
+_GAIN, _STALLED, _STALLS = 0.7, 0.02, 3
+"""A cell whose rules differ by less than 2 % and by no less after three halvings shows the rounding of the map."""
+_MOST_RESTARTS = 5
+_TRUSTED, _SMALL = 0.1, 1e-6
+"""A number is shown where the error is below a tenth of it or a millionth of a nat."""
 
 
 def kl_1d(f: JumpMap, target: Target, chain: Chain, *, direction: Direction) -> Estimate:
     """KL between the law of a chain in one dimension and p_δ, in nats, in either direction.
 
-    Every stage must add noise, or none.
+    Args:
+        f: the map of the stages, differentiable by autograd.
+        target: the truth; one that offers `log_tails` is integrated more safely.
+        chain: the stages, with noise or without.
+        direction: which KL.
+
+    Returns:
+        The value, and as half the interval the error of the quadrature. Infinite, and not trusted, where one law has
+        mass that the other lacks.
+
+    Raises:
+        ValueError: fresh noise too fine for the cells.
     """
-    if not (chain.deterministic or chain.always_noisy):
-        raise ValueError("In one dimension a chain adds noise at every stage or at none.")
-    f = doubled(f)
-    make, size = (_pushed_law, _NODES) if chain.deterministic else (_renoised_law, _CELLS)
-    law = make(f, chain, size)
-    value, uncovered, total = _kl(law, target, chain.delta, direction)
-    coarser = [_kl(make(f, chain, fewer), target, chain.delta, direction)[0] for fewer in (size // 2, 2 * size // 3)]
-    # Two of them: where a map folds the error does not fall evenly, and one difference may vanish by chance.
-    error = max(abs(value - other) for other in coarser) + 1e-12
-    problem = _problem(value, error, uncovered, total)
-    log_p = target.log_prob(law.nodes[:, None], chain.delta)
+    f, found = doubled(f), None
+    for depth in _DEPTHS:
+        try:
+            found = _at_depth(depth, f, target, chain, direction)
+        except NotFinite as problem:
+            return _none(str(problem), chain, direction)
+        except TooFine:
+            if found is None:
+                raise
+            break
+        if found.missed <= max(_RELATIVE * found.value, _ROUNDING):
+            break
+    assert found is not None
+    return _estimate(found, target, chain, direction)
+
+
+def _at_depth(depth: float, f: JumpMap, target: Target, chain: Chain, direction: Direction) -> "_Found":
+    """The KL when noise rarer than e^{−depth} is left out before the last noisy stage."""
+    law, stages = StandardNormal(_WIDTHS[0] if chain.deterministic else _WIDTHS[1]), []
+    for stage in chain.stages:
+        stages.append(stage)
+        if stage.spread > 0:
+            law, stages = blurred(law, LineMap(f, stages), stage.spread, depth=depth), []
+    return _Comparison(law, LineMap(f, stages), target, chain.delta, direction).found(depth)
+
+
+# ---- the estimate ---------------------------------------------------------------------------------------------------
+class _Found(NamedTuple):
+    """A KL by quadrature.
+
+    Attributes:
+        value, error: the sum over all cells, and how far it may be off.
+        missed: what noise deeper than was looked at could still change.
+        uncovered: the mass of the first law where the second has none.
+        log_p, mass: log p at the nodes, and the model's mass there.
+    """
+
+    value: float
+    error: float
+    missed: float
+    uncovered: float
+    log_p: Float[Tensor, " k"]
+    mass: Float[Tensor, " k"]
+
+
+def _estimate(found: _Found, target: Target, chain: Chain, direction: Direction) -> Estimate:
+    infinite = found.uncovered > _UNREACHED
+    error = found.error + found.missed + _ROUNDING * max(1.0, found.value)
+    note = _note(found, error, direction)
     return Estimate(
-        value=math.inf if uncovered >= _UNCOVERED else value,
-        low=0.0 if problem else value - error,
-        high=math.inf if problem else value + error,
+        value=math.inf if infinite else found.value,
+        low=0.0 if infinite else max(0.0, found.value - error),
+        high=math.inf if infinite else found.value + error,
         direction=direction,
         delta=chain.delta,
         estimator="quadrature_1d",
-        n=len(law.nodes),
+        n=len(found.mass),
         floor=error,
-        trusted=not problem,
-        note=problem,
+        trusted=not note,
+        note=note,
         diagnostics={
-            "uncovered_share": uncovered,
-            "off_mode_mass": off_mode_mass(target, log_p, law.mass, delta=chain.delta),
+            "uncovered_share": found.uncovered,
+            "off_mode_mass": off_mode_mass(target, found.log_p, found.mass, delta=chain.delta),
             "off_mode_floor": density_level(target, chain.delta)[1],
         },
     )
 
 
-def _problem(value: float, error: float, uncovered: float, total: float) -> str:
+def _note(found: _Found, error: float, direction: Direction) -> str:
     """Why the number is none, in a sentence; empty where it is one."""
-    if not math.isfinite(value) or abs(total - 1) > _WHOLE or value + error < 0:
-        return "The laws are too narrow for these nodes, so the KL could not be computed; a larger δ would help."
-    if uncovered >= _UNCOVERED:
-        return "One law has mass where the other has none: the KL is infinite."
+    if found.uncovered > _UNREACHED and direction == MODEL_DATA:
+        return f"A share of {found.uncovered:.2g} of the model lies where the data has no density: the KL is infinite."
+    if found.uncovered > _UNREACHED:
+        return f"No noise leads to a share of {found.uncovered:.2g} of the data: the KL is infinite."
+    if found.missed > max(_TRUSTED * found.value, _SMALL):
+        return "Some of the data lies so far from the model that its density there is only bounded."
+    if not error <= max(_TRUSTED * found.value, _SMALL):
+        return "The map changes faster than these cells resolve, so the KL is only known to lie in the interval."
     return ""
 
 
-def _kl(law: _Law, target: Target, delta: float, direction: Direction) -> tuple[float, float, float]:
-    """The KL, the share of its first law that the second does not cover, and the total mass of the first."""
-    log_p = target.log_prob(law.nodes[:, None], delta)
-    carried = law.mass * (log_p - law.log_q).exp()  # what the data has, at the model's nodes
-    everywhere = abs(float(carried.nan_to_num().sum()) - 1) < _ALL
-    if direction == MODEL_DATA:
-        mass, log_a, log_b = law.mass, law.log_q, log_p
-    elif everywhere:
-        mass, log_a, log_b = carried.nan_to_num(), log_p, law.log_q
-    else:
-        nodes = _data_nodes(target, delta)
-        log_a, log_b = target.log_prob(nodes[:, None], delta), law.log_density(nodes)
-        mass = log_a.exp() * (nodes[1] - nodes[0])
-    covered = (mass > 0) & torch.isfinite(log_b)
-    uncovered = float(mass[(mass > 0) & ~torch.isfinite(log_b)].sum())
-    log_ratio = (log_b - log_a)[covered]
-    # a (r − 1 − log r) ≥ 0 with r = b/a: nothing cancels when the two are close, where the nodes hold all of both.
-    terms = torch.expm1(log_ratio) - log_ratio if everywhere else -log_ratio
-    return float((mass[covered] * terms).sum()), uncovered, float(mass.sum())
+def _none(why: str, chain: Chain, direction: Direction) -> Estimate:
+    return Estimate(
+        math.nan, 0.0, math.inf, direction, chain.delta, "quadrature_1d", 0, floor=math.inf, trusted=False, note=why
+    )
 
 
-def _data_nodes(target: Target, delta: float) -> Float[Tensor, " n"]:
-    """Even nodes over the range of p_δ."""
-    data = target.sample(20_000, t=delta, generator=stream(0, "data nodes"))
-    low, high = float(data.min()), float(data.max())
-    margin = (high - low) / 4
-    return torch.linspace(low - margin, high + margin, _DATA_NODES, dtype=torch.float64)
+# ---- the quadrature -------------------------------------------------------------------------------------------------
+class _Sums(NamedTuple):
+    """Cells of z under q₀: logs at their 15 nodes, and their share of the KL.
 
+    Attributes:
+        log_q0, log_p, log_ratio: q₀(z), p(F(z)) and r(z), [n, 15].
+        value: the share of the KL by K15, [n].
+        error: how far it may be off, [n].
+        lost: mass of p between the images of the ends that the nodes do not see, [n].
+        stalls: halvings in a row that brought no gain, [n].
+    """
 
-# ---- deterministic jumps --------------------------------------------------------------------------------------------
-def _pushed_law(f: JumpMap, chain: Chain, size: int) -> _Law:
-    # Even in u for z = 2 sinh(u/2): close to even where the noise is, and out to where its density underflows, since
-    # data that only such noise reaches has a finite log q all the same.
-    side = 2 * _FAR / size
-    u = -_FAR + side * (torch.arange(size, dtype=torch.float64) + 0.5)
-    z, stretch = 2 * torch.sinh(u / 2), torch.cosh(u / 2)
-    branch = push_forward(f, z[:, None], chain.grid)
-    nodes = branch.points[:, 0]
-    pieces = _monotone_pieces(nodes, branch.log_density)
-
-    def log_density(x: Tensor) -> Tensor:
-        total = np.full(len(x), -np.inf)
-        for at, log_branch in pieces:
-            total = np.logaddexp(total, np.interp(x.numpy(), at, log_branch, left=-np.inf, right=-np.inf))
-        return torch.from_numpy(total)
-
-    log_q = branch.log_density if len(pieces) == 1 else log_density(nodes)
-    return _Law(nodes, log_standard_normal(z[:, None]).exp() * stretch * side, log_q, log_density)
-
-
-def _monotone_pieces(nodes: Tensor, log_branch: Tensor) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Increasing images with the branch density along them, one pair for each monotone run of the map."""
-    x, values = nodes.numpy(), log_branch.numpy()
-    rising = np.sign(np.diff(x))
-    moving = np.flatnonzero(rising)  # a fold may land two neighbours on one point
-    turns = moving[1:][rising[moving[1:]] != rising[moving[:-1]]]
-    ends = [0, *turns.tolist(), len(x) - 1]
-    runs = [slice(first, last + 1) for first, last in pairwise(ends)]
-    return [(x[run], values[run]) if x[run][-1] >= x[run][0] else (x[run][::-1], values[run][::-1]) for run in runs]
-
-
-# ---- renoised jumps -------------------------------------------------------------------------------------------------
-def _renoised_law(f: JumpMap, chain: Chain, size: int) -> _Law:
-    edges = torch.linspace(-_EDGE, _EDGE, size + 1, dtype=torch.float64)
-    centres = (edges[1:] + edges[:-1]) / 2
-    density = log_standard_normal(centres[:, None]).exp()
-    mass, landings = density, _Landings(edges, centres, density, 1.0)
-    for stage in chain.stages:
-        mass = density * (edges[1] - edges[0])
-        landed = stage.scale * land(f, torch.cat([edges, centres])[:, None], stage)[:, 0]
-        landings = _Landings(landed[: len(edges)], landed[len(edges) :], mass, stage.spread)
-        edges = _edges(landings, size)
-        centres = (edges[1:] + edges[:-1]) / 2
-        density = landings.spread_out(centres)
-    mass = density * (edges[1] - edges[0])
-    return _Law(centres, mass, density.log(), lambda x: landings.spread_out(x).log())
+    log_q0: Float[Tensor, "n 15"]
+    log_p: Float[Tensor, "n 15"]
+    log_ratio: Float[Tensor, "n 15"]
+    value: Float[Tensor, " n"]
+    error: Float[Tensor, " n"]
+    lost: Float[Tensor, " n"]
+    stalls: Float[Tensor, " n"]
 
 
 @dataclass(frozen=True)
-class _Landings:
-    """Where the ends and the middle of each cell land, the mass of each, and the noise that follows."""
+class _Comparison:
+    """The law q₀ pushed through F, against p_δ."""
 
-    ends: Float[Tensor, " edges"]
-    middles: Float[Tensor, " cells"]
-    mass: Float[Tensor, " cells"]
-    spread: float
+    law: LineLaw
+    F: LineMap
+    target: Target
+    delta: float
+    direction: Direction
 
-    def spread_out(self, at: Float[Tensor, " m"]) -> Float[Tensor, " m"]:
-        """The density of the landings plus noise, at the given points."""
-        low, high = torch.minimum(self.ends[:-1], self.ends[1:]), torch.maximum(self.ends[:-1], self.ends[1:])
-        # Narrow images are taken as points at even steps of a smooth integrand, which is exact to rounding.
-        narrow = high - low < _NARROW * self.spread
-        near = self.mass > 0
-        density = torch.zeros_like(at)
-        for part in torch.arange(len(at)).split(_ROWS):
-            first, last = at[part].min() - _REACH * self.spread, at[part].max() + _REACH * self.spread
-            close = near & (high >= first) & (low <= last)
-            points, wide = close & narrow, close & ~narrow
-            density[part] = _noisy_points(self.middles[points], self.mass[points], at[part], self.spread)
-            if bool(wide.any()):
-                density[part] += _noisy_intervals(low[wide], high[wide], self.mass[wide], at[part], self.spread)
-        return density
+    def found(self, depth: float) -> _Found:
+        cells, outside = self._extended(self._finite(self.F.cells(*self.law.cells(depth))))
+        cells, folds = chosen(cells, self._matter(cells)), torch.empty(0, dtype=torch.float64)
+        for restarts in range(_MOST_RESTARTS, -1, -1):
+            cells, folds = resolved(self.F, cells, folds, self._matter, most=_MOST)
+            pieces = Pieces(self.F, cells, folds, self.law.log_density)
+            cells = self._cut_beside_folds(cells, folds, pieces)
+            cells, sums, turned = self._refined(cells, pieces, to_the_end=not restarts)
+            if not turned:
+                return self._summary(cells, pieces, sums, outside)
+            cells = chosen(cells, cells.low.argsort())
+        raise AssertionError("the last round goes to the end")
+
+    def _cut_beside_folds(self, cells: Cells, folds: Tensor, pieces: Pieces) -> Cells:
+        """The cells cut at every preimage of the image of a fold, where q is infinite."""
+        if not len(folds):
+            return cells
+        images, least = self.F.images(folds), torch.full(folds.shape, math.log(_MATTERS))
+        beside = [z for _, z in pieces.preimages(images, torch.full(images.shape, -1), least)]
+        return cut(self.F, cells, torch.cat(beside)) if beside else cells
+
+    # ---- which cells ------------------------------------------------------------------------------------------------
+    def _finite(self, cells: Cells) -> Cells:
+        """The cells on which F has values and slopes; those on which it has not must have no mass."""
+        finite = torch.isfinite(cells.image).all(1) & ~torch.isnan(cells.log_slope[:, INNER]).any(1)
+        if not bool((finite | (self._log_mass(cells) < math.log(_UNREACHED))).all()):
+            raise NotFinite
+        return chosen(cells, finite)
+
+    def _log_mass(self, cells: Cells) -> Tensor:
+        z = points(cells.low, cells.high)[:, INNER]
+        return (self.law.log_density(z) + (KRONROD / 2).log()).logsumexp(1) + (cells.high - cells.low).log()
+
+    def _matter(self, cells: Cells) -> Tensor:
+        """Which cells hold mass of either law."""
+        reached = self._mass(cells.image.amin(1), cells.image.amax(1))
+        if reached is None:
+            p = self.target.log_prob(cells.image.reshape(-1, 1), self.delta).reshape(cells.image.shape).exp()
+            reached = p.amax(1) * (cells.image.amax(1) - cells.image.amin(1))
+        return (self._log_mass(cells) > math.log(_MATTERS)) | (reached > _MATTERS)
+
+    def _mass(self, low: Tensor, high: Tensor) -> Tensor | None:
+        """The mass of p between two points, from the smaller tail; None for a target without a cdf."""
+        try:
+            (below, above), (below_high, above_high) = (self.target.log_tails(x, self.delta) for x in (low, high))
+        except NotImplementedError:
+            return None
+        left = below_high < above
+        return torch.where(left, below_high.exp() - below.exp(), above.exp() - above_high.exp()).clamp_min(0)
+
+    def _outside(self, low: Tensor, high: Tensor) -> Tensor:
+        """The mass of p below one point and above another; 0 for a target without a cdf."""
+        try:
+            return self.target.log_tails(low, self.delta)[0].exp() + self.target.log_tails(high, self.delta)[1].exp()
+        except NotImplementedError:
+            return torch.zeros_like(low)
+
+    def _extended(self, cells: Cells) -> tuple[Cells, float]:
+        """The cells, with wider ones on both sides that lead to more of p, and the mass of p that is still outside.
+
+        It ends where that mass cannot change the KL, or the noise is absurdly far.
+        """
+        growth = _GROWTH ** torch.arange(1, 5, dtype=torch.float64)
+        ends, widths = (cells.low[:1], cells.high[-1:]), (cells.high - cells.low)[[0, -1]]
+        while True:
+            low, high = cells.image.min(), cells.image.max()
+            outside = float(self._outside(low[None], high[None]))
+            depth = 1 + float(self.law.log_density(torch.cat(ends)).abs().max())
+            if outside * depth <= _ABSOLUTE or float(torch.cat(ends).abs().max()) > _FARTHEST:
+                return cells, outside
+            below, above = ends[0] - (widths[0] * growth).cumsum(0), ends[1] + (widths[1] * growth).cumsum(0)
+            lows, highs = torch.cat([below, ends[1], above[:-1]]), torch.cat([ends[0], below[:-1], above])
+            more = self.F.cells(lows, highs)
+            if not bool(torch.isfinite(more.image).all()):
+                return cells, outside
+            reached = self._outside(more.image.amin(1).clamp(max=low), more.image.amax(1).clamp(min=high))
+            cells = joined(cells, chosen(more, reached < outside))
+            cells, ends, widths = chosen(cells, cells.low.argsort()), (below[-1:], above[-1:]), widths * growth[-1]
+
+    # ---- the integrand ----------------------------------------------------------------------------------------------
+    def _sums(self, cells: Cells, pieces: Pieces) -> _Sums:
+        x, z = cells.image[:, INNER], points(cells.low, cells.high)[:, INNER]
+        log_q0 = self.law.log_density(z)
+        log_p = self.target.log_prob(x.reshape(-1, 1), self.delta).reshape(x.shape)
+        log_ratio = (log_p - self._log_q(self.law, cells, pieces, log_p)).nan_to_num(-math.inf, math.inf, -math.inf)
+        terms = _terms(log_q0, log_ratio, self.direction)
+        value, _ = integrals(cells.low, cells.high, terms)
+        lost = self._lost(cells, log_p)
+        depth = 1 + log_ratio.nan_to_num(neginf=0.0, posinf=_FARTHEST).abs().amax(1)
+        unseen = torch.where(divisible(self.F, cells), lost * (depth if self.direction == DATA_MODEL else 1.0), 0.0)
+        unseen += torch.where(jumping(self.F, cells), self._log_mass(cells).exp() * depth, 0.0)
+        error = unresolved(cells.low, cells.high, terms) + unseen
+        return _Sums(log_q0, log_p, log_ratio, value, error, lost, torch.zeros_like(lost))
+
+    def _log_q(self, law: LineLaw, cells: Cells, pieces: Pieces, log_p: Tensor) -> Tensor:
+        """log q at the images of the nodes, from their own branch and from all other preimages."""
+        z, log_slope = points(cells.low, cells.high)[:, INNER], cells.log_slope[:, INNER]
+        log_q0 = law.log_density(z)
+        log_q = (log_q0 - log_slope).flatten()
+        if len(pieces) == 1:
+            return log_q.reshape(z.shape)
+        counts = torch.maximum(log_q0, log_p + log_slope) + (cells.high - cells.low).log()[:, None]
+        index = (counts.flatten() > math.log(_MATTERS) - _SPARE).nonzero()[:, 0]
+        x, own = cells.image[:, INNER].flatten()[index], pieces.of(cells).repeat_interleave(z.shape[1])[index]
+        for those, preimages in pieces.preimages(x, own, log_q[index] - _STEEP):
+            branch = law.log_density(preimages) - self.F(preimages)[1]
+            log_q[index[those]] = torch.logaddexp(log_q[index[those]], branch)
+        return log_q.reshape(z.shape)
+
+    def _lost(self, cells: Cells, log_p: Tensor) -> Tensor:
+        """The mass of p between the images of the ends that is not on the nodes, beyond rounding."""
+        there = self._mass(torch.minimum(*cells.image[:, (0, -1)].T), torch.maximum(*cells.image[:, (0, -1)].T))
+        if there is None:
+            return torch.zeros_like(cells.low)
+        on_nodes, _ = integrals(cells.low, cells.high, (log_p + cells.log_slope[:, INNER]).exp())
+        rounding = (log_p.exp() * cells.image[:, INNER].abs()).amax(1)
+        lost = (there - on_nodes).abs().nan_to_num(nan=1.0)
+        return torch.where(lost > _LOST * there + 16 * self.F.rounding * (1 + rounding), lost, 0.0)
+
+    # ---- halving ----------------------------------------------------------------------------------------------------
+    def _refined(self, cells: Cells, pieces: Pieces, *, to_the_end: bool) -> tuple[Cells, _Sums, bool]:
+        """The cells halved where the error is; or, unless `to_the_end`, until F turns where it was not seen to."""
+        sums = self._sums(cells, pieces)
+        while self.F.evaluations < _MOST:
+            total = float(sums.error.sum())
+            tolerance = max(_RELATIVE * float(sums.value.sum()), _ABSOLUTE)
+            if total <= tolerance:
+                break
+            order = sums.error.argsort(descending=True)
+            rest = total - sums.error[order].cumsum(0)
+            worst = order[: int((rest > tolerance / 2).sum()) + 1]
+            worst = worst[(divisible(self.F, cells) & (sums.stalls < _STALLS))[worst]]
+            if not len(worst):
+                break
+            parents, before = chosen(cells, worst), chosen(sums, worst)
+            children = halved(self.F, parents)
+            after = self._after(before, self._sums(children, pieces))
+            rest_of_them = torch.ones(len(cells.low), dtype=torch.bool)
+            rest_of_them[worst] = False
+            cells, sums = joined(chosen(cells, rest_of_them), children), joined(chosen(sums, rest_of_them), after)
+            turned = (children.sign[:, INNER] * pieces.rising(children)[:, None] < 0).any()
+            if bool(turned) and not to_the_end:
+                return cells, sums, True
+        return cells, sums, False
+
+    @staticmethod
+    def _after(before: _Sums, after: _Sums) -> _Sums:
+        """The sums of both halves, with the number of halvings that brought no gain."""
+        error, value = (field.reshape(2, -1).sum(0) for field in (after.error, after.value))
+        stalled = (error > _GAIN * before.error) & (error < _STALLED * value.abs())
+        stalls = torch.where(stalled, before.stalls + 1, 0.0)
+        return after._replace(stalls=stalls.repeat(2))
+
+    # ---- the sum ----------------------------------------------------------------------------------------------------
+    def _summary(self, cells: Cells, pieces: Pieces, sums: _Sums, outside: float) -> _Found:
+        def whole(values: Tensor) -> float:
+            return float(integrals(cells.low, cells.high, values)[0].sum())
+
+        covered = 1 - outside - float(sums.lost[~divisible(self.F, cells)].sum())
+        carried = (sums.log_q0 + sums.log_ratio).exp()
+        if self._mass(cells.low[:1], cells.high[:1]) is None:
+            covered = whole(carried)
+        edge = 1 - covered if self.direction == MODEL_DATA else covered - 1
+        value = whole(_terms(sums.log_q0, sums.log_ratio, self.direction))
+        error = float(sums.error.sum())
+        if self.law.rough is not None:
+            log_rough = self.law.rough.log_density(points(cells.low, cells.high)[:, INNER])
+            log_ratio = sums.log_p - self._log_q(self.law.rough, cells, pieces, sums.log_p)
+            error += abs(value - whole(_terms(log_rough, log_ratio, self.direction)))
+        weight = sums.log_q0.exp() if self.direction == MODEL_DATA else carried
+        missed = whole(weight * torch.nn.functional.softplus(self.law.log_missed - sums.log_q0))
+        nothing = weight * 0
+        if self.direction == MODEL_DATA:
+            uncovered = whole(torch.where(sums.log_ratio == -math.inf, weight, nothing))
+        else:
+            uncovered = 1 - covered
+        mass = sums.log_q0.exp() * KRONROD * (cells.high - cells.low)[:, None] / 2
+        return _Found(max(0.0, value + edge), error, missed, uncovered, sums.log_p.flatten(), mass.flatten())
 
 
-def _edges(landings: _Landings, size: int) -> Float[Tensor, " edges"]:
-    """Even cells over the landings that carry mass, and twelve spreads around; a few cells to a spread at least."""
-    spread, carrying = landings.spread, landings.mass > 1e-30
-    ends = torch.cat([landings.ends[:-1][carrying], landings.ends[1:][carrying]])
-    low, high = float(ends.min()) - _SPREADS * spread, float(ends.max()) + _SPREADS * spread
-    needed = math.ceil((high - low) / spread * _CELLS_PER_SPREAD * size / _CELLS)
-    if needed > _MOST_CELLS:
-        raise ValueError("The fresh noise is too fine for the grid: choose a larger δ or a larger renoise.")
-    return torch.linspace(low, high, max(size, needed) + 1, dtype=torch.float64)
-
-
-def _noisy_points(points: Tensor, mass: Tensor, at: Tensor, spread: float) -> Float[Tensor, " m"]:
-    """Σ m N(at; point, spread²)."""
-    z = (at[:, None] - points) / (spread * math.sqrt(2))
-    return torch.exp_(z.square_().neg_()) @ mass / (spread * math.sqrt(2 * math.pi))
-
-
-def _noisy_intervals(low: Tensor, high: Tensor, mass: Tensor, at: Tensor, spread: float) -> Float[Tensor, " m"]:
-    """The density of masses even over intervals, plus noise."""
-    z = torch.stack([(at[:, None] - low) / spread, (at[:, None] - high) / spread])
-    # Differences of the smaller tail keep their digits; across the middle either would do.
-    left = z[0] + z[1] < 0
-    tails = torch.erfc(torch.where(left, -z, z) / math.sqrt(2)) / 2
-    return (tails[1] - tails[0]).abs() / (high - low) @ mass
+def _terms(log_q0: Tensor, log_ratio: Tensor, direction: Direction) -> Tensor:
+    """q₀ (r − 1 − log r) or q₀ (r log r − r + 1), from logarithms; 0 where the former is infinite."""
+    q0, r = log_q0.exp(), log_ratio
+    near = r.clamp(-1, 1)
+    carried = torch.where(r == -math.inf, 0.0, (log_q0 + r).exp())  # p |F'| where there is one branch
+    if direction == MODEL_DATA:
+        small, large = torch.expm1(near) - near, carried - q0 - q0 * r.nan_to_num(neginf=-1.0)
+    else:
+        small, large = near * near.exp() - torch.expm1(near), carried * (r.nan_to_num(neginf=0.0) - 1) + q0
+    return torch.where(r.abs() < _NEAR, q0 * small, large)

@@ -78,12 +78,20 @@ def test_a_map_of_no_numbers_is_no_infinite_kl():
     assert estimate.high == math.inf
 
 
-def test_a_law_too_narrow_for_its_nodes_is_no_number():
-    """Modes of width 0.0005 on ±5 fall between the nodes of a quadrature: it says so, and claims no infinite KL."""
+def test_a_law_far_narrower_than_the_noise_is_followed():
+    """Modes of width 0.0005 on ±5, each reached on its outer side alone: KL(model‖data) is log 2, the other infinite."""
     narrow = GaussianMixture([0.5, 0.5], [[-5.0], [5.0]], 2.5e-7)
-    estimate = kl(lambda x, t, s: 5 * x.sign() + 5e-4 * x, narrow, custom([3.0, 0.0]), seed=0, direction=DATA_MODEL)
-    assert not estimate.trusted
-    assert "infinite" not in estimate.note
+
+    def outer(x, t, s):
+        return 5 * x.sign() + 5e-4 * x
+
+    estimate = kl(outer, narrow, custom([3.0, 0.0]), seed=0, direction=MODEL_DATA)
+    assert estimate.trusted
+    assert estimate.value == pytest.approx(math.log(2), rel=1e-6)
+    forward = kl(outer, narrow, custom([3.0, 0.0]), seed=0, direction=DATA_MODEL)
+    assert not forward.trusted
+    assert forward.value == math.inf
+    assert forward.diagnostics["uncovered_share"] == pytest.approx(0.5, abs=1e-6)
 
 
 @pytest.mark.parametrize("direction", [MODEL_DATA, DATA_MODEL])
