@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import cast
 
 import numpy as np
 import torch
@@ -154,6 +155,10 @@ def integral(f: Callable[[float], float], edges: Sequence[float] | np.ndarray) -
     return math.fsum(parts)
 
 
+def root(f: Callable[[float], float], low: float, high: float) -> float:
+    return cast("float", brentq(f, low, high, xtol=1e-15))
+
+
 def log_normal(z: float) -> float:
     return -z * z / 2 - math.log(math.tau) / 2
 
@@ -167,7 +172,7 @@ class Pushed:
         fine = np.unique(np.concatenate([np.linspace(a, b, 25) for a, b in pairwise(mesh)]))
         slopes = np.array([case.slope(z) for z in fine])
         turning = np.flatnonzero(np.sign(slopes[1:]) != np.sign(slopes[:-1]))
-        self.folds = [brentq(case.slope, fine[i], fine[i + 1], xtol=1e-15, rtol=1e-14) for i in turning]
+        self.folds = [root(case.slope, fine[i], fine[i + 1]) for i in turning]
         self.ends = [-FAR, *self.folds, FAR]
         self.images = [case.image(z) for z in self.ends]
 
@@ -175,7 +180,7 @@ class Pushed:
         found = []
         for a, b, ya, yb in zip(self.ends[:-1], self.ends[1:], self.images[:-1], self.images[1:], strict=True):
             if (ya - x) * (yb - x) < 0:
-                found.append(brentq(lambda z: self.case.image(z) - x, a, b, xtol=1e-15, rtol=1e-15))
+                found.append(root(lambda z: self.case.image(z) - x, a, b))
         return found
 
     def log_q(self, x: float, z: float | None = None) -> float:

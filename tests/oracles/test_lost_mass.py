@@ -79,7 +79,7 @@ def test_a_map_of_no_numbers_is_no_infinite_kl():
 
 
 def test_a_law_far_narrower_than_the_noise_is_followed():
-    """Modes of width 0.0005 on ±5, each reached on its outer side alone: KL(model‖data) is log 2, the other infinite."""
+    """Modes of width 0.0005 on ±5, reached on their outer sides alone: log 2 one way, infinite the other."""
     narrow = GaussianMixture([0.5, 0.5], [[-5.0], [5.0]], 2.5e-7)
 
     def outer(x, t, s):
