@@ -30,6 +30,7 @@ __all__ = [
     "ExactFlow",
     "TrajectoryPool",
     "VelocityField",
+    "exact_trajectories",
     "pool_along",
     "trajectory_pool",
     "velocity",
@@ -252,17 +253,28 @@ class TrajectoryPool:
         Large where noise divides between the basins of two modes. The neighbours are sought among the first 4,096
         trajectories: what lies within their spacing of a boundary counts as near it.
         """
-        from sklearn.neighbors import NearestNeighbors  # training alone asks; the first page need not wait for it
-
         noise, data = (self.states[k].cpu().numpy() for k in (0, -1))
         some = min(_REFERENCES, len(noise))
-        apart, nearest = NearestNeighbors(n_neighbors=min(_NEIGHBOURS, some)).fit(noise[:some]).kneighbors(noise)
+        apart, nearest = _neighbours(noise, noise[:some], min(_NEIGHBOURS, some))
         landed = np.linalg.norm(data[nearest] - data[:, None], axis=2).sum(1)
         apart = apart.sum(1)
         # A trajectory without neighbours is stretched by nothing.
         return torch.from_numpy(np.where(apart > 0, landed / np.maximum(apart, 1e-9), 1.0)).to(self.states)
 
 
+def _neighbours(points: np.ndarray, references: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Distances and indices of each point's nearest references, [n, count]; training alone asks, so libraries wait."""
+    if points.shape[1] <= _FEW_DIMENSIONS:  # the other library takes seconds to load
+        from scipy.spatial import KDTree
+
+        near = KDTree(references).query(points, k=count)
+        return tuple(np.reshape(part, (len(points), count)) for part in near)  # pyright: ignore[reportReturnType]
+    from sklearn.neighbors import NearestNeighbors
+
+    return NearestNeighbors(n_neighbors=count).fit(references).kneighbors(points)
+
+
+_FEW_DIMENSIONS = 6
 _REFERENCES = 4096
 _NEIGHBOURS = 5
 _MOST_ITERATIONS = 200
@@ -304,17 +316,36 @@ def trajectory_pool(
     the trajectories needs to agree with the adaptive solver to 0.0002 in every coordinate; `error` is what they left.
     """
     noise = _starting_points(n, target.dim, wide_share, generator).to(device, torch.float64)
-    angles, times = _levels(horizon, delta, levels, device)
+    angles, follow, error = exact_trajectories(target, noise, horizon=horizon, delta=delta, levels=levels, dtype=dtype)
+    return TrajectoryPool(angles.to(dtype), follow(noise), error)
+
+
+@piecewise()
+def exact_trajectories(
+    target: Target,
+    noise: Float[Tensor, "n d"],
+    *,
+    horizon: float,
+    delta: float,
+    levels: int,
+    dtype: torch.dtype = torch.float32,
+) -> tuple[Tensor, Callable[[Tensor], Tensor], float]:
+    """How a pool is made: the angles of its levels, what takes noise along them, and the error that is left.
+
+    What is found out for some noise, in float64, serves for all other.
+    """
+    angles, times = _levels(horizon, delta, levels, noise.device)
     flow = ExactFlow(target)
     if flow.method == "closed form (Gaussian)":
-        states = flow.path(noise, times)
-        return TrajectoryPool(angles.to(dtype), states.to(dtype), float((states.to(dtype) - states).abs().max()))
+        states = flow.path(noise[:_SUBSET_ENTRIES], times)
+        error = float((states.to(dtype) - states).abs().max())
+        return angles, lambda noise: flow.path(noise, times).to(dtype), error
     substeps, error = _enough_substeps(target, noise, times, angles)
     if error > _TOLERANCE:
         words = f"The trajectories of {target.name} are only exact to {error:.1g}: a larger δ or more levels help."
-        warnings.warn(words, RuntimeWarning, stacklevel=2)
-    states = _in_pieces(partial(velocity_in_angle, target), noise, angles, substeps, dtype)
-    return TrajectoryPool(angles.to(dtype), states, error)
+        warnings.warn(words, RuntimeWarning, stacklevel=3)
+    field = partial(velocity_in_angle, target)
+    return angles, lambda noise: _in_pieces(field, noise, angles, substeps, dtype), error
 
 
 @torch.no_grad()

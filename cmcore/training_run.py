@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cmcore.config import MOST_STEPS, TrainingConfig
+from cmcore.config import MOST_STEPS, Plan, TrainingConfig
 from cmcore.model import Ending, FlowMap, TrainedModel
 from cmcore.objectives import Learner, Objective, Source, Velocity, VelocityField, make_objective
 from cmcore.optimizer import FlatOptimizer
@@ -33,14 +33,18 @@ REPORT = 50
 """Steps between events, and between checks that the run is sound."""
 BLOCK = 64
 """Steps whose batches are drawn together. Each block has its own random stream, so resuming needs only the step."""
-PREPARATION = 0.25
-"""Share of a budget in seconds that may go into what is made once, before the first step."""
+PREPARATION, LEAST_PREPARATION = 0.25, 1.0
+"""What is made before the first step may take this share of a budget in seconds beside it, and a second at least."""
 WATCHED = 0.1
 """Share of a budget in seconds over which the pace is measured before it is turned into steps."""
 EXPLODED = 1e4
 """A loss this many times the best one so far means the run has diverged."""
 RATES: Mapping[str, float] = {"learning_rate": 5e-3, "matrix_learning_rate": 3e-2, "average": 0.998}
 """The optimiser's settings where neither the config nor the objective says otherwise."""
+MISSED, LEEWAY = 0.03, 0.05
+"""A budget may be missed by this share of it, and of what is left of it by this one, before the run is planned anew."""
+MOST_PLANS = 32
+"""Plans of one run under one budget."""
 BATCH = 1024
 WAITED, MOST_WAITS = 15, 3
 """A step that takes so many times as long as another waited for a core; after so many of them a team is given up."""
@@ -160,12 +164,7 @@ class Run:
         yield "computing what the objective learns from"
         if self.objective.teacher_share and self.teacher is None:
             yield from self._learn_teacher()
-        if self.config.steps is None and self.steps is None:
-            seconds = PREPARATION * (self.config.seconds or 0.0)
-            with piecewise():
-                self._decide(self.objective.within(self._source(0, "trial"), seconds))
-        with piecewise():
-            self.prepared = [self.objective.prepare(self._source(i, "objective")) for i in range(len(self.all_seeds))]
+        yield from self._prepare_objective()
         if not self.purpose:
             self.judge = Quality(self.target, self.config.horizon, self.delta, self.all_seeds, self.device)
         self.velocities = self._velocities()
@@ -175,6 +174,26 @@ class Run:
         self._count_as(training=True)
         self.began = self.seconds
         self.marks = [(self.step, self.began)]
+
+    def _prepare_objective(self) -> Iterator[str]:
+        """What the objective learns from; under a budget in seconds as much as a share of it allows."""
+        self.prepared = []
+        capped = self.config.steps is None and self.steps is None
+        allowed = max(LEAST_PREPARATION, PREPARATION * (self.config.seconds or 0.0))
+        for i in range(len(self.all_seeds)):
+            until = self.preparation + (allowed - self.preparation) / (len(self.all_seeds) - i)
+            now = None
+            for now in self.objective.preparing(self._source(i, "objective")):
+                if now.message:
+                    yield now.message
+                if capped and now.enough and self.preparation >= until:
+                    break
+            assert now is not None
+            with piecewise():
+                self.prepared.append(now.prepared())
+            if capped:  # what the first member has, the others have too
+                self._decide(now.objective)
+                capped = False
 
     def _decide(self, objective: Objective) -> None:
         """Keep what a budget in seconds decided in the config, so that the run is repeated from it."""
@@ -312,6 +331,7 @@ class Run:
         self.step += 1
         if self.step % REPORT == 0 or self.done:
             self.marks = [*self.marks[-20:], (self.step, self.seconds)]
+            self._plan_anew()
         if self.steps is None:
             self._plan()
 
@@ -345,10 +365,37 @@ class Run:
         soon = age < max(self.config.warmup, 2 * REPORT) or now - self.began < WATCHED * (whole - self.began)
         if left > 0 and (self.step < self.config.hold if self.config.hold else soon):
             return
-        middle = self.marks[len(self.marks) // 2]
-        pace = (self.step - middle[0]) / max(1e-9, now - middle[1])
-        self.steps = min(MOST_STEPS, self.step + max(1, int(0.97 * left * pace)))
+        self.steps = self._affordable(left)
         self.config = self.config.model_copy(update={"hold": self.step})
+
+    def _plan_anew(self) -> None:
+        """Where the pace has changed, end elsewhere; the plan that held so far is kept in the config.
+
+        A teacher, whose plans no config keeps, ends where it was to end.
+        """
+        if self.config.steps is not None or self.steps is None or self.done or self.purpose:
+            return
+        whole = self.config.seconds or 0.0
+        left = whole - self.seconds
+        wanted = self._affordable(left)
+        missed = abs(wanted - self.steps) / self._pace()
+        plans = sum(plan.until >= stage_start(self.config) for plan in self.config.earlier)
+        if missed > MISSED * (whole - self.began) + LEEWAY * max(0.0, left) and plans < MOST_PLANS:
+            plan = Plan(until=self.step, steps=self.steps, hold=self.config.hold)
+            self.config = self.config.model_copy(update={"earlier": (*self.config.earlier, plan)})
+            self.steps = wanted
+
+    def _affordable(self, left: float) -> int:
+        """The step to end at when so many seconds are left."""
+        return min(MOST_STEPS, self.step + max(1, int(left * self._pace())))
+
+    def _pace(self) -> float:
+        """Steps in a second, over the last tenth of the budget."""
+        now = self.seconds
+        since = now - WATCHED * ((self.config.seconds or 0.0) - self.began)
+        marks = [mark for mark in self.marks if mark[0] < self.step]
+        step, then = next((mark for mark in marks if mark[1] >= since), marks[-1])
+        return (self.step - step) / max(1e-9, now - then)
 
     @property
     def done(self) -> bool:

@@ -166,7 +166,7 @@ def test_p1_seconds_count_from_the_first_step(target):
     ticks = itertools.count()
     events = list(cm.training(target, config(), clock=lambda: 0.01 * next(ticks)))
     first = next(event for event in events if event.status == "training")
-    assert [event.seconds for event in events if event.status == "preparing"] == [0.0]
+    assert {event.seconds for event in events if event.status == "preparing"} == {0.0}
     assert all(event.seconds_left is None for event in events if event.status == "preparing")
     assert first.preparation > 0
     assert first.seconds < 0.1
@@ -186,7 +186,7 @@ def test_events_are_frozen_and_count_up(target):
     events = list(cm.training(target, config()))
     assert events[0].status == "preparing"
     assert events[-1].status == "finished"
-    assert [e.step for e in events[1:]] == [0, 50, 100, 150, 200]
+    assert [e.step for e in events if e.status != "preparing"] == [0, 50, 100, 150, 200]
     assert all(b.seconds >= a.seconds for a, b in itertools.pairwise(events))
     with pytest.raises(AttributeError):
         events[0].loss = 1.0

@@ -220,7 +220,7 @@ def _progress() -> Iterator[Callable[["TrainingEvent"], None]]:
 
     def show(event: "TrainingEvent") -> None:
         preparing, where = event.status == "preparing", f"Training on {event.device}."
-        words = f"Preparing: {event.message.partition(', step')[0]}." if preparing else where
+        words = f"Preparing: {event.message.partition(', ')[0]}." if preparing else where
         if words not in told:
             click.echo(words, err=True)
             told.add(words)

@@ -1,8 +1,9 @@
 """What an objective is: one training signal, from a batch to a scalar loss."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from reprlib import repr as shortened
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -17,7 +18,17 @@ from cmcore.process import angle
 from cmcore.registry import Registry
 from cmcore.targets import Target
 
-__all__ = ["OBJECTIVES", "Learner", "Need", "Objective", "Source", "Velocity", "VelocityField", "make_objective"]
+__all__ = [
+    "OBJECTIVES",
+    "Learner",
+    "Need",
+    "Objective",
+    "Preparation",
+    "Source",
+    "Velocity",
+    "VelocityField",
+    "make_objective",
+]
 
 Need = Literal["samples", "exact velocity", "frozen teacher", "exact trajectories"]
 """What an objective asks of the world. "samples" alone means: data, and nothing known about its density. A frozen
@@ -58,6 +69,23 @@ class Source:
         flat = x.reshape(-1, x.shape[-1]).double()
         angles = theta.expand(*x.shape[:-1], 1).reshape(-1).double()
         return velocity_in_angle(self.target, flat, angles).view_as(x).to(x.dtype)
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Where the making of what training needs is after one of its pieces.
+
+    Attributes:
+        message: what is being done and how far it is, for people.
+        enough: whether a run that is short of time may begin with what there is so far.
+        objective: the objective with as much in its fields as there is so far, so that it can be repeated.
+        prepared: call it for what there is so far.
+    """
+
+    message: str
+    enough: bool
+    objective: "Objective"
+    prepared: Callable[[], Any]
 
 
 @dataclass(frozen=True)
@@ -146,10 +174,9 @@ class Objective(ABC, Generic[Batch]):
     def prepare(self, source: Source) -> Any:
         """Whatever training needs that is made once: a pool of trajectories, a teacher, samples."""
 
-    def within(self, source: Source, seconds: float) -> "Objective":
-        """This objective, its preparation cut to fit a budget; what was cut is in its fields, so it can be repeated."""
-        del source, seconds
-        return self
+    def preparing(self, source: Source) -> Iterator["Preparation"]:
+        """What :meth:`prepare` makes, in pieces: whoever is out of time takes what there is after any of them."""
+        yield Preparation("", True, self, partial(self.prepare, source))
 
     @abstractmethod
     def batches(

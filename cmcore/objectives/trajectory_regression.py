@@ -5,7 +5,6 @@ any two states (x_t, x_s) of one trajectory are then a noise-free training pair,
 not known, the velocity is learned from samples first, and the pool follows what was learned.
 """
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,15 +14,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cmcore.flow import TrajectoryPool, pool_along, trajectory_pool
-from cmcore.objectives.base import OBJECTIVES, Learner, Need, Objective, Source, Velocity
+from cmcore.flow import TrajectoryPool, pool_along
+from cmcore.objectives.base import OBJECTIVES, Learner, Need, Objective, Preparation, Source, Velocity
 from cmcore.objectives.metrics import distance_and_slope
+from cmcore.pools import GrowingPool, pools, same_law
 from cmcore.process import round_angle
 
 __all__ = ["TrajectoryPairs", "TrajectoryRegression"]
 
-TRIALS = (128, 1152)
-"""Trajectories followed to learn what one costs."""
+FEWEST = 1_000
+"""Trajectories that a run learns from at least, however short of time."""
 
 
 class TrajectoryPairs(NamedTuple):
@@ -102,20 +102,6 @@ class TrajectoryRegression(Objective[TrajectoryPairs]):
         if not 2 <= self.levels <= 4096 or not 1 <= (self.trajectories or 1) <= 10_000_000:
             raise ValueError("A pool has 2 to 4,096 levels and 1 to 10,000,000 trajectories.")
 
-    def within(self, source: Source, seconds: float) -> "TrajectoryRegression":
-        """As many trajectories, up to the default, as a trial says can be followed in the time; at least 1,000."""
-        if self.trajectories is not None:
-            return self
-        paces = []
-        for n in TRIALS:
-            started = time.perf_counter()
-            replace(self, trajectories=n).prepare(source)
-            paces.append(time.perf_counter() - started)
-        # What the second trial took longer is what trajectories cost; the rest is paid once.
-        each = max(1e-9, paces[1] - paces[0]) / (TRIALS[1] - TRIALS[0])
-        affordable = int((seconds - sum(paces) - paces[0]) / each)
-        return replace(self, trajectories=min(self._most(source), max(1_000, affordable)))
-
     @property
     def needs(self) -> Need:
         return "exact trajectories" if self.velocity == "exact" else "frozen teacher"
@@ -125,12 +111,13 @@ class TrajectoryRegression(Objective[TrajectoryPairs]):
         return self.teacher_budget if self.velocity == "learned" else 0.0
 
     def prepare(self, source: Source) -> TrajectoryPool:
-        pool = partial(trajectory_pool, source.target)
-        if self.velocity == "learned":
-            assert source.teacher is not None
-            pool = partial(pool_along, source.teacher, dim=source.target.dim)
-        return pool(
+        if self.velocity == "exact":
+            return self._growing(source).pool(self.trajectories or self._most(source))
+        assert source.teacher is not None
+        return pool_along(
+            source.teacher,
             n=self.trajectories or self._most(source),
+            dim=source.target.dim,
             horizon=source.horizon,
             delta=source.delta,
             levels=self.levels,
@@ -138,6 +125,31 @@ class TrajectoryRegression(Objective[TrajectoryPairs]):
             generator=source.generator,
             device=source.device,
         )
+
+    def preparing(self, source: Source) -> Iterator[Preparation]:
+        """The pool of a known velocity, piece by piece; one of a learned velocity is made at once."""
+        if self.velocity == "learned":
+            yield from super().preparing(source)
+            return
+        growing, most = self._growing(source), self.trajectories or self._most(source)
+        done = 0
+        while done < most:
+            growing.grow(min(most, done + growing.rows), room=most)
+            done = min(most, growing.followed)
+            message = f"following trajectories, {done:,} of {most:,}"
+            enough = done == most or (self.trajectories is None and done >= FEWEST)
+            yield Preparation(message, enough, replace(self, trajectories=done), partial(growing.pool, done))
+        pools.trim()
+
+    def _growing(self, source: Source) -> GrowingPool:
+        """The pool of this process from which all runs of one law, span of time and seed take their trajectories."""
+        choice = {"levels": self.levels, "wide_share": self.wide_share, "device": source.device}
+        span = {"horizon": source.horizon, "delta": source.delta}
+        seed = source.generator.initial_seed()
+        generator = torch.Generator(source.generator.device).manual_seed(seed)  # which no other draw moves on
+        key = (same_law(source.target), seed, *map(str, (*choice.values(), *span.values())))
+        make = partial(GrowingPool, source.target, generator=generator, **choice, **span)
+        return pools.get(key, make)
 
     @staticmethod
     def _most(source: Source) -> int:
@@ -148,14 +160,13 @@ class TrajectoryRegression(Objective[TrajectoryPairs]):
         self, prepared: TrajectoryPool, count: int, size: int, *, generator: torch.Generator, progress: float = 0.0
     ) -> Iterator[TrajectoryPairs]:
         del progress
-        levels, trajectories, dim = prepared.states.shape
-        device = prepared.states.device
+        levels, device = len(prepared.states), prepared.states.device
         chance = 1 - self.steep_share + self.steep_share * prepared.stretch / prepared.stretch.mean()
         which = chance.to(generator.device).multinomial(count * size, replacement=True, generator=generator)
         early, late = self._pairs_of_levels(levels, count * size, generator)
-        # One flat gather for all the batches: two random reads a pair, and no small operations left to the steps.
-        rows = prepared.states.view(-1, dim)
-        x, y = (rows[(level * trajectories + which).to(device)] for level in (early, late))
+        # One gather for all the batches: two random reads a pair, and no small operations left to the steps.
+        which = which.to(device)
+        x, y = (prepared.states[level.to(device), which] for level in (early, late))
         angles = round_angle(prepared.angles, prepared.states.dtype)
         theta = angles[early.to(device), None]
         gap = theta - angles[late.to(device), None]

@@ -15,6 +15,7 @@ from app.live import Stopwatch, live_question, train_live
 from cmcore.config import NetworkConfig, TrainingConfig
 from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA
 from cmcore.flow import TrajectoryPool
+from cmcore.pools import pools as shared
 
 SMALL = {
     "network": NetworkConfig(width=24, depth=2),
@@ -82,12 +83,16 @@ def test_a_run_may_wait_and_go_on_in_another_thread(monkeypatch):
 
 @pytest.mark.parametrize("early", [False, True])
 def test_what_a_run_learned_from_is_let_go_when_it_ends(early):
-    """The job of a run stays with its session; the pool of trajectories, the largest thing by far, does not."""
+    """The job of a run stays with its session; the pool of trajectories, the largest thing by far, does not.
+
+    What stays of it for other runs is bounded, and let go here.
+    """
 
     def pools():
         gc.collect()
         return sum(type(thing) is TrajectoryPool for thing in gc.get_objects())
 
+    shared.clear()
     before = pools()
     target, config = cm.make_target("eight_gaussians"), TrainingConfig(steps=100_000 if early else 300, **SMALL)
     job = Job(partial(train_live, target, config))
@@ -101,6 +106,7 @@ def test_what_a_run_learned_from_is_let_go_when_it_ends(early):
     thread.join()
     view = job.view()
     assert view.over
+    shared.clear()
     assert pools() == before
     assert view.latest.event.model() is view.latest.model
 
