@@ -14,17 +14,14 @@ from cmcore.cli.outcome import OneSentence
 from cmcore.cli.sample import sample
 from cmcore.cli.sweep import sweep
 from cmcore.cli.train import train
-from cmcore.threads import piecewise
 
 __all__ = ["main"]
 
 
 @click.group(cls=OneSentence, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="consistency-lab", prog_name="cmcore")
-@click.pass_context
-def main(context: click.Context) -> None:
+def main() -> None:
     """Train multi-step consistency models and measure them against the exact truth."""
-    context.with_resource(piecewise())
 
 
 for _command in (train, sample, kl, experiment, sweep, targets, objectives, samplers, estimators, app):

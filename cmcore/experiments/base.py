@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cmcore.config import Config, Seed
 from cmcore.registry import Registry
+from cmcore.threads import piecewise
 
 __all__ = ["EXPERIMENTS", "Axis", "Experiment", "Fit", "Panel", "Progress", "Result", "Role", "Series"]
 
@@ -152,6 +153,7 @@ class Experiment(Config):
     def measure(self) -> Generator[Progress, None, Result]:
         """Measure part by part; the generator's return value is the result."""
 
+    @piecewise()
     def run(self, progress: Callable[[Progress], None] | None = None) -> Result:
         """The result, after telling `progress` of each part."""
         parts = self.measure()
