@@ -98,7 +98,7 @@ def serve(python: Path, home: Path, *options: str, **variables: str) -> Iterator
         yield address
     finally:
         server.terminate()
-        server.wait(timeout=30)
+        server.wait(timeout=PATIENCE)  # what is measured at the moment ends first
 
 
 def _wait(address: str, server: subprocess.Popen, log: Path) -> None:
