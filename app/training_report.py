@@ -12,6 +12,7 @@ from app import state
 from app.again import Trained, changes
 from app.cards import bare_card, direction_title, in_words, kl_card, number, percent, plain, resolved, table
 from app.estimates import SEED, Measurement, Question, known_point, measure_point
+from app.figures.log_axis import Interval, on_axis, reach, whole_decades
 from app.figures.loss import BEFORE, live_kl_chart, loss_chart
 from app.figures.theme import theme
 from app.jobs import Busy, JobView
@@ -133,11 +134,13 @@ def _kl_of_noise(key: str, delta: float, _run: Run) -> float:
 
 
 def _kl_chart(points: Sequence[LiveKL], before: Trained | None, question: Question) -> None:
-    rows = [_row(point, THIS) for point in points] + [_row(point, BEFORE) for point in (before.kl if before else ())]
+    runs = {THIS: points, BEFORE: before.kl if before else ()}
+    limits = whole_decades(reach(_drawn(point.estimate) for of_run in runs.values() for point in of_run))
+    rows = [_row(point, run, limits[0]) for run, of_run in runs.items() for point in of_run]
     title = direction_title(question.direction, question.delta)
     with st.container(key="live_kl_area"):
         st.html('<h2 class="eyebrow">KL while it trains</h2>')
-        _chart(pd.DataFrame(rows), live_kl_chart(theme(st.context.theme.type), title), "live_kl_chart", 170)
+        _chart(pd.DataFrame(rows), live_kl_chart(theme(st.context.theme.type), title, limits), "live_kl_chart", 170)
 
 
 def drawn_in_words(question: Question) -> str:
@@ -149,11 +152,17 @@ def drawn_in_words(question: Question) -> str:
     return f"{question.calls} jumps, renoised, η = {kept}"
 
 
-def _row(point: LiveKL, run: str) -> dict[str, object]:
+def _drawn(estimate: Estimate) -> Interval:
+    """The interval of an estimate around what is drawn of it: what is not resolved stands at its floor."""
+    shown = max(estimate.value, estimate.floor)
+    return shown, estimate.low, max(estimate.high, shown)
+
+
+def _row(point: LiveKL, run: str, foot: float) -> dict[str, object]:
     estimate = point.estimate
-    shown = max(estimate.value, estimate.floor, 1e-9)
+    shown, low, high = (on_axis(end, foot) for end in _drawn(estimate))
     return {
-        "step": point.step, "kl": shown, "low": max(estimate.low, shown / 5), "high": max(estimate.high, shown),
+        "step": point.step, "kl": shown, "from": low, "to": high, "low": estimate.low, "high": estimate.high,
         "floor": estimate.floor, "n": estimate.n, "run": run, "resolved": resolved(estimate),
     }  # fmt: skip
 

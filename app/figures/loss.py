@@ -25,13 +25,14 @@ def loss_chart(theme: Theme) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def live_kl_chart(theme: Theme, title: str) -> dict[str, Any]:
-    """KL (logarithmic) against optimiser steps, with intervals.
+def live_kl_chart(theme: Theme, title: str, limits: tuple[float, float]) -> dict[str, Any]:
+    """KL (logarithmic) against optimiser steps, with intervals, between the two ends of the axis.
 
-    The data have the fields `step`, `kl`, `low`, `high`, `floor`, `n`, `run`, and `resolved`: what is not is drawn as
-    an open point at the floor.
+    The data have the fields `step`, `kl`, `low`, `high`, `from` and `to` (where the interval is drawn), `floor`, `n`,
+    `run`, and `resolved`: what is not is drawn as an open point at the floor.
     """
     x, y = _steps(theme), _logarithmic(theme, "kl", "nats")
+    y["scale"] = {"type": "log", "domain": list(limits), "nice": False}
     told = [
         {"field": "run"}, {"field": "step", "format": ","}, {"field": "kl", "format": ".3g", "title": "KL"},
         {"field": "low", "format": ".2g"}, {"field": "high", "format": ".2g"},
@@ -42,9 +43,9 @@ def live_kl_chart(theme: Theme, title: str) -> dict[str, Any]:
         "background": "transparent",
         "layer": [
             {
-                "mark": {"type": "rule", "color": theme.model, "strokeWidth": 1.2},
+                "mark": {"type": "rule", "color": theme.model, "strokeWidth": 1.2, "clip": True},
                 "encoding": {
-                    "x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}, "opacity": _runs()["opacity"],
+                    "x": x, "y": {**y, "field": "from"}, "y2": {"field": "to"}, "opacity": _runs()["opacity"],
                 },
             },
             {

@@ -32,14 +32,12 @@ def app(port: int, browser: bool, keep: Path | None, hosted: bool) -> None:
     if keep is not None:
         os.environ["CONSISTENCY_LAB_KEPT"] = str(keep.absolute())
     options = ["--server.port", str(port)]
-    if hosted:  # all in this process, so that what ends it ends the server too
-        sys.argv = [str(SERVER), *options]
-        runpy.run_path(str(SERVER), run_name="__main__")
-        return
+    if hosted:  # it sets up its process before any library is loaded, so it gets this one anew
+        os.execv(sys.executable, [sys.executable, str(SERVER), *options])  # noqa: S606  nobody else wrote these words
     if not browser:  # without a screen Streamlit opens none by itself
         options += ["--server.headless", "true"]
     sys.argv = ["streamlit", "run", str(PAGE), *options]
-    runpy.run_module("streamlit", run_name="__main__")
+    runpy.run_module("streamlit", run_name="__main__")  # in this process, so that what ends it ends the server too
 
 
 def _is_free(port: int) -> bool:

@@ -12,7 +12,8 @@ import pytest
 from app.figures.experiment import drawable, panel_figure
 from app.figures.kl_curve import Line, Point, describe, kl_curve
 from app.figures.kl_curves import kl_curves
-from app.figures.loss import loss_chart
+from app.figures.log_axis import reach, whole_decades
+from app.figures.loss import live_kl_chart, loss_chart
 from app.figures.over_time import Mean, over_time
 from app.figures.theme import DARK, LIGHT, mix, theme
 from app.figures.thumbnail import thumbnail
@@ -188,3 +189,24 @@ def test_thumbnail_fills_its_square():
     assert centres.min() >= 0
     assert centres.max() <= 56
     assert np.ptp(centres, axis=0).max() > 40
+
+
+def test_g4_kl_while_it_trains_follows_the_same_rule():
+    from app.live import LiveKL
+    from app.training_report import _drawn, _row
+    from cmcore.divergences.estimate import Estimate
+
+    kinds = [(1.0, 0.9, 1.1, 0.0), (0.1, 1e-6, 0.2, 0.0), (-1e-4, -1e-3, 5e-3, 2e-3)]
+    estimates = [
+        Estimate(value, low, high, "KL(model‖data)", 0.0, "grid", 100, floor, trusted=True, note="")
+        for value, low, high, floor in kinds
+    ]
+    limits = whole_decades(reach(map(_drawn, estimates)))
+    rows = [_row(LiveKL(i, 1.0, estimate), "this", limits[0]) for i, estimate in enumerate(estimates)]
+    assert limits == pytest.approx((1e-4, 10.0))
+    assert [row["from"] for row in rows] == [0.9, 1e-6, limits[0]]
+    assert [row["low"] for row in rows] == [estimate.low for estimate in estimates]
+    assert (rows[2]["kl"], rows[2]["to"]) == (2e-3, estimates[2].high)
+    chart = live_kl_chart(LIGHT, "KL", limits)
+    assert chart["layer"][0]["encoding"]["y"]["scale"]["domain"] == list(limits)
+    assert chart["layer"][0]["mark"]["clip"]
