@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from cmcore.chain import JumpMap
-from cmcore.divergences.estimate import DATA_MODEL, ESTIMATORS, MODEL_DATA, Direction, Estimate, Estimator
+from cmcore.divergences.estimate import DATA_MODEL, ESTIMATORS, MODEL_DATA, Direction, Estimate, Estimator, direction_of
 from cmcore.divergences.inversion import kl_by_inversion, too_much
 from cmcore.divergences.log_ratio import LogRatioKL, interval, kl_by_ratio, quantile
 from cmcore.divergences.model_draw import ModelDraw, draw_model
@@ -67,6 +67,7 @@ def kl_change_of_variables(
         n: samples; in the plane rounded down to 16 × a power of two.
         direction: which KL.
     """
+    direction = direction_of(direction)
     draw = draw_model(f, target, grid, n, seed, direction)
     # Several preimages show in the sign of det J, or, where none is turned over, in a mean ratio above 1.
     folds = draw.fold_share > 0 or draw.kl(draw.branch.log_density, control_variate=False).misses_preimages

@@ -19,7 +19,7 @@ from scipy.special import stdtrit
 from torch import Tensor
 
 from cmcore.chain import Chain, JumpMap, land, like_map
-from cmcore.divergences.estimate import DATA_MODEL, ESTIMATORS, MODEL_DATA, Direction, Estimate, Estimator
+from cmcore.divergences.estimate import DATA_MODEL, ESTIMATORS, MODEL_DATA, Direction, Estimate, Estimator, direction_of
 from cmcore.divergences.off_mode import density_level, off_mode_mass
 from cmcore.streams import stream
 from cmcore.targets.base import Target
@@ -93,6 +93,7 @@ def kl_convolution_grid(
     Returns:
         The extrapolated estimate; its interval is a jackknife over 16 blocks of landings.
     """
+    direction = direction_of(direction)
     law = grid_law(f, target, chain, n=n, seed=seed)
     log_p = target.log_prob(law.centres, chain.delta).reshape(law.blocks.shape[1:])
     kl = _BlockKL(law, log_p, direction)

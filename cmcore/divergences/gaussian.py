@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cmcore.chain import Chain, JumpMap, Stage, land
-from cmcore.divergences.estimate import ESTIMATORS, MODEL_DATA, Direction, Estimate, Estimator
+from cmcore.divergences.estimate import ESTIMATORS, MODEL_DATA, Direction, Estimate, Estimator, direction_of
 from cmcore.divergences.push_forward import doubled
 from cmcore.streams import stream
 from cmcore.targets.base import Target
@@ -48,6 +48,7 @@ def gaussian_kl(
 
 def kl_gaussian(f: JumpMap, target: Target, chain: Chain, *, direction: Direction) -> Estimate | None:
     """The exact KL of the chain, or None where the target is not Gaussian or a jump is not affine."""
+    direction = direction_of(direction)
     if not isinstance(target, GaussianMixture) or len(target.weights) > 1 or target.dim > _LARGEST_DIM:
         return None
     law = _law(doubled(f), chain, target.dim)

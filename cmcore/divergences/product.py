@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from cmcore.chain import Chain, JumpMap, Stage, land, like_map
-from cmcore.divergences.estimate import ESTIMATORS, Direction, Estimate, Estimator
+from cmcore.divergences.estimate import ESTIMATORS, Direction, Estimate, Estimator, direction_of
 from cmcore.divergences.quadrature_1d import kl_1d
 from cmcore.process import Time
 from cmcore.streams import stream
@@ -33,6 +33,7 @@ def kl_product(f: JumpMap, target: Target, chain: Chain, *, direction: Direction
 
     Whether f moves each coordinate by itself, and equal factors equally, is seen by probing every coordinate.
     """
+    direction = direction_of(direction)
     if not isinstance(target, Product) or isinstance(f, torch.nn.Module):
         return None
     if not all(_separates(f, target, stage) for stage in chain.stages):

@@ -22,7 +22,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cmcore.chain import Chain, JumpMap
-from cmcore.divergences.estimate import DATA_MODEL, ESTIMATORS, MODEL_DATA, Direction, Estimate, Estimator
+from cmcore.divergences.estimate import DATA_MODEL, ESTIMATORS, MODEL_DATA, Direction, Estimate, Estimator, direction_of
 from cmcore.divergences.line_law import LineLaw, NotFinite, StandardNormal, TooFine, blurred
 from cmcore.divergences.line_map import (
     INNER,
@@ -93,6 +93,7 @@ def kl_1d(f: JumpMap, target: Target, chain: Chain, *, direction: Direction) -> 
     Raises:
         ValueError: fresh noise too fine for the cells.
     """
+    direction = direction_of(direction)
     f, found = doubled(f), None
     for depth in _DEPTHS:
         try:

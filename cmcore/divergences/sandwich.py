@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cmcore.chain import Chain, JumpMap, land, like_map
-from cmcore.divergences.estimate import DATA_MODEL, ESTIMATORS, MODEL_DATA, Direction, Estimate, Estimator
+from cmcore.divergences.estimate import DATA_MODEL, ESTIMATORS, MODEL_DATA, Direction, Estimate, Estimator, direction_of
 from cmcore.divergences.log_ratio import mean_and_error, quantile
 from cmcore.divergences.off_mode import density_level, off_mode_mass
 from cmcore.streams import stream
@@ -42,6 +42,7 @@ def kl_sandwich(
         n: M, the number of landings; the bracket narrows as it grows, slowly when d is large.
         direction: which KL.
     """
+    direction = direction_of(direction)
     last = chain.stages[-1]
     if last.spread <= 0:
         raise ValueError("The sandwich needs a last stage that adds noise.")

@@ -1,12 +1,15 @@
 """Maps from elsewhere: what is wrong with one is said in a sentence, before anything long is computed."""
 
 import math
+from inspect import signature
 
 import numpy as np
 import pytest
 import torch
 
 import cmcore as cm
+from cmcore import divergences
+from cmcore.chain import make_chain
 from cmcore.divergences import direction_of, kl_neighbours
 from cmcore.samplers import SAMPLERS
 
@@ -179,3 +182,15 @@ def test_o3_a_table_says_what_is_not_trusted():
     frame = cm.Curve("steps", (2.0,), (doubtful,), (2,), "ddim", {}, 0).to_frame()
     assert math.isnan(frame["value"][0])
     assert (frame["low"][0], frame["raw_value"][0]) == (1.0, 3.0)
+
+
+@pytest.mark.parametrize(
+    "name", ["kl_1d", "kl_product", "kl_gaussian", "kl_change_of_variables", "kl_convolution_grid", "kl_sandwich"]
+)
+def test_o2_estimators_called_directly_are_as_strict(name):
+    target, chain = cm.make_target("moons"), make_chain(cm.make_grid("uniform_angle", 1, horizon=3.0, delta=0.5))
+    estimator = getattr(divergences, name)
+    place = chain.grid if name == "kl_change_of_variables" else chain
+    settings = {name: value for name, value in {"seed": 0, "n": 512}.items() if name in signature(estimator).parameters}
+    with pytest.raises(ValueError, match="direction"):
+        estimator(lambda x, t, s: x, target, place, direction="reverse", **settings)
