@@ -92,11 +92,20 @@ def summary(result: Result, panel: Panel) -> str:
         words = f"{line.label}: {line.y[first]:.3g} at {line.x[first]:.3g}"
         if last != first:
             words += f", {line.y[last]:.3g} at {line.x[last]:.3g}"
-        left = len(line.x) - len(shown)
-        told.append(
-            words + (f" ({left} of {len(line.x)} points have no upper end, or nothing above zero)" if left else "")
-        )
+        told.append(words + _exceptions(line, shown, panel.y))
     return f"{panel.y.label} against {panel.x.label}. " + "; ".join(told) + "."
+
+
+def _exceptions(line: Series, shown: Sequence[int], y: Axis) -> str:
+    """In brackets, how many points have no place on the axis of their own; nothing where all have one."""
+    on_foot = sum(line.y[i] <= 0 for i in shown) if y.log else 0
+    left_out = len(line.x) - len(shown)
+    words = []
+    if on_foot:
+        words.append(f"{on_foot} not above zero, on the foot of the axis")
+    if left_out:
+        words.append(f"{left_out} left out without an upper end" + (" above zero" if y.log else ""))
+    return f" (of {len(line.x)} points: {'; '.join(words)})" if words else ""
 
 
 def drawable(line: Series, y: Axis) -> list[int]:

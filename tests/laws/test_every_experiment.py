@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import pytest
 from click.testing import CliRunner
@@ -95,24 +96,46 @@ def test_a_panel_holds_its_points_on_named_axes_in_the_colour_of_their_role(them
     assert (layout.yaxis.title.text, layout.yaxis.type) == ("KL(model‖data), nats", "log")
 
 
-def test_what_a_logarithmic_axis_cannot_show_is_left_out_and_said():
-    assert list(drawn(1)[1]["learned"].y) == [1e-3]
-    assert "2 of 3 points have no upper end or are not above zero" in summary(RESULT, RESULT.panels[1])
+def with_learned(**values):
+    """The right panel, its only line with other numbers: the figure's layout, the line as it is drawn, the words."""
+    line = RESULT.series[1].model_copy(update=values)
+    result = RESULT.model_copy(update={"series": (line,)})
+    figure = panel_figure(result, RESULT.panels[1], LIGHT)
+    (trace,) = (trace for trace in figure.data if trace.name == line.label)
+    return figure.layout, trace, summary(result, RESULT.panels[1])
+
+
+def test_g4_what_is_not_above_zero_stands_on_the_foot_with_its_upper_end_and_is_counted():
+    layout, trace, words = with_learned()
+    assert list(trace.x) == [1, 2], "the third has no upper end, and is no number"
+    assert trace.y[0] == 1e-3
+    assert trace.y[1] == pytest.approx(10 ** layout.yaxis.range[0])
+    assert trace.y[1] < 1e-5, "the upper end has its place on the axis"
+    assert re.findall(r"\d+", words.partition("(of ")[2]) == ["3", "1", "1"], "of three, one on the foot, one left out"
+
+
+def test_what_a_logarithmic_axis_cannot_show_is_left_out_and_counted():
+    everything = {"y": (1e-3, -1e-5, 0.0), "low": (5e-4, -2e-5, -1.0)}
+    _, trace, words = with_learned(**everything, high=(2e-3, -1e-6, 0.0))
+    assert list(trace.x) == [1]
+    assert re.findall(r"\d+", words.partition("(of ")[2]) == ["3", "2"]
+    _, trace, _ = with_learned(**everything, high=(2e-3, math.inf, 1e-5))
+    assert list(trace.x) == [1, 3]
+    assert "(of " not in with_learned(y=(1e-3,) * 3, low=(5e-4,) * 3, high=(2e-3,) * 3)[2]
 
 
 def test_a_point_without_an_upper_end_is_no_number_and_does_not_stretch_the_axis():
-    line = RESULT.series[1].model_copy(
-        update={"y": (1e-3, 0.5, 1e-4), "low": (5e-4,) * 3, "high": (2e-3, math.inf, 1e-3)}
-    )
-    result = RESULT.model_copy(update={"series": (line,)})
-    figure = panel_figure(result, RESULT.panels[1], LIGHT)
-    assert all(max(trace.y) <= 2e-3 for trace in figure.data)
-    assert "1 of 3 points have no upper end" in summary(result, RESULT.panels[1])
+    _, trace, words = with_learned(y=(1e-3, 0.5, 1e-4), low=(5e-4,) * 3, high=(2e-3, math.inf, 1e-3))
+    assert list(trace.x) == [1, 3]
+    assert max(trace.y) <= 2e-3
+    assert re.findall(r"\d+", words.partition("(of ")[2]) == ["3", "1"]
 
 
 def test_values_that_hardly_differ_do_not_fill_the_axis():
-    low, high = drawn(1)[0].yaxis.range
+    layout, trace, _ = with_learned(y=(1e-3, 1.1e-3, 1.05e-3), low=(9e-4,) * 3, high=(1.2e-3,) * 3)
+    low, high = layout.yaxis.range
     assert high - low == pytest.approx(1)
+    assert 10**low < min(trace.y) / 2 < 2 * max(trace.y) < 10**high
 
 
 # ---- the command line -------------------------------------------------------------------------------------------
