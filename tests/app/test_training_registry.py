@@ -14,6 +14,7 @@ from app.runs import Run
 from app.training_registry import UNSEEN_SECONDS, Training, current, forget, start
 from cmcore.config import NetworkConfig, TrainingConfig
 from cmcore.flow import TrajectoryPool
+from cmcore.pools import pools as shared
 from tests.app.test_training_badge import wait_for
 
 SMALL = {
@@ -89,10 +90,12 @@ def test_p3_a_paused_training_that_nobody_comes_back_to_becomes_a_run_and_lets_i
         gc.collect()
         return sum(type(thing) is TrajectoryPool for thing in gc.get_objects())
 
+    shared.clear()
     before = pools()
     mine = under_way(training(steps=100_000))
     mine.pause()
     wait_for(lambda: mine.view().status == "paused")
+    shared.clear()  # what is left is held by the training alone
     assert pools() > before
     clock.now += 1.1 * PAUSED_SECONDS
     assert current(OTHER) is None  # somebody else opens a page

@@ -25,7 +25,7 @@ from cmcore.objectives.semigroup import Semigroup
 from cmcore.preconditioning import linear_time
 from cmcore.process import alpha, angle, noise_level, sigma
 from cmcore.samplers import SAMPLERS, starting_noise
-from cmcore.streams import stream
+from cmcore.streams import normal, stream
 from cmcore.targets import GaussianMixture
 from cmcore.training_run import Run, resolved
 
@@ -496,12 +496,13 @@ def test_gamma_sampling_is_jumping_and_renoising(gamma):
 
 def test_gamma_one_is_the_classic_loop_of_jumping_to_zero_and_renoising():
     f, grid = random_map("trig"), make_grid("uniform_angle", 4, horizon=3.0, delta=0.1)
-    noise, generator = starting_noise(50, 2, seed=0), stream(0, "fresh")
+    noise = starting_noise(50, 2, seed=0)
+    fresh = normal(50, 2 * len(grid.jumps), generator=stream(0, "fresh"))  # the engine's: all stages of a point together
     x = noise
     with torch.no_grad():
-        for t, after in grid.jumps:
+        for (t, after), added in zip(grid.jumps, fresh.split(2, dim=1), strict=True):
             a = math.exp(-after)
-            x = a * f(x, t, 0.0) + math.sqrt(1 - a**2) * draw(50, 2, generator=generator)
+            x = a * f(x, t, 0.0) + math.sqrt(1 - a**2) * added
     renoised = SAMPLERS["renoise"].draw(f, noise, grid, generator=stream(0, "fresh"), renoise=1.0)
     torch.testing.assert_close(renoised.points, x, rtol=1e-10, atol=1e-10)
     etas = [-0.5 * math.log1p(-(float(sigma(torch.tensor(t, dtype=torch.float64))) ** 2)) for t in grid.times[1:]]

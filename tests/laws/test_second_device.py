@@ -298,10 +298,12 @@ def test_what_a_run_says_and_leaves_is_the_same_on_both_devices(second, monkeypa
         run = run_of("lsd", monkeypatch, device)
         while not run.done:
             run.take_step()
+        run.measure()
         run.report()
         run.check()
         (model,) = run.models("finished", 1.0)
         told.append(torch.tensor(model.history))
+        assert told[-1].isfinite().all()
         landed.append(model.flow_map(x, 2.0, 0.5))
         assert all(part.device.type == "cpu" for part in model.resume_state.values())
     torch.testing.assert_close(told[1], told[0], rtol=1e-3, atol=1e-3)
