@@ -497,7 +497,8 @@ def test_gamma_sampling_is_jumping_and_renoising(gamma):
 def test_gamma_one_is_the_classic_loop_of_jumping_to_zero_and_renoising():
     f, grid = random_map("trig"), make_grid("uniform_angle", 4, horizon=3.0, delta=0.1)
     noise = starting_noise(50, 2, seed=0)
-    fresh = normal(50, 2 * len(grid.jumps), generator=stream(0, "fresh"))  # the engine's: all stages of a point together
+    # The engine's own noise: that of all stages of a point stands together.
+    fresh = normal(50, 2 * len(grid.jumps), generator=stream(0, "fresh"))
     x = noise
     with torch.no_grad():
         for (t, after), added in zip(grid.jumps, fresh.split(2, dim=1), strict=True):
