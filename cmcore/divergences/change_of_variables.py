@@ -125,7 +125,7 @@ def _unfolded(draw: ModelDraw, mesh: PlaneMesh) -> Float[Tensor, " n"] | None:
     doubtful = candidates.several | (draw.branch.orientation < 0) | (own < candidates.leading - 3)
     log_q = torch.logaddexp(own, candidates.minor)
     index = doubtful.nonzero()[:, 0]
-    if too_much(candidates.of(index, draw.noise[index]), draw.grid):
+    if too_much(len(candidates.of(index, draw.noise[index]).index), draw.grid):
         return None
     log_q[index] = _with_company(draw, candidates, index).log_density
     return _looked_for_widely(draw, log_q, candidates)
@@ -137,8 +137,8 @@ def _looked_for_widely(draw: ModelDraw, log_q: Tensor, candidates: Candidates) -
     adds = draw.weight.flatten() * log_ratio.exp() * log_ratio
     index = adds.argsort(descending=True)[:_DOUBTED]
     index = index[log_ratio[index] > _THIN]
-    wide = draw.cloud.diverse(draw.branch.points[index], _STARTS, among=_AMONG)
-    if len(index) and not too_much(wide, draw.grid, newton_steps=_PATIENCE):
+    if len(index) and not too_much(len(index) * _STARTS, draw.grid, newton_steps=_PATIENCE):
+        wide = draw.cloud.diverse(draw.branch.points[index], _STARTS, among=_AMONG)
         wide = replace(wide, minor=candidates.minor[index])
         wide = wide.of(torch.arange(len(index)), draw.noise[index])
         density = full_density(draw.composed, draw.branch.points[index], wide, newton_steps=_PATIENCE).log_density

@@ -18,7 +18,7 @@ from cmcore.divergences.data_draw import DataDraw, draw_data, tangent_guess
 from cmcore.divergences.estimate import DATA_MODEL, ESTIMATORS, Estimate, Estimator
 from cmcore.divergences.log_ratio import LogRatioKL, interval, kl_at_data, mean_and_error, quantile
 from cmcore.divergences.model_draw import ModelDraw
-from cmcore.divergences.preimages import Candidates, Roots, all_roots, density_of, merged
+from cmcore.divergences.preimages import Roots, all_roots, density_of, merged
 from cmcore.divergences.variational import variational_bound
 from cmcore.grids import TimeGrid
 from cmcore.streams import stream
@@ -75,9 +75,9 @@ class DataDensity:
         return self.data.share(~self.found)
 
 
-def too_much(candidates: Candidates, grid: TimeGrid, *, newton_steps: int = _NEWTON) -> bool:
-    """Whether so many preimages would take minutes."""
-    return len(candidates.index) * grid.steps * newton_steps > _MOST_SOLVES
+def too_much(starts: int, grid: TimeGrid, *, newton_steps: int = _NEWTON) -> bool:
+    """Whether Newton's method from so many starts would take minutes."""
+    return starts * grid.steps * newton_steps > _MOST_SOLVES
 
 
 def density_at_data(draw: ModelDraw, n: int, *, folds: bool) -> DataDensity:
@@ -106,16 +106,17 @@ def _search(draw: ModelDraw, points: Float[Tensor, "n d"], *, folds: bool) -> tu
         candidates = draw.mesh.candidates(points)
     else:
         candidates = cloud.diverse(points, _DIVERSE, among=_AMONG)
-    complete = not too_much(candidates, draw.grid)
+    complete = not too_much(len(candidates.index), draw.grid)
     if not complete:
         candidates = cloud.candidates(points, 1)
     roots = all_roots(composed, points, candidates, newton_steps=_NEWTON)
     minor = candidates.minor
     for count, among in _MORE_STARTS:
         missed = torch.isneginf(density_of(roots, minor).log_density).nonzero()[:, 0]
-        starts = cloud.diverse(points[missed], count, among=among)
-        if too_much(starts, draw.grid, newton_steps=_PATIENCE):
+        # Choosing starts costs more than solving from them: asked first whether they can be solved from at all.
+        if too_much(len(missed) * min(count, len(cloud.noise)), draw.grid, newton_steps=_PATIENCE):
             return roots, minor, False
+        starts = cloud.diverse(points[missed], count, among=among)
         more = all_roots(composed, points[missed], starts, newton_steps=_PATIENCE)
         roots = merged(roots, more._replace(point=missed[more.point]))
     return roots, minor, complete

@@ -262,12 +262,12 @@ class NoiseCloud:
 
     def _apart(self, nearest: Int[Tensor, "n k"], count: int) -> Int[Tensor, "n c"]:
         """The nearest, then each time the one farthest from all chosen."""
-        noise, row = self.noise[nearest], torch.arange(len(nearest))
-        chosen, distance = [nearest[:, 0]], (noise - noise[:, :1]).square().sum(2)
+        noise, row = self.noise.T[:, nearest], torch.arange(len(nearest))  # [d, n, k]: sums over few d are fast
+        chosen, distance = [nearest[:, 0]], (noise - noise[:, :, :1]).square().sum(0)
         for _ in range(min(count, nearest.shape[1]) - 1):
             farthest = distance.argmax(1)
             chosen.append(nearest[row, farthest])
-            distance = torch.minimum(distance, (noise - noise[row, farthest][:, None]).square().sum(2))
+            distance = torch.minimum(distance, (noise - noise[:, row, farthest, None]).square().sum(0))
         return torch.stack(chosen, 1)
 
     def _starting_from(self, nearest: Int[Tensor, "n k"]) -> Candidates:
