@@ -212,9 +212,13 @@ def test_off_mode_mass_of_the_truth_is_its_floor():
 
 
 def test_the_four_sd_disc_is_the_region_of_one_gaussian():
+    """log p is −log 2π minus an exponential variable: its quantile from n samples has the spread 1/√(n e^{-8})."""
     gaussian = GaussianMixture([1.0], [[0.0, 0.0]], 1.0)
-    level, _ = density_level(gaussian, 0.0)
-    assert level == pytest.approx(-math.log(2 * math.pi) - 8, abs=0.3)
+    level, floor = density_level(gaussian, 0.0)
+    spread = math.exp(4) / math.sqrt(100_000)
+    assert level == pytest.approx(-math.log(2 * math.pi) - 8, abs=4 * spread)
+    beyond = 2 * math.pi * math.exp(level)
+    assert floor == pytest.approx(beyond, abs=4 * math.sqrt(beyond / 100_000))
 
 
 @pytest.mark.cuda

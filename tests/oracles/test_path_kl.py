@@ -33,16 +33,17 @@ def test_the_parts_add_up_to_the_path_and_the_path_to_measured_and_slack():
 
 
 def test_shifted_jumps_of_one_gaussian_have_every_part_in_closed_form():
-    """From γ the target never moves; a shift of each jump moves the mean, and renoising forgets nothing of it but
-    what the later noise covers."""
-    shift = 0.05
-    found = decomposition(lambda x, t, s: ExactFlow(UNIT)(x, t, s) + shift, UNIT, GRID, seed=0, renoise=0.5)
+    """From γ the target never moves; a shift of each jump, as long as it lasts, moves the mean, and renoising forgets
+    nothing of it but what the later noise covers."""
+    speed = 0.05
+    found = decomposition(lambda x, t, s: x + speed * (t - s), UNIT, GRID, seed=0, renoise=0.5)
     etas = [0.5 * t for t in GRID.times[1:]]
+    shifts = [speed * (t - (s - eta)) for t, s, eta in zip(GRID.times, GRID.times[1:], etas, strict=False)]
     assert found.initialisation.value == pytest.approx(0, abs=1e-12)
-    for part, eta in zip(found.jumps, etas, strict=True):
+    for part, eta, shift in zip(found.jumps, etas, shifts, strict=True):
         assert part.value == pytest.approx(shift**2 / (2 * math.expm1(2 * eta)), rel=1e-9)
     mean = 0.0
-    for eta in etas:
+    for eta, shift in zip(etas, shifts, strict=True):
         mean = math.exp(-eta) * (mean + shift)
     assert found.measured.value == pytest.approx(mean**2 / 2, rel=1e-6)
     assert found.slack.value > 0
@@ -62,6 +63,6 @@ def test_the_exact_map_leaves_the_start_alone():
 def test_the_slack_says_so_where_no_kl_is_known():
     """A KL that is not known leaves the slack between nothing and all of the path."""
     target = GaussianMixture([1.0, 1.0, 1.0], torch.eye(3, dtype=torch.float64), 0.05)
-    far = decomposition(lambda x, t, s: x + 30.0, target, GRID, seed=0, n=512, landings=512)
+    far = decomposition(lambda x, t, s: x + 30.0 * (t - s), target, GRID, seed=0, n=512, landings=512)
     assert not far.measured.trusted or far.measured.value <= far.path.high
     assert far.slack.low <= far.slack.high
