@@ -133,7 +133,7 @@ def test_another_objective_is_chosen_trained_and_shown(open_page):
     page.get_by_role("button", name="Start training").click()
     page.wait_for_function("window.sampleCloud?.samples > 0")
     page.get_by_role("heading", name="Finished").wait_for()
-    page.get_by_text("80 steps").wait_for()
+    page.get_by_text("80 steps", exact=True).wait_for()
     page.get_by_role("button", name="Open in Explore").click()
     page.wait_for_function("window.particleStage?.key.startsWith('moons-')")
     assert "lsd" in page.locator(".facts").inner_text().lower()
