@@ -126,7 +126,7 @@ def _draws(
     model: object, target: cm.Target, config: SamplerConfig, grids: Grids, *, seed: int, particles: int
 ) -> dict[int, cm.Trajectory]:
     choices: dict[str, Any] = {"sampler": config.sampler, "renoise": config.renoise, "dim": target.dim}
-    return {n: cm.sample(model, particles, n, seed=seed, grid=grids[n], **choices) for n in STEPS}
+    return {n: cm.sample(model, particles, n, seed=seed, grid=grids[n], **choices) for n in sorted(grids)}
 
 
 def map_layers(

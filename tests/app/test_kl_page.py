@@ -139,7 +139,7 @@ def test_the_code_that_makes_the_figure_runs(runs, step):
     made = code[code.index("target = ") : code.index("curves['Eight")]
     head, body = code[: code.index("target = ")], code[code.index("curves['Eight") :]
     assert "cm.train(" in made
-    body = body.replace("131072", "512").replace("4096", "256")
+    body = body.replace("131072", "512").replace("4096", "256").replace("score=", "n=256, score=")
     scope = {"given": runs["a"].model, "print": lambda *_: None}
     exec(f"{head}\nmodel = given\n{body}", scope)
     assert list(scope["curves"]) == ["Eight Gaussians", "Heun, exact score"]

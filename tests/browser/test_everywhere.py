@@ -141,7 +141,8 @@ def test_controls_are_hidden_by_a_link_that_goes_along_to_every_page(open_page):
     page.wait_for_url(re.compile("/kl"))
     until_link(page, "hide=run,multiples,sampler")
     page.get_by_role("link", name="Explore", exact=True).click()
-    wait_for_stage(page)
+    page.locator("canvas.view").wait_for()
+    page.locator("[data-test-script-state=notRunning]").wait_for()  # a page on its way takes an open popover along
     assert not page.locator(".st-key-run_area").is_visible()
     page.get_by_role("button", name="Share", exact=True).click()
     for name in ("Run", "Sampler", "N = 1, 2, 4, 8"):
