@@ -149,7 +149,7 @@ def _nothing_loaded(columns: object) -> None:
 def _show(table: TableFile) -> None:
     """The first rows as they were understood, and what was left out."""
     rows = f"{table.rows:,} rows" if table.rows != 1 else "1 row"
-    st.html(f'<p class="choice"><b>{escape(rows)}</b> {escape(table.layout)}.</p>{_rows_in_html(table)}')
+    st.html(f'<p class="choice"><b>{escape(rows)}.</b> {escape(table.layout)}.</p>{_rows_in_html(table)}')
     reasons = [f"{name!r}: {why}." for name, why in table.left_out.items()]
     more = [f"{len(reasons) - MOST_REASONS} more columns."] if len(reasons) > MOST_REASONS else []
     words = [*(["Left out:", *reasons[:MOST_REASONS], *more] if reasons else []), *table.notes]
