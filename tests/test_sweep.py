@@ -539,11 +539,11 @@ def scheduler(tmp_path: Path) -> Iterator[str]:
     """The address of Dask's own scheduler with two of its workers, on loopback."""
     found = tmp_path / "scheduler.json"
     processes = [start("dask", "scheduler", "--host", "127.0.0.1", "--port", 0, "--scheduler-file", found)]
+    alone = ("--no-nanny", "--nthreads", 1, "--scheduler-file", found)  # which they wait for
+    processes += [start("dask", "worker", *alone, cwd=tmp_path) for _ in range(2)]
     try:
         wait_for(lambda: found.exists() and found.read_text().endswith("}"))
-        address = json.loads(found.read_text())["address"]
-        processes.append(start("dask", "worker", address, "--nworkers", 2, "--nthreads", 1, cwd=tmp_path))
-        yield address
+        yield json.loads(found.read_text())["address"]
     finally:
         for process in reversed(processes):
             process.terminate()
