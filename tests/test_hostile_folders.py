@@ -1,9 +1,10 @@
 """Folders that several write to at once, and folders that an enemy left: one whole run, or a sentence at once."""
 
 import json
-import multiprocessing
 import os
 import stat
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -39,37 +40,43 @@ def untrained(seed=0, state=True):
 
 
 # ---- D4: several writers, and readers beside them -------------------------------------------------------------------
-def save_often(folder, seed, ready, go):
+def save_often(folder, seed, ready=lambda: None, go=lambda: None):
     models = [untrained(seed), untrained(seed + 2)]
-    ready.set()
-    go.wait()
+    ready()
+    go()
     for i in range(ROUNDS):
         cm.save(models[i % 2], folder)
+
+
+OTHER_WRITER = """
+import sys
+from tests.test_hostile_folders import save_often
+
+save_often(sys.argv[1], 0, lambda: print("ready", flush=True), sys.stdin.readline)
+"""
 
 
 @pytest.mark.slow
 def test_d4_two_writers_of_one_folder_leave_one_whole_run_and_a_reader_always_reads_one(tmp_path):
     """One writer is another process, the other a thread of the reader's."""
-    context, folder = multiprocessing.get_context("spawn"), tmp_path / "run"
+    folder = tmp_path / "run"
     cm.save(untrained(0), folder)
-    ready, go = context.Event(), context.Event()
-    process = context.Process(target=save_often, args=(folder, 0, ready, go), daemon=True)
-    process.start()
-    while not ready.wait(0.1):  # as long as it takes a busy machine
-        assert process.exitcode is None
+    run = [sys.executable, "-c", OTHER_WRITER, str(folder)]
+    process = subprocess.Popen(run, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"  # as long as it takes a busy machine
     whole = {seed: list(untrained(seed).flow_map.parameters()) for seed in range(4)}
     seen = set()
     with ThreadPoolExecutor(1) as pool:
-        thread = pool.submit(save_often, folder, 1, ready, go)
-        go.set()
-        while process.is_alive() or not thread.done():
+        thread = pool.submit(save_often, folder, 1)
+        print(file=process.stdin, flush=True)
+        while process.poll() is None or not thread.done():
             run = cm.load(folder)  # raises where it finds less than a whole run
             seed = run.config.seed
             assert float(run.resume_state["weights"].unique()) == seed
             assert all(map(torch.equal, run.flow_map.parameters(), whole[seed]))
             seen.add(seed)
         thread.result()
-    assert process.exitcode == 0
+    assert process.returncode == 0
     assert len(seen) > 1, "nothing was written while it was read"
     named = json.loads((folder / "run.json").read_text())
     assert {path.name for path in folder.iterdir()} == {"run.json", named["model_file"], named["resume_file"]}
