@@ -24,7 +24,9 @@ and two backward (c), two forward and four backward (d); gradients of the inputs
 
 `--measures` compares the lab's whole loop, drawing of batches included, with a plain script that does the same work on
 the same pool of exact trajectories, and leaves measures out one at a time to show what each is worth.
-`--before FOLDER` lets the engine of another checkout of the lab take turns too, and prints pace ÷ its pace.
+`--before FOLDER` lets the engine of another checkout of the lab take turns too, and prints its best time of a step ÷
+that of this one. Two processes of one program differ by some percent, by where their memory lies: `--starts 6` lets
+all start anew so often.
 """
 
 import argparse
@@ -70,6 +72,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=512)
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--before", type=Path, metavar="FOLDER", help="another checkout of the lab to compare with")
+    parser.add_argument("--starts", type=int, default=1, help="how often each process starts anew")
+    parser.add_argument("--variants", help="only these, with commas between")
     parser.add_argument("--variant", help=argparse.SUPPRESS)
     choices = parser.parse_args()
     if choices.variant in VARIANTS:
@@ -86,22 +90,29 @@ def main() -> None:
 def compare_steps(choices: argparse.Namespace) -> None:
     rounds = choices.rounds or 12
     variants = [v for v in VARIANTS if v != "jax" or importlib.util.find_spec("jax")]
-    if "jax" not in variants:
+    if choices.variants:
+        variants = [v for v in variants if v in choices.variants.split(",")]
+    elif "jax" not in variants:
         print("JAX is not installed, so its numbers are missing; `pip install jax` brings them.\n")
     if choices.before:
-        variants += [f"{v}{BEFORE}" for v in ("engine32", "engine")]
+        variants += [f"{v}{BEFORE}" for v in ("engine32", "engine") if v in variants]
     print(f"One core, medians of {rounds} rounds; in brackets what was asked for.")
     for shape in choices.shapes:
         print(f"\n{shape:28}" + "".join(f"{title:^{width}}" for title, width in COLUMNS))
         print(f"{'':28}" + "".join(f"{head:>{width}}" for head, width in HEADS))
         for task in choices.tasks:
             times = _measure_cell(variants, shape, task, rounds, choices.before)
+            for _ in range(choices.starts - 1):
+                for v, more in _measure_cell(variants, shape, task, rounds, choices.before).items():
+                    times[v] += more[1:]
             cells = _cells(shape, task, times)
             print(f"{task} {TASKS[task]:26}" + "".join(f"{c:>{w}}" for c, (_, w) in zip(cells, HEADS, strict=True)))
             if choices.before:
-                ratios = (f"{v} {_ratio(times, v + BEFORE, v):.2f}" for v in ("engine32", "engine"))
-                print(f"{'':28}pace ÷ that before: {', '.join(ratios)}")
-        print(_limits(shape, task, times))
+                pairs = [(v, v + BEFORE) for v in ("engine32", "engine") if v in times]
+                ratios = (f"{v} {min(times[b][1:]) / min(times[v][1:]):.3f}" for v, b in pairs)
+                print(f"{'':28}best pace ÷ that before: {', '.join(ratios)}", flush=True)
+        if {"limit32", "limit"} <= times.keys():
+            print(_limits(shape, task, times))
 
 
 def _measure_cell(
@@ -131,7 +142,7 @@ def _cells(shape: str, task: str, times: dict[str, list[float]]) -> list[str]:
     """One line of the table."""
 
     def ratio(above: str, below: str, asked: float | None = None) -> str:
-        if above not in times:
+        if above not in times or below not in times:
             return ""
         return f"{_ratio(times, above, below):.2f}" + (f" (≥{asked:.2f})" if asked else "")
 
@@ -142,7 +153,8 @@ def _cells(shape: str, task: str, times: dict[str, list[float]]) -> list[str]:
         ratio("limit", "engine"),
         ratio("limit32", "jax") if "jax" in times else "",
     ]
-    first = [f"{times['engine'][0]:.2f} (≤{FIRST_STEP_BAR:.2f})", f"{times['jax'][0]:.2f}" if "jax" in times else ""]
+    engine = f"{times['engine'][0]:.2f} (≤{FIRST_STEP_BAR:.2f})" if "engine" in times else ""
+    first = [engine, f"{times['jax'][0]:.2f}" if "jax" in times else ""]
     return [*steps, ratio("jax", "engine32", JAX_BAR), *shares, *first]
 
 

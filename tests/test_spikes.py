@@ -118,7 +118,7 @@ def test_what_lasts_is_no_spike():
     norms = [1.0] * 20 + [0.5 * SPIKE] + [1.0] * 20 + [1e3 * SPIKE] * 200
     met = 0
     for age, norm in enumerate(norms):
-        scales = guard.scales(torch.tensor([norm]), age)
+        scales = guard.scales([norm], age)
         guard.settle(age)
         met += scales is not None
         assert scales is None or float(scales) * norm < 1e3 * SPIKE
