@@ -8,14 +8,14 @@ from typing import Any
 import streamlit as st
 
 from app import state
-from app.jobs import JobView, Workers, freeze_imports
+from app.jobs import JobView
 from app.limits import OverLimit, limits
+from app.pools import answer_workers
 from cmcore.experiments import EXPERIMENTS, Experiment, Progress, Result
 from cmcore.files import LAB
 
 __all__ = [
     "Asked",
-    "answer_workers",
     "ask",
     "asked",
     "first_choices",
@@ -41,14 +41,6 @@ class Asked:
 
     progress: Progress
     result: Result | None = None
-
-
-@st.cache_resource(show_spinner=False)
-def answer_workers() -> Workers:
-    """One thread for everybody's questions; training and measuring have their own."""
-    freeze_imports()
-    now = limits()
-    return Workers("answers", workers=1, waiting=now.waiting, longest=now.answer, interruptible=True)
 
 
 @st.cache_resource(show_spinner=False, max_entries=32)

@@ -7,13 +7,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import streamlit as st
-
 from app import state
 from app.estimates import Question, known_bound, known_point, measure_bound, measure_point
-from app.jobs import JobView, Workers, freeze_imports
-from app.limits import limits
+from app.jobs import JobView
 from app.measurements import DIRECTIONS
+from app.pools import curve_workers
 from app.runs import Run
 from cmcore.divergences.estimate import DATA_MODEL, Direction
 from cmcore.objectives import OBJECTIVES
@@ -198,14 +196,6 @@ def decompositions(curve: Asked) -> dict[int, Decomposition]:
 
 
 # ---- measuring --------------------------------------------------------------------------------------------------
-@st.cache_resource(show_spinner=False)
-def curve_workers() -> Workers:
-    """One thread for everybody's curves; what Explore waits for has its own."""
-    freeze_imports()
-    now = limits()
-    return Workers("curves", workers=1, waiting=now.waiting, longest=now.answer, interruptible=True)
-
-
 def measuring(view: View, curves: Sequence[Asked]) -> JobView[Going] | None:
     """The measuring of what is not known, begun now if need be; None once all is there. May raise Busy."""
     key = f"curves:{replace(view, shown=('bound',) if view.bounded else ())!r}"

@@ -6,17 +6,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import streamlit as st
-
 from app import maps, state
 from app.estimates import Once
 from app.flow import flow_scene
-from app.jobs import JobView, Workers, freeze_imports
-from app.limits import limits
+from app.jobs import JobView
+from app.pools import inside_workers
 from app.runs import Run
 from app.scene import STEPS
 
-__all__ = ["Going", "Look", "forget", "inside_workers", "known", "looking", "problem_of"]
+__all__ = ["Going", "Look", "forget", "known", "looking", "problem_of"]
 
 KEPT = 160
 """Answers in memory; a map over the plane takes a quarter of a megabyte."""
@@ -95,14 +93,6 @@ def _problems() -> dict[Hashable, str]:
 
 
 # ---- measuring --------------------------------------------------------------------------------------------------
-@st.cache_resource(show_spinner=False)
-def inside_workers() -> Workers:
-    """One thread for everybody's looks inside."""
-    freeze_imports()
-    now = limits()
-    return Workers("inside", workers=1, waiting=now.waiting, longest=now.answer, interruptible=True)
-
-
 def looking(look: Look) -> JobView[Going] | None:
     """The measuring of what is not known, begun now if need be; None once all is there. May raise Busy."""
     name = f"inside:{look.run.key}:{look.t:g}:{look.s:g}"

@@ -8,7 +8,7 @@ from typing import Any
 from app import state
 from app.components.particle_stage import MapLayers
 from app.jobs import Busy
-from app.measurements import measuring_workers
+from app.pools import measuring_workers
 from app.scene import Mapped, map_layers
 
 __all__ = ["Layered", "background_layers", "still_layering"]

@@ -7,12 +7,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-import streamlit as st
 
 import cmcore as cm
 from app.estimates import SEED, Question
-from app.jobs import Busy, Job, Workers, freeze_imports
-from app.limits import limits
+from app.jobs import Busy, Job, Workers
 from cmcore.config import TrainingConfig
 from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA, Estimate
 from cmcore.experiments import kl_points
@@ -28,7 +26,6 @@ __all__ = [
     "live_question",
     "measure_live",
     "train_live",
-    "training_workers",
 ]
 
 LIVE_JUMPS = 4
@@ -78,14 +75,6 @@ class Progress:
     memorisation: Memorisation | None = None
     stopped: bool = False
     kl: tuple[LiveKL, ...] = ()
-
-
-@st.cache_resource(show_spinner=False)
-def training_workers() -> Workers:
-    """The threads that train, for everybody."""
-    freeze_imports()
-    now = limits()
-    return Workers("training", workers=now.trainings, waiting=now.waiting, longest=now.longest)
 
 
 class Stopwatch:

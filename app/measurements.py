@@ -14,8 +14,8 @@ import streamlit as st
 from app import state
 from app.estimates import SEED, Question, first_look, known_bound, known_point, measure_bound, measure_point
 from app.figures.kl_curve import Line, Point
-from app.jobs import Busy, JobView, Workers, freeze_imports
-from app.limits import limits
+from app.jobs import Busy, JobView
+from app.pools import measuring_workers
 from app.runs import Run
 from app.scene import STEPS
 from cmcore.config import SamplerConfig
@@ -92,14 +92,6 @@ def leave_off_others(run: Run, config: SamplerConfig, direction: Direction) -> N
 
 def _job_of(run: Run, config: SamplerConfig, direction: Direction) -> str:
     return f"kl:{run.key}:{config.model_copy(update={'steps': 1, 'times': None}).key}:{direction}"
-
-
-@st.cache_resource(show_spinner=False)
-def measuring_workers() -> Workers:
-    """Two threads for everybody's estimates, so that a new question need not wait for what an old one is at."""
-    freeze_imports()
-    now = limits()
-    return Workers("measuring", workers=2, waiting=now.waiting, longest=now.answer, interruptible=True)
 
 
 def _told(view: JobView[Measured], known: Measured) -> Measured:

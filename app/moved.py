@@ -8,7 +8,8 @@ import cmcore as cm
 from app import state
 from app.estimates import LANDINGS, SEED
 from app.jobs import Busy
-from app.measurements import LEASE, Measured, known_now, leave_off_others, measured, measuring_workers
+from app.measurements import LEASE, Measured, known_now, leave_off_others, measured
+from app.pools import measuring_workers
 from app.runs import Run
 from app.times import Moved, fitting, with_times
 from cmcore.config import SamplerConfig

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from app import state
-from app.answers import answer_workers
 from app.jobs import JobView
 from app.measurements import SEED
+from app.pools import answer_workers
 from app.runs import Run
 from app.times import checked_times
 from cmcore.chain import JumpSampler

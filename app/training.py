@@ -6,8 +6,8 @@ from app.continuation import choice_of, continued_config
 from app.controls.target import SOURCES, Choice
 from app.estimates import known_point
 from app.jobs import Busy, JobView
-from app.live import LiveKL, Progress, live_question, training_workers
-from app.measurements import measuring_workers
+from app.live import LiveKL, Progress, live_question
+from app.pools import measuring_workers, training_workers
 from app.runs import Run, add_run
 from app.training_registry import Training
 from cmcore.config import TrainingConfig

@@ -17,7 +17,7 @@ from app.figures.loss import BEFORE, live_kl_chart, loss_chart
 from app.figures.theme import theme
 from app.jobs import Busy, JobView
 from app.live import LiveKL, Progress, live_question
-from app.measurements import measuring_workers
+from app.pools import measuring_workers
 from app.runs import Run
 from app.training_registry import Training
 from cmcore.divergences.estimate import DATA_MODEL, Estimate

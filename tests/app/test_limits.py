@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 import cmcore as cm
-from app import ledger
+from app import ledger, pools
 from app.answers import COSTLY, ask, first_choices, most_of
 from app.controls.experiment import field_key, read_field
 from app.limits import CHANGES, SWITCH, OverLimit, in_words, limits
@@ -144,12 +144,8 @@ def test_at_home_a_question_goes_as_far_as_the_engine(monkeypatch):
 @pytest.fixture
 def impatient(hosted, monkeypatch):
     """Workers for questions that end everything at its first part."""
-    from app.answers import answer_workers
-
     monkeypatch.setenv(CHANGES, '{"answer": 1e-9}')
-    answer_workers.clear()
-    yield
-    answer_workers.clear()
+    monkeypatch.setattr(pools, "_pools", {})
 
 
 def test_an_answer_that_takes_too_long_ends_with_a_sentence_and_the_page_goes_on(impatient):

@@ -16,7 +16,8 @@ from app.again import again_in_words, changes
 from app.drawing import checked_drawing, checked_strokes
 from app.estimates import measure_point
 from app.jobs import Busy
-from app.live import LiveKL, training_workers
+from app.live import LiveKL
+from app.pools import training_workers
 from app.projections import projection_of, read_view, views
 from app.training_registry import Training
 from cmcore.config import NetworkConfig, TrainingConfig
