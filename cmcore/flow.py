@@ -286,6 +286,8 @@ _QUANTILES = 1 << 13
 _WIDE = 1.5
 _SUBSET_ENTRIES = 512
 """Coordinates of the trajectories that are checked against the adaptive solver."""
+_FEW_COMPONENTS = 128
+"""Beyond so many components a score costs more, and fewer trajectories are checked."""
 _TOLERANCE = 2e-4
 _MOST_SUBSTEPS = 64
 _TEACHER_TOLERANCE = 2e-3
@@ -418,7 +420,9 @@ def _enough_substeps(target: Target, noise: Tensor, times: Tensor, angles: Tenso
     Where the density has edges the last interval may need dozens and all others one: the velocity turns over a range
     of θ of about θ itself.
     """
-    size = min(len(noise), max(16, min(256, _SUBSET_ENTRIES // target.dim)))
+    costly = max(1.0, target.components / _FEW_COMPONENTS)
+    size = max(16, min(256, _SUBSET_ENTRIES // target.dim))
+    size = min(len(noise), size, max(32, round(size / costly)))
     subset = noise[:: len(noise) // size][:size]
     field = partial(velocity_in_angle, target)
     truth = ExactFlow(target, tolerance=1e-6).path(subset, times)
