@@ -137,7 +137,7 @@ def kl_by_inversion(draw: ModelDraw, reverse: LogRatioKL, *, folds: bool, own: T
     found = data.mean(torch.where(density.found, -log_ratio, 0.0))
     missed = _missed_nats(draw) if density.complete and folds and draw.target.dim > 2 else 0.0
     whole = draw.kl(draw.branch.log_density if own is None else own, control_variate=False)
-    away = _not_there(whole) if lost else 0.0
+    away = _not_there(whole, lost, len(data.points)) if lost else 0.0
     if not lost and density.complete and own is not None:
         mean = kl_at_data(data, log_ratio, draw.rows(own - draw.log_p), draw.weight)
     else:
@@ -167,12 +167,20 @@ def _one_sided(draw: ModelDraw, estimate: Estimate, lost: float, *, least: float
     return replace(estimate, value=value, low=low, high=high, trusted=False, note=note)
 
 
-def _not_there(kl: LogRatioKL) -> float:
+def _not_there(kl: LogRatioKL, lost: float, points: int) -> float:
     """The share of the data, surely more than this, where the model has less mass than any of its samples shows.
 
     E_q[p/q] is the share of p where q has a density; where not all of q's preimages are counted it can only be larger.
+    Of data where q has none nothing is found, so that a lack larger than the share that was not found is one of few
+    samples: p/q is then large where q is small but there, and the mean says nothing.
+
+    Args:
+        kl: of the model's own draw.
+        lost: share of the data for which no noise was found.
+        points: of the data.
     """
-    return 1 - kl.mean_ratio - quantile(kl.rows, 0.999) * kl.mean_ratio_error
+    share = 1 - kl.mean_ratio - quantile(kl.rows, 0.999) * kl.mean_ratio_error
+    return share if share <= lost + 3 * math.sqrt(lost / points) + 3 / points else 0.0
 
 
 def _not_found_note(lost: float, not_there: float) -> str:

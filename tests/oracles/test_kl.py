@@ -1,6 +1,7 @@
 """Every estimator of KL against truths known another way: closed forms, quadrature, folds, dropped modes."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from cmcore.divergences import (
 )
 from cmcore.divergences.composed_map import ComposedMap
 from cmcore.divergences.convolution_grid import grid_law
+from cmcore.divergences.inversion import _not_there
 from cmcore.divergences.plane_mesh import PlaneMesh
 from cmcore.divergences.push_forward import push_forward
 from cmcore.flow import ExactFlow
@@ -321,6 +323,14 @@ def test_n4_what_was_not_found_is_not_what_is_not_there(limit, monkeypatch):
     assert found.low <= 1.625 <= found.high
     assert found.trusted == (limit is None)
     assert found.trusted or found.high == math.inf or "at most" in found.note
+
+
+def test_n4_a_lack_larger_than_what_was_not_found_is_one_of_few_samples():
+    """Circles after 210 steps, N = 1: for 0.5 % of the data nothing was found, and "at least 1 %" was not there."""
+    few_samples = SimpleNamespace(mean_ratio=0.9777, mean_ratio_error=0.0034, rows=4096)
+    assert _not_there(few_samples, 0.0047, 3916) == 0
+    gap = SimpleNamespace(mean_ratio=0.95, mean_ratio_error=0.0034, rows=4096)
+    assert 0.03 < _not_there(gap, 0.05, 3916) < 0.05
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
