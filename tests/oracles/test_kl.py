@@ -1,7 +1,6 @@
 """Every estimator of KL against truths known another way: closed forms, quadrature, folds, dropped modes."""
 
 import math
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -21,6 +20,7 @@ from cmcore.divergences import (
 from cmcore.divergences.composed_map import ComposedMap
 from cmcore.divergences.convolution_grid import grid_law
 from cmcore.divergences.inversion import _not_there
+from cmcore.divergences.log_ratio import LogRatioKL
 from cmcore.divergences.plane_mesh import PlaneMesh
 from cmcore.divergences.push_forward import push_forward
 from cmcore.flow import ExactFlow
@@ -327,9 +327,9 @@ def test_n4_what_was_not_found_is_not_what_is_not_there(limit, monkeypatch):
 
 def test_n4_a_lack_larger_than_what_was_not_found_is_one_of_few_samples():
     """Circles after 210 steps, N = 1: for 0.5 % of the data nothing was found, and "at least 1 %" was not there."""
-    few_samples = SimpleNamespace(mean_ratio=0.9777, mean_ratio_error=0.0034, rows=4096)
+    few_samples = LogRatioKL(2.0, 0.1, "k1", 2.0, 0.05, 0.9777, 0.0034, 4096)
     assert _not_there(few_samples, 0.0047, 3916) == 0
-    gap = SimpleNamespace(mean_ratio=0.95, mean_ratio_error=0.0034, rows=4096)
+    gap = LogRatioKL(2.0, 0.1, "k1", 2.0, 0.05, 0.95, 0.0034, 4096)
     assert 0.03 < _not_there(gap, 0.05, 3916) < 0.05
 
 
