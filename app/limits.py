@@ -5,7 +5,6 @@ changes single ones as JSON: `{"trainings": 2, "budget": 30}`. The controls offe
 chosen is checked once more before it is computed, since links and tables choose too.
 """
 
-import json
 import os
 from functools import lru_cache
 from typing import Annotated
@@ -13,6 +12,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cmcore.config import NetworkConfig, TrainingConfig
+from cmcore.json_input import BadJSON, parse_json
 from cmcore.targets import Target
 
 __all__ = ["OverLimit", "in_words", "limits"]
@@ -128,12 +128,12 @@ def _limits(switch: str, changes: str) -> Limits:
     if hosted is None:
         raise ValueError(f"{SWITCH} is 1 or 0; got {switch[:20]!r}.")
     try:
-        changed = json.loads(changes or "{}")
+        changed = parse_json(changes or "{}", largest=10_000, most_values=1_000)
         if not isinstance(changed, dict):
             raise ValueError(f"{CHANGES} is a JSON object of limits; got {changes[:40]!r}.")
         return Limits.model_validate({**(HOSTED if hosted else {}), **changed})
-    except json.JSONDecodeError:
-        raise ValueError(f"{CHANGES} is not JSON: {changes[:40]!r}.") from None
+    except BadJSON as problem:
+        raise ValueError(f"{CHANGES} {problem}: {changes[:40]!r}.") from None
     except ValidationError as error:
         first = error.errors()[0]
         raise ValueError(f"{CHANGES}: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None

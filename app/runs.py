@@ -13,6 +13,7 @@ import cmcore as cm
 from app import shelf, state, visitor
 from app.limits import limits
 from cmcore.files import LAB, read_plain
+from cmcore.json_input import parse_json
 from cmcore.targets import GALLERY
 
 __all__ = [
@@ -35,7 +36,8 @@ FIRST = "eight_gaussians"
 SHIPPED = LAB / "assets" / "pretrained"
 LONGEST_NAME = 60
 """Characters of what people call a run."""
-LARGEST_CURVES = 16 << 20
+LARGEST_CURVES, MOST_VALUES = 16 << 20, 1 << 19
+"""Of the curves beside a shipped run: bytes, and values."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,8 @@ def runs_in(folder: str) -> Mapping[str, Run]:
 def _load(folder: Path) -> Run:
     model = cm.load(folder)
     try:
-        named = json.loads(read_plain(folder / "curves.json", LARGEST_CURVES))
+        content = read_plain(folder / "curves.json", LARGEST_CURVES)
+        named = parse_json(content, largest=LARGEST_CURVES, most_values=MOST_VALUES)
     except FileNotFoundError:
         named = {}
     curves = {name: cm.Curve.from_json(json.dumps(value)) for name, value in named.items()}

@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field
 import cmcore as cm
 from app.limits import limits
 from cmcore.files import read_plain, write_atomically
+from cmcore.json_input import parse_json
 from cmcore.store import BadRun
 
 __all__ = ["Kept", "bounds", "forget", "keep", "kept", "root"]
@@ -176,7 +177,8 @@ def _written(folder: Path) -> float:
 
 
 def _about(folder: Path) -> About:
-    return About.model_validate_json(read_plain(folder / "about.json", LARGEST_ABOUT))
+    content = read_plain(folder / "about.json", LARGEST_ABOUT)
+    return About.model_validate(parse_json(content, largest=LARGEST_ABOUT, most_values=16))
 
 
 def _remove(folder: Path) -> None:

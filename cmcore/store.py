@@ -8,7 +8,6 @@ it is checked: kinds of files, sizes, names, shapes, numbers and hashes first.
 
 import contextlib
 import hashlib
-import json
 import math
 import os
 import re
@@ -28,6 +27,7 @@ from torch import Tensor
 from cmcore.archive import BadArchive, pack, unpack
 from cmcore.config import MOST_STEPS, TargetConfig, TrainingConfig
 from cmcore.files import BadFile, read_plain, sync_folder, taking_turns, write_atomically
+from cmcore.json_input import BadJSON, parse_json
 from cmcore.model import Ending, FlowMap, TrainedModel, count_weights
 from cmcore.targets import GaussianMixture, Target, make_target
 from cmcore.targets.tables import TableTarget
@@ -339,19 +339,15 @@ def _read_record(source: _Source) -> RunRecord:
     path = source.path(RUN_FILE)
     try:
         content = source.read(RUN_FILE, LARGEST_JSON)
-        if sum(map(content.count, (b",", b"[", b"{"))) > MOST_VALUES:
-            raise BadRun(f"{path} holds more values than any run of this lab.")
-        return RunRecord.model_validate(json.loads(content))
+        return RunRecord.model_validate(parse_json(content, largest=LARGEST_JSON, most_values=MOST_VALUES))
     except FileNotFoundError:
         raise BadRun(f"There is no run in {source.where}: it has no {RUN_FILE}.") from None
     except OSError as error:
         raise BadRun(f"{path} cannot be read: {error.strerror}.") from None
     except ValidationError as error:
         raise BadRun(f"{path} is not a run of this lab: {_first_problem(error)}.") from None
-    except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, or a number too long to be read
-        if isinstance(error, BadRun):
-            raise
-        raise BadRun(f"{path} is not valid JSON.") from None
+    except BadJSON as problem:
+        raise BadRun(f"{path} {problem}.") from None
 
 
 def _read_tensors(source: _Source, name: str, most: int = LARGEST_TENSORS) -> dict[str, Tensor]:

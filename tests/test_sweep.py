@@ -199,7 +199,7 @@ def test_what_must_be_said_is_asked_for(missing: str) -> None:
         ("a.yaml", b"", ".toml or a .json"),
         ("a.toml", b"target = [", "not valid TOML"),
         ("a.toml", b"target = '\xff'", "not valid TOML"),
-        ("a.json", b"[" * 100_000, "nested too deeply"),
+        ("a.json", b"[" * 100_000, "nested more than"),
         ("a.json", b"[]", "a table of keys"),
         ("a.toml", b"#" * (1 << 21), "larger than"),
     ],

@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from cmcore.config import TargetConfig, TrainingConfig
+from cmcore.json_input import BadJSON, parse_json
 from cmcore.objectives import OBJECTIVES
 from cmcore.targets import make_target
 from cmcore.training_run import resolved
@@ -24,8 +25,8 @@ __all__ = ["LONGEST", "read_config", "write_config"]
 LONGEST = 6_144
 """Characters of a code, and of the codes of one link together. The longest drawing, 4,096 characters that compression
 leaves as they are, fits with the rest of its training; proxies cut off addresses of more than 8,192."""
-UNFOLDED = 65_536
-"""Bytes of JSON that a code may unfold to."""
+UNFOLDED, MOST_VALUES = 65_536, 4_096
+"""Bytes of JSON that a code may unfold to, and values in it."""
 MACHINE = {"device", "threads", "products"}
 """What the machine decides and another machine decides anew."""
 
@@ -65,8 +66,10 @@ def _unfold(code: str) -> dict[str, Any]:
         packed = base64.urlsafe_b64decode(code + "=" * (-len(code) % 4))
         reader = zlib.decompressobj()
         text = reader.decompress(packed, UNFOLDED)
-        told = json.loads(text) if reader.eof else None
-    except (binascii.Error, zlib.error, UnicodeError, RecursionError, ValueError):
+        told = parse_json(text, largest=UNFOLDED, most_values=MOST_VALUES) if reader.eof else None
+    except BadJSON as problem:
+        raise ValueError(f"its training cannot be read: it {problem}") from None
+    except (binascii.Error, zlib.error, ValueError):
         told = None
     if not isinstance(told, dict):
         raise ValueError("its training cannot be read: the link may have been cut off")

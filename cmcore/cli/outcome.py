@@ -11,9 +11,13 @@ from typing import Any
 
 import click
 
+from cmcore.json_input import BadJSON, parse_json
+
 __all__ = ["BadInput", "Failed", "OneSentence", "ctrl_c", "figures", "parse_parameters", "table", "write_json"]
 
 INTERRUPTED = 130
+LARGEST_VALUE = 1 << 16
+"""Bytes of a parameter's value that is read as JSON."""
 
 
 class Failed(click.ClickException):
@@ -89,8 +93,8 @@ def parse_parameters(pairs: Sequence[str]) -> dict[str, Any]:
         if not (name and equals):
             raise BadInput(f"A parameter is written NAME=VALUE; got {pair!r}.")
         try:
-            parameters[name.replace("-", "_")] = json.loads(value)
-        except json.JSONDecodeError:
+            parameters[name.replace("-", "_")] = parse_json(value, largest=LARGEST_VALUE, most_values=64)
+        except BadJSON:
             parameters[name.replace("-", "_")] = value
     return parameters
 

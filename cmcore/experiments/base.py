@@ -9,10 +9,14 @@ from typing import Any, ClassVar, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from cmcore.config import Config, Seed
+from cmcore.json_input import BadJSON, parse_json
 from cmcore.registry import Registry
 from cmcore.threads import piecewise
 
 __all__ = ["EXPERIMENTS", "Axis", "Experiment", "Fit", "Panel", "Progress", "Result", "Role", "Series"]
+
+LARGEST, MOST_VALUES = 16 << 20, 1 << 19
+"""Of a saved result: bytes, and values."""
 
 Role = Literal["model", "exact", "baseline", "bound", "floor"]
 """What a line is, and with that its colour everywhere."""
@@ -119,7 +123,10 @@ class Result(_Value):
     @classmethod
     def from_json(cls, text: str | bytes) -> "Result":
         """The result that `to_json` wrote; anything else raises ValueError."""
-        return cls.model_validate_json(text)
+        try:
+            return cls.model_validate(parse_json(text, largest=LARGEST, most_values=MOST_VALUES))
+        except BadJSON as broken:
+            raise ValueError(f"This is not a result saved by this project: it {broken}.") from None
 
     def to_csv(self) -> str:
         """A tidy table: a row for each point."""

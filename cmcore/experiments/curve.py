@@ -8,11 +8,15 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from cmcore.divergences.estimate import Estimate
+from cmcore.json_input import BadJSON, parse_json
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Curve", "median_over_seeds"]
+
+LARGEST, MOST_VALUES = 16 << 20, 1 << 19
+"""Of a saved curve: bytes, and values."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +72,13 @@ class Curve:
     def from_json(cls, text: str) -> "Curve":
         """The curve that `to_json` wrote; anything else raises ValueError."""
         try:
-            raw = json.loads(text)
+            raw = parse_json(text, largest=LARGEST, most_values=MOST_VALUES)
             estimates = tuple(_estimate(one) for one in raw.pop("estimates"))
             band = tuple((float(low), float(high)) for low, high in raw.pop("band"))
             values, calls = tuple(map(float, raw.pop("values"))), tuple(raw.pop("calls"))
             return cls(values=values, estimates=estimates, calls=calls, band=band, **raw)
+        except BadJSON as broken:
+            raise ValueError(f"This is not a curve saved by this project: it {broken}.") from None
         except (KeyError, TypeError, AttributeError) as broken:
             raise ValueError(f"This is not a curve saved by this project: {broken}.") from None
 

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cmcore.files import read_plain, taking_turns, write_atomically
+from cmcore.json_input import parse_json
 from cmcore.model import TrainedModel
 from cmcore.store import RUN_FILE, save
 from cmcore.sweep.cell import Cell, CellResult
@@ -29,7 +30,8 @@ from cmcore.sweep.plan import BadSweep, Sweep
 __all__ = ["SweepFolder"]
 
 MARK, RESULT = "sweep.json", "result.json"
-LARGEST_RESULT = 8 << 20
+LARGEST_RESULT, MOST_VALUES = 8 << 20, 1 << 18
+"""Of what is kept of a cell: bytes, and values."""
 
 OF_CELL = {
     "key": pa.string(),
@@ -67,7 +69,8 @@ class SweepFolder:
         """What was kept of a cell, if it is all that the sweep asks for."""
         folder = self.path / "cells" / cell.digest
         try:
-            result = CellResult.model_validate_json(read_plain(folder / RESULT, LARGEST_RESULT))
+            content = read_plain(folder / RESULT, LARGEST_RESULT)
+            result = CellResult.model_validate(parse_json(content, largest=LARGEST_RESULT, most_values=MOST_VALUES))
             result.estimates  # noqa: B018  a curve that cannot be read is a cell to do again
         except (OSError, ValueError):
             return None

@@ -39,6 +39,7 @@ from cmcore.config import NetworkConfig, TargetConfig, TrainingConfig
 from cmcore.experiments.kl_versus_steps import RENOISED
 from cmcore.files import BadFile, read_plain
 from cmcore.grids import make_grid
+from cmcore.json_input import BadJSON, parse_json
 from cmcore.objectives.about import own_drawing
 from cmcore.samplers import SAMPLERS
 from cmcore.sweep.cell import Cell, MeasureConfig
@@ -49,6 +50,8 @@ from cmcore.training_run import resolved
 __all__ = ["BadSweep", "Sweep", "make_sweep", "read_sweep"]
 
 LARGEST_FILE = 1 << 20
+MOST_VALUES = 1 << 18
+"""Of a sweep file in JSON."""
 MOST_CELLS = 10_000
 ALWAYS = ("target", "objective", "seed")
 BUDGETS = ("training.steps", "training.seconds")
@@ -80,21 +83,30 @@ class Sweep:
 def read_sweep(path: str | os.PathLike[str]) -> Sweep:
     """The sweep in a TOML or JSON file. Raises :class:`BadSweep` with one sentence on what to change."""
     path = Path(path)
-    parse = {".toml": tomllib.loads, ".json": json.loads}.get(path.suffix.lower())
+    parse = {".toml": _parse_toml, ".json": _parse_json}.get(path.suffix.lower())
     if parse is None:
         raise BadSweep(f"{path}: a sweep is a .toml or a .json file.")
     try:
-        content = parse(read_plain(path, LARGEST_FILE).decode())
+        content = parse(read_plain(path, LARGEST_FILE))
     except OSError as error:
         raise BadSweep(f"{path} cannot be read: {error.strerror}.") from None
     except RecursionError:
         raise BadSweep(f"{path} is nested too deeply: a sweep is tables of lists.") from None
+    except BadJSON as problem:
+        raise BadSweep(f"{path} {problem}.") from None
     except BadFile as problem:
         raise BadSweep(f"{problem} A sweep is a short file.") from None
     except ValueError as error:
-        kind = path.suffix[1:].upper()
-        raise BadSweep(f"{path} is not valid {kind}: {' '.join(str(error).split())[:200]}.") from None
+        raise BadSweep(f"{path} is not valid TOML: {' '.join(str(error).split())[:200]}.") from None
     return make_sweep(content, source=str(path))
+
+
+def _parse_toml(content: bytes) -> Any:
+    return tomllib.loads(content.decode())
+
+
+def _parse_json(content: bytes) -> Any:
+    return parse_json(content, largest=LARGEST_FILE, most_values=MOST_VALUES)
 
 
 def make_sweep(content: Any, *, source: str = "The sweep") -> Sweep:
