@@ -10,18 +10,21 @@ import sys
 from pathlib import Path
 
 import streamlit as st
-from starlette.middleware import Middleware
 from streamlit.web import cli
 
-from app.headers import SecurityHeaders
+from app.hosting.guards import guards
+from app.hosting.log import keep_log_brief
+from app.hosting.memory import share_arenas, tidying
 
 PROCESS = {
     "CONSISTENCY_LAB_HOSTED": "1",
     "OMP_NUM_THREADS": "1",
 }
 SERVER = {
+    "STREAMLIT_CLIENT_ALLOWED_ORIGINS": "[]",  # no frame around the lab steers it
     "STREAMLIT_CLIENT_SHOW_ERROR_DETAILS": "none",
     "STREAMLIT_CLIENT_TOOLBAR_MODE": "minimal",
+    "STREAMLIT_LOGGER_ENABLE_RICH": "false",
     "STREAMLIT_SERVER_DISCONNECTED_SESSION_TTL": "300",  # a closed lid or a lost network finds its session again
     "STREAMLIT_SERVER_ENABLE_CORS": "true",
     "STREAMLIT_SERVER_ENABLE_XSRF_PROTECTION": "true",
@@ -33,6 +36,8 @@ SERVER = {
 }
 for _name, _value in {**PROCESS, **SERVER}.items():
     os.environ.setdefault(_name, _value)  # before torch is loaded
+share_arenas()
+keep_log_brief()
 
 
 def check_limits() -> None:
@@ -48,7 +53,8 @@ def check_limits() -> None:
 check_limits()
 app = st.App(
     Path(__file__).with_name("streamlit_app.py"),
-    middleware=[Middleware(SecurityHeaders, frames=os.environ.get("CONSISTENCY_LAB_FRAMES", "'self'"))],
+    middleware=guards(frames=os.environ.get("CONSISTENCY_LAB_FRAMES", "'self'")),
+    lifespan=tidying,
 )
 
 if __name__ == "__main__":

@@ -53,6 +53,10 @@ class Limits(BaseModel):
             of the answer that the lab ships with; None: as far as the question itself allows.
         tables: fitted tables kept in memory for everybody.
         runs: trained runs that a session keeps; the oldest goes first.
+        pages: open pages, tabs of all visitors together.
+        messages: of one page, a second; it may send those of six quiet seconds at once, and waits beyond that.
+        files: uploaded files that a page holds.
+        files_of_one, files_of_all: megabytes of these, of a page and of all pages together.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -75,6 +79,11 @@ class Limits(BaseModel):
     effort: Annotated[float, Field(ge=1)] | None = None
     tables: Count = 16
     runs: Count = 1_000
+    pages: Count = 200
+    messages: Annotated[float, Field(gt=0)] = 10.0
+    files: Count = 12
+    files_of_one: Count = 24
+    files_of_all: Count = 256
 
     def check(self, config: TrainingConfig, target: Target) -> None:
         """Refuse a training run that is more than this server computes."""

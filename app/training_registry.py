@@ -20,7 +20,7 @@ from app.live import LiveKL, Progress, final_progress, train_live
 from app.runs import Run, new_key
 from cmcore.config import TrainingConfig
 
-__all__ = ["MOST_ENDED", "UNSEEN_SECONDS", "Training", "current", "forget", "start"]
+__all__ = ["MOST_ENDED", "UNSEEN_SECONDS", "Training", "current", "forget", "let_go", "start"]
 
 UNSEEN_SECONDS = 600.0
 """How long the result of a training stays here without a look; the run itself is on disk by then."""
@@ -176,7 +176,7 @@ _lock = threading.RLock()
 def start(training: Training, workers: Workers, measuring: Workers | None) -> None:
     """Begin a training; Busy where its visitor has one under way already, or where the queue is full."""
     with _lock:
-        _let_go()
+        let_go()
         held = _trainings.get(training.visitor)
         if held is not None and not held.over:
             raise Busy("You have a training under way, here or in another tab. Stop it, or wait until it has ended.")
@@ -187,7 +187,7 @@ def start(training: Training, workers: Workers, measuring: Workers | None) -> No
 def current(visitor: str) -> Training | None:
     """The training of this visitor, or the last one, as long as it is held."""
     with _lock:
-        _let_go()
+        let_go()
         return _trainings.get(visitor)
 
 
@@ -200,10 +200,11 @@ def forget(visitor: str, run_key: str) -> None:
             del _trainings[visitor]
 
 
-def _let_go() -> None:
+def let_go() -> None:
     """Drop results that nobody has looked at for long, and those above the bound."""
-    ended = [training for training in _trainings.values() if training.over]
-    ended.sort(key=lambda training: training.unseen_seconds, reverse=True)
-    for i, training in enumerate(ended):
-        if training.unseen_seconds > UNSEEN_SECONDS or len(ended) - i > MOST_ENDED:
-            del _trainings[training.visitor]
+    with _lock:
+        ended = [training for training in _trainings.values() if training.over]
+        ended.sort(key=lambda training: training.unseen_seconds, reverse=True)
+        for i, training in enumerate(ended):
+            if training.unseen_seconds > UNSEEN_SECONDS or len(ended) - i > MOST_ENDED:
+                del _trainings[training.visitor]

@@ -7,7 +7,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from app.headers import SecurityHeaders, headers, inline_scripts
+from app.hosting.headers import SecurityHeaders, headers, inline_scripts
 
 
 def test_every_answer_carries_them_once():

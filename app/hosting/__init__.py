@@ -1,0 +1,1 @@
+"""What stands between a server and whoever reaches it: headers, names, messages, files, memory, and the log."""

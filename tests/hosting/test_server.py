@@ -1,0 +1,84 @@
+"""The shared server as it is started: what is closed, who is let in, and that messages which end a page end it."""
+
+import http.client
+import uuid
+
+import pytest
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+
+from tests.browser.conftest import served
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    log = tmp_path_factory.mktemp("hosted") / "log.txt"
+    with served(["hosted.py"], log) as address:
+        yield address.removeprefix("http://"), log
+
+
+def ask(address, method, path, body=None, **headers):
+    wire = http.client.HTTPConnection(address, timeout=20)
+    wire.request(method, path, body, headers)
+    answer = wire.getresponse()
+    text = answer.read().decode()
+    wire.close()
+    return answer, text
+
+
+def stream(address, **options):
+    return connect(f"ws://{address}/_stcore/stream", subprotocols=["streamlit"], max_size=None, **options)
+
+
+def test_s9_a_shared_server_lets_in_what_it_should(server):
+    address, _ = server
+    answer, text = ask(address, "GET", "/", Host="evil.example")
+    assert (answer.status, text[-1:]) == (400, "\n")
+    assert answer.getheader("Content-Security-Policy"), "a refusal has the headers too"
+    assert ask(address, "GET", "/_stcore/metrics")[0].status == 404
+    assert ask(address, "GET", "/_stcore/health", Host="10.1.2.3")[0].status == 200
+    with pytest.raises(InvalidStatus) as refused:
+        stream(address, origin="http://localhost:3000")
+    assert refused.value.response.status_code == 403
+    assert b"own address" in refused.value.response.body
+    with stream(address, origin=f"http://{address}"):
+        pass
+
+
+def test_s9_a_page_that_sends_nonsense_is_closed_and_the_log_stays_short(server):
+    address, log = server
+    before = len(log.read_text())
+    for _ in range(20):
+        with stream(address) as page:
+            page.send(b"\xff" * 100)
+            with pytest.raises(ConnectionClosed) as end:
+                list(page)
+            assert end.value.rcvd.code == 1008
+    text = log.read_text()[before:]
+    assert "Traceback" not in text
+    assert len(text) < 20 * 300
+
+
+def test_s6_files_go_through_the_guard_to_streamlit_and_one_too_many_is_refused_in_a_sentence(server):
+    address, _ = server
+    with stream(address) as page:
+        message = BackMsg()
+        message.rerun_script.query_string = ""
+        page.send(message.SerializeToString())
+        first = ForwardMsg.FromString(page.recv(timeout=120))
+        session = first.new_session.initialize.session_id
+        cookie = ask(address, "GET", "/_stcore/health")[0].getheader("set-cookie").split(";")[0]
+        kind = "multipart/form-data; boundary=x"
+        head = b'--x\r\nContent-Disposition: form-data; name="f"; filename="a.csv"\r\n\r\n'
+        headers = {"Cookie": cookie, "X-Xsrftoken": cookie.partition("=")[2], "Content-Type": kind}
+        ends = []
+        for _ in range(8):
+            body = head + bytes(4 << 20) + b"\r\n--x--\r\n"
+            answer, text = ask(address, "PUT", f"/_stcore/upload_file/{session}/{uuid.uuid4()}", body, **headers)
+            ends.append(answer.status)
+        assert ends == [204] * 5 + [413] * 3
+        assert "24 MB together" in text
