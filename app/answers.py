@@ -11,6 +11,7 @@ from app import state
 from app.jobs import JobView
 from app.limits import OverLimit, limits
 from app.pools import answer_workers
+from app.quoting import keywords, literal
 from cmcore.experiments import EXPERIMENTS, Experiment, Progress, Result
 from cmcore.files import LAB
 
@@ -129,9 +130,9 @@ def _parts(question: Experiment, stop: threading.Event) -> Iterator[Asked]:
 def snippet_of(name: str, question: Experiment) -> str:
     """Python that measures the same."""
     changed = question.model_dump(exclude_defaults=True)
-    settings = ", ".join(f"{field}={value!r}" for field, value in changed.items())
+    settings = ", ".join(keywords(changed))
     return (
         "from cmcore.experiments import EXPERIMENTS\n\n"
-        f'result = EXPERIMENTS["{name}"]({settings}).run()\n'
+        f"result = EXPERIMENTS[{literal(name)}]({settings}).run()\n"
         "print(result.reading)\nprint(result.to_csv())"
     )

@@ -3,8 +3,8 @@
 import math
 import re
 from collections.abc import Sequence
-from html import escape
 
+from app.quoting import escape
 from cmcore.divergences.estimate import ESTIMATORS, Direction, Estimate
 
 __all__ = [
@@ -16,7 +16,6 @@ __all__ = [
     "kl_card",
     "number",
     "percent",
-    "plain",
     "resolved",
     "short",
     "spaced",
@@ -24,7 +23,6 @@ __all__ = [
     "typeset",
 ]
 
-_MARKDOWN = re.compile(r"[\\`*_{}\[\]<>()#+!|~$:]")
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _IN_ASCII = re.compile(
     r"(?<=\d)e(?P<exponent>[-+]?\d+)\b"
@@ -71,11 +69,6 @@ def in_words(estimate: Estimate | None) -> str:
 def resolved(estimate: Estimate) -> bool:
     """Whether the value is one to show: trusted, and above what its estimator can tell from zero."""
     return estimate.trusted and estimate.value > estimate.floor
-
-
-def plain(text: str) -> str:
-    """Text for a widget that reads Markdown, shown as it is."""
-    return _MARKDOWN.sub(r"\\\g<0>", text)
 
 
 def percent(share: float) -> str:

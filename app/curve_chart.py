@@ -2,12 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from html import escape
 
 import streamlit as st
 
 from app import state
-from app.cards import direction_title, plain
+from app.cards import direction_title
 from app.curve_table import lines, reading
 from app.curves import Asked, Going, View, measuring
 from app.figures.kl_curve import describe
@@ -15,6 +14,7 @@ from app.figures.kl_curves import kl_curves
 from app.figures.theme import theme
 from app.jobs import Busy, JobView
 from app.picture import picture_config
+from app.quoting import escape, plain
 
 __all__ = ["POLL", "curve_chart", "poll_until_measured", "under_way"]
 

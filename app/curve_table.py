@@ -1,10 +1,7 @@
 """What is known of the curves of KL, for the figure, the table, the CSV and in words."""
 
-import csv
-import io
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from html import escape
 
 from app.cards import number, resolved
 from app.curves import Asked, View
@@ -12,6 +9,8 @@ from app.estimates import BOUND_POINTS, SEED, Measurement, Question, known_bound
 from app.figures.kl_curve import Line, Point
 from app.figures.kl_curves import DASHES, SYMBOLS
 from app.measurements import calls_for
+from app.quoting import escape
+from cmcore import spreadsheet
 from cmcore.divergences.estimate import ESTIMATORS, Estimate
 
 __all__ = ["as_csv", "as_rows", "lines", "reading"]
@@ -156,15 +155,13 @@ COLUMNS = (
 
 def as_csv(view: View, curves: Sequence[Asked]) -> str:
     """Every point that is known, trusted or not, with all that determines it; Bound A in rows of its own."""
-    out = io.StringIO(newline="")
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    rows = []
     for curve in curves:
         for question in curve.questions:
             told = known_point(curve.run, question)
             if told is not None:
                 about = _about(curve, question, told.horizon, told.calls)
-                writer.writerow([*about, *_known(told.estimate), told.seed, _training_seed(curve)])
+                rows.append([*about, *_known(told.estimate), told.seed, _training_seed(curve)])
     for curve in (curve for curve in curves if curve.learned and view.bounded):
         for question in curve.questions:
             bound = known_bound(curve.run, question)
@@ -172,8 +169,8 @@ def as_csv(view: View, curves: Sequence[Asked]) -> str:
                 about = _about(curve, question, bound.chain.grid.horizon, question.calls)
                 total = [bound.total.value, bound.total.low, bound.total.high]
                 how = [question.direction, question.delta, "bound_a", BOUND_POINTS, "", "", "", SEED]
-                writer.writerow([f"Bound A, {about[0]}", *about[1:], *total, *how, _training_seed(curve)])
-    return out.getvalue()
+                rows.append([f"Bound A, {about[0]}", *about[1:], *total, *how, _training_seed(curve)])
+    return spreadsheet.as_csv(COLUMNS, rows)
 
 
 def _about(curve: Asked, question: Question, horizon: float, calls: int) -> list[object]:

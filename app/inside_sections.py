@@ -1,13 +1,12 @@
 """The parts of Inside: every figure with its number, words, code and CSV, or its shape until it is known."""
 
 from collections.abc import Callable
-from html import escape
 from typing import Any
 
 import streamlit as st
 
 from app import maps
-from app.cards import bare_card, card, number, plain, table
+from app.cards import bare_card, card, number, table
 from app.figures.heat import describe_field, determinant_map, field_map
 from app.figures.mode_mass import describe_modes, mode_masses
 from app.figures.over_time import describe_means, over_time
@@ -28,6 +27,7 @@ from app.inside_table import (
     times_csv,
 )
 from app.maps import Masses, OverTimes, PathBends, PlaneMaps, TimeMaps
+from app.quoting import escape, file_stem, plain
 from app.snippet import inside_snippet
 from app.theory import map_sentence
 from cmcore.diagnostics import QUANTITIES, Quantity
@@ -225,7 +225,7 @@ def _below(look: Look, quantity: str, part: str, rows: Callable[[], str], words:
             st.download_button(
                 "CSV",
                 data=rows,
-                file_name=f"{part}-{look.run.key}.csv",
+                file_name=f"{part}-{file_stem(look.run.key)}.csv",
                 mime="text/csv",
                 on_click="ignore",
                 type="tertiary",

@@ -1,10 +1,7 @@
 """What Inside found, as CSV, table rows and values for its figures."""
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -14,6 +11,8 @@ from app.figures.heat import Field
 from app.figures.mode_mass import ModeRow
 from app.figures.over_time import Mean
 from app.maps import Masses, OverTimes, PathBends, PlaneMaps, TimeMaps, angles_of
+from app.quoting import escape
+from cmcore.spreadsheet import as_csv
 from cmcore.theory import Interval
 
 __all__ = [
@@ -143,17 +142,10 @@ def masses_csv(found: Mapping[int, Masses]) -> str:
 
 
 def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(
-        [[f"{cell:.6g}" if isinstance(cell, float) else cell for cell in map(_plain, row)] for row in rows]
+    return as_csv(
+        header,
+        ([f"{float(cell):.6g}" if isinstance(cell, float | np.floating) else cell for cell in row] for row in rows),
     )
-    return out.getvalue()
-
-
-def _plain(cell: Any) -> Any:
-    return float(cell) if isinstance(cell, np.floating) else cell
 
 
 def _exp(value: float) -> float:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from app import shelf, state, training_registry, visitor
 from app.limits import OverLimit, limits
+from app.quoting import one_line
 from app.runs import LONGEST_NAME, Run, add_run, all_runs, keep, own_runs
 from cmcore.model import TrainedModel
 from cmcore.store import BadRun, from_zip
@@ -60,7 +61,7 @@ def pin(key: str, *, pinned: bool) -> None:
 
 def rename(key: str, label: str) -> None:
     """Give a run of one's own another name; an empty one changes nothing."""
-    label = _one_line(label)
+    label = one_line(label, LONGEST_NAME)
     if label and key in own_runs():
         own_runs()[key] = replace(own_runs()[key], label=label)
         keep(own_runs()[key])
@@ -113,7 +114,7 @@ def bring_in(file_name: str, content: bytes) -> Run:
     _check(model)
     if limits().hosted:  # what training goes on with was made elsewhere, and is not trained on here
         model = replace(model, resume_state={})
-    label = _one_line(re.sub(r"(-[0-9a-f]{8})?(\.zip)?$", "", file_name).replace("_", " "))
+    label = one_line(re.sub(r"(-[0-9a-f]{8})?(\.zip)?$", "", file_name).replace("_", " "), LONGEST_NAME)
     config = model.target.config if model.target else None
     toy = GALLERY.get(config.name) if config else None
     if toy and label.lower() == str(config.name if config else "").replace("_", " "):
@@ -135,8 +136,3 @@ def _check(model: TrainedModel) -> None:
     law = target.law if isinstance(target, TableTarget) else target
     if isinstance(law, GaussianMixture) and len(law.weights) > MOST_KERNELS:
         raise BadRun(f"Its target has {len(law.weights):,} components; the lab shows up to {MOST_KERNELS:,}.")
-
-
-def _one_line(text: str) -> str:
-    """A name: printable characters in one line, not too long."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:LONGEST_NAME]

@@ -1,14 +1,13 @@
 """The live figures of lessons: parts of the other pages, set by a preset."""
 
 from dataclasses import dataclass
-from html import escape
 
 import streamlit as st
 
 import cmcore as cm
 from app import state
 from app.answers import Asked, ask, asked, known_answer
-from app.cards import bare_card, direction_title, kl_card, plain, spaced
+from app.cards import bare_card, direction_title, kl_card, spaced
 from app.components.particle_stage import Mover
 from app.controls.experiment import one_field
 from app.figures.experiment import panel_figure, summary
@@ -19,6 +18,7 @@ from app.lesson import AnswerFigure, AnyFigure, CurveFigure, Link, StageFigure
 from app.lesson_numbers import answer_of, is_own, run_of
 from app.limits import OverLimit
 from app.measurements import Measured, ddim_calls, known_now, lines, measured, stopping
+from app.quoting import escape, plain
 from app.runs import Run
 from app.scene import DRAWN, Mapped, label_of
 from app.stage import stage

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 import cmcore as cm
+from app.quoting import keywords
 from app.runs import Run
 from app.scene import extent_of
 from cmcore.diagnostics import (
@@ -191,7 +192,7 @@ def angles_of(times: Sequence[float]) -> tuple[float, ...]:
 def drawing_words(run: Run) -> str:
     """How samples are drawn, as further arguments of `cm.sample`."""
     own = _own(run)
-    return "".join(f", {name}={value!r}" for name, value in _drawn(own).items()) if own.sampler == "renoise" else ""
+    return "".join(f", {setting}" for setting in keywords(_drawn(own))) if own.sampler == "renoise" else ""
 
 
 def has_paths(run: Run) -> bool:

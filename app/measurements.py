@@ -1,7 +1,5 @@
 """KL of a run for every N: precomputed where the run ships with curves, measured in the background otherwise."""
 
-import csv
-import io
 import math
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +16,7 @@ from app.jobs import Busy, JobView
 from app.pools import measuring_workers
 from app.runs import Run
 from app.scene import STEPS
+from cmcore import spreadsheet
 from cmcore.config import SamplerConfig
 from cmcore.divergences import kl_to_noised
 from cmcore.divergences.estimate import DATA_MODEL, Direction, Estimate
@@ -227,14 +226,11 @@ def _calls(n: int) -> str:
 
 def as_csv(measured: Measured, moved: Mapping[int, Estimate] | None = None) -> str:
     """Every estimate on the chart as a table, trusted or not; `moved` are those at moved times."""
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(
-        ["curve", "network_calls", *(column.name for column in fields(Estimate) if column.name != "diagnostics")]
-    )
+    columns = [column.name for column in fields(Estimate) if column.name != "diagnostics"]
     curves = {"learned map": measured.estimates, "learned map at moved times": moved or {}, **measured.baselines}
-    for label, estimates in curves.items():
-        for calls, estimate in sorted(estimates.items()):
-            row = {column.name: getattr(estimate, column.name) for column in fields(Estimate)}
-            writer.writerow([label, calls, *(value for name, value in row.items() if name != "diagnostics")])
-    return out.getvalue()
+    rows = [
+        [label, calls, *(getattr(estimate, column) for column in columns)]
+        for label, estimates in curves.items()
+        for calls, estimate in sorted(estimates.items())
+    ]
+    return spreadsheet.as_csv(["curve", "network_calls", *columns], rows)

@@ -12,6 +12,7 @@ import streamlit as st
 import cmcore as cm
 from app import shelf, state, visitor
 from app.limits import limits
+from app.quoting import file_stem, one_line
 from cmcore.files import LAB, read_plain
 from cmcore.json_input import parse_json
 from cmcore.targets import GALLERY
@@ -38,6 +39,8 @@ LONGEST_NAME = 60
 """Characters of what people call a run."""
 LARGEST_CURVES, MOST_VALUES = 16 << 20, 1 << 19
 """Of the curves beside a shipped run: bytes, and values."""
+LONGEST_LABEL = 120
+"""Characters of what a run is called after a file, or after the run that it continues."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Run:
 
     Attributes:
         key: names it in links and caches; two runs never share one.
-        label: for people.
+        label: for people; one line of printable characters, whatever it was made from.
         model: the trained model with its target.
         curves: precomputed KL curves by name, where there are some.
         shipped: whether it came with the lab.
@@ -57,6 +60,9 @@ class Run:
     model: cm.TrainedModel
     curves: Mapping[str, cm.Curve] = field(default_factory=dict)
     shipped: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "label", one_line(self.label, LONGEST_LABEL))
 
     @property
     def target(self) -> cm.Target:
@@ -96,7 +102,7 @@ def own_runs() -> dict[str, Run]:
 
 def new_key(name: str) -> str:
     """A key that no run has in any session, since caches are shared by all of them."""
-    return f"{name}-{uuid.uuid4().hex[:8]}"
+    return f"{file_stem(name, 40)}-{uuid.uuid4().hex[:8]}"
 
 
 def add_run(name: str, label: str, model: cm.TrainedModel, *, key: str = "") -> Run:

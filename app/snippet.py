@@ -8,6 +8,7 @@ from app import maps
 from app.curves import Asked, View
 from app.estimates import BOUND_POINTS, LANDINGS, SEED, how_measured, landings
 from app.measurements import question_of
+from app.quoting import keywords, literal, one_line
 from app.runs import SHIPPED, Run
 from app.scene import STEPS
 from cmcore.config import SamplerConfig, TrainingConfig
@@ -25,14 +26,15 @@ def snippet(run: Run, config: SamplerConfig, direction: Direction) -> str:
     question = question_of(config, direction, config.sampler, config.steps)
     named = config.times is None
     seed, n = how_measured(run, question)[:2] if named else (SEED, landings(question))
-    grid = [f"grid={config.grid!r}", f"delta={config.delta!r}"]
     choices = [
-        f"sampler={config.sampler!r}",
-        *(grid if config.times is None else [f"grid=cm.TimeGrid({config.times!r})"]),
-        *([f"renoise={config.renoise!r}"] if config.sampler == "renoise" else []),
-        *([f"n={n}"] if n else []),
-        f"direction={direction!r}",
-        f"seed={seed}",
+        *keywords({"sampler": config.sampler}),
+        *(
+            keywords({"grid": config.grid, "delta": config.delta})
+            if config.times is None
+            else [f"grid=cm.TimeGrid({literal(config.times)})"]
+        ),
+        *keywords({"renoise": config.renoise} if config.sampler == "renoise" else {}),
+        *keywords({**({"n": n} if n else {}), "direction": direction, "seed": seed}),
     ]
     if not named:
         return _at_times(run, config.steps, choices)
@@ -77,7 +79,7 @@ def curves_snippet(view: View, curves: Sequence[Asked]) -> str:
         lines += ["from cmcore.experiments import kl_points", "from cmcore.grids import growing_horizon"]
     if view.bounded:
         lines += ["from cmcore.theory import decomposition"]
-    lines += ["", f"choices = {shared!r}", "curves = {}"]
+    lines += ["", f"choices = {literal(shared)}", "curves = {}"]
     for run in {curve.run.key: curve.run for curve in curves}.values():
         lines += ["", *_model(run)]
         for curve in (curve for curve in curves if curve.run is run):
@@ -88,25 +90,26 @@ def curves_snippet(view: View, curves: Sequence[Asked]) -> str:
 def _curve(view: View, curve: Asked) -> list[str]:
     """The lines for one curve of the model at hand."""
     sampler, steps = curve.questions[0].sampler, [question.calls for question in curve.questions]
-    own = [f"renoise={view.renoise!r}"] if sampler == "renoise" else []
-    own += [f"n={LANDINGS}"] if curve.questions[0].kind.noisy else []
-    own += [] if curve.learned else [f"score={view.score!r}"]
-    settings = ", ".join(["model, model.target", "{steps}", f"sampler={sampler!r}", *own, "**choices"])
+    own: dict[str, Any] = {"sampler": sampler}
+    own |= {"renoise": view.renoise} if sampler == "renoise" else {}
+    own |= {"n": LANDINGS} if curve.questions[0].kind.noisy else {}
+    own |= {} if curve.learned else {"score": view.score}
+    name, settings = f"curves[{literal(curve.label)}]", ", ".join(keywords(own))
+    growing = {"step": view.step, "delta": view.delta}
     if view.step is None:
-        lines = [f"curves[{curve.label!r}] = cm.kl_versus_steps({settings.format(steps=steps)})"]
-        lines.append(f"print(curves[{curve.label!r}].to_frame())")
+        lines = [f"{name} = cm.kl_versus_steps(model, model.target, {steps}, {settings}, **choices)"]
+        lines.append(f"print({name}.to_frame())")
     else:
         jumps = f"n // {curve.questions[0].kind.calls_per_jump}"
-        grid = f"grid=growing_horizon({jumps}, step={view.step!r}, delta={view.delta!r})"
-        settings = settings.format(steps="[n]").replace("**choices", f"{grid}, **choices")
-        lines = [f"curves[{curve.label!r}] = [", f"    next(kl_points({settings}))", f"    for n in {steps}", "]"]
+        grid = f"grid=growing_horizon({jumps}, {', '.join(keywords(growing))})"
+        point = f"next(kl_points(model, model.target, [n], {settings}, {grid}, **choices))"
+        lines = [f"{name} = [", f"    {point}", f"    for n in {steps}", "]"]
     if curve.learned and view.bounded:
+        times = ", ".join(keywords({"horizon": view.horizon, "delta": view.delta} if view.step is None else growing))
         grid = (
-            f"cm.make_grid({view.grid!r}, n, horizon={view.horizon!r}, delta={view.delta!r})"
-            if view.step is None
-            else f"growing_horizon(n, step={view.step!r}, delta={view.delta!r})"
+            f"cm.make_grid({literal(view.grid)}, n, {times})" if view.step is None else f"growing_horizon(n, {times})"
         )
-        settings = f"seed={SEED}, renoise={view.renoise!r}, n={BOUND_POINTS}, landings={LANDINGS}"
+        settings = f"seed={SEED}, renoise={literal(view.renoise)}, n={BOUND_POINTS}, landings={LANDINGS}"
         lines += [
             f"for n in {steps}:",
             f"    print(decomposition(model, model.target, {grid}, {settings}))",
@@ -123,17 +126,18 @@ def inside_snippet(run: Run, part: str, *, quantity: str, t: float, s: float, st
     """Python that computes one figure of Inside: "map", "times", "determinant", "bends" or "masses"."""
     lattice = ["axis = torch.linspace(-2.5, 2.5, 65, dtype=torch.float64)"]
     lattice += ["x = torch.cartesian_prod(axis, axis)" if run.target.dim == 2 else "x = axis[:, None]"]
+    t_, s_, of = literal(t), literal(s), f"QUANTITIES[{literal(quantity)}]"
     bodies = {
         "map": (
             "QUANTITIES",
-            [*lattice, f"values = QUANTITIES[{quantity!r}].at(f, target, x, {t!r}, {s!r})", "print(values)"],
+            [*lattice, f"values = {of}.at(f, target, x, {t_}, {s_})", "print(values)"],
         ),
         "times": (
             "QUANTITIES, exact_pairs",
             [
-                f"pairs = exact_pairs(target, {sorted(maps.start_times(run, s))!r}, {s!r},",
+                f"pairs = exact_pairs(target, {literal(sorted(maps.start_times(run, s)))}, {s_},",
                 f"                    seed={maps.SEED}, n={maps.PATHS}, tolerance=1e-6)",
-                f"for t, mean in zip(pairs.times, QUANTITIES[{quantity!r}].over_times(f, target, pairs)):",
+                f"for t, mean in zip(pairs.times, {of}.over_times(f, target, pairs)):",
                 "    print(t, mean)",
             ],
         ),
@@ -141,8 +145,8 @@ def inside_snippet(run: Run, part: str, *, quantity: str, t: float, s: float, st
             "determinant, fold_share",
             [
                 *lattice,
-                f"print(determinant(f, x, {t!r}, {s!r}))",
-                f"print(fold_share(f, target, {t!r}, {s!r}, seed={maps.SEED}))",
+                f"print(determinant(f, x, {t_}, {s_}))",
+                f"print(fold_share(f, target, {t_}, {s_}, seed={maps.SEED}))",
             ],
         ),
         "bends": (
@@ -173,7 +177,7 @@ def inside_snippet(run: Run, part: str, *, quantity: str, t: float, s: float, st
 def _model(run: Run) -> list[str]:
     """How the run came about: a shipped folder, or a target and its training."""
     if run.shipped:
-        return [f'model = cm.load("{SHIPPED.parent.name}/{SHIPPED.name}/{run.key}")']
+        return [f"model = cm.load({literal(f'{SHIPPED.parent.name}/{SHIPPED.name}/{run.key}')})"]
     config = run.model.config
     trained = config.model_dump(exclude_defaults=True, exclude={"network", "seconds"})
     filled = _filled_in(config, run.target)
@@ -183,13 +187,11 @@ def _model(run: Run) -> list[str]:
     told = config.objective_parameters.items()
     parameters = {name: value for name, value in told if name not in defaults or defaults[name] != value}
     trained.pop("objective_parameters", None)
-    settings = [f"{name}={value!r}" for name, value in trained.items()]
-    if parameters:
-        settings.append(f"objective_parameters={parameters!r}")
+    trained |= {"objective_parameters": parameters} if parameters else {}
     network = config.network.model_dump(exclude_defaults=True, exclude={"second_time"})  # which the objective decides
-    if network:
-        settings.append(f"network={network!r}")
-    return [f"target = {target_code(run)}", "model = cm.train(", "    target,", *(f"    {s}," for s in settings), ")"]
+    trained |= {"network": network} if network else {}
+    settings = (f"    {setting}," for setting in keywords(trained))
+    return [f"target = {target_code(run)}", "model = cm.train(", "    target,", *settings, ")"]
 
 
 def _filled_in(config: TrainingConfig, target: cm.Target) -> dict[str, Any]:
@@ -210,17 +212,16 @@ def target_code(run: Run) -> str:
         return _table_code(run.label, target)
     made = target.config
     if made is None:
-        return f"...  # {target.name}, which the page was given"
-    settings = [repr(made.name), *(f"{k}={v!r}" for k, v in made.parameters.items())]
-    return f"cm.make_target({', '.join(settings)})"
+        return f"...  # {one_line(target.name)}, which the page was given"
+    return f"cm.make_target({', '.join([literal(made.name), *keywords(made.parameters)])})"
 
 
 def _table_code(label: str, table: TableTarget) -> str:
     """The call that reads a table; the bandwidth is that of its kernels, whether it was chosen or found."""
+    told: dict[str, Any] = {"density": "gaussian_mixture"}
     if isinstance(table.law, Empirical):
-        settings = ["density='kernel_density'", f"bandwidth={table.law.bandwidth!r}"]
-    else:
-        settings = ["density='gaussian_mixture'"]
+        told = {"density": "kernel_density", "bandwidth": table.law.bandwidth}
+    settings = ", ".join(keywords(told))
     if table.name in REAL_TABLES and not label.startswith(f"{table.name}."):
-        return f"cm.real_table({table.name!r}, dim={table.dim}, {', '.join(settings)})"
-    return f"cm.read_table({label!r}, {list(table.columns)}, {', '.join(settings)})"
+        return f"cm.real_table({literal(table.name)}, dim={table.dim}, {settings})"
+    return f"cm.read_table({literal(label)}, {literal(list(table.columns))}, {settings})"

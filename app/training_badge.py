@@ -3,9 +3,9 @@
 import streamlit as st
 
 from app import state
-from app.cards import plain
 from app.jobs import JobView
 from app.live import Progress
+from app.quoting import plain
 from app.training import ended_run, join_runs, look_at_trained, training_view, unseen_end
 
 __all__ = ["badge_words", "training_badge"]

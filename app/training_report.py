@@ -3,14 +3,13 @@
 import threading
 from collections.abc import Iterator, Sequence
 from functools import partial
-from html import escape
 
 import pandas as pd
 import streamlit as st
 
 from app import state
 from app.again import Trained, changes
-from app.cards import bare_card, direction_title, in_words, kl_card, number, percent, plain, resolved, table
+from app.cards import bare_card, direction_title, in_words, kl_card, number, percent, resolved, table
 from app.estimates import SEED, Measurement, Question, known_point, measure_point
 from app.figures.log_axis import Interval, on_axis, reach, whole_decades
 from app.figures.loss import BEFORE, live_kl_chart, loss_chart
@@ -18,6 +17,7 @@ from app.figures.theme import theme
 from app.jobs import Busy, JobView
 from app.live import LiveKL, Progress, live_question
 from app.pools import measuring_workers
+from app.quoting import escape, plain
 from app.runs import Run
 from app.training_registry import Training
 from cmcore.divergences.estimate import DATA_MODEL, Estimate

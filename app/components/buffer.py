@@ -1,6 +1,6 @@
 """One binary message for a canvas: a JSON header, then typed arrays.
 
-Layout, little-endian: uint32 length of the header; the header in UTF-8, padded with spaces to a multiple of 4; the
+Layout, little-endian: uint32 length of the header; the header in ASCII, padded with spaces to a multiple of 4; the
 arrays one after another, each padded to 4 bytes. The header's `arrays` maps a name to [dtype, offset, shape], the
 offset counted from the first array. A uint8 array of at most four different values takes two bits a value, and its
 entry is ["bits", offset, shape, values]. `shared.js` reads it all back. Compared with JSON this is ten times smaller
@@ -46,7 +46,7 @@ def pack(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
         data += b"\0" * (-len(data) % 4)
         parts.append(data)
         offset += len(data)
-    text = json.dumps({**header, "arrays": index}, ensure_ascii=False, allow_nan=False).encode()
+    text = json.dumps({**header, "arrays": index}, allow_nan=False).encode()
     text += b" " * (-len(text) % 4)
     return b"".join([len(text).to_bytes(4, "little"), text, *parts])
 

@@ -1,13 +1,12 @@
 """What every page whose link may name a run of another session says of it: what it was, and the way to train it."""
 
 from collections.abc import Sequence
-from html import escape
 
 import streamlit as st
 
 from app import state
-from app.cards import plain
 from app.links.again import Unknown, decline, left_behind, offered, others_stand_in, train_link, trained_again
+from app.quoting import escape, plain
 
 __all__ = ["say_what_stays", "training_offer"]
 

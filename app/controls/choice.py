@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import cmcore as cm
+from app.quoting import one_line
 
 __all__ = ["Choice"]
 
@@ -14,7 +15,7 @@ class Choice:
     Attributes:
         key: names the content, for caches.
         name: a short name for files and links.
-        label: for people.
+        label: for people; one line of printable characters, whatever it was made from.
         target: the law.
     """
 
@@ -22,3 +23,6 @@ class Choice:
     name: str
     label: str
     target: cm.Target
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "label", one_line(self.label, 120))

@@ -9,7 +9,7 @@ import streamlit as st
 
 from app import state
 from app.answers import first_choices, most_of, too_much
-from app.cards import plain
+from app.quoting import plain
 from cmcore.experiments import EXPERIMENTS, Experiment
 from cmcore.targets import GALLERY
 

@@ -1,7 +1,6 @@
 """What a map is learned by: an objective, where its velocity comes from, and its other parameters."""
 
 from collections.abc import Mapping
-from html import escape
 from itertools import zip_longest
 from typing import Any
 
@@ -9,9 +8,9 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from app import state
-from app.cards import plain
 from app.controls.single import single_choice
 from app.parameters import bounds, chosen, families_first, key_of, matters, reset
+from app.quoting import escape, plain
 from cmcore.objectives import OBJECTIVES, Objective
 from cmcore.objectives.about import NEEDS_IN_WORDS, Parameter, parameters_of, summary
 

@@ -1,12 +1,11 @@
 """Which run is on show."""
 
-from html import escape
-
 import streamlit as st
 
 from app import state
 from app.about_run import ended, learned_by, picture
 from app.figures.theme import theme
+from app.quoting import escape, plain
 from app.runs import Run, runs
 
 __all__ = ["SHOWN", "run_controls"]
@@ -26,7 +25,7 @@ def run_controls() -> Run:
     st.pills(
         "Run",
         list(known),
-        format_func=lambda key: f"![{known[key].label}]({pictures[key]})",
+        format_func=lambda key: f"![{plain(known[key].label)}]({pictures[key]})",
         key=SHOWN,
         required=True,
         on_change=_take,

@@ -3,16 +3,16 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
-from html import escape
 
 import streamlit as st
 
 import cmcore as cm
 from app import state
-from app.cards import number, plain
+from app.cards import number
 from app.controls.choice import Choice
 from app.controls.single import single_choice
 from app.limits import limits
+from app.quoting import escape, plain
 from cmcore.targets.files import SEPARATORS, TableFile
 from cmcore.targets.tables import MOST_COLUMNS, REAL_TABLES, open_table, real_table
 

@@ -1,18 +1,16 @@
 """What to learn: a toy by its picture, a drawing of one's own, or a table."""
 
-from html import escape
-
 import streamlit as st
 
 import cmcore as cm
 from app import state
-from app.cards import plain
 from app.controls.choice import Choice
 from app.controls.single import single_choice
 from app.controls.table import table_controls
 from app.figures.theme import theme
 from app.figures.thumbnail import thumbnail
 from app.limits import limits
+from app.quoting import escape, plain
 from app.scene import shown_samples
 from cmcore.config import TargetConfig
 from cmcore.targets import GALLERY

@@ -3,9 +3,10 @@
 import streamlit as st
 
 from app import state
-from app.cards import in_words, plain
+from app.cards import in_words
 from app.jobs import Busy, JobView
 from app.measurements import Measured
+from app.quoting import plain
 from app.runs import Run
 from app.search import Search, cancel_search, found_share, found_times, search_times, searching
 from app.stage import restore_times

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 
 from app.figures.log_axis import Interval, interval_band, marks, on_axis, reach
 from app.figures.theme import Theme, fade, on_paper
+from app.quoting import in_figure
 from cmcore.experiments.base import Axis, Panel, Result, Series
 
 __all__ = ["drawable", "panel_figure", "role_colour", "summary"]
@@ -136,13 +137,13 @@ def _draw(figure: go.Figure, line: Series, y: Axis, theme: Theme, *, order: int,
     values = [value for value, _, _ in intervals]
     symbol = SYMBOLS[order % len(SYMBOLS)]
     if line.low:
-        style = {"fillcolor": fade(colour, 0.16), "showlegend": False, "name": f"{line.label}, interval"}
+        style = {"fillcolor": fade(colour, 0.16), "showlegend": False, "name": in_figure(f"{line.label}, interval")}
         figure.add_trace(interval_band(x, intervals, foot, **style))
     figure.add_scatter(
         x=x,
         y=[on_axis(value, foot) for value in values],
         cliponaxis=foot is None,
-        name=line.label,
+        name=in_figure(line.label),
         mode="lines+markers" if len(x) <= 40 else "lines",
         line={
             "color": colour,
@@ -152,8 +153,8 @@ def _draw(figure: go.Figure, line: Series, y: Axis, theme: Theme, *, order: int,
         marker={"size": 6, "symbol": symbol if foot is None else marks(values, symbol), "color": colour},
         customdata=intervals,
         hovertemplate="%{x:.4g}: %{customdata[0]:.4g} [%{customdata[1]:.4g}, %{customdata[2]:.4g}]"
-        + (f"<br>{line.how}" if line.how else "")
-        + f"<extra>{line.label}</extra>",
+        + (f"<br>{in_figure(line.how)}" if line.how else "")
+        + f"<extra>{in_figure(line.label)}</extra>",
     )
 
 

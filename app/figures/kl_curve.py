@@ -1,15 +1,15 @@
 """KL versus network calls, on logarithmic axes."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Literal
 
 import plotly.graph_objects as go
 
 from app.figures.log_axis import interval_band, marks, on_axis, reach, whole_decades
 from app.figures.theme import Theme, fade, on_paper
+from app.quoting import in_figure
 
 __all__ = ["Line", "Point", "band", "colour_of", "curve", "describe", "framed", "kl_curve", "name_ends", "value_range"]
 
@@ -114,7 +114,7 @@ def curve(line: Line, foot: float, theme: Theme, *, markers: bool) -> go.Scatter
         x=[p.calls for p in points],
         y=[on_axis(p.value, foot) for p in points],
         cliponaxis=False,
-        name=line.label,
+        name=in_figure(line.label),
         mode="lines+markers" if markers else "lines",
         line={"color": colour, "width": 2.4 if line.role == "model" else 1.6, "dash": line.dash},
         marker={
@@ -124,7 +124,7 @@ def curve(line: Line, foot: float, theme: Theme, *, markers: bool) -> go.Scatter
             "line": {"color": colour, "width": 1.8},
         },
         customdata=[_how(p) for p in points],
-        hovertemplate=f"%{{customdata}}<extra>{escape(line.label)}</extra>",
+        hovertemplate=f"%{{customdata}}<extra>{in_figure(line.label)}</extra>",
     )
 
 
@@ -134,7 +134,7 @@ def _how(p: Point) -> str:
     value = f"{calls}: {p.value:.3g} nats" + (f" [{p.low:.3g}, {p.high:.3g}]" if p.high > p.low else "")
     below = f"{calls}: below the floor" if p.value <= p.floor and p.n else value
     known = ", ".join([p.estimator, *([f"n = {p.n:,}"] if p.n else []), *([f"floor {p.floor:.2g}"] if p.floor else [])])
-    return "<br>".join(escape(words) for words in (below, known.removeprefix(", "), *p.about.split("\n")) if words)
+    return "<br>".join(in_figure(words) for words in (below, known.removeprefix(", "), *p.about.split("\n")) if words)
 
 
 def _mark(figure: go.Figure, model: Line, calls: int, foot: float, theme: Theme) -> None:
@@ -156,8 +156,14 @@ def _floor(figure: go.Figure, span: tuple[int, int], low: float, floor: float, t
     )  # fmt: skip
 
 
-def name_ends(figure: go.Figure, lines: Sequence[Line], limits: tuple[float, float], theme: Theme) -> None:
-    """A name at the right end of every line, pushed apart where two would overlap."""
+def name_ends(
+    figure: go.Figure,
+    lines: Sequence[Line],
+    limits: tuple[float, float],
+    theme: Theme,
+    name: Callable[[str], str] = in_figure,
+) -> None:
+    """A name at the right end of every line, pushed apart where two would overlap; `name` writes a label for plotly."""
     decades = math.log10(limits[1] / limits[0])
     gap = 0.085 * decades
     ends = sorted(
@@ -168,7 +174,7 @@ def name_ends(figure: go.Figure, lines: Sequence[Line], limits: tuple[float, flo
     for height, line in ends:
         taken = max(height, taken + gap)
         figure.add_annotation(
-            x=1.015, xref="paper", y=taken, yref="y", text=line.label, showarrow=False, xanchor="left",
+            x=1.015, xref="paper", y=taken, yref="y", text=name(line.label), showarrow=False, xanchor="left",
             font={"size": 11, "color": theme.ink if line.role == "model" else theme.muted},
         )  # fmt: skip
 

@@ -2,13 +2,12 @@
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import replace
-from html import escape
 
 import plotly.graph_objects as go
 
 from app.figures.kl_curve import Line, band, colour_of, curve, framed, name_ends, value_range
 from app.figures.theme import Theme, fade
+from app.quoting import in_figure
 
 __all__ = ["DASHES", "SYMBOLS", "kl_curves"]
 
@@ -46,9 +45,8 @@ def kl_curves(
         figure.add_trace(curve(line, limits[0], theme, markers=True).update(legendrank=rank + 1))
     if len(lines) <= NAMED:
         framed(figure, theme, height, span, limits)
-        named = [replace(line, label=_in_rows(line.label)) for line in lines]
-        name_ends(figure, named, limits, theme)
-        longest = max((len(row) for line in named for row in line.label.split("<br>")), default=0)
+        name_ends(figure, lines, limits, theme, lambda label: "<br>".join(map(in_figure, _rows(label))))
+        longest = max((len(row) for line in lines for row in _rows(line.label)), default=0)
         figure.update_layout(margin={"r": 16 + 6.4 * longest})
     else:
         framed(figure, theme, height + ROW * len(lines), span, limits)
@@ -57,9 +55,9 @@ def kl_curves(
     return figure
 
 
-def _in_rows(label: str) -> str:
+def _rows(label: str) -> list[str]:
     """A label that fits beside its line."""
-    return "<br>".join(textwrap.wrap(escape(label), LONGEST, max_lines=2, placeholder=" …"))
+    return textwrap.wrap(label, LONGEST, max_lines=2, placeholder=" …")
 
 
 def _floor(line: Line, bottom: float, theme: Theme) -> go.Scatter:

@@ -5,6 +5,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from app.quoting import comment, docstring, one_line, plain
+
 __all__ = ["Cell", "as_notebook", "as_script"]
 
 
@@ -18,23 +20,20 @@ class Cell:
 
 def as_script(title: str, about: str, cells: Sequence[Cell]) -> str:
     """One file for `python FILE`."""
-    parts = [f'"""{_in_string(title)}\n\n{_in_string(about)}\n"""']
-    for cell in cells:
-        comment = "\n".join(f"# {line}" for line in cell.words.splitlines())
-        parts.append(f"{comment}\n{cell.code}")
+    parts = [docstring(f"{one_line(title)}\n\n{about}\n"), *(f"{comment(cell.words)}\n{cell.code}" for cell in cells)]
     return "\n\n".join(parts) + "\n"
 
 
 def as_notebook(title: str, about: str, cells: Sequence[Cell]) -> str:
     """A Jupyter notebook, format 4.5."""
-    written = [_markdown(f"# {title}\n\n{about}")]
+    written = [_markdown(f"# {plain(title)}\n\n" + "\n".join(map(plain, about.split("\n"))))]
     for cell in cells:
-        written += [_markdown(cell.words), _code(cell.code)]
+        written += [_markdown(plain(cell.words)), _code(cell.code)]
     named = [{**cell, "id": _name(i, cell)} for i, cell in enumerate(written)]
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
     notebook = {"cells": named, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
-    return json.dumps(notebook, ensure_ascii=False, indent=1) + "\n"
+    return json.dumps(notebook, indent=1) + "\n"
 
 
 def _markdown(text: str) -> dict:
@@ -46,8 +45,4 @@ def _code(text: str) -> dict:
 
 
 def _name(i: int, cell: dict) -> str:
-    return hashlib.sha256(f"{i}{cell['source']}".encode()).hexdigest()[:8]
-
-
-def _in_string(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+    return hashlib.sha256(f"{i}{cell['source']}".encode(errors="replace")).hexdigest()[:8]

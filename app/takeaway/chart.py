@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Sequence
-from html import escape
 
 from app.figures.kl_curve import Line, Point, describe, value_range
+from app.quoting import escape
 
 __all__ = ["chart"]
 
@@ -35,7 +35,7 @@ def chart(lines: Sequence[Line], *, steps: Sequence[int]) -> str:
     )
     drawn = "".join(_line(line, x, y) for line in sorted(lines, key=lambda line: line.role == "model"))
     return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="group" aria-label="{escape(describe(lines), quote=True)}">'
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="group" aria-label="{escape(describe(lines))}">'
         f"{_axes((low, high), last, x, y)}{marks}{drawn}{_names(lines, y)}</svg>"
     )
 
@@ -82,12 +82,12 @@ def _how(line: Line, p: Point) -> str:
     calls = "1 call" if p.calls == 1 else f"{p.calls} calls"
     if p.n and p.value <= p.floor:
         words = f"{line.label}, {calls}: below the floor of {p.estimator}, {p.floor:.2g} nats, n = {p.n:,}"
-        return escape(words, quote=True)
+        return escape(words)
     interval = f" [{p.low:.3g}, {p.high:.3g}]" if p.high > p.low else ""
     known = ", ".join(
         filter(None, (p.estimator, f"n = {p.n:,}" if p.n else "", f"floor {p.floor:.2g}" if p.floor else ""))
     )
-    return escape(f"{line.label}, {calls}: {p.value:.3g} nats{interval}" + (f"; {known}" if known else ""), quote=True)
+    return escape(f"{line.label}, {calls}: {p.value:.3g} nats{interval}" + (f"; {known}" if known else ""))
 
 
 def _names(lines: Sequence[Line], y) -> str:

@@ -2,7 +2,6 @@
 
 import base64
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from string import Template
 
@@ -10,6 +9,7 @@ from app.cards import kl_card, number, resolved, short
 from app.components.particle_stage import STAGE_CODE, STAGE_HTML, STAGE_STYLE, Scene, scene_message
 from app.figures.kl_curve import Line
 from app.figures.theme import DARK, LIGHT, Theme
+from app.quoting import escape
 from app.takeaway.chart import chart
 from cmcore.divergences.estimate import ESTIMATORS, Estimate
 

@@ -16,6 +16,7 @@ from app.figures.kl_curve import Line
 from app.measurements import DIRECTIONS, as_csv, known_now, lines
 from app.moved import Known
 from app.picture import picture_format
+from app.quoting import file_stem, plain
 from app.runs import Run
 from app.scene import PARTICLES, grids_of, make_scene, map_layers
 from app.takeaway.cells import Cell, as_notebook, as_script
@@ -87,12 +88,14 @@ def curves_takeaway(view: View, curves: Sequence[Asked], *, key: str) -> None:
 
 # ---- the parts --------------------------------------------------------------------------------------------------
 def _download(label: str, make: Callable[[], Any], file: str, mime: str, key: str) -> None:
-    st.download_button(label, data=make, file_name=file, mime=mime, on_click="ignore", key=f"take:{key}:{file}")
+    stem, dot, ending = file.rpartition(".")
+    file = f"{file_stem(stem)}{dot}{ending}"
+    st.download_button(plain(label), data=make, file_name=file, mime=mime, on_click="ignore", key=f"take:{key}:{file}")
 
 
 def _run_zip(run: Run, key: str, *, named: bool = False) -> None:
     if run.target.config is None and not _travels(run):
-        st.caption(f"{zip_name(run)} holds the weights alone: this target was made by hand.")
+        st.caption(plain(f"{zip_name(run)} holds the weights alone: this target was made by hand."))
     label = f"{_short(run.label)} (zip)" if named else "Weights and config (zip)"
     _download(label, lambda: to_zip(run.model), zip_name(run), "application/zip", key)
 
@@ -103,7 +106,7 @@ def _travels(run: Run) -> bool:
 
 
 def _table_pair(words: str, file: str, make: Callable[[], Any]) -> None:
-    st.caption(words)
+    st.caption(plain(words))
     with st.container(horizontal=True):
         _download("CSV", lambda: csv_of(make()), f"{file}.csv", "text/csv", "table")
         _download("Parquet", lambda: parquet_of(make()), f"{file}.parquet", PARQUET, "table")

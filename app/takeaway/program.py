@@ -12,6 +12,7 @@ from app.about_run import learned_by
 from app.curves import Asked, View
 from app.estimates import SEED, how_measured, known_point, landings
 from app.measurements import question_of
+from app.quoting import file_stem, keywords, literal
 from app.runs import Run
 from app.scene import Grids
 from app.snippet import target_code
@@ -24,7 +25,7 @@ __all__ = ["Shown", "about", "curves_cells", "explore_cells", "title", "zip_name
 
 def zip_name(run: Run) -> str:
     """The file that a run is exported as, and that its program looks for."""
-    return f"{run.key}.zip"
+    return f"{file_stem(run.key)}.zip"
 
 
 def title(runs: Sequence[Run]) -> str:
@@ -90,15 +91,15 @@ class Shown:
 def explore_cells(shown: Shown) -> list[Cell]:
     """The draw on the stage and the KL at every N."""
     config, grids, direction = shown.config, shown.grids, shown.direction
-    own = f", renoise={config.renoise!r}" if config.sampler == "renoise" else ""
+    own = f", renoise={literal(config.renoise)}" if config.sampler == "renoise" else ""
     points = {n: (grids[n].times, *_how(shown, n)) for n in sorted(grids)}
     drawn = (
-        f"draw = cm.sample(\n    model, {shown.particles}, {config.steps}, seed={shown.seed}, "
-        f"sampler={config.sampler!r}, grid=cm.TimeGrid(POINTS[{config.steps}][0]){own}\n)\nprint(draw.points[:3])"
+        f"draw = cm.sample(\n    model, {shown.particles}, {config.steps}, seed={shown.seed}, sampler="
+        f"{literal(config.sampler)}, grid=cm.TimeGrid(POINTS[{config.steps}][0]){own}\n)\nprint(draw.points[:3])"
     )
     called = (
-        f"found = measured(\n    model, model.target, POINTS, sampler={config.sampler!r}, "
-        f"direction={direction!r}{own}\n)"
+        f"found = measured(\n    model, model.target, POINTS, sampler={literal(config.sampler)}, "
+        f"direction={literal(direction)}{own}\n)"
     )
     return [
         Cell("What is needed: this lab, installed or on the path.", _IMPORTS),
@@ -128,7 +129,7 @@ def _how(shown: Shown, n: int) -> tuple[int, int | None]:
 
 
 def _points(before: str, points: Mapping[int, tuple[object, ...]]) -> str:
-    return f"{before}{{\n" + "\n".join(f"    {n}: {point!r}," for n, point in points.items()) + "\n}"
+    return f"{before}{{\n" + "\n".join(f"    {n}: {literal(point)}," for n, point in points.items()) + "\n}"
 
 
 _IMPORTS = """from pathlib import Path
@@ -151,7 +152,7 @@ def _values(estimates: Mapping[int, Estimate]) -> dict[int, tuple[float, float, 
 
 def _compared(page: Mapping[str, Mapping[int, tuple[float, float, float]]], found: str) -> str:
     """Lines that hold what the page showed against what was computed now, curve by curve."""
-    listed = "\n".join(f"    {label!r}: {dict(values)!r}," for label, values in page.items())
+    listed = "\n".join(f"    {literal(label)}: {literal(values)}," for label, values in page.items())
     return (
         f"PAGE = {{\n{listed}\n}}\n"
         "for label, told in PAGE.items():\n"
@@ -201,10 +202,10 @@ def _curve(curve: Asked, model: str) -> str:
     choices |= {} if curve.learned else {"score": first.score}
     points = {q.calls: (q.times().times, *how_measured(curve.run, q)) for q in curve.questions}
     source = model if learned else f"{model}.target"
-    settings = ", ".join(f"{name}={value!r}" for name, value in choices.items())
+    settings = ", ".join(keywords(choices))
     return (
-        f"print({curve.label!r})\n"
-        f"curves[{curve.label!r}] = measured({source}, {model}.target, {_points('', points)}, {settings})"
+        f"print({literal(curve.label)})\n"
+        f"curves[{literal(curve.label)}] = measured({source}, {model}.target, {_points('', points)}, {settings})"
     )
 
 
@@ -222,14 +223,13 @@ def _models(runs: Sequence[Run]) -> list[Cell]:
             config = config.model_copy(update={"steps": run.model.steps})
         name = "model" if len(runs) == 1 else _name(run)
         if run.target.config is None:
-            again = (
-                f'    raise SystemExit("Export {zip_name(run)} and put it beside this file: it carries its target.")'
-            )
+            words = f"Export {zip_name(run)} and put it beside this file: it carries its target."
+            again = f"    raise SystemExit({literal(words)})"
         else:
             again = f"    {name} = trained({target_code(run)}, CONFIG, steps={run.model.steps})"
         code = (
-            f"CONFIG = cm.TrainingConfig.model_validate({config.model_dump(mode='json')!r})\n"
-            f"exported = HERE / {zip_name(run)!r}\n"
+            f"CONFIG = cm.TrainingConfig.model_validate({literal(config.model_dump(mode='json'))})\n"
+            f"exported = HERE / {literal(zip_name(run))}\n"
             f"if exported.exists():\n    {name} = cm.load(exported)\nelse:\n{again}"
         )
         cells.append(Cell(f"The run {run.label}.", code))

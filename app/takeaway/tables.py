@@ -1,11 +1,14 @@
 """Points and tables as files for other programs."""
 
 import io
+from collections.abc import Container
 
 import pandas as pd
 
 import cmcore as cm
+from app.quoting import one_line
 from app.takeaway.program import Shown
+from cmcore.spreadsheet import as_csv
 from cmcore.targets import TableTarget
 
 __all__ = ["csv_of", "parquet_of", "points", "table_of"]
@@ -32,8 +35,16 @@ def points(shown: Shown) -> pd.DataFrame:
             columns[f"x{i + 1}@{time:.6g}"] = values.numpy()
     if isinstance(target, TableTarget):
         rows = target.to_table(draw.points.double().cpu()).T
-        columns |= {name: row.numpy() for name, row in zip(target.columns, rows, strict=True)}
+        for name, row in zip(target.columns, rows, strict=True):
+            columns[_free(one_line(name) or "column", columns)] = row.numpy()
     return pd.DataFrame(columns)
+
+
+def _free(name: str, taken: Container[str]) -> str:
+    """The name, with as many strokes behind it as it takes to be the only one."""
+    while name in taken:
+        name += "_"
+    return name
 
 
 def table_of(csv: str) -> pd.DataFrame:
@@ -43,7 +54,7 @@ def table_of(csv: str) -> pd.DataFrame:
 
 def csv_of(frame: pd.DataFrame) -> bytes:
     """The table as CSV; numbers keep every digit."""
-    return frame.to_csv(index=False).encode()
+    return as_csv(list(frame), frame.astype(object).where(frame.notna(), "").itertuples(index=False)).encode()
 
 
 def parquet_of(frame: pd.DataFrame) -> bytes:

@@ -1,13 +1,12 @@
 """Explore: one run, from noise to data in N jumps, and how far from the truth it ends."""
 
 from functools import lru_cache
-from html import escape
 
 import plotly.graph_objects as go
 import streamlit as st
 
 from app import state
-from app.cards import bare_card, direction_title, direction_words, kl_card, plain
+from app.cards import bare_card, direction_title, direction_words, kl_card
 from app.controls.again import say_what_stays, training_offer
 from app.controls.runs import run_controls
 from app.controls.sampler import default_delta, sampler_controls
@@ -19,6 +18,7 @@ from app.links.explore import linked, open_link, write_link
 from app.measurements import DIRECTIONS, Measured, ddim_calls, initialisation, lines, stopping
 from app.moved import Known, known, known_already
 from app.picture import picture_config
+from app.quoting import escape, plain
 from app.runs import Run, runs
 from app.snippet import snippet
 from app.stage import stage

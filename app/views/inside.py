@@ -1,12 +1,9 @@
 """Inside: where a map errs, how it bends space, and which modes it fills, beside the exact flow."""
 
-from html import escape
-
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from app import state
-from app.cards import plain
 from app.components.flow_picture import FlowScene, flow_picture
 from app.controls.again import say_what_stays, training_offer
 from app.controls.inside import end_controls, quantity_control, start_control
@@ -22,6 +19,7 @@ from app.inside_sections import (
 )
 from app.jobs import Busy, JobView
 from app.links.inside import open_inside_link, write_inside_link
+from app.quoting import escape, plain
 from app.runs import Run, runs
 from app.scene import STEPS
 from cmcore.diagnostics import QUANTITIES

@@ -2,12 +2,11 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from html import escape
 
 import streamlit as st
 
 from app.answers import shipped_answer
-from app.cards import number, plain, resolved, table, typeset
+from app.cards import number, resolved, table, typeset
 from app.controls.again import say_what_stays, training_offer
 from app.controls.curves import curve_controls, default_delta
 from app.controls.sampler import note
@@ -19,6 +18,7 @@ from app.figures.path_kl import Parts, describe_parts, path_kl_bars
 from app.figures.theme import theme
 from app.links.kl import open_kl_link, write_kl_link
 from app.picture import picture_config
+from app.quoting import escape, plain
 from app.runs import Run, runs
 from app.snippet import curves_snippet
 from app.takeaway.popover import curves_takeaway

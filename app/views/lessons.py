@@ -1,11 +1,8 @@
 """Lessons: short guided tours, each a few steps with a prediction and a live figure that answers it."""
 
-from html import escape
-
 import streamlit as st
 
 from app import state
-from app.cards import plain
 from app.components.lesson_steps import lesson_steps
 from app.lesson import AnyFigure, Lesson, Question, Step
 from app.lesson_figures import onward_of, show_figure
@@ -13,6 +10,7 @@ from app.lesson_numbers import filled
 from app.lesson_picture import picture_of
 from app.lesson_shelf import Shelf, shelf
 from app.links.lessons import open_lessons_link, write_lessons_link
+from app.quoting import escape, plain
 
 __all__ = ["lessons"]
 

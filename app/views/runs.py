@@ -1,14 +1,13 @@
 """Runs: the ledger of what was trained, and any of it side by side."""
 
 from collections.abc import Mapping
-from html import escape
 
 import numpy as np
 import streamlit as st
 
 from app import ledger, state
 from app.about_run import HEADLINE, differences, ended, headline, learned_by, picture, weights
-from app.cards import in_words, plain, table
+from app.cards import in_words, table
 from app.components.sample_cloud import cloud_message, sample_cloud
 from app.controls.again import say_what_stays, training_offer
 from app.controls.continuation import continue_controls
@@ -20,6 +19,7 @@ from app.figures.theme import theme
 from app.ledger import Entry
 from app.links.runs import open_runs_link, write_runs_link
 from app.measurements import DIRECTIONS
+from app.quoting import escape, plain
 from app.runs import LONGEST_NAME, Run, not_kept, runs
 from app.scene import STEPS, density_image, extent_of, plane
 from app.state import choose, value

@@ -1,18 +1,17 @@
 """Scaling: the questions of the theory, each a figure that can be steered."""
 
-from html import escape
-
 import streamlit as st
 
 from app import state
 from app.answers import Asked, ask, asked, known_answer, shipped_answer, snippet_of
-from app.cards import number, plain, table, typeset
+from app.cards import number, table, typeset
 from app.controls.experiment import experiment_controls
 from app.figures.experiment import panel_figure, summary
 from app.figures.theme import theme
 from app.jobs import Busy, JobView
 from app.limits import OverLimit
 from app.links.scaling import open_scaling_link, questions, write_scaling_link
+from app.quoting import escape, plain
 from cmcore.experiments import EXPERIMENTS, Experiment, Result
 from cmcore.theory.rates import CAVEAT, RATES
 

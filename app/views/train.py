@@ -5,7 +5,6 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app import state
 from app.again import again_in_words, budget_in_words, run_before
-from app.cards import plain
 from app.continuation import can_continue, unfinished, what_is_left
 from app.controls.table import LINK_NAMES_FILE
 from app.controls.target import DRAWING, Choice, target_controls
@@ -14,6 +13,7 @@ from app.jobs import JobView
 from app.limits import in_words, limits
 from app.links.train import open_train_link, write_train_link
 from app.live import Progress
+from app.quoting import plain
 from app.runs import Run, not_kept
 from app.training import (
     continue_training,

@@ -1,7 +1,5 @@
 """`cmcore sample`: draw from a run, in a few jumps."""
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +8,7 @@ import click
 
 import cmcore as cm
 from cmcore.cli.outcome import BadInput, write_json
+from cmcore.spreadsheet import as_csv
 
 if TYPE_CHECKING:
     from cmcore.model import TrainedModel
@@ -96,11 +95,7 @@ def _in_own_units(model: "TrainedModel", draw: "Trajectory") -> tuple[list[str],
 
 
 def _as_csv(columns: Sequence[str], rows: Sequence[Sequence[float]]) -> str:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([f"{value:.7g}" for value in row] for row in rows)
-    return text.getvalue()
+    return as_csv(columns, ([f"{value:.7g}" for value in row] for row in rows))
 
 
 def _write(out: Path, columns: Sequence[str], rows: Sequence[Sequence[float]]) -> None:

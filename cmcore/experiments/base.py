@@ -1,7 +1,5 @@
 """What an experiment is: a question as a config, answered by a frozen result that carries its fits and its reading."""
 
-import csv
-import io
 from abc import abstractmethod
 from collections.abc import Callable, Generator
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -11,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from cmcore.config import Config, Seed
 from cmcore.json_input import BadJSON, parse_json
 from cmcore.registry import Registry
+from cmcore.spreadsheet import as_csv
 from cmcore.threads import piecewise
 
 __all__ = ["EXPERIMENTS", "Axis", "Experiment", "Fit", "Panel", "Progress", "Result", "Role", "Series"]
@@ -130,14 +129,12 @@ class Result(_Value):
 
     def to_csv(self) -> str:
         """A tidy table: a row for each point."""
-        out = io.StringIO(newline="")
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(("panel", "series", "role", "x", "y", "low", "high", "floor", "how"))
-        for line in self.series:
-            low, high = line.low or line.y, line.high or line.y
-            for x, y, below, above in zip(line.x, line.y, low, high, strict=True):
-                writer.writerow((line.panel, line.label, line.role, x, y, below, above, line.floor, line.how))
-        return out.getvalue()
+        rows = (
+            (line.panel, line.label, line.role, *point, line.floor, line.how)
+            for line in self.series
+            for point in zip(line.x, line.y, line.low or line.y, line.high or line.y, strict=True)
+        )
+        return as_csv(("panel", "series", "role", "x", "y", "low", "high", "floor", "how"), rows)
 
 
 class Experiment(Config):

@@ -8,8 +8,6 @@
     table.csv, table.parquet    one row for each cell and N
 """
 
-import csv
-import io
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +20,7 @@ import pyarrow.parquet as pq
 from cmcore.files import read_plain, taking_turns, write_atomically
 from cmcore.json_input import parse_json
 from cmcore.model import TrainedModel
+from cmcore.spreadsheet import as_csv
 from cmcore.store import RUN_FILE, save
 from cmcore.sweep.cell import Cell, CellResult
 from cmcore.sweep.keys import value_of
@@ -128,8 +127,4 @@ def _column(values: Sequence[Any]) -> pa.Array:
 
 
 def _csv(table: pa.Table) -> str:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(table.column_names)
-    writer.writerows(row.values() for row in table.to_pylist())
-    return text.getvalue()
+    return as_csv(table.column_names, (row.values() for row in table.to_pylist()))

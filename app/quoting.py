@@ -1,0 +1,96 @@
+"""Text of outside — a file's name, a column, what a run is called, a link — quoted for where it stands.
+
+One function for each place, so that a name is only ever a name: in Python, Markdown, HTML, a plotly figure, and the
+name of a file. Cells of CSV are quoted by :mod:`cmcore.spreadsheet`.
+"""
+
+import html
+import keyword
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["comment", "docstring", "escape", "file_stem", "in_figure", "keywords", "literal", "one_line", "plain"]
+
+_RECOGNISED = re.compile(r":(?=\S)|(?<=www)(?=\.)|(?=@)", re.IGNORECASE)
+"""Inside what Markdown takes for an address or an icon after its escapes are resolved: https://, www., a@b, :name:."""
+_JOINER = "\u2060"
+"""Takes no room on the page, and parts for a program what it stands in."""
+_MARKDOWN = re.compile(r"[\\`*_{}\[\]<>()#+!|~$:&]|^[-=]")
+_IN_NO_HTML = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+"""Controls, and halves of characters."""
+
+
+# ---- for people -------------------------------------------------------------------------------------------------
+def one_line(text: str, longest: int | None = None) -> str:
+    """The text as a name: printable characters in one line, at most `longest` of them."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if longest is None else line[:longest].rstrip()
+
+
+def plain(text: str) -> str:
+    """Text for a widget or a notebook that reads Markdown, shown as it is: no link, image, icon or formula."""
+    line = _MARKDOWN.sub(r"\\\g<0>", _RECOGNISED.sub(rf"\g<0>{_JOINER}", one_line(text)))
+    return re.sub(r"^(\d+)\.", r"\1\.", line)
+
+
+def escape(text: str) -> str:
+    """Text for HTML and SVG, between tags or in a quoted attribute."""
+    return html.escape(_IN_NO_HTML.sub(" ", text), quote=True)
+
+
+def in_figure(text: str) -> str:
+    """Text for plotly, which reads some HTML, links among it, and takes %{…} for a place to fill in."""
+    return escape(text).replace("{", "&#123;").replace("$", "&#36;")
+
+
+def file_stem(text: str, longest: int = 80) -> str:
+    """A file's name without its ending, of Latin letters, digits, "_" and "-" alone."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", text)[:longest].strip("_-") or "run"
+
+
+# ---- Python -----------------------------------------------------------------------------------------------------
+def literal(value: Any) -> str:
+    """The value as Python writes it, for values that JSON has, and tuples; anything else raises TypeError."""
+    if value is None or isinstance(value, bool):
+        return repr(value)
+    if isinstance(value, str):
+        return repr(str(value))
+    if isinstance(value, int):
+        return repr(int(value))
+    if isinstance(value, float):
+        return repr(float(value)) if math.isfinite(value) else f"float({str(float(value))!r})"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{literal(name)}: {literal(one)}" for name, one in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(literal, value)) + "]"
+    if isinstance(value, tuple):
+        return "(" + ", ".join(map(literal, value)) + ("," if len(value) == 1 else "") + ")"
+    raise TypeError(f"{type(value).__name__} has no literal.")
+
+
+def keywords(values: Mapping[str, Any]) -> list[str]:
+    """Arguments of a call, name=value; a name that Python does not allow goes in a dictionary."""
+    return [
+        f"{name}={literal(value)}"
+        if name.isascii() and name.isidentifier() and not keyword.iskeyword(name)
+        else f"**{literal({name: value})}"
+        for name, value in values.items()
+    ]
+
+
+def comment(text: str) -> str:
+    """The text as lines of comment."""
+    return "\n".join(f"# {one_line(line)}".rstrip() for line in text.splitlines() or [""])
+
+
+def docstring(text: str) -> str:
+    """The text as a docstring, line for line."""
+    return f'"""{"".join(map(_in_docstring, text))}"""'
+
+
+def _in_docstring(c: str) -> str:
+    if c in '\\"':
+        return f"\\{c}"
+    return c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode()
