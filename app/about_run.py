@@ -14,7 +14,7 @@ from cmcore.config import TrainingConfig
 from cmcore.divergences.estimate import Estimate
 from cmcore.model import count_weights
 from cmcore.objectives import OBJECTIVES
-from cmcore.objectives.about import own_drawing
+from cmcore.objectives.describe import own_drawing
 from cmcore.training import FEW_STEPS
 
 __all__ = ["HEADLINE", "differences", "ended", "headline", "learned_by", "picture", "settings", "weights"]

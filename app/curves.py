@@ -15,7 +15,7 @@ from app.pools import curve_workers
 from app.runs import Run
 from cmcore.divergences.estimate import DATA_MODEL, Direction
 from cmcore.objectives import OBJECTIVES
-from cmcore.objectives.about import own_drawing
+from cmcore.objectives.describe import own_drawing
 from cmcore.samplers import SAMPLERS, Score
 from cmcore.samplers.adaptive import AdaptiveSampler
 from cmcore.theory import Decomposition

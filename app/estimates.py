@@ -16,8 +16,8 @@ import cmcore as cm
 from app.jobs import Interrupted
 from app.runs import Run
 from cmcore.divergences.estimate import Direction, Estimate
-from cmcore.experiments import kl_points
 from cmcore.grids import TimeGrid, growing_horizon, make_grid
+from cmcore.measure import kl_points
 from cmcore.samplers import SAMPLERS, Score
 from cmcore.samplers.base import Sampler
 from cmcore.theory import BoundA, bound_a

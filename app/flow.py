@@ -10,7 +10,7 @@ from app.maps import angles_of
 from app.runs import Run
 from app.scene import STEPS, extent_of, label_of
 from cmcore.chain import Stage, land, like_map
-from cmcore.objectives.about import own_drawing
+from cmcore.objectives.describe import own_drawing
 from cmcore.process import time_from_angle
 from cmcore.samplers import DETERMINISTIC
 

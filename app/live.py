@@ -13,8 +13,8 @@ from app.estimates import SEED, Question
 from app.jobs import Busy, Job, Workers
 from cmcore.config import TrainingConfig
 from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA, Estimate
-from cmcore.experiments import kl_points
-from cmcore.objectives.about import own_drawing
+from cmcore.measure import kl_points
+from cmcore.objectives.describe import own_drawing
 from cmcore.targets.tables import Memorisation, TableTarget
 from cmcore.training import TrainingEvent
 

@@ -31,8 +31,8 @@ from cmcore.diagnostics import (
     modes_of,
     path_times,
 )
-from cmcore.divergences.off_mode import density_level, off_mode_mass
-from cmcore.objectives.about import Drawing, own_drawing
+from cmcore.divergences.tools.off_mode import density_level, off_mode_mass
+from cmcore.objectives.describe import Drawing, own_drawing
 from cmcore.process import angle, time_from_angle
 from cmcore.samplers import starting_noise
 from cmcore.theory import Interval, share

@@ -14,7 +14,7 @@ from app.runs import Run
 from app.times import Moved, fitting, with_times
 from cmcore.config import SamplerConfig
 from cmcore.divergences.estimate import Direction, Estimate
-from cmcore.experiments import kl_points
+from cmcore.measure import kl_points
 
 __all__ = ["Known", "known", "known_already"]
 

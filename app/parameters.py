@@ -6,7 +6,7 @@ from typing import Any
 from app import state
 from app.limits import limits
 from cmcore.objectives import OBJECTIVES
-from cmcore.objectives.about import Parameter, parameters_of
+from cmcore.objectives.describe import Parameter, parameters_of
 
 __all__ = ["bounds", "chosen", "families_first", "key_of", "matters", "read", "reset", "write"]
 

@@ -12,7 +12,7 @@ import cmcore as cm
 from app.components.particle_stage import Draw, MapLayers, Scene
 from cmcore.chain import JumpMap, jump_map_of, like_map
 from cmcore.config import SamplerConfig
-from cmcore.divergences.push_forward import push_forward
+from cmcore.divergences.tools.push_forward import push_forward
 from cmcore.flow import velocity_in_angle
 from cmcore.process import angle
 from cmcore.samplers import DETERMINISTIC

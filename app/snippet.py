@@ -14,7 +14,7 @@ from app.scene import STEPS
 from cmcore.config import SamplerConfig, TrainingConfig
 from cmcore.divergences.estimate import Direction
 from cmcore.objectives import OBJECTIVES
-from cmcore.objectives.about import parameters_of
+from cmcore.objectives.describe import parameters_of
 from cmcore.targets import REAL_TABLES, Empirical, TableTarget
 from cmcore.training_run import resolved
 
@@ -57,7 +57,7 @@ def _at_times(run: Run, steps: int, choices: list[str]) -> str:
     return "\n".join(
         [
             "import cmcore as cm",
-            "from cmcore.experiments import kl_points",
+            "from cmcore.measure import kl_points",
             "",
             *_model(run),
             "points = kl_points(",
@@ -76,7 +76,7 @@ def curves_snippet(view: View, curves: Sequence[Asked]) -> str:
         shared = {"grid": view.grid, "horizon": view.horizon, **shared}
     lines = ["import cmcore as cm"]
     if view.step is not None:
-        lines += ["from cmcore.experiments import kl_points", "from cmcore.grids import growing_horizon"]
+        lines += ["from cmcore.measure import kl_points", "from cmcore.grids import growing_horizon"]
     if view.bounded:
         lines += ["from cmcore.theory import decomposition"]
     lines += ["", f"choices = {literal(shared)}", "curves = {}"]
@@ -169,7 +169,7 @@ def inside_snippet(run: Run, part: str, *, quantity: str, t: float, s: float, st
     names, body = bodies[part]
     head = ["import torch", ""] if "torch." in "".join(body) else []
     head += ["import cmcore as cm", *([f"from cmcore.diagnostics import {names}"] if names else [])]
-    head += ["from cmcore.divergences.off_mode import off_mode_mass"] if not names else []
+    head += ["from cmcore.divergences.tools.off_mode import off_mode_mass"] if not names else []
     head += ["from cmcore.samplers import starting_noise"] if part == "bends" else []
     return "\n".join([*head, "", *_model(run), "f, target = model.flow_map, model.target", "", *body])
 

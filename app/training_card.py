@@ -12,7 +12,7 @@ from app.jobs import JobView
 from app.live import Progress, live_question
 from cmcore.config import TrainingConfig
 from cmcore.objectives import OBJECTIVES
-from cmcore.objectives.about import own_drawing
+from cmcore.objectives.describe import own_drawing
 from cmcore.targets.tables import Memorisation
 from cmcore.training import FEW_STEPS, TrainingEvent
 

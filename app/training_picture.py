@@ -15,7 +15,7 @@ from app.projections import Projection
 from app.scene import density_image, extent_around, extent_of, histogram_image, shown_samples
 from app.training_registry import Training
 from cmcore.config import TrainingConfig
-from cmcore.objectives.about import own_drawing
+from cmcore.objectives.describe import own_drawing
 from cmcore.streams import stream
 
 __all__ = ["shown_in_picture", "training_picture"]

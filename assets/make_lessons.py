@@ -21,7 +21,7 @@ from scipy.spatial import KDTree
 
 import cmcore as cm
 from cmcore.divergences.histogram import kl_histogram
-from cmcore.divergences.log_ratio import kl_from_log_ratio
+from cmcore.divergences.tools.log_ratio import kl_from_log_ratio
 from cmcore.experiments.base import Axis, Panel, Result, Series
 from cmcore.files import write_atomically
 from cmcore.streams import stream

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import cmcore as cm
 from cmcore.divergences import Direction
-from cmcore.experiments import baseline_curves
 from cmcore.files import write_atomically
+from cmcore.measure import baseline_curves
 
 PRETRAINED = Path(__file__).parent / "pretrained"
 

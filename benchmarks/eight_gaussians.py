@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import cmcore as cm
 from cmcore.divergences import Estimate
-from cmcore.experiments import baseline_curves
+from cmcore.measure import baseline_curves
 from cmcore.theory import bound_a
 
 STEPS = (1, 2, 4, 8, 16)

@@ -37,10 +37,10 @@ from cmcore.divergences import (
     kl_sandwich,
     kl_to_noised,
     mmd,
-    model_draw,
     sliced_wasserstein,
 )
 from cmcore.divergences.product import kl_product
+from cmcore.divergences.tools import model_draw
 from cmcore.grids import make_grid
 from cmcore.streams import stream
 from cmcore.targets import GaussianMixture, Product, make_target

@@ -21,7 +21,7 @@ from estimator_coverage import coverage, floors
 
 import cmcore as cm
 from cmcore.divergences import DATA_MODEL, MODEL_DATA, kl_change_of_variables
-from cmcore.divergences.push_forward import transport
+from cmcore.divergences.tools.push_forward import transport
 from cmcore.process import angle
 
 

@@ -12,7 +12,7 @@ import torch
 
 import cmcore as cm
 from cmcore.divergences import DATA_MODEL, MODEL_DATA, Direction, kl_to_noised
-from cmcore.experiments import kl_points
+from cmcore.measure import kl_points
 from cmcore.theory import bound_a, initialisation_bound, initialisation_kl
 
 SEED = 11

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cmcore.config import NetworkConfig, SamplerConfig, TargetConfig, TrainingConfig
     from cmcore.divergences import Estimate, kl
-    from cmcore.experiments import Curve, kl_versus_steps
     from cmcore.flow import ExactFlow, trajectory_pool
     from cmcore.grids import TimeGrid, make_grid
     from cmcore.map_check import check_map
+    from cmcore.measure import Curve, kl_versus_steps
     from cmcore.model import FlowMap, TrainedModel
     from cmcore.samplers import Trajectory, sample
     from cmcore.store import load, save
@@ -88,7 +88,7 @@ __all__ = [
 _HOMES = {
     "config": ("NetworkConfig", "SamplerConfig", "TargetConfig", "TrainingConfig"),
     "divergences": ("Estimate", "kl"),
-    "experiments": ("Curve", "kl_versus_steps"),
+    "measure": ("Curve", "kl_versus_steps"),
     "flow": ("ExactFlow", "trajectory_pool"),
     "grids": ("TimeGrid", "make_grid"),
     "map_check": ("check_map",),

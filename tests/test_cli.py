@@ -14,10 +14,10 @@ from click.testing import CliRunner, Result
 
 import cmcore as cm
 from cmcore.cli import main
-from cmcore.experiments import Curve
-from cmcore.experiments.kl_versus_steps import BASELINES
+from cmcore.measure import Curve
+from cmcore.measure.kl_versus_steps import BASELINES
 from cmcore.objectives import make_objective
-from cmcore.objectives.trajectory_regression import TrajectoryRegression
+from cmcore.objectives.families.trajectory_regression import TrajectoryRegression
 from cmcore.training import training
 
 QUICK = ["--steps=60", "-otrajectories=500", "-olevels=9", "--width=16", "--depth=2", "--device=cpu"]

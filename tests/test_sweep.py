@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 import cmcore as cm
 from cmcore.cli import main
 from cmcore.divergences import Estimate
-from cmcore.objectives.trajectory_regression import TrajectoryRegression
+from cmcore.objectives.families.trajectory_regression import TrajectoryRegression
 from cmcore.sweep import BadSweep, Sweep, SweepProgress, backends, make_sweep, read_sweep, run, run_sweep
 from cmcore.sweep import cell as cell_module
 from cmcore.sweep.keys import KEYS

@@ -12,7 +12,7 @@ from app.controls.single import single_choice
 from app.parameters import bounds, chosen, families_first, key_of, matters, reset
 from app.quoting import escape, plain
 from cmcore.objectives import OBJECTIVES, Objective
-from cmcore.objectives.about import NEEDS_IN_WORDS, Parameter, parameters_of, summary
+from cmcore.objectives.describe import NEEDS_IN_WORDS, Parameter, parameters_of, summary
 
 __all__ = ["needs_in_words", "objective_controls"]
 

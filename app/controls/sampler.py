@@ -10,7 +10,7 @@ from app.scene import STEPS
 from app.times import with_times
 from cmcore.config import SamplerConfig
 from cmcore.grids import GRIDS
-from cmcore.objectives.about import own_drawing
+from cmcore.objectives.describe import own_drawing
 
 __all__ = ["REDRAWN", "SAMPLERS", "default_delta", "sampler_controls"]
 

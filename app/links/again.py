@@ -14,7 +14,7 @@ from app.parameters import write
 from app.runs import FIRST, all_runs, runs
 from cmcore.config import TargetConfig, TrainingConfig
 from cmcore.objectives import OBJECTIVES
-from cmcore.objectives.about import parameters_of
+from cmcore.objectives.describe import parameters_of
 from cmcore.targets import GALLERY
 
 __all__ = [

@@ -14,7 +14,7 @@ from app.start import read_start, write_start
 from app.times import read_times, write_times
 from cmcore.divergences.estimate import Direction
 from cmcore.grids import GRIDS
-from cmcore.objectives.about import own_drawing
+from cmcore.objectives.describe import own_drawing
 
 __all__ = ["DEFAULTS", "linked", "open_link", "write_link"]
 

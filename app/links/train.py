@@ -22,7 +22,7 @@ from app.links.readers import PARAMETER, between, one_of, read_seed, refused
 from app.parameters import chosen, families_first, key_of, read, reset, write
 from app.projections import read_view, views
 from cmcore.objectives import OBJECTIVES
-from cmcore.objectives.about import parameters_of
+from cmcore.objectives.describe import parameters_of
 from cmcore.targets import GALLERY
 from cmcore.targets.tables import REAL_TABLES
 

@@ -26,7 +26,7 @@ from app.takeaway.tables import csv_of, parquet_of, points, table_of
 from app.times import fitting
 from cmcore.config import SamplerConfig
 from cmcore.divergences.estimate import Direction
-from cmcore.objectives.about import own_drawing
+from cmcore.objectives.describe import own_drawing
 from cmcore.store import to_zip
 
 __all__ = ["curves_takeaway", "explore_takeaway", "run_takeaway"]

@@ -135,7 +135,7 @@ def _points(before: str, points: Mapping[int, tuple[object, ...]]) -> str:
 _IMPORTS = """from pathlib import Path
 
 import cmcore as cm
-from cmcore.experiments import kl_points
+from cmcore.measure import kl_points
 
 HERE = Path(__file__).parent if "__file__" in globals() else Path()"""
 

@@ -24,7 +24,7 @@ from app.runs import LONGEST_NAME, Run, not_kept, runs
 from app.scene import STEPS, density_image, extent_of, plane
 from app.state import choose, value
 from app.takeaway.popover import curves_takeaway, run_takeaway
-from cmcore.objectives.about import own_drawing
+from cmcore.objectives.describe import own_drawing
 from cmcore.samplers import sample
 from cmcore.store import BadRun
 

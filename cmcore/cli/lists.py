@@ -74,7 +74,7 @@ FACTS = ("name", "label", "needs", "jumps", "description")
 
 def _objective(name: str, kind: "type[Objective]") -> dict[str, Any]:
     """What there is to know of one objective, as it is by default."""
-    from cmcore.objectives.about import NEEDS_IN_WORDS, parameters_of, summary
+    from cmcore.objectives.describe import NEEDS_IN_WORDS, parameters_of, summary
 
     plain = kind()
     jumps = "DDIM steps" if plain.velocity_only else "t → δ" if plain.single_time else "t → s"
@@ -92,7 +92,7 @@ def _objective(name: str, kind: "type[Objective]") -> dict[str, Any]:
 
 def _objective_in_words(name: str, kind: "type[Objective]") -> str:
     """Label, needs, docstring, and a row for each parameter."""
-    from cmcore.objectives.about import parameters_of
+    from cmcore.objectives.describe import parameters_of
 
     facts = _objective(name, kind)
     head = ("parameter", "default", "values", "what it is")

@@ -13,7 +13,7 @@ from cmcore.cli.sample import SCORE_HELP, own_choices, tell_score
 
 if TYPE_CHECKING:
     from cmcore.divergences import Direction, Estimate
-    from cmcore.experiments import Curve
+    from cmcore.measure import Curve
 
 __all__ = ["kl"]
 
@@ -85,7 +85,7 @@ def kl(run: Path, sampler: str | None, baselines: list[str] | None, as_json: boo
     choices["direction"] = choices["direction"] and direction_of(choices["direction"])
     sampler, choices["renoise"], _ = own_choices(model, sampler, choices["renoise"])
     if choices["delta"] is None:
-        from cmcore.experiments.kl_versus_steps import RENOISED
+        from cmcore.measure.kl_versus_steps import RENOISED
 
         choices["delta"] = max(model.delta, RENOISED) if sampler == "renoise" else model.delta
     choices["direction"] = choices["direction"] or _own_direction(sampler)  # one for all curves

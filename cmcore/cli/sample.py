@@ -59,7 +59,7 @@ def own_choices(model: "TrainedModel", sampler: str | None, renoise: float | Non
 
     A run that learned jumps to δ alone is drawn by jumping there and renoising, which is said on standard error.
     """
-    from cmcore.objectives.about import own_drawing
+    from cmcore.objectives.describe import own_drawing
 
     own = own_drawing(model.config)
     if own.single_time and sampler is None:
@@ -73,7 +73,7 @@ def own_choices(model: "TrainedModel", sampler: str | None, renoise: float | Non
 
 def tell_score(model: "TrainedModel", sampler: str, score: "Score | None") -> None:
     """Say on standard error when a baseline follows the model's own score unasked; refuse one that was not taught."""
-    from cmcore.objectives.about import own_drawing
+    from cmcore.objectives.describe import own_drawing
     from cmcore.samplers import SAMPLERS, score_of
 
     if SAMPLERS[sampler].needs != "score":

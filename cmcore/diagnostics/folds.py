@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cmcore.chain import CHUNK, JumpMap, like_map
-from cmcore.divergences.push_forward import log_determinant, with_jacobian
+from cmcore.divergences.tools.push_forward import log_determinant, with_jacobian
 from cmcore.streams import stream
 from cmcore.targets.base import Target
 from cmcore.theory.interval import Interval, share

@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from scipy import ndimage
 from torch import Tensor
 
-from cmcore.divergences.off_mode import density_level
+from cmcore.divergences.tools.off_mode import density_level
 from cmcore.streams import stream
 from cmcore.targets.base import Target
 from cmcore.targets.box_mixture import BoxMixture

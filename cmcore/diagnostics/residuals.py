@@ -9,7 +9,7 @@ Eulerian       :math:`|\partial_{\theta_t} f + \nabla f \cdot v(x, t)|`        x
 =============  ============================================================  ===============
 
 v = dx/dθ is the exact velocity, times are angles θ = arccos e^{-t}. The last two are the errors that the objectives of
-the same names minimise (:mod:`cmcore.objectives.lagrangian`, :mod:`cmcore.objectives.eulerian`; Boffi et al. 2025,
+the same names minimise (:mod:`~cmcore.objectives.identities`; Boffi et al. 2025,
 arXiv:2505.18825), read off those objectives themselves. All are zero at the exact map, and none asks for Φ.
 """
 
@@ -22,8 +22,8 @@ from cmcore.flow import velocity_in_angle
 from cmcore.model import FlowMap
 from cmcore.objectives.base import Learner
 from cmcore.objectives.composition import Points
-from cmcore.objectives.eulerian import Eulerian
-from cmcore.objectives.lagrangian import Lagrangian
+from cmcore.objectives.identities.eulerian import Eulerian
+from cmcore.objectives.identities.lagrangian import Lagrangian
 from cmcore.process import angle, time_from_angle
 from cmcore.targets.base import Target
 from cmcore.threads import piecewise

@@ -1,14 +1,13 @@
 """How good a sampler is: KL divergences against the truth, each with an interval, a floor and diagnostics."""
 
-from collections.abc import Sequence
-from typing import Any
+from importlib import import_module
+from pkgutil import iter_modules
 
-from cmcore.chain import Chain, JumpMap, JumpSampler, earliest_of, jump_map_of, make_chain
-from cmcore.config import checked_seed
-from cmcore.divergences.change_of_variables import SAMPLES, kl_change_of_variables
+from cmcore.divergences.change_of_variables import kl_change_of_variables
+from cmcore.divergences.choose import FEWEST, kl, kl_of_chain
 from cmcore.divergences.classifier import classifier_accuracy
 from cmcore.divergences.comparison import SampleComparison, compare_samples, compare_with_target
-from cmcore.divergences.convolution_grid import LANDINGS, kl_convolution_grid
+from cmcore.divergences.convolution_grid import kl_convolution_grid
 from cmcore.divergences.distances import Distance, energy_distance, mmd, sliced_wasserstein
 from cmcore.divergences.early_stopping import kl_to_noised
 from cmcore.divergences.estimate import (
@@ -23,19 +22,15 @@ from cmcore.divergences.estimate import (
 from cmcore.divergences.gaussian import gaussian_kl, kl_gaussian
 from cmcore.divergences.histogram import kl_histogram
 from cmcore.divergences.neighbours import kl_neighbours, kl_neighbours_known
-from cmcore.divergences.off_mode import off_mode_mass
 from cmcore.divergences.product import kl_product
-from cmcore.divergences.push_forward import doubled
 from cmcore.divergences.quadrature_1d import kl_1d
 from cmcore.divergences.sandwich import kl_sandwich
-from cmcore.grids import TimeGrid, as_grid
-from cmcore.map_check import require_map
-from cmcore.targets.base import NoDensity, Target
-from cmcore.threads import piecewise
+from cmcore.divergences.tools.off_mode import off_mode_mass
 
 __all__ = [
     "DATA_MODEL",
     "ESTIMATORS",
+    "FEWEST",
     "MODEL_DATA",
     "Direction",
     "Distance",
@@ -65,107 +60,5 @@ __all__ = [
     "sliced_wasserstein",
 ]
 
-FEWEST = 256
-"""The least number of samples (or landings) an interval is made from."""
-
-
-def kl(
-    model: Any,
-    target: Target,
-    grid: TimeGrid | Sequence[float],
-    *,
-    seed: int,
-    sampler: JumpSampler = "deterministic",
-    renoise: float = 0.5,
-    noiseless_end: bool = False,
-    n: int | None = None,
-    direction: Direction | None = None,
-    earliest: float | None = None,
-) -> Estimate:
-    """KL between the law q of a flow map's sampler at time δ and p_δ; :func:`kl_of_chain` chooses the estimator.
-
-    Args:
-        model: a trained model or any map (x, t, s) → x_s.
-        target: the truth.
-        grid: the times, ending at δ; a list of numbers will do.
-        seed: of all noise.
-        sampler: "deterministic" or "renoise".
-        renoise: η_{k+1} as a share of t_{k+1}, when renoising.
-        noiseless_end: whether the last jump of a renoised sampler adds no noise.
-        n: samples (20,000) or, renoised, landings (2^19) behind the estimate.
-        direction: "KL(model‖data)" or "KL(data‖model)", or a spelling that `direction_of` knows; by default the former
-            for deterministic sampling and the latter for renoised.
-        earliest: where renoised jumps may land at the earliest; by default the δ of a trained model.
-
-    Raises:
-        ValueError: in a sentence, what keeps a map from being measured, as :func:`cmcore.map_check.check_map` finds it.
-    """
-    f, grid = jump_map_of(model), as_grid(grid)
-    earliest = earliest_of(model) if earliest is None else earliest
-    chain = make_chain(grid, sampler=sampler, renoise=renoise, noiseless_end=noiseless_end, earliest=earliest)
-    require_map(f, target.dim, chain.stages, derivative=chain.deterministic)
-    return kl_of_chain(f, target, chain, seed=seed, n=n, direction=direction)
-
-
-@piecewise()
-def kl_of_chain(
-    f: JumpMap, target: Target, chain: Chain, *, seed: int, n: int | None = None, direction: Direction | None = None
-) -> Estimate:
-    """KL between the law q of the last state of any chain and p_δ, in nats, by the estimator that fits the case.
-
-    ==========================  ======================================================================
-    Gaussian target, affine f   closed form
-    product, coordinate-wise f  sum of one-dimensional quadratures
-    d = 1                       quadrature
-    deterministic               change of variables; all preimages (d = 2) or a bracket where f folds
-    last stage noisy, d = 2     convolution on a grid
-    last stage noisy, d > 2     sandwich between two mixtures
-    ==========================  ======================================================================
-
-    Args:
-        f: the map of the stages.
-        target: the truth.
-        chain: what the sampler does, ending at δ.
-        seed: of all noise.
-        n: samples (20,000) or, where noise is added, landings (2^19) behind the estimate.
-        direction: by default KL(model‖data) for deterministic chains and KL(data‖model) for others.
-    """
-    if n is not None and n < FEWEST:
-        raise ValueError(f"An estimate with an interval needs at least {FEWEST} samples; got n = {n}.")
-    if not target.has_score:
-        raise NoDensity(f"{target.name} is known by its samples alone, so no KL against the truth can be had.")
-    if chain.delta == 0 and not target.has_density:
-        raise NoDensity(f"{target.name} has no density at t = 0, so no KL is finite there: end the grid at δ > 0.")
-    checked_seed(seed)
-    own = MODEL_DATA if chain.deterministic else DATA_MODEL
-    direction = own if direction is None else direction_of(direction)
-    f = doubled(f)
-    exact = kl_gaussian(f, target, chain, direction=direction) or _one_dimensional(f, target, chain, direction)
-    if exact is not None:
-        return exact
-    if chain.deterministic:
-        return kl_change_of_variables(f, target, chain.grid, seed=seed, n=n or SAMPLES, direction=direction)
-    if chain.stages[-1].spread == 0:
-        return _unknown(
-            chain, direction, "The last jump adds no noise, and the law before it is known as samples only."
-        )
-    if target.dim == 2:
-        return kl_convolution_grid(f, target, chain, seed=seed, n=n or LANDINGS, direction=direction)
-    return kl_sandwich(f, target, chain, seed=seed, n=n or SAMPLES, direction=direction)
-
-
-def _one_dimensional(f: JumpMap, target: Target, chain: Chain, direction: Direction) -> Estimate | None:
-    return (
-        kl_1d(f, target, chain, direction=direction)
-        if target.dim == 1
-        else kl_product(f, target, chain, direction=direction)
-    )
-
-
-def _unknown(chain: Chain, direction: Direction, why: str) -> Estimate:
-    """No number, and one sentence that says why."""
-    nan, inf = float("nan"), float("inf")
-    return Estimate(nan, 0.0, inf, direction, chain.delta, estimator="none", n=0, floor=inf, trusted=False, note=why)
-
-
-ESTIMATORS.register("none")(Estimator("none", "No estimator here knows the law of this sampler."))
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")  # registers the estimator that it defines

@@ -1,7 +1,7 @@
 r"""KL of a deterministic sampler against the truth, from the model's own density.
 
-The density of x = f(z) comes from the change of variables (:mod:`cmcore.divergences.push_forward`), and
-:math:`KL(q\|p_\delta) = E_q[\log q - \log p_\delta]` is a mean over noise (:mod:`cmcore.divergences.log_ratio`).
+The density of x = f(z) comes from the change of variables (:mod:`cmcore.divergences.tools.push_forward`), and
+:math:`KL(q\|p_\delta) = E_q[\log q - \log p_\delta]` is a mean over noise (:mod:`cmcore.divergences.tools.log_ratio`).
 
 Where the map folds (several z with one image; det J < 0 somewhere) the branch a point came by is only a part of its
 density. The mean over branches is then KL(q‖p) − H(branch | x), a lower bound that can even be negative. In the plane
@@ -18,10 +18,11 @@ from torch import Tensor
 from cmcore.chain import JumpMap
 from cmcore.divergences.estimate import DATA_MODEL, ESTIMATORS, MODEL_DATA, Direction, Estimate, Estimator, direction_of
 from cmcore.divergences.inversion import kl_by_inversion, too_much
-from cmcore.divergences.log_ratio import LogRatioKL, interval, kl_by_ratio, quantile
-from cmcore.divergences.model_draw import ModelDraw, draw_model
-from cmcore.divergences.plane_mesh import PlaneMesh
-from cmcore.divergences.preimages import Candidates, Density, NoiseCloud, full_density
+from cmcore.divergences.problem import Problem, fits
+from cmcore.divergences.tools.log_ratio import LogRatioKL, interval, kl_by_ratio, quantile
+from cmcore.divergences.tools.model_draw import ModelDraw, draw_model
+from cmcore.divergences.tools.plane_mesh import PlaneMesh
+from cmcore.divergences.tools.preimages import Candidates, Density, NoiseCloud, full_density
 from cmcore.grids import TimeGrid
 from cmcore.targets.base import Target
 
@@ -197,3 +198,14 @@ def _data_model(draw: ModelDraw, *, folds: bool) -> Estimate:
         mean = kl_by_ratio(draw.rows(draw.log_p - log_q), draw.weight)
         return draw.estimate(DATA_MODEL, estimator, mean.value, interval(mean), draw.floor(kl), draw.diagnostics(kl))
     return kl_by_inversion(draw, kl, folds=folds, own=log_q)
+
+
+@fits(30)
+def _attempt(problem: Problem) -> Estimate | None:
+    """A chain without noise."""
+    if not problem.chain.deterministic:
+        return None
+    n, direction = problem.n or SAMPLES, problem.direction
+    return kl_change_of_variables(
+        problem.f, problem.target, problem.chain.grid, seed=problem.seed, n=n, direction=direction
+    )

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from cmcore.divergences.distances import Distance
 from cmcore.divergences.estimate import ESTIMATORS, Estimator
-from cmcore.divergences.rows import two_samples
+from cmcore.divergences.tools.rows import two_samples
 from cmcore.streams import stream
 from cmcore.threads import piecewise
 

@@ -20,7 +20,8 @@ from torch import Tensor
 
 from cmcore.chain import Chain, JumpMap, land, like_map
 from cmcore.divergences.estimate import DATA_MODEL, ESTIMATORS, MODEL_DATA, Direction, Estimate, Estimator, direction_of
-from cmcore.divergences.off_mode import density_level, off_mode_mass
+from cmcore.divergences.problem import Problem, fits
+from cmcore.divergences.tools.off_mode import density_level, off_mode_mass
 from cmcore.streams import stream
 from cmcore.targets.base import Target
 
@@ -278,3 +279,12 @@ class _BlockKL:
 
 def _extrapolate(full: float, quarters: list[float]) -> float:
     return (4 * full - sum(quarters) / len(quarters)) / 3
+
+
+@fits(40)
+def _attempt(problem: Problem) -> Estimate | None:
+    """In the plane, noise at the end."""
+    if problem.target.dim != 2 or not problem.noisy_end:
+        return None
+    n, direction = problem.n or LANDINGS, problem.direction
+    return kl_convolution_grid(problem.f, problem.target, problem.chain, seed=problem.seed, n=n, direction=direction)

@@ -23,8 +23,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from cmcore.divergences.estimate import ESTIMATORS, Estimator
-from cmcore.divergences.log_ratio import quantile
-from cmcore.divergences.rows import two_samples
+from cmcore.divergences.tools.log_ratio import quantile
+from cmcore.divergences.tools.rows import two_samples
 from cmcore.streams import stream
 from cmcore.threads import piecewise
 

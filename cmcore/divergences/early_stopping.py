@@ -5,7 +5,7 @@ import math
 import torch
 
 from cmcore.divergences.estimate import ESTIMATORS, Estimate, Estimator
-from cmcore.divergences.log_ratio import kl_from_log_ratio
+from cmcore.divergences.tools.log_ratio import kl_from_log_ratio
 from cmcore.streams import stream
 from cmcore.targets.base import Target
 from cmcore.threads import piecewise

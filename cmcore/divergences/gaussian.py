@@ -14,7 +14,8 @@ from torch import Tensor
 
 from cmcore.chain import Chain, JumpMap, Stage, land
 from cmcore.divergences.estimate import ESTIMATORS, MODEL_DATA, Direction, Estimate, Estimator, direction_of
-from cmcore.divergences.push_forward import doubled
+from cmcore.divergences.problem import Problem, fits
+from cmcore.divergences.tools.push_forward import doubled
 from cmcore.streams import stream
 from cmcore.targets.base import Target
 from cmcore.targets.gaussian_mixture import GaussianMixture
@@ -97,3 +98,9 @@ def _affine(f: JumpMap, stage: Stage, dim: int) -> tuple[Tensor, Tensor] | None:
     offset, matrix = images[0], (images[1 : dim + 1] - images[0]).T
     error = (images[dim + 1 :] - (offset + probes @ matrix.T)).abs().max()
     return (offset, matrix) if error <= _AFFINE * (1 + images.abs().max()) else None
+
+
+@fits(10)
+def _attempt(problem: Problem) -> Estimate | None:
+    """A Gaussian target and affine jumps."""
+    return kl_gaussian(problem.f, problem.target, problem.chain, direction=problem.direction)

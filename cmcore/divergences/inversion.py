@@ -14,11 +14,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from cmcore.divergences.data_draw import DataDraw, draw_data, tangent_guess
 from cmcore.divergences.estimate import DATA_MODEL, ESTIMATORS, Estimate, Estimator
-from cmcore.divergences.log_ratio import LogRatioKL, interval, kl_at_data, mean_and_error, quantile
-from cmcore.divergences.model_draw import ModelDraw
-from cmcore.divergences.preimages import Roots, all_roots, density_of, merged
+from cmcore.divergences.tools.data_draw import DataDraw, draw_data, tangent_guess
+from cmcore.divergences.tools.log_ratio import LogRatioKL, interval, kl_at_data, mean_and_error, quantile
+from cmcore.divergences.tools.model_draw import ModelDraw
+from cmcore.divergences.tools.preimages import Roots, all_roots, density_of, merged
 from cmcore.divergences.variational import variational_bound
 from cmcore.grids import TimeGrid
 from cmcore.streams import stream

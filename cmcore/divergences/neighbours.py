@@ -33,8 +33,8 @@ from scipy.special import digamma, gammaln
 from torch import Tensor
 
 from cmcore.divergences.estimate import ESTIMATORS, MODEL_DATA, Direction, Estimate, Estimator, direction_of
-from cmcore.divergences.log_ratio import quantile
-from cmcore.divergences.rows import two_samples
+from cmcore.divergences.tools.log_ratio import quantile
+from cmcore.divergences.tools.rows import two_samples
 from cmcore.streams import stream
 from cmcore.targets.base import Target
 from cmcore.threads import piecewise

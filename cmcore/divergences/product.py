@@ -12,6 +12,7 @@ from torch import Tensor
 
 from cmcore.chain import Chain, JumpMap, Stage, land, like_map
 from cmcore.divergences.estimate import ESTIMATORS, Direction, Estimate, Estimator, direction_of
+from cmcore.divergences.problem import Problem, fits
 from cmcore.divergences.quadrature_1d import kl_1d
 from cmcore.process import Time
 from cmcore.streams import stream
@@ -90,3 +91,9 @@ def _separates(f: JumpMap, target: Product, stage: Stage) -> bool:
             if change.numel() and float(change.abs().max()) > tolerance:
                 return False
     return True
+
+
+@fits(20)
+def _attempt(problem: Problem) -> Estimate | None:
+    """A product, and a map that moves each coordinate by itself."""
+    return kl_product(problem.f, problem.target, problem.chain, direction=problem.direction)

@@ -1,6 +1,6 @@
 r"""The KL of a sampler in one dimension, by adaptive quadrature: no sampling noise.
 
-A law on the line is followed through the stages: a noisy stage blurs it (:mod:`cmcore.divergences.line_law`), and maps
+A law on the line is followed through the stages: a noisy stage blurs it (:mod:`.tools.line_law`), and maps
 without noise after the last one, F in all, push it forward. With z under the law q₀ before them,
 
 .. math:: q(x) = \sum_{z: F(z) = x} q_0(z) / |F'(z)|, \qquad \log r(z) = \log p(F(z)) - \log q(F(z)),
@@ -8,7 +8,7 @@ without noise after the last one, F in all, push it forward. With z under the la
 .. math:: KL(q\|p) = \int q_0 (r - 1 - \log r)\,dz + 1 - P, \qquad KL(p\|q) = \int q_0 (r \log r - r + 1)\,dz + P - 1
 
 with P the mass of p on the image of F. Both integrands are positive, so that nothing cancels, and formed in logarithms,
-so that nothing overflows. Cells of z (:mod:`cmcore.divergences.line_map`) are halved where the two rules of a
+so that nothing overflows. Cells of z (:mod:`cmcore.divergences.tools.line_map`) are halved where the two rules of a
 Gauss–Kronrod pair differ most, or where p on the nodes is not the mass of p between the ends. What is stated is the sum
 of these differences over all cells, of what the law before F lacks, and of p that no noise looked at leads to.
 """
@@ -23,8 +23,9 @@ from torch import Tensor
 
 from cmcore.chain import Chain, JumpMap
 from cmcore.divergences.estimate import DATA_MODEL, ESTIMATORS, MODEL_DATA, Direction, Estimate, Estimator, direction_of
-from cmcore.divergences.line_law import LineLaw, NotFinite, StandardNormal, TooFine, blurred
-from cmcore.divergences.line_map import (
+from cmcore.divergences.problem import Problem, fits
+from cmcore.divergences.tools.line_law import LineLaw, NotFinite, StandardNormal, TooFine, blurred
+from cmcore.divergences.tools.line_map import (
     INNER,
     KRONROD,
     Cells,
@@ -41,8 +42,8 @@ from cmcore.divergences.line_map import (
     resolved,
     unresolved,
 )
-from cmcore.divergences.off_mode import density_level, off_mode_mass
-from cmcore.divergences.push_forward import doubled
+from cmcore.divergences.tools.off_mode import density_level, off_mode_mass
+from cmcore.divergences.tools.push_forward import doubled
 from cmcore.targets.base import Target
 
 __all__ = ["kl_1d"]
@@ -402,3 +403,11 @@ def _terms(log_q0: Tensor, log_ratio: Tensor, direction: Direction) -> Tensor:
     else:
         small, large = near * near.exp() - torch.expm1(near), carried * (r.nan_to_num(neginf=0.0) - 1) + q0
     return torch.where(r.abs() < _NEAR, q0 * small, large)
+
+
+@fits(15)
+def _attempt(problem: Problem) -> Estimate | None:
+    """Any chain on the line."""
+    if problem.target.dim > 1:
+        return None
+    return kl_1d(problem.f, problem.target, problem.chain, direction=problem.direction)

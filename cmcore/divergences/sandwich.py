@@ -14,8 +14,9 @@ from torch import Tensor
 
 from cmcore.chain import Chain, JumpMap, land, like_map
 from cmcore.divergences.estimate import DATA_MODEL, ESTIMATORS, MODEL_DATA, Direction, Estimate, Estimator, direction_of
-from cmcore.divergences.log_ratio import mean_and_error, quantile
-from cmcore.divergences.off_mode import density_level, off_mode_mass
+from cmcore.divergences.problem import Problem, fits
+from cmcore.divergences.tools.log_ratio import mean_and_error, quantile
+from cmcore.divergences.tools.off_mode import density_level, off_mode_mass
 from cmcore.streams import stream
 from cmcore.targets.base import Target
 
@@ -133,3 +134,12 @@ def _log_mixture(
         totals.append(total - constant)
         shares.append((log_kernel[torch.arange(len(x)), index] - total).exp() if with_own else torch.zeros_like(total))
     return torch.cat(totals), torch.cat(shares)
+
+
+@fits(50)
+def _attempt(problem: Problem) -> Estimate | None:
+    """Noise at the end, in any dimension."""
+    if not problem.noisy_end:
+        return None
+    n, direction = problem.n or 20_000, problem.direction
+    return kl_sandwich(problem.f, problem.target, problem.chain, seed=problem.seed, n=n, direction=direction)

@@ -15,7 +15,7 @@ from scipy.spatial import KDTree
 from scipy.special import gammaln
 from torch import Tensor
 
-from cmcore.divergences.log_ratio import mean_and_error, quantile
+from cmcore.divergences.tools.log_ratio import mean_and_error, quantile
 from cmcore.streams import stream
 from cmcore.targets.base import Target
 

@@ -12,10 +12,10 @@ from pydantic import Field, field_validator
 
 from cmcore.divergences import DATA_MODEL, MODEL_DATA, Direction
 from cmcore.experiments.base import EXPERIMENTS, Axis, Experiment, Panel, Progress, Result, Role, Series
-from cmcore.experiments.curve import Curve, median_over_seeds
-from cmcore.experiments.kl_versus_steps import kl_versus_steps
 from cmcore.experiments.over_seeds import OverSeeds, finished, over_seeds
 from cmcore.grids import make_grid
+from cmcore.measure import kl_versus_steps
+from cmcore.measure.curve import Curve, median_over_seeds
 from cmcore.model import TrainedModel
 from cmcore.samplers import SAMPLERS
 from cmcore.streams import stream

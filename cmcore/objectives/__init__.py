@@ -1,13 +1,13 @@
-"""How the map is learned: one member of the family per file, all with one signature.
+"""How the map is learned: a published objective is one file of :mod:`.families`, all with one signature.
 
-A published family is a short composition of shared pieces: an identity of the exact map (:mod:`.lagrangian`,
-:mod:`.eulerian`, :mod:`.consistency`, :mod:`.semigroup`, :mod:`.moment_matching`), a source of velocity, a law of times
-(:mod:`.times`), a metric (:mod:`.metrics`), and who makes the targets; see :mod:`.composition`.
+Each is a short composition of shared pieces: an identity of the exact map (:mod:`.identities`), a source of velocity, a
+law of times (:mod:`.clocks`), a metric (:mod:`.metrics`), and who makes the targets; see :mod:`.composition`.
 """
 
 from importlib import import_module
 from pkgutil import iter_modules
 
+from cmcore.objectives import families
 from cmcore.objectives.base import (
     OBJECTIVES,
     Learner,
@@ -21,5 +21,5 @@ from cmcore.objectives.base import (
 
 __all__ = ["OBJECTIVES", "Learner", "Need", "Objective", "Source", "Velocity", "VelocityField", "make_objective"]
 
-for _module in sorted(iter_modules(__path__), key=lambda module: module.name != "trajectory_regression"):
-    import_module(f"{__name__}.{_module.name}")  # registers what it defines; the default comes first
+for _module in sorted(iter_modules(families.__path__), key=lambda module: module.name != "trajectory_regression"):
+    import_module(f"{families.__name__}.{_module.name}")  # registers what it defines; the default comes first

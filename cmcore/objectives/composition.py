@@ -28,8 +28,8 @@ from torch import Tensor
 
 from cmcore.networks import PullBack
 from cmcore.objectives.base import Learner, Need, Objective, Source, Velocity
+from cmcore.objectives.clocks import CLOCKS, Clock, ClockName
 from cmcore.objectives.metrics import METRICS, Metric, distance, distance_and_slope
-from cmcore.objectives.times import CLOCKS, Clock, ClockName
 from cmcore.process import angle, round_angle
 
 __all__ = ["Composition", "Points", "Prepared"]
@@ -87,7 +87,7 @@ class Composition(Objective[Points]):
 
     Args:
         velocity: where dx/dθ comes from; see :data:`~cmcore.objectives.base.Velocity`.
-        clock: the law of times; see :mod:`cmcore.objectives.times`.
+        clock: the law of times; see :mod:`cmcore.objectives.clocks`.
         log_mean, log_sd: of log σ/α, for the clock "log_normal".
         diagonal_share: share of the rows that lie on the diagonal.
         to_data, from_noise: share of the other rows that end at δ, or start at T, beyond those that do by chance.

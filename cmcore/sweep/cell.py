@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from cmcore.config import Config, Seed, TargetConfig, TrainingConfig
 from cmcore.divergences import DATA_MODEL, MODEL_DATA, Direction, Estimate
-from cmcore.experiments import Curve, kl_versus_steps
+from cmcore.measure import Curve, kl_versus_steps
 from cmcore.model import TrainedModel
 from cmcore.targets import Target, make_target
 from cmcore.threads import team
@@ -30,7 +30,7 @@ Steps = Annotated[int, Field(ge=1, le=4096)]
 
 
 class MeasureConfig(Config):
-    """How each trained map is measured: the choices of :func:`~cmcore.experiments.kl_versus_steps`."""
+    """How each trained map is measured: the choices of :func:`~cmcore.measure.kl_versus_steps`."""
 
     steps: tuple[Steps, ...] = Field((1, 2, 4, 8, 16), min_length=1, max_length=64, description="the N to try")
     sampler: str | None = Field(None, max_length=64, description="None: the one that the objective trains for")

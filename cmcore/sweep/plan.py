@@ -36,11 +36,11 @@ from pydantic import ValidationError
 
 from cmcore.chain import make_chain
 from cmcore.config import NetworkConfig, TargetConfig, TrainingConfig
-from cmcore.experiments.kl_versus_steps import RENOISED
 from cmcore.files import BadFile, read_plain
 from cmcore.grids import make_grid
 from cmcore.json_input import BadJSON, parse_json
-from cmcore.objectives.about import own_drawing
+from cmcore.measure.kl_versus_steps import RENOISED
+from cmcore.objectives.describe import own_drawing
 from cmcore.samplers import SAMPLERS
 from cmcore.sweep.cell import Cell, MeasureConfig
 from cmcore.sweep.keys import OPEN, canonical, flattened, shown, value_of

@@ -29,8 +29,8 @@ from scipy.spatial import KDTree
 from torch import Tensor
 
 from cmcore.chain import JumpMap, RenoisedChain, Stage, earliest_of, jump_map_of, land, like_map, make_chain
-from cmcore.divergences.data_draw import draw_data
-from cmcore.divergences.push_forward import doubled
+from cmcore.divergences.tools.data_draw import draw_data
+from cmcore.divergences.tools.push_forward import doubled
 from cmcore.flow import ExactFlow
 from cmcore.grids import TimeGrid
 from cmcore.streams import stream

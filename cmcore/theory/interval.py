@@ -7,8 +7,8 @@ from jaxtyping import Float
 from scipy.special import ndtri
 from torch import Tensor
 
-from cmcore.divergences.data_draw import Mean
-from cmcore.divergences.log_ratio import interval
+from cmcore.divergences.tools.data_draw import Mean
+from cmcore.divergences.tools.log_ratio import interval
 
 __all__ = ["Interval", "largest", "mean", "of_mean", "share"]
 

@@ -9,7 +9,7 @@ import cmcore as cm
 from app import estimates
 from cmcore.config import NetworkConfig, TrainingConfig
 from cmcore.divergences.estimate import Estimate
-from cmcore.experiments import KLPoint
+from cmcore.measure import KLPoint
 from cmcore.model import FlowMap
 from cmcore.streams import stream
 

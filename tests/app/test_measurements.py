@@ -12,7 +12,7 @@ from app.runs import Run, _load
 from app.scene import STEPS
 from cmcore.config import SamplerConfig
 from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA, Estimate
-from cmcore.experiments import KLPoint
+from cmcore.measure import KLPoint
 from tests.app.conftest import untrained
 
 

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 import cmcore as cm
 from cmcore.objectives import OBJECTIVES
-from cmcore.objectives.about import summary
+from cmcore.objectives.describe import summary
 from tests.app.conftest import html, page_of, poll, untrained
 
 ENTRY = Path(__file__).parents[2] / "streamlit_app.py"

@@ -51,7 +51,7 @@ def test_a_config_that_is_sound_can_be_learned_or_is_refused_in_a_sentence():
 
 
 def _defaults(objective):
-    from cmcore.objectives.about import parameters_of
+    from cmcore.objectives.describe import parameters_of
 
     return {parameter.name: parameter.default for parameter in parameters_of(OBJECTIVES[objective])}
 

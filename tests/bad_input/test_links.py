@@ -12,7 +12,7 @@ from app.links.readers import refused
 from app.parameters import read
 from cmcore.experiments import EXPERIMENTS
 from cmcore.objectives import OBJECTIVES
-from cmcore.objectives.about import parameters_of
+from cmcore.objectives.describe import parameters_of
 from tests.bad_input.mutate import a_sentence, outcome
 
 TEXTS = (

@@ -27,7 +27,7 @@ from cmcore.diagnostics import (
     path_times,
     semigroup_residual,
 )
-from cmcore.divergences.off_mode import off_mode_mass
+from cmcore.divergences.tools.off_mode import off_mode_mass
 from cmcore.flow import ExactFlow, velocity_in_angle
 from cmcore.model import FlowMap
 from cmcore.process import angle, sigma, time_from_angle

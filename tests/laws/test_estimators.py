@@ -8,13 +8,13 @@ import torch
 from cmcore.chain import make_chain
 from cmcore.config import NetworkConfig
 from cmcore.divergences import DATA_MODEL, ESTIMATORS, MODEL_DATA, Estimate, kl, kl_convolution_grid, off_mode_mass
-from cmcore.divergences.composed_map import ComposedMap
-from cmcore.divergences.data_draw import DataDraw, draw_data
-from cmcore.divergences.log_ratio import interval, kl_at_data
-from cmcore.divergences.noise import weighted_noise
-from cmcore.divergences.off_mode import density_level
-from cmcore.divergences.pilot import pilot
-from cmcore.divergences.push_forward import push_forward, with_jacobian
+from cmcore.divergences.tools.composed_map import ComposedMap
+from cmcore.divergences.tools.data_draw import DataDraw, draw_data
+from cmcore.divergences.tools.log_ratio import interval, kl_at_data
+from cmcore.divergences.tools.noise import weighted_noise
+from cmcore.divergences.tools.off_mode import density_level
+from cmcore.divergences.tools.pilot import pilot
+from cmcore.divergences.tools.push_forward import push_forward, with_jacobian
 from cmcore.grids import make_grid
 from cmcore.model import FlowMap
 from cmcore.samplers import ddim

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from cmcore.divergences import DATA_MODEL, MODEL_DATA
-from cmcore.experiments import Curve, baseline_curves, kl_points, kl_versus_steps, median_over_seeds
+from cmcore.measure import Curve, baseline_curves, kl_points, kl_versus_steps, median_over_seeds
 from cmcore.samplers import DETERMINISTIC, ddim
 from cmcore.targets import GaussianMixture
 

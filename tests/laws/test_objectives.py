@@ -18,10 +18,10 @@ from cmcore.grids import make_grid
 from cmcore.model import FlowMap
 from cmcore.objectives import OBJECTIVES, Learner, Source, make_objective
 from cmcore.objectives.composition import Composition, Points
-from cmcore.objectives.consistency import Consistency
+from cmcore.objectives.identities.consistency import Consistency
+from cmcore.objectives.identities.moment_matching import matching
+from cmcore.objectives.identities.semigroup import Semigroup
 from cmcore.objectives.metrics import METRICS, distance, distance_and_slope
-from cmcore.objectives.moment_matching import matching
-from cmcore.objectives.semigroup import Semigroup
 from cmcore.preconditioning import linear_time
 from cmcore.process import alpha, angle, noise_level, sigma
 from cmcore.samplers import SAMPLERS, starting_noise

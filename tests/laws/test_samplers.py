@@ -10,7 +10,7 @@ import cmcore as cm
 from cmcore.chain import Stage, like_map, make_chain, renoised_chain
 from cmcore.config import NetworkConfig
 from cmcore.divergences import kl_of_chain
-from cmcore.divergences.push_forward import doubled
+from cmcore.divergences.tools.push_forward import doubled
 from cmcore.flow import ExactFlow
 from cmcore.grids import make_grid
 from cmcore.model import FlowMap

@@ -9,12 +9,12 @@ from scipy import stats
 from cmcore.config import NetworkConfig
 from cmcore.model import FlowMap
 from cmcore.objectives import OBJECTIVES, Learner, Source, make_objective
+from cmcore.objectives.clocks import CLOCKS, Clock
 from cmcore.objectives.composition import SMALLEST_GAP, Composition
-from cmcore.objectives.consistency import Consistency
-from cmcore.objectives.eulerian import Eulerian
-from cmcore.objectives.lagrangian import Lagrangian
-from cmcore.objectives.semigroup import Semigroup
-from cmcore.objectives.times import CLOCKS, Clock
+from cmcore.objectives.identities.consistency import Consistency
+from cmcore.objectives.identities.eulerian import Eulerian
+from cmcore.objectives.identities.lagrangian import Lagrangian
+from cmcore.objectives.identities.semigroup import Semigroup
 from cmcore.preconditioning import linear_time
 from cmcore.process import angle, time_from_angle
 from cmcore.streams import stream

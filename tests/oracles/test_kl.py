@@ -17,12 +17,12 @@ from cmcore.divergences import (
     kl_sandwich,
     kl_to_noised,
 )
-from cmcore.divergences.composed_map import ComposedMap
 from cmcore.divergences.convolution_grid import grid_law
 from cmcore.divergences.inversion import _not_there
-from cmcore.divergences.log_ratio import LogRatioKL
-from cmcore.divergences.plane_mesh import PlaneMesh
-from cmcore.divergences.push_forward import push_forward
+from cmcore.divergences.tools.composed_map import ComposedMap
+from cmcore.divergences.tools.log_ratio import LogRatioKL
+from cmcore.divergences.tools.plane_mesh import PlaneMesh
+from cmcore.divergences.tools.push_forward import push_forward
 from cmcore.flow import ExactFlow
 from cmcore.grids import make_grid
 from cmcore.samplers import ddim

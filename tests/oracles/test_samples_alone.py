@@ -20,7 +20,7 @@ from cmcore.divergences import (
     sliced_wasserstein,
 )
 from cmcore.divergences.distances import MOST_ROWS
-from cmcore.divergences.rows import two_samples
+from cmcore.divergences.tools.rows import two_samples
 from cmcore.targets import GaussianMixture, Samples, make_target, read_table
 
 DISTANCES = (energy_distance, mmd, sliced_wasserstein, classifier_accuracy)

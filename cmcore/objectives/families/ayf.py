@@ -1,0 +1,51 @@
+r"""Align Your Flow."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from cmcore.objectives.base import OBJECTIVES, Velocity
+from cmcore.objectives.clocks import ClockName
+from cmcore.objectives.composition import SMALLEST_GAP
+from cmcore.objectives.identities.eulerian import Eulerian
+from cmcore.objectives.metrics import Metric
+
+__all__ = ["AlignYourFlow"]
+
+
+@OBJECTIVES.register("ayf")
+@dataclass(frozen=True)
+class AlignYourFlow(Eulerian):
+    r"""AYF-EMD: the Eulerian residual for a teacher's velocity, with normalised tangents and gaps logit-normal.
+
+    Sabour, Fidler & Kreis 2025, arXiv:2506.14603: gap = sigmoid(N(gap_mean, gap_sd²)) and s uniform in what is left, by
+    the clock; tangents divided by |E| + 0.1; tangent warm-up. The teacher's guidance has no meaning here.
+
+    Args:
+        gap_mean, gap_sd: of logit gap.
+    """
+
+    velocity: Velocity = "exact"
+    diagonal_share: float = 0.25
+    metric: Metric = "unit"
+    metric_scale: float = 0.1
+    tangent_warmup: float = 0.1
+    clock: ClockName = "log_normal"
+    log_mean: float = -1.0
+    log_sd: float = 1.4
+    gap_mean: float = -0.8
+    gap_sd: float = 1.0
+
+    label: ClassVar[str] = "AYF, Align Your Flow"
+    building_block: ClassVar[bool] = False
+    preconditioning: ClassVar[Literal["trig", "linear"]] = "linear"
+    velocities: ClassVar[tuple[Velocity, ...]] = ("learned", "exact")
+
+    def readings(self, chance: Tensor) -> tuple[Tensor, Tensor]:
+        normal = torch.special.ndtri(chance[0].clamp(1e-6, 1 - 1e-6))
+        gap = torch.sigmoid(self.gap_mean + self.gap_sd * normal)
+        early = chance[1] * (1 - gap)
+        late = torch.where(chance[2] < self.from_noise, 1.0, early + gap).clamp_min(SMALLEST_GAP)
+        return late, torch.where(chance[3] < self.to_data, 0.0, torch.minimum(early, late - SMALLEST_GAP))

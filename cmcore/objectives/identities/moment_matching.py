@@ -1,0 +1,95 @@
+r"""Moment matching: jumps from two neighbouring times push to one law, compared over groups of particles."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cmcore.objectives.base import OBJECTIVES, Learner, Velocity
+from cmcore.objectives.clocks import Clock
+from cmcore.objectives.composition import Points
+from cmcore.objectives.identities.consistency import Consistency, Step
+
+__all__ = ["MomentMatching", "matching"]
+
+Kernel = Literal["laplace", "negative_square"]
+
+
+def matching(
+    y: Float[Tensor, "*g m d"], z: Float[Tensor, "*g m d"], kernel: Kernel, width: Float[Tensor, "*g 1 1"]
+) -> Float[Tensor, "*g"]:
+    r"""Σ_{ij} [k(y_i, y_j) + k(z_i, z_j) − k(y_i, z_j) − k(z_i, y_j)]/m², the squared MMD of two groups of m.
+
+    k is exp(−|x − y|/width), or −|x − y|², with which one particle a group gives 2 |y − z|².
+    """
+
+    def k(a: Tensor, b: Tensor) -> Tensor:
+        squared = (a[..., :, None, :] - b[..., None, :, :]).square().sum(-1)
+        return -squared if kernel == "negative_square" else (-squared.clamp_min(1e-12).sqrt() / width).exp()
+
+    return (k(y, y) + k(z, z) - k(y, z) - k(z, y)).mean((-2, -1))
+
+
+@OBJECTIVES.register("moment_matching")
+@dataclass(frozen=True)
+class MomentMatching(Consistency):
+    r"""The law of f(x_t, t, s) equals that of sg f(x_r, r, s), within groups of M rows that share (t, r, s).
+
+    .. math:: L = E\,\mathrm{MMD}^2_k\big(\{f(x_t^i,t,s)\}_i, \{\mathrm{sg} f(x_r^i,r,s)\}_i\big)/\mathrm{out}^2
+
+    With M = 1 and k = −|x − y|² it is twice consistency training with errors of F. A negative-square kernel with M > 1
+    compares means alone. Zhou et al. 2025, arXiv:2503.07565.
+
+    Args:
+        particles: M, rows in a group; batches whose size it does not divide leave rows over.
+        kernel: "laplace", exp(−|x − y|/(out · kernel_width)), or "negative_square".
+        kernel_width: in units of `out`.
+    """
+
+    step: Step = "level"
+    intervals: int = 512
+    particles: int = 4
+    kernel: Kernel = "laplace"
+    kernel_width: float = 1.0
+
+    label: ClassVar[str] = "Moment matching"
+    velocities: ClassVar[tuple[Velocity, ...]] = ("conditional", "learned", "exact")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.kernel not in ("laplace", "negative_square"):
+            raise ValueError(f"kernel is 'laplace' or 'negative_square'; got {self.kernel!r}.")
+        if self.particles < 1 or not 0.01 <= self.kernel_width <= 1e4:  # narrower, no particle sees another
+            raise ValueError("particles is at least 1, and kernel_width lies between 0.01 and 10,000.")
+        if self.diagonal_share:
+            raise ValueError("Moment matching compares groups, and the diagonal has none: leave diagonal_share at 0.")
+
+    def check_batch(self, size: int) -> None:
+        super().check_batch(size)
+        if size < self.particles:
+            raise ValueError(f"A batch of {size} has no group of {self.particles}: choose a larger batch.")
+
+    def _angles(self, clock: Clock, chance: Tensor, size: int, progress: float) -> tuple[Tensor, Tensor, Tensor]:
+        row = torch.arange(chance.shape[1], device=chance.device)
+        first = row - row % size % self.particles  # of the row's group, which lies in one batch
+        return super()._angles(clock, chance[:, first], size, progress)
+
+    @property
+    def closed(self) -> bool:
+        return False  # its kernel compares rows with one another
+
+    def loss(self, learner: Learner, batch: Points) -> Float[Tensor, "*s"]:
+        n = batch.x.shape[-2] // self.particles * self.particles
+        rows = batch.rows(slice(n))
+        f, (x, theta, gap) = learner.flow_map, rows[:3]
+        landing = f.landing(x, theta, gap, f.direction(x, theta, gap, for_weights=True))
+        wanted = self.target_landing(learner, rows)
+        _, out = f.preconditioning(theta, gap)
+        in_groups = (*x.shape[:-2], n // self.particles, self.particles)
+        y, z, scale = (a.reshape(*in_groups, a.shape[-1]) for a in (landing, wanted, out))
+        first = scale[..., :1, :]
+        # Distances in units of `out`: what the network's own answers are apart.
+        mmd = matching(y / first, z / first, self.kernel, torch.full_like(first, self.kernel_width))
+        return mmd.mean(-1)
