@@ -112,27 +112,35 @@ def add_run(name: str, label: str, model: cm.TrainedModel, *, key: str = "") -> 
     run = Run(key, own[key].label if key in own else label, model)
     own[run.key] = run
     while len(own) > limits().runs:
-        del own[next(iter(own))]
+        del own[_first_to_go(own)]
     keep(run)
     return run
+
+
+def _first_to_go(own: Mapping[str, Run]) -> str:
+    """The oldest run that is not pinned, or the oldest of all, as on the disk; never the newest."""
+    *older, _ = own
+    return next((key for key in older if key not in state.kept("pinned")), older[0])
 
 
 def keep(run: Run) -> None:
     """Let the server keep a run of one's own as it is called now, if it can."""
     pinned, failed = run.key in state.kept("pinned"), state.kept("not kept")
-    if shelf.keep(visitor.token(), shelf.Kept(run.key, run.label, pinned, run.model)) or shelf.root() is None:
+    try:
+        shelf.keep(visitor.token(), shelf.Kept(run.key, run.label, pinned, run.model))
         failed.pop(run.key, None)
-    else:
-        failed[run.key] = True
+    except shelf.NotKept as problem:
+        failed[run.key] = str(problem)
 
 
 def not_kept() -> str:
     """Which runs of one's own a reload would lose, as a sentence; empty where the server kept them all."""
-    lost = [run.label for key, run in own_runs().items() if key in state.kept("not kept")]
+    failed = state.kept("not kept")
+    lost = [key for key in own_runs() if key in failed]
     if not lost:
         return ""
-    which = lost[0] if len(lost) == 1 else f"{len(lost)} runs"
-    return f"The server could not keep {which}: its disk may be full. Export what you need before you close this page."
+    which = own_runs()[lost[0]].label if len(lost) == 1 else f"{len(lost)} runs"
+    return f"The server could not keep {which}: {failed[lost[-1]]}. Export what you need before you close this page."
 
 
 @st.cache_resource(show_spinner=False, max_entries=4)

@@ -8,15 +8,11 @@ works on.
 import contextlib
 import hashlib
 import logging
-import math
 import os
-import shutil
 import threading
-import time
-import uuid
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -24,40 +20,24 @@ from platformdirs import user_data_path
 from pydantic import BaseModel, ConfigDict, Field
 
 import cmcore as cm
+from app.disk_space import Bounds, DiskSpace, NoSpace, by_age, remove, rounded
 from app.limits import limits
 from cmcore.files import read_plain, write_atomically
 from cmcore.json_input import parse_json
-from cmcore.store import BadRun
+from cmcore.store import BadRun, run_files, write_run
 
-__all__ = ["Kept", "bounds", "forget", "keep", "kept", "root"]
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """How much is kept.
-
-    Attributes:
-        days: runs of a visitor who has not come back for so long are removed.
-        runs: of one visitor; the oldest one that is not pinned goes first.
-        of_one, of_all: bytes of a visitor, and of all of them.
-    """
-
-    days: int
-    runs: int
-    of_one: int
-    of_all: int
-
+__all__ = ["Kept", "NotKept", "bounds", "forget", "keep", "kept", "root"]
 
 HOME = Bounds(days=400, runs=100, of_one=1 << 30, of_all=4 << 30)  # browsers keep no cookie for longer
 HOSTED = Bounds(days=7, runs=24, of_one=64 << 20, of_all=1 << 30)
 LARGEST_ABOUT = 10_000
-SWEEP_SECONDS = 600.0
+ABOUT_FILE, RUN_FILE = "about.json", "run.json"
 
 _log = logging.getLogger(__name__)
-CLOCK_SET = 3600.0
-"""Seconds by which the clock may move otherwise than time itself; beyond, it was set, or the machine slept."""
-_swept = {"at": -float("inf"), "clock": 0.0}
-_sweeping = threading.Lock()
+
+
+class NotKept(ValueError):
+    """A run that the server could not keep; the message says why, as a clause."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +62,9 @@ class About(BaseModel):
 
 
 def bounds() -> Bounds:
-    """How much this server keeps."""
-    return HOSTED if limits().hosted else HOME
+    """How much this server keeps: no more runs of a visitor than a session has, so that all of them come back."""
+    most = HOSTED if limits().hosted else HOME
+    return replace(most, runs=min(most.runs, limits().runs))
 
 
 def root() -> Path | None:
@@ -94,47 +75,75 @@ def root() -> Path | None:
     return user_data_path("consistency-lab", appauthor=False) / "runs"
 
 
-def keep(token: str, run: Kept) -> bool:
-    """Write a run, or what it is called now; whether it is kept. A target that cannot be written is not."""
+def keep(token: str, run: Kept) -> None:
+    """Write a run, or what it is called now, where the server keeps runs at all. NotKept says why it could not."""
     top = root()
     if top is None:
-        return False
+        return
     folder = _folder(top, token) / _hash(run.key)
-    fresh = not (folder / "run.json").exists()
+    about = About(key=run.key, label=run.label, pinned=run.pinned).model_dump_json().encode()
     try:
-        top.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.parent.mkdir(mode=0o700, exist_ok=True)
-        folder.mkdir(exist_ok=True)
-        about = About(key=run.key, label=run.label, pinned=run.pinned)
-        write_atomically(folder / "about.json", about.model_dump_json().encode())
-        if fresh:  # the run's own file comes last, so that where it is, everything is
-            _save(run.model, folder)
-    except (OSError, ValueError, RuntimeWarning):
+        if not _is_renamed(folder, about):
+            _write(top, folder, about, _files_of(run.model))
+    except NoSpace as problem:
+        raise NotKept(str(problem)) from None
+    except (ValueError, RuntimeWarning) as problem:
+        raise NotKept(str(problem).rstrip(".")) from None
+    except OSError:
         _log.warning("a run could not be kept", exc_info=True)
-        if fresh:  # what was kept before stays, under its older name
-            _remove(folder)
-        return False
-    _bound(folder.parent, bounds(), spare=folder)
-    _sweep(top)
-    return True
+        raise NotKept("its disk may be full") from None
 
 
-def _save(model: cm.TrainedModel, folder: Path) -> None:
-    """Write the run, ready to be continued; a target that cannot be written is refused with RuntimeWarning."""
+def _is_renamed(folder: Path, about: bytes) -> bool:
+    """Whether the run is there already, and is called as it should be now."""
+    with contextlib.suppress(FileNotFoundError):  # another tab has just removed it
+        if (folder / RUN_FILE).exists():
+            write_atomically(folder / ABOUT_FILE, about)
+            return True
+    return False
+
+
+def _files_of(model: cm.TrainedModel) -> dict[str, bytes]:
+    """The files of a run, ready to be continued; a target that cannot be written is refused with RuntimeWarning."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
-        cm.save(model, folder)
+        return run_files(model, resumable=True)
+
+
+def _write(top: Path, folder: Path, about: bytes, files: dict[str, bytes]) -> None:
+    """Write a new run within the bounds, or nothing of it."""
+    top.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _space(top).room(folder, rounded([len(about), *map(len, files.values())]), bounds()):
+        try:
+            folder.parent.mkdir(mode=0o700, exist_ok=True)
+            folder.mkdir(exist_ok=True)
+            write_atomically(folder / ABOUT_FILE, about)
+            write_run(folder, files)  # its own file comes last, so that where it is, everything is
+        except BaseException:
+            remove(folder)
+            raise
+
+
+def _space(top: Path) -> DiskSpace:
+    """The bytes of all visitors, counted once in the process."""
+    with _lock:
+        if top not in _spaces:
+            _spaces[top] = DiskSpace(top, _pinned)
+        return _spaces[top]
+
+
+_spaces: dict[Path, DiskSpace] = {}
+_lock = threading.Lock()
 
 
 def kept(token: str) -> Iterator[Kept]:
-    """The runs of a visitor, oldest first. What cannot be read is left out."""
+    """The runs of a visitor, oldest first, as many as are kept. What cannot be read is left out."""
     top = root()
     if top is None:
         return
     home = _folder(top, token)
-    for folder in _by_age(home):
-        if not (folder / "run.json").exists():
-            continue  # another process is at it
+    whole = [folder for folder in by_age(home) if (folder / RUN_FILE).exists()]  # another process may be at one
+    for folder in _within(whole, bounds().runs):
         try:
             about = _about(folder)
             yield Kept(about.key, about.label, about.pinned, cm.load(folder))
@@ -148,7 +157,7 @@ def forget(token: str, key: str) -> None:
     """Remove a run from the disk."""
     top = root()
     if top is not None:
-        _remove(_folder(top, token) / _hash(key))
+        _space(top).remove(_folder(top, token) / _hash(key))
 
 
 # ---- places -----------------------------------------------------------------------------------------------------
@@ -160,55 +169,9 @@ def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _by_age(folder: Path) -> list[Path]:
-    """The folders of runs in it, oldest first."""
-    try:
-        return sorted((path for path in folder.iterdir() if path.is_dir() and path.name[0] != "."), key=_written)
-    except OSError:
-        return []
-
-
-def _written(folder: Path) -> float:
-    """When the run was written; of one that is being written, when that began."""
-    for path in (folder / "run.json", folder):
-        with contextlib.suppress(OSError):
-            return path.stat().st_mtime
-    return 0.0
-
-
 def _about(folder: Path) -> About:
-    content = read_plain(folder / "about.json", LARGEST_ABOUT)
+    content = read_plain(folder / ABOUT_FILE, LARGEST_ABOUT)
     return About.model_validate(parse_json(content, largest=LARGEST_ABOUT, most_values=16))
-
-
-def _remove(folder: Path) -> None:
-    """Remove a folder in one step for whoever looks on, and then from the disk."""
-    gone = folder.with_name(f".{uuid.uuid4().hex}")
-    with contextlib.suppress(OSError):
-        folder.rename(gone)
-        shutil.rmtree(gone, ignore_errors=True)
-
-
-def _bytes(folder: Path) -> int:
-    try:
-        return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    except OSError:
-        return 0
-
-
-# ---- bounds -----------------------------------------------------------------------------------------------------
-def _bound(home: Path, most: Bounds, *, spare: Path) -> None:
-    """Remove a visitor's oldest runs until the rest is within bounds; pinned ones last, and never the newest."""
-    for left in home.glob(".*"):  # by one that was killed while it removed
-        shutil.rmtree(left, ignore_errors=True)
-    folders = sorted(_by_age(home), key=_pinned)  # a stable sort: by age within each
-    sizes = {folder: _bytes(folder) for folder in folders}
-    for folder in folders:
-        if len(sizes) <= most.runs and sum(sizes.values()) <= most.of_one:
-            return
-        if folder != spare:
-            _remove(folder)
-            del sizes[folder]
 
 
 def _pinned(folder: Path) -> bool:
@@ -218,29 +181,7 @@ def _pinned(folder: Path) -> bool:
         return False
 
 
-def _sweep(top: Path) -> None:
-    """Now and then: remove visitors who have been away too long, and the longest away while there is too much.
-
-    When the clock was set since the last time, nobody can tell who has been away for how long, so that everybody's week
-    begins anew.
-    """
-    with _sweeping:
-        passed, clock = time.monotonic() - _swept["at"], time.time()
-        if passed < SWEEP_SECONDS:
-            return
-        was_set = math.isfinite(passed) and abs(clock - _swept["clock"] - passed) > CLOCK_SET
-        _swept.update(at=time.monotonic(), clock=clock)
-    try:
-        homes = sorted((path.stat().st_mtime, path) for path in top.iterdir() if path.is_dir())
-        if was_set:
-            for _, path in homes:
-                os.utime(path, (clock, clock))
-            homes = [(clock, path) for _, path in homes]
-    except OSError:
-        return
-    sizes = {path: _bytes(path) for _, path in homes}
-    total, most = sum(sizes.values()), bounds()
-    for seen, path in homes:
-        if time.time() - seen > most.days * 24 * 3600 or total > most.of_all:
-            _remove(path)
-            total -= sizes[path]
+def _within(folders: list[Path], most: int) -> list[Path]:
+    """The newest so many, pinned ones before others, in the order in which they came."""
+    last = sorted(folders, key=_pinned)[-most:]
+    return [folder for folder in folders if folder in last]

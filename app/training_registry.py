@@ -9,6 +9,7 @@ the result stays here for a while, so that the page that comes back says how it 
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from app import shelf
@@ -165,7 +166,8 @@ class Training:
     def _write(self, progress: Progress) -> None:
         if progress.model is not None:
             label = self.label(progress.model.steps)
-            shelf.keep(self.visitor, shelf.Kept(self.run_key, label, pinned=False, model=progress.model))
+            with suppress(shelf.NotKept):  # the page that joins it to its runs says so
+                shelf.keep(self.visitor, shelf.Kept(self.run_key, label, pinned=False, model=progress.model))
 
 
 # ---- of all visitors --------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ from cmcore.model import Ending, FlowMap, TrainedModel, count_weights
 from cmcore.targets import GaussianMixture, Target, make_target
 from cmcore.targets.tables import TableTarget
 
-__all__ = ["BadRun", "from_zip", "load", "save", "to_zip"]
+__all__ = ["BadRun", "from_zip", "load", "run_files", "save", "to_zip", "write_run"]
 
 RUN_FILE = "run.json"
 LARGEST_JSON = 32 << 20
@@ -112,11 +112,17 @@ def save(model: TrainedModel, place: str | os.PathLike[str], *, resumable: bool 
             numbers are not finite for one; nothing is written then.
         OSError: where the disk takes it not; what was there before stays.
     """
-    place, files = Path(place), _files(model, resumable=resumable)
+    place, files = Path(place), run_files(model, resumable=resumable)
     if place.suffix == ".zip":
         place.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(place, pack(files))
-        return place
+    else:
+        write_run(place, files)
+    return place
+
+
+def write_run(place: Path, files: Mapping[str, bytes]) -> None:
+    """Write the files of :func:`run_files` to a folder, replacing the run that was there; else as :func:`save`."""
     if place.exists() and not place.is_dir():
         raise ValueError(f"{place} is a file, and a run is kept in a folder, or in a file that ends in .zip.")
     fresh = not place.exists()
@@ -129,7 +135,6 @@ def save(model: TrainedModel, place: str | os.PathLike[str], *, resumable: bool 
             with contextlib.suppress(OSError):
                 place.rmdir()  # if it is empty, as it was
         raise
-    return place
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -160,10 +165,10 @@ def _clear(folder: Path) -> None:
 
 def to_zip(model: TrainedModel, *, resumable: bool = False) -> bytes:
     """The same files as one zip; equal runs make equal bytes."""
-    return pack(_files(model, resumable=resumable))
+    return pack(run_files(model, resumable=resumable))
 
 
-def _files(model: TrainedModel, *, resumable: bool) -> dict[str, bytes]:
+def run_files(model: TrainedModel, *, resumable: bool) -> dict[str, bytes]:
     """What is written, by file name, run.json last; ValueError says why it would not be read back."""
     if not isinstance(model, TrainedModel):
         kind = "a function" if callable(model) and not isinstance(model, torch.nn.Module) else type(model).__name__
