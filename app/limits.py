@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cmcore.config import NetworkConfig, TrainingConfig
 from cmcore.json_input import BadJSON, parse_json
-from cmcore.targets import Target
+from cmcore.targets import Size, Target
 
 __all__ = ["OverLimit", "in_words", "limits"]
 
@@ -45,6 +45,8 @@ class Limits(BaseModel):
         width, depth: of the network.
         threads: of a training run; 0: as many as are worth it.
         dim: the most dimensions of a target.
+        components: the most terms of a target's density.
+        numbers: the most numbers that make up a target.
         particles: the most particles on the stage.
         upload: the largest file, in megabytes.
         trajectories, levels: of the pool that a training run learns from; they decide its memory.
@@ -71,6 +73,8 @@ class Limits(BaseModel):
     depth: Count = 16
     threads: Annotated[int, Field(ge=0)] = 0
     dim: Annotated[int, Field(ge=2)] = 64
+    components: Count = 4_096
+    numbers: Count = 1 << 22
     particles: Count = 10_000
     upload: Count = 5
     trajectories: Count = 60_000
@@ -100,6 +104,12 @@ class Limits(BaseModel):
         self._refuse(network.depth, self.depth, "layers")
         self._refuse(dim, self.dim, "dimensions")
 
+    def check_target(self, size: Size) -> None:
+        """Refuse a target that is larger than this server computes with, before it is made."""
+        self._refuse(size.dim, self.dim, "dimensions")
+        self._refuse(size.components, self.components, "components of a target")
+        self._refuse(size.numbers, self.numbers, "numbers in a target")
+
     @staticmethod
     def _refuse(asked: float, most: float, what: str) -> None:
         if asked > most:
@@ -116,6 +126,7 @@ HOSTED = {
     "depth": 6,
     "threads": 1,
     "dim": 8,
+    "numbers": 1 << 19,
     "particles": 5_000,
     "trajectories": 40_000,
     "levels": 65,

@@ -4,14 +4,17 @@ Configs are frozen pydantic models: bad values raise one clear sentence per fiel
 value survives JSON unchanged.
 """
 
+import math
 from itertools import pairwise
 from numbers import Integral
 from reprlib import repr as shortened
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 __all__ = [
+    "LONGEST_WORD",
+    "MOST_SETTINGS",
     "MOST_STEPS",
     "NetworkConfig",
     "Plan",
@@ -34,6 +37,27 @@ def checked_seed(seed: object) -> int:
 
 
 Seed = Annotated[int, BeforeValidator(checked_seed), Field(ge=0)]
+MOST_SETTINGS, LONGEST_WORD = 64, 4_096
+"""Of the settings of an objective or a target: how many, and characters of one; a drawing takes the most."""
+
+
+def checked_setting(value: object) -> object:
+    """A setting of an objective or a target: a finite number, a word, true or false, or None; else ValueError."""
+    if isinstance(value, str) and len(value) > LONGEST_WORD:
+        raise ValueError(f"a word has at most {LONGEST_WORD:,} characters, and this one has {len(value):,}")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("a whole number has at most 64 bits")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("a number is finite")
+    if value is not None and not isinstance(value, str | int | float):
+        raise ValueError(f"a setting is a number, a word, true or false; got {shortened(value)}")
+    return value
+
+
+Settings = Annotated[
+    dict[Annotated[str, Field(max_length=64)], Annotated[Any, AfterValidator(checked_setting)]],
+    Field(max_length=MOST_SETTINGS),
+]
 Frequencies = Annotated[tuple[Annotated[float, Field(gt=0, le=64)], ...], Field(max_length=16)]
 
 
@@ -65,7 +89,7 @@ class TargetConfig(Config):
     """A gallery target by name, with its parameters (numbers, strings, booleans)."""
 
     name: str = Field("eight_gaussians", max_length=64)
-    parameters: dict[str, Any] = Field(default_factory=dict)
+    parameters: Settings = Field(default_factory=dict)
 
 
 class Plan(Config):
@@ -83,7 +107,7 @@ class TrainingConfig(Config):
     """How a flow map is learned. With the seed, it determines the trained weights on one machine."""
 
     objective: str = Field("trajectory_regression", max_length=64)
-    objective_parameters: dict[str, Any] = Field(default_factory=dict)
+    objective_parameters: Settings = Field(default_factory=dict)
     network: NetworkConfig = NetworkConfig()
     steps: int | None = Field(None, ge=1, le=MOST_STEPS, description="optimiser steps; takes precedence over seconds")
     seconds: float | None = Field(

@@ -21,7 +21,7 @@ from cmcore.process import angle
 from cmcore.runtime import choose_device, describe_device, products_dtype, reuse_memory, view_as_slices
 from cmcore.schedule import Moment, moment, restarts, stage_start
 from cmcore.streams import stream
-from cmcore.targets import Target
+from cmcore.targets import Described, Target
 from cmcore.threads import available_threads, choose_threads, piecewise, team
 from cmcore.training_quality import Quality
 
@@ -50,8 +50,11 @@ WAITED, MOST_WAITS = 15, 3
 """A step that takes so many times as long as another waited for a core; after so many of them a team is given up."""
 
 
-def resolved(config: TrainingConfig, target: Target) -> TrainingConfig:
-    """The config with δ, the rates and the network's form filled in; refuses what cannot be learned from the target."""
+def resolved(config: TrainingConfig, target: Described) -> TrainingConfig:
+    """The config with δ, the rates and the network's form filled in; refuses what cannot be learned from the target.
+
+    The target need not be made: its entry in the gallery says enough.
+    """
     objective = make_objective(config.objective, **config.objective_parameters)
     delta = target.default_delta if config.delta is None else config.delta
     settings = {**RATES, "batch": BATCH, **objective.settings}

@@ -34,6 +34,8 @@ ONE = "run"
 """State key of the run on show; every other selection is of several runs."""
 NETWORKS = {(64, 4): "small", (96, 6): "medium", (160, 6): "large"}
 """(width, depth) → what Train calls it."""
+MOST_NAMED = 1_000
+"""Runs that a link names; no address has room for more."""
 MOST_OFFERED = 6
 """Runs of another session that one link offers, in no more characters together than the code of one may have."""
 
@@ -101,9 +103,12 @@ def split_off(key: str, asked: dict[str, str], first: Sequence[str]) -> list[str
         if state.went_back():
             _keep(key, None)
         return []
-    wanted = [asked[name]] if key == ONE else list(dict.fromkeys(part for part in asked[name].split(",") if part))
-    here = [run for run in wanted if run in runs()]
-    unknown, problems = _described([run for run in wanted if run not in here], _codes(key, asked))
+    names, known = [asked[name]] if key == ONE else asked[name].split(",", MOST_NAMED), runs()
+    wanted = list(dict.fromkeys(part for part in names[:MOST_NAMED] if part))
+    here = [run for run in wanted if run in known]
+    unknown, problems = _described([run for run in wanted if run not in known], _codes(key, asked))
+    if names[MOST_NAMED:]:
+        problems.append(f"This link names more than {MOST_NAMED:,} runs, and those after them are left out.")
     if wanted and not here:
         asked.pop(name)
         state.choose(key, first[0] if key == ONE else list(first))

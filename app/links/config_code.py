@@ -14,10 +14,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from app.limits import limits
 from cmcore.config import TargetConfig, TrainingConfig
 from cmcore.json_input import BadJSON, parse_json
 from cmcore.objectives import OBJECTIVES
-from cmcore.targets import make_target
+from cmcore.targets import GALLERY
 from cmcore.training_run import resolved
 
 __all__ = ["LONGEST", "read_config", "write_config"]
@@ -55,7 +56,12 @@ def read_config(code: str) -> tuple[TargetConfig, TrainingConfig]:
         raise ValueError(f"its training does not fit: {_first(problem)}") from None
     if config.objective not in OBJECTIVES:
         raise ValueError(f"its training asks for the objective “{config.objective}”, which is not known here")
-    _try(target, config)
+    try:
+        toy = GALLERY[target.name]
+        limits().check_target(toy.size(**target.parameters))
+        resolved(config, toy)
+    except (ValueError, TypeError) as problem:
+        raise ValueError(f"its training does not fit: {str(problem)[:200]}") from None
     return target, config
 
 
@@ -76,17 +82,9 @@ def _unfold(code: str) -> dict[str, Any]:
     return told
 
 
-def _try(target: TargetConfig, config: TrainingConfig) -> None:
-    """Whether the target can be made and trained on so."""
-    try:
-        made = make_target(target.name, **target.parameters)
-        resolved(config, made)
-    except (ValueError, TypeError) as problem:
-        raise ValueError(f"its training does not fit: {str(problem)[:200]}") from None
-
-
 def _first(problem: Exception) -> str:
     if not isinstance(problem, ValidationError):
         return str(problem)[:200]
     one = problem.errors()[0]
-    return f"{'.'.join(map(str, one['loc'])) or 'it'}: {one['msg']}"[:200]
+    words = one["msg"].removeprefix("Value error, ").rstrip(".")
+    return f"{'.'.join(map(str, one['loc'])) or 'it'}: {words}"[:200]

@@ -16,7 +16,7 @@ from cmcore.flow import VelocityField, velocity_in_angle
 from cmcore.model import FlowMap
 from cmcore.process import angle
 from cmcore.registry import Registry
-from cmcore.targets import Target
+from cmcore.targets import Described, Target
 
 __all__ = [
     "OBJECTIVES",
@@ -149,7 +149,7 @@ class Objective(ABC, Generic[Batch]):
         """Decay of the average that makes the targets; None: the current weights do."""
         return None
 
-    def check(self, target: Target, delta: float) -> None:
+    def check(self, target: Described, delta: float) -> None:
         """Refuse, in a sentence that says what to change, a target this cannot learn."""
         del delta
         if not target.has_score and self.needs in ("exact velocity", "exact trajectories"):

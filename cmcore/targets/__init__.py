@@ -1,6 +1,6 @@
 """What is sampled: laws whose density and score are exact at every noise level."""
 
-from cmcore.targets.base import NoDensity, Target
+from cmcore.targets.base import Described, NoDensity, Target
 from cmcore.targets.box_mixture import BoxMixture
 from cmcore.targets.circle_mixture import CircleMixture
 from cmcore.targets.empirical import Empirical
@@ -8,6 +8,7 @@ from cmcore.targets.gallery import GALLERY, Toy, make_target
 from cmcore.targets.gaussian_mixture import GaussianMixture
 from cmcore.targets.product import Product, random_rotation
 from cmcore.targets.samples import Samples
+from cmcore.targets.size import Size
 from cmcore.targets.sketch import Stroke, read_strokes, sketch_law, write_strokes
 from cmcore.targets.tables import REAL_TABLES, Memorisation, TableTarget, read_table, real_table
 
@@ -16,12 +17,14 @@ __all__ = [
     "REAL_TABLES",
     "BoxMixture",
     "CircleMixture",
+    "Described",
     "Empirical",
     "GaussianMixture",
     "Memorisation",
     "NoDensity",
     "Product",
     "Samples",
+    "Size",
     "Stroke",
     "TableTarget",
     "Target",

@@ -6,7 +6,7 @@ whether p₀ has a density at all, and whether it is smooth (a Lipschitz score a
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -17,11 +17,30 @@ from cmcore.process import Time, alpha, column, forward_noise, sigma, some_at_ze
 from cmcore.streams import in_blocks
 from cmcore.threads import in_pieces, piecewise
 
-__all__ = ["NoDensity", "Parameters", "Target"]
+__all__ = ["Described", "NoDensity", "Parameters", "Target", "default_delta"]
 
 
 class NoDensity(ValueError):
     """Asked for the density or score of a law that has none at that time."""
+
+
+@runtime_checkable
+class Described(Protocol):
+    """What is said of a target without making it: enough to tell whether an objective can learn it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def smooth(self) -> bool: ...
+    @property
+    def has_score(self) -> bool: ...
+    @property
+    def default_delta(self) -> float: ...
+
+
+def default_delta(*, smooth: bool) -> float:
+    """The δ to stop at unless told: 0 where the score is Lipschitz there, else 0.01."""
+    return 0.0 if smooth else 0.01
 
 
 class Parameters:
@@ -116,7 +135,7 @@ class Target(ABC):
     @property
     def default_delta(self) -> float:
         """The δ to stop at unless told: 0 where the score is Lipschitz there, else 0.01."""
-        return 0.0 if self.smooth else 0.01
+        return default_delta(smooth=self.smooth)
 
     def sample(
         self, n: int, *, generator: torch.Generator, t: float = 0.0, dtype: torch.dtype = torch.float64

@@ -29,6 +29,7 @@ __all__ = [
     "SPACING",
     "WIDTHS",
     "Stroke",
+    "beads_along",
     "beads_of",
     "read_strokes",
     "sketch_law",
@@ -157,6 +158,15 @@ def _short_steps(points: list[tuple[int, int]]) -> list[tuple[int, int]]:
 # ---- law --------------------------------------------------------------------------------------------------------
 def sketch_law(strokes: Sequence[Stroke]) -> GaussianMixture:
     """The law of a drawing. Raises ValueError when there is nothing drawn, or too much."""
+    counts = beads_along(strokes)
+    widths = torch.tensor([stroke.width / 100 for stroke in strokes], dtype=torch.float64)
+    sds = widths.repeat_interleave(torch.tensor(counts))
+    centres = torch.cat([_evenly(stroke, count) for stroke, count in zip(strokes, counts, strict=True)])
+    return GaussianMixture(sds**2, centres, sds**2)
+
+
+def beads_along(strokes: Sequence[Stroke]) -> list[int]:
+    """How many beads each stroke takes. Raises ValueError when there is nothing drawn, or too much."""
     if not strokes:
         raise ValueError("Nothing is drawn yet.")
     counts = [beads_of(stroke) for stroke in strokes]
@@ -164,10 +174,7 @@ def sketch_law(strokes: Sequence[Stroke]) -> GaussianMixture:
         raise ValueError(
             f"The drawing has more than {MOST_BEADS} beads along its lines. Draw less, or with a wider brush."
         )
-    widths = torch.tensor([stroke.width / 100 for stroke in strokes], dtype=torch.float64)
-    sds = widths.repeat_interleave(torch.tensor(counts))
-    centres = torch.cat([_evenly(stroke, count) for stroke, count in zip(strokes, counts, strict=True)])
-    return GaussianMixture(sds**2, centres, sds**2)
+    return counts
 
 
 def beads_of(stroke: Stroke) -> int:

@@ -1,5 +1,7 @@
 """Links that name runs of another session: every page offers to train them again, and every link says how."""
 
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
@@ -151,3 +153,15 @@ def test_the_longest_drawing_fits_the_code_of_its_run(seed, points, objective):
     code = write_config(target, config)
     assert code is not None
     assert len(code) <= LONGEST
+
+
+def test_s9_seventy_thousand_names_in_a_link_are_a_sentence_and_no_work():
+    names = ",".join(f"{i:x}" for i in range(70_000))
+    page("kl", runs="eight_gaussians")
+    before = time.process_time()
+    page("kl", runs="eight_gaussians")
+    usual, before = time.process_time() - before, time.process_time()
+    at = page("kl", runs=f"eight_gaussians,{names}")
+    assert time.process_time() - before < usual + 0.5
+    assert any("more than 1,000 runs" in warning.value for warning in at.warning)
+    assert at.session_state["kl_runs"] == ["eight_gaussians"]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from app.links.config_code import LONGEST, UNFOLDED, read_config, write_config
 from cmcore.config import NetworkConfig, TargetConfig, TrainingConfig
+from cmcore.targets import GALLERY
 
 
 def code_of(told: object) -> str:
@@ -91,3 +92,25 @@ def test_a_damaged_code_is_a_sentence_or_another_legal_training(at, to):
     except ValueError:
         return
     assert isinstance(config, TrainingConfig)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("product_of_mixtures", {"dim": 4_096, "rotated": True}),
+        ("random_mixture", {"dim": 2_048, "components": 1}),
+        ("random_mixture", {"dim": 64, "components": 512}),
+        ("gaussian", {"dim": 1 << 20}),
+        ("digits", {"dim": 8}),
+    ],
+)
+@pytest.mark.parametrize("hosted", ["1", ""])
+def test_s2_a_target_that_a_link_names_is_weighed_and_not_made(name, parameters, hosted, monkeypatch):
+    monkeypatch.setenv("CONSISTENCY_LAB_HOSTED", hosted)
+    monkeypatch.setattr(type(GALLERY[name]), "__call__", lambda *_, **__: pytest.fail("it was made"))
+    code = code_of({"training": {"steps": 10}, "target": {"name": name, "parameters": parameters}})
+    if parameters["dim"] > 64 or (hosted and parameters["dim"] > 8):
+        with pytest.raises(ValueError, match="This server computes up to"):
+            read_config(code)
+    else:
+        assert read_config(code)[0].parameters == parameters

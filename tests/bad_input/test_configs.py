@@ -47,7 +47,15 @@ def test_a_config_that_is_sound_can_be_learned_or_is_refused_in_a_sentence():
         for objective in ("lsd", "trajectory_regression"):
             parameters = changed_json(_defaults(objective), seed)
             config = {"steps": 5, "objective": objective, "objective_parameters": parameters}
-            outcome(lambda config=config: resolved(TrainingConfig.model_validate(config), target))
+            outcome(lambda config=config: resolved(sound(config), target))
+
+
+def sound(config):
+    """The config, or a ValueError with the first thing that pydantic says of it."""
+    try:
+        return TrainingConfig.model_validate(config)
+    except ValidationError as error:
+        raise ValueError(error.errors()[0]["msg"]) from None
 
 
 def _defaults(objective):

@@ -16,6 +16,7 @@ from cmcore.targets import (
     make_target,
     random_rotation,
 )
+from cmcore.targets.base import Parameters, Target
 from tests.laws.every_target import TARGETS, draw, mass, score_error, times
 
 
@@ -246,3 +247,53 @@ def test_a_rotation_changes_nothing_but_the_axes():
     torch.testing.assert_close(turned.log_prob(x, 0.2), plain.log_prob(y, 0.2))
     torch.testing.assert_close(turned.score(x, 0.2), plain.score(y, 0.2) @ rotation.T)
     torch.testing.assert_close(turned.covariance, rotation @ plain.covariance @ rotation.T)
+
+
+# ---- what a toy would take --------------------------------------------------------------------------------------
+def numbers_of(value, seen=None):
+    """Numbers in all tensors that lie in a target, each piece of memory once."""
+    seen = {} if seen is None else seen
+    if isinstance(value, torch.Tensor):
+        seen[value.untyped_storage().data_ptr()] = value.numel()
+    elif isinstance(value, dict):
+        for part in value.values():
+            numbers_of(part, seen)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            numbers_of(part, seen)
+    elif isinstance(value, Target | Parameters):
+        numbers_of(vars(value), seen)
+    return sum(seen.values())
+
+
+AT_THE_EDGE = {
+    "gaussian_grid": {"side": 32},
+    "moons": {"sd": 1e-9},
+    "pinwheel": {"arms": 16},
+    "two_spirals": {"sd": 1e-9},
+    "swiss_roll": {"sd": 0.004},
+    "smiley": {"sd": 1e-9},
+    "checkerboard": {"cells": 32},
+    "sierpinski": {"level": 7},
+    "swiss_roll_3d": {"sd": 1e-9},
+    "torus_knot": {"sd": 1e-9},
+    "s_curve": {"sd": 0.003},
+    "gaussian": {"dim": 10_000},
+    "product_of_mixtures": {"dim": 200, "rotated": True},
+    "hypercube_corners": {"dim": 10_000},
+    "random_mixture": {"dim": 12, "components": 512},
+    "cantor_dust": {"dim": 100, "stage": 5},
+    "iris": {"dim": 4, "density": "kernel_density"},
+}
+
+
+@pytest.mark.parametrize("name", GALLERY)
+def test_s2_the_size_of_a_toy_is_told_without_making_it(name):
+    toy = GALLERY[name]
+    for parameters in ({}, AT_THE_EDGE.get(name, {})):
+        told, made = toy.size(**parameters), make_target(name, **parameters)
+        assert told.dim == made.dim
+        assert made.components <= told.components
+        assert numbers_of(made) <= told.numbers
+        assert told.components <= 2 * made.components + 12 or toy.dims == "any"
+        assert (toy.smooth, toy.default_delta) == (made.smooth, made.default_delta)
