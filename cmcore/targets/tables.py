@@ -6,13 +6,13 @@ reads the chosen columns; :func:`~cmcore.targets.table_fit.fit_table` makes a la
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from cmcore.registry import Registry
-from cmcore.targets.files import BadTable, Decimal, TableFile, open_csv, open_parquet
+from cmcore.targets.files import BadTable, Decimal, TableFile, open_csv, open_parquet, result_of
 from cmcore.targets.table_fit import FEWEST_ROWS, Density, fit_table
 from cmcore.targets.table_target import Memorisation, TableTarget
 
@@ -24,8 +24,10 @@ __all__ = [
     "TableTarget",
     "numeric_columns",
     "open_table",
+    "opening_table",
     "read_numbers",
     "read_table",
+    "reading_numbers",
     "real_table",
 ]
 
@@ -155,6 +157,17 @@ def open_table(
     Raises:
         BadTable: the file is no table, or is too large; one sentence says where and what to change.
     """
+    return result_of(opening_table(source, separator=separator, decimal=decimal, header=header))
+
+
+def opening_table(
+    source: Source,
+    *,
+    separator: str | None = None,
+    decimal: Decimal | None = None,
+    header: bool | None = None,
+) -> Generator[float, None, TableFile]:
+    """:func:`open_table` in steps: yields the share of the file that has been read, and returns what it holds."""
     content, _ = _content(source)
     if content[:4] == b"PAR1":
         return open_parquet(content, most_columns=WIDEST, most_cells=MOST_CELLS)
@@ -164,13 +177,15 @@ def open_table(
         raise BadTable(f'The decimal sign is "." or ","; got {decimal!r:.40}.')
     if header not in (None, True, False):
         raise BadTable(f"header says whether the first line holds names, True or False; got {header!r:.40}.")
-    return open_csv(
-        content,
-        separator=separator,
-        decimal=decimal,
-        header=header,
-        most_columns=WIDEST,
-        most_cells=MOST_CELLS,
+    return (
+        yield from open_csv(
+            content,
+            separator=separator,
+            decimal=decimal,
+            header=header,
+            most_columns=WIDEST,
+            most_cells=MOST_CELLS,
+        )
     )
 
 
@@ -178,10 +193,17 @@ def read_numbers(
     table: TableFile, columns: Sequence[str] | None, *, drop_missing: bool
 ) -> tuple[np.ndarray, list[str], list[str]]:
     """The chosen columns of a file as float64 [n, c], their names, and notes on all that was left out."""
+    return result_of(reading_numbers(table, columns, drop_missing=drop_missing))
+
+
+def reading_numbers(
+    table: TableFile, columns: Sequence[str] | None, *, drop_missing: bool, most_values: int = MOST_CELLS
+) -> Generator[float, None, tuple[np.ndarray, list[str], list[str]]]:
+    """:func:`read_numbers` in steps: yields how much is done. Of more than `most_values` values some rows are taken."""
     chosen = table.check_columns(columns, most=MOST_COLUMNS)
     if table.rows < FEWEST_ROWS:
         raise BadTable(f"A density needs at least {FEWEST_ROWS} complete rows; the table has {table.rows}.")
-    values, notes = table.numbers(chosen, drop_missing=drop_missing)
+    values, notes = yield from table.numbers(chosen, drop_missing=drop_missing, most_values=most_values)
     if len(values) < FEWEST_ROWS:
         raise BadTable(f"A density needs at least {FEWEST_ROWS} complete rows; the table has {len(values)}.")
     left_out = [] if columns is not None or not table.left_out else [table.left_out_in_words()]

@@ -1,6 +1,6 @@
 """CSV files and their like: found out in one pass over the file, read in a second one."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from itertools import islice
 
 import numpy as np
@@ -9,13 +9,13 @@ from cmcore.targets.files.bad_table import BadTable
 from cmcore.targets.files.delimited import Layout, Rows
 from cmcore.targets.files.layout import layout_of
 from cmcore.targets.files.numerals import Decimal, Tally, clean_all, decimal_sign, oddity, to_floats
-from cmcore.targets.files.table_file import TableFile, distinct
+from cmcore.targets.files.table_file import Part, TableFile, distinct
 
 __all__ = ["SEPARATORS", "open_csv"]
 
-CHUNK = 1 << 16
-"""Cells that are looked at together."""
 FIRST_ROWS = 5
+LONGEST_NUMERAL = 18
+"""Digits of a whole number that int64 holds for sure."""
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "blanks"}
 
 
@@ -27,15 +27,18 @@ def open_csv(
     header: bool | None,
     most_columns: int,
     most_cells: int,
-) -> TableFile:
-    """What a text file holds, and how it is written; nothing is kept of its cells but the first rows."""
+) -> Generator[float, None, TableFile]:
+    """What a text file holds, and how it is written; nothing is kept of its cells but the first rows.
+
+    Yields the share of the file that has been read.
+    """
     layout = layout_of(content, separator=separator, header=header, most_columns=most_columns)
     distinct(layout.names)
     rows = Rows(content, layout)
-    tallies, count = _tallies(rows, layout, most_cells)
+    tallies, count = yield from _tallies(rows, layout, most_cells)
     numeric = [tally for tally in tallies if tally.numeric]
     left_out = {t.name: _why(t) for t in tallies if not t.numeric and not _nothing(t)}
-    if numeric and _names_rows(content, layout, tallies[0]):
+    if numeric and _names_rows(rows, layout, tallies[0]):
         numeric = [tally for tally in numeric if tally is not tallies[0]]
         left_out[tallies[0].name] = "it has no name and numbers the rows"
     sign, problem = _sign(numeric, layout, decimal)
@@ -46,7 +49,7 @@ def open_csv(
         rows=count,
         first_rows=_first_rows(rows, layout),
         notes=(*layout.notes, *_notes(numeric, rows)),
-        load=_loader(rows, layout, count, sign),
+        load=_loader(rows, layout, sign),
         short=rows.short,
         counters=tuple(tally.name for tally in numeric if tally.counts_rows),
         problem=problem,
@@ -54,16 +57,17 @@ def open_csv(
 
 
 # ---- the first pass ---------------------------------------------------------------------------------------------
-def _tallies(rows: Rows, layout: Layout, most_cells: int) -> tuple[list[Tally], int]:
+def _tallies(rows: Rows, layout: Layout, most_cells: int) -> Generator[float, None, tuple[list[Tally], int]]:
     """What each column holds, and the number of rows."""
     tallies = [Tally(name) for name in layout.names]
     count = 0
-    for lines, columns in _chunks(rows, range(len(tallies))):
+    for share, lines, columns in rows.chunks():
+        yield share
         count += len(lines)
         if count * len(tallies) > most_cells:
             raise BadTable(f"The table has more than {most_cells:,} cells; keep the rows and columns you need.")
         for tally, cells in zip(tallies, columns, strict=True):
-            tally.add(cells, lines)
+            tally.add(clean_all(cells), lines)
             if tally.open_quote is not None and tally.numbers > tally.others:
                 line = tally.open_quote
                 raise BadTable(
@@ -72,22 +76,7 @@ def _tallies(rows: Rows, layout: Layout, most_cells: int) -> tuple[list[Tally], 
     return tallies, count
 
 
-def _chunks(rows: Rows, wanted: Sequence[int]) -> Iterator[tuple[list[int], list[list[str]]]]:
-    """Lines, and the clean cells of the wanted columns, some thousands of cells together."""
-    given = iter(rows)
-    first = next(given, None)
-    if first is None:
-        return
-    size = max(1, CHUNK // len(first[1]))
-    chunk = [first, *islice(given, size - 1)]
-    while chunk:
-        lines, cells = zip(*chunk, strict=True)
-        columns = list(zip(*cells, strict=True))
-        yield list(lines), [clean_all(columns[j]) for j in wanted]
-        chunk = list(islice(given, size))
-
-
-def _names_rows(content: bytes, layout: Layout, first: Tally) -> bool:
+def _names_rows(rows: Rows, layout: Layout, first: Tally) -> bool:
     """Whether the first column has no name and holds distinct whole numbers, as R and pandas write beside rows."""
     if not layout.header or layout.width < 2 or first.name not in ("column 1", "Unnamed: 0"):
         return False
@@ -95,12 +84,13 @@ def _names_rows(content: bytes, layout: Layout, first: Tally) -> bool:
         return False
     if first.counts_rows:
         return True
-    names: set[str] = set()
-    for _, (cells,) in _chunks(Rows(content, layout), (0,)):
-        if not all(cell.isdecimal() for cell in cells):
+    names: list[np.ndarray] = []
+    for _, _, columns in rows.chunks():
+        cells = clean_all(columns[0])
+        if not all(cell.isdecimal() and len(cell) <= LONGEST_NUMERAL for cell in cells):
             return False
-        names.update(cells)
-    return len(names) == first.numbers
+        names.append(np.fromiter(map(int, cells), dtype=np.int64, count=len(cells)))
+    return len(np.unique(np.concatenate(names))) == first.numbers
 
 
 def _nothing(tally: Tally) -> bool:
@@ -119,7 +109,7 @@ def _why(tally: Tally) -> str:
 
 
 def _first_rows(rows: Rows, layout: Layout) -> dict[str, list[str]]:
-    cells = [row for _, row in islice(rows.peek(), FIRST_ROWS)]
+    cells = [row for _, row in islice(rows, FIRST_ROWS)]
     return {name: [row[j].strip()[:40] for row in cells] for j, name in enumerate(layout.names)}
 
 
@@ -166,20 +156,14 @@ def _layout_in_words(layout: Layout, decimal: Decimal | None) -> str:
 
 
 # ---- the second pass --------------------------------------------------------------------------------------------
-def _loader(
-    rows: Rows, layout: Layout, count: int, sign: Decimal
-) -> Callable[[Sequence[str]], tuple[np.ndarray, np.ndarray]]:
+def _loader(rows: Rows, layout: Layout, sign: Decimal) -> Callable[[Sequence[str]], Iterator[Part]]:
     places = {name: j for j, name in enumerate(layout.names)}
 
-    def load(columns: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        values, lines = np.empty((count, len(columns))), np.empty(count, dtype=np.int64)
-        start = 0
-        for chunk_lines, cells in _chunks(rows, [places[column] for column in columns]):
-            end = start + len(chunk_lines)
-            lines[start:end] = chunk_lines
-            for j, column in enumerate(cells):
-                values[start:end, j] = to_floats(column, sign)
-            start = end
-        return values, lines
+    def load(columns: Sequence[str]) -> Iterator[Part]:
+        start, every = 0, range(len(columns))
+        for share, lines, cells in rows.chunks():
+            values = np.column_stack([to_floats(clean_all(cells[places[column]]), sign) for column in columns])
+            yield Part(share, start, every, values, lines)
+            start += len(lines)
 
     return load

@@ -1,6 +1,7 @@
 """The encoding of a text file, and files that are no text."""
 
 import codecs
+import re
 
 from cmcore.targets.files.bad_table import BadTable
 
@@ -22,6 +23,8 @@ _SIGNATURES = {
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32"}
 _MARKS |= {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _BLOCK = 1 << 20
+_CONTROLS = re.compile(r"[\x00-\x08\x0e-\x19\x1b]")
+"""Characters that no text has."""
 
 
 def encoding_of(content: bytes) -> str:
@@ -34,26 +37,20 @@ def encoding_of(content: bytes) -> str:
         even, odd = content[:4096:2].count(0), content[1:4096:2].count(0)
         utf16 = max(even, odd) > 0.4 * len(content[:4096:2]) and min(even, odd) == 0
         encoding = ("utf-16-le" if odd else "utf-16-be") if utf16 else "utf-8"
-    if not _decodes(content, encoding):
-        if encoding != "utf-8":
-            raise BadTable(f"The file starts as {encoding.upper()} text and is none; save the table as CSV in UTF-8.")
-        encoding = "cp1252" if _decodes(content, "cp1252") else "latin-1"
-    if _controls(content[:_BLOCK].decode(encoding, errors="ignore")):
-        raise BadTable("The file is neither Parquet nor text; save the table as CSV in UTF-8.")
-    return encoding
+    if encoding != "utf-8" and not _decodes(content, encoding):
+        raise BadTable(f"The file starts as {encoding.upper()} text and is none; save the table as CSV in UTF-8.")
+    return next(each for each in (encoding, "cp1252", "latin-1") if _decodes(content, each))
 
 
 def _decodes(content: bytes, encoding: str) -> bool:
+    """Whether the bytes are text in this encoding. Raises BadTable for characters that no text has."""
     decoder = codecs.getincrementaldecoder(encoding)()
     view = memoryview(content)
     try:
         for start in range(0, len(content), _BLOCK):
-            decoder.decode(view[start : start + _BLOCK], final=start + _BLOCK >= len(content))
+            text = decoder.decode(view[start : start + _BLOCK], final=start + _BLOCK >= len(content))
+            if _CONTROLS.search(text):
+                raise BadTable("The file is neither Parquet nor text; save the table as CSV in UTF-8.")
     except UnicodeError:
         return False
     return True
-
-
-def _controls(text: str) -> bool:
-    """Whether the text has characters that no text has."""
-    return any(ord(c) < 32 and c not in "\t\n\r\f\v\x1c\x1d\x1e\x1f\x1a" for c in set(text))

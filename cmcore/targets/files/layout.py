@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from cmcore.targets.files.bad_table import BadTable
-from cmcore.targets.files.delimited import Layout, Lines, Record, records, without_empty_ends
+from cmcore.targets.files.delimited import MOST_IDLE, Layout, Lines, Record, records, without_empty_ends
 from cmcore.targets.files.encoding import encoding_of
 from cmcore.targets.files.numerals import clean, is_number, kind_of
+from cmcore.targets.files.table_file import printable
 
 __all__ = ["layout_of"]
 
@@ -71,14 +72,14 @@ class _Sample:
 def _sample(content: bytes, layout: Layout, most_columns: int) -> _Sample:
     lines = Lines(content, layout)
     sample, size = [], 0
-    for record in records(lines, layout):
+    for looked, record in enumerate(records(lines, layout)):
         if len(record.cells) > most_columns:
             raise BadTable(f"The table has more than {most_columns:,} columns; keep those you need.")
         cells = [clean(cell) for cell in record.cells]
         if any(cells):
             sample.append(record._replace(cells=cells))
         size += sum(map(len, cells)) + len(cells)
-        if len(sample) >= SAMPLE_ROWS or size > SAMPLE_CHARACTERS:
+        if len(sample) >= SAMPLE_ROWS or size > SAMPLE_CHARACTERS or looked > MOST_IDLE:
             break
     if not sample:
         raise BadTable("The table is empty." if not lines.commented else "The file holds comment lines alone.")
@@ -184,7 +185,7 @@ def _cells_of(text: str, separator: str | None) -> list[str]:
 
 
 def _named(names: Sequence[str]) -> tuple[str, ...]:
-    return tuple(" ".join(name.split())[:LONGEST_NAME] or UNNAMED.format(j + 1) for j, name in enumerate(names))
+    return tuple(printable(name)[:LONGEST_NAME].rstrip() or UNNAMED.format(j + 1) for j, name in enumerate(names))
 
 
 def _width(rows: list[list[str]]) -> int:

@@ -6,6 +6,7 @@ collects that evidence column by column, and :func:`decimal_sign` decides, or sa
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -129,8 +130,7 @@ class Tally:
         if _SIMPLE.fullmatch(text):
             self._add_simple(text, cells, lines)
         else:
-            for cell, line in zip(cells, lines, strict=True):
-                self._add(_kind_of_short(cell) if len(cell) < 32 else kind_of(cell), cell, line)
+            self._add(cells, lines)
         if self.rounded is None and _LONG.search(text):
             long = ((line, c) for c, line in zip(cells, lines, strict=True) if c.lstrip("+-").isdecimal())
             self.rounded = next(((line, c) for line, c in long if len(c) > 15 and abs(int(c[:400])) > EXACT), None)
@@ -158,16 +158,20 @@ class Tally:
             end = start + len(cells)
             self.counting = end if all(cell == str(i) for cell, i in zip(cells, range(start, end), strict=True)) else -1
 
-    def _add(self, kind: str, cell: str, line: int) -> None:
-        if kind == "missing":
-            self.missing += 1
-        elif kind == "other":
-            self.others += 1
-            if "\n" in cell or "\r" in cell:
-                self.open_quote = self.open_quote or line
-        else:
-            self.numbers += 1
-        self.first.setdefault(kind, (line, cell[:200]))
+    def _add(self, cells: Sequence[str], lines: Sequence[int]) -> None:
+        kinds = [_kind_of_short(cell) if len(cell) < 32 else kind_of(cell) for cell in cells]
+        counts = Counter(kinds)
+        for kind in counts.keys() - self.first.keys():
+            at = kinds.index(kind)
+            self.first[kind] = (lines[at], cells[at][:200])
+        self.missing += counts["missing"]
+        self.others += counts["other"]
+        self.numbers += len(kinds) - counts["missing"] - counts["other"]
+        if self.open_quote is None and counts["other"]:
+            others = (
+                line for kind, cell, line in zip(kinds, cells, lines, strict=True) if kind == "other" and _breaks(cell)
+            )
+            self.open_quote = next(others, None)
 
     @property
     def counts_rows(self) -> bool:
@@ -178,6 +182,10 @@ class Tally:
     def numeric(self) -> bool:
         """Whether all cells are numbers or missing, and some are numbers."""
         return self.numbers > 0 and not self.others
+
+
+def _breaks(cell: str) -> bool:
+    return "\n" in cell or "\r" in cell
 
 
 # ---- the decimal sign -------------------------------------------------------------------------------------------

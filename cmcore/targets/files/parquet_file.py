@@ -4,12 +4,13 @@ import io
 import json
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from cmcore.targets.files.bad_table import BadTable
-from cmcore.targets.files.table_file import TableFile, distinct
+from cmcore.targets.files.table_file import Part, TableFile, distinct
 
 __all__ = ["open_parquet"]
 
@@ -50,7 +51,7 @@ def open_parquet(content: bytes, *, most_columns: int, most_cells: int) -> Table
         rows=rows,
         first_rows=_first_rows(file, names, numeric),
         notes=tuple(notes),
-        load=lambda columns: (_values(file, columns, rows), np.arange(1, rows + 1)),
+        load=partial(_parts, file, rows),
         place="row",
     )
 
@@ -69,17 +70,19 @@ def _rows(metadata: Any, most_columns: int, most_cells: int) -> int:
 
 
 # ---- values -----------------------------------------------------------------------------------------------------
-def _values(file: Any, columns: Sequence[str], rows: int) -> np.ndarray:
-    """The columns as float64 [n, c]; missing values are NaN."""
-    values, start = np.empty((rows, len(columns))), 0
-    for batch in _batches(file, columns, BATCH):
-        if start + len(batch) > rows:
-            raise BadTable(f"The file holds more rows than the {rows:,} that it says it has: save it anew.")
-        values[start : start + len(batch)] = batch
-        start += len(batch)
-    if start < rows:
-        raise BadTable(f"The file holds {start:,} rows and says that it has {rows:,}: save it anew.")
-    return values
+def _parts(file: Any, rows: int, columns: Sequence[str]) -> Iterator[Part]:
+    """The columns one after the other, so that no more than one page is unpacked at a time."""
+    for j, column in enumerate(columns):
+        start = 0
+        for values in _batches(file, [column], BATCH):
+            end = start + len(values)
+            if end > rows:
+                raise BadTable(f"The file holds more rows than the {rows:,} that it says it has: save it anew.")
+            share = (j + end / rows) / len(columns)
+            yield Part(share, start, (j,), values, range(start + 1, end + 1))
+            start = end
+        if start < rows:
+            raise BadTable(f"The file holds {start:,} rows and says that it has {rows:,}: save it anew.")
 
 
 def _first_rows(file: Any, names: Sequence[str], numeric: Sequence[str]) -> dict[str, list[str]]:

@@ -1,13 +1,34 @@
 """A file of columns, as it was understood, before any number is read."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from cmcore.targets.files.bad_table import BadTable
 
-__all__ = ["TableFile", "distinct", "listed"]
+__all__ = ["Part", "TableFile", "distinct", "listed", "printable", "result_of"]
+
+T = TypeVar("T")
+
+
+class Part(NamedTuple):
+    """Some rows of some columns of a file.
+
+    Attributes:
+        share: how much of the work is done with it.
+        start: the row it starts with, from 0.
+        columns: which of the columns that were asked for.
+        values: [rows, columns], missing ones NaN.
+        places: the line or row of each in the file.
+    """
+
+    share: float
+    start: int
+    columns: Sequence[int]
+    values: np.ndarray
+    places: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -21,7 +42,7 @@ class TableFile:
         rows: how many.
         first_rows: the first few rows as they are written, all columns: name → cells.
         notes: what was taken for what.
-        load: columns → their values [n, c] as float64, and the line or row of each in the file [n].
+        load: columns → all of their values, part by part.
         place: what a row's number counts, "line" or "row".
         short: how many rows have too few cells, and the line of the first.
         counters: columns that count the rows.
@@ -34,7 +55,7 @@ class TableFile:
     rows: int
     first_rows: Mapping[str, Sequence[str]]
     notes: tuple[str, ...]
-    load: Callable[[Sequence[str]], tuple[np.ndarray, np.ndarray]]
+    load: Callable[[Sequence[str]], Iterator[Part]]
     place: str = "line"
     short: tuple[int, int] = (0, 0)
     counters: tuple[str, ...] = ()
@@ -69,33 +90,76 @@ class TableFile:
     def _reasons(self) -> list[str]:
         return [f"{name!r} ({why})" for name, why in self.left_out.items()]
 
-    def numbers(self, chosen: Sequence[str], *, drop_missing: bool) -> tuple[np.ndarray, list[str]]:
-        """Columns that passed :meth:`check_columns` as float64 [n, c], all finite, and notes on rows left out."""
-        short, first = self.short
-        if short and not drop_missing:
+    def numbers(
+        self, chosen: Sequence[str], *, drop_missing: bool, most_values: int
+    ) -> Generator[float, None, tuple[np.ndarray, list[str]]]:
+        """Columns that passed :meth:`check_columns` as float64 [n, c], all finite, and notes on rows left out.
+
+        Of more than `most_values` values every second, third, … row is taken. Yields how much is done.
+        """
+        if self.short[0] and not drop_missing:
             raise BadTable(self._too_short())
-        values, places = self.load(chosen)
-        bad = ~np.isfinite(values)
-        incomplete = bad.any(axis=1)
-        if incomplete.any() and not drop_missing:
+        stride = -(-self.rows * len(chosen) // most_values)
+        values = np.empty((-(-self.rows // stride), len(chosen)))
+        complete = np.ones(self.rows, dtype=bool)
+        missing: dict[str, tuple[int, int]] = {}
+        for part in self.load(chosen):
+            yield part.share
+            end, skipped = part.start + len(part.values), -part.start % stride
+            bad = ~np.isfinite(part.values)
+            for j, count in zip(part.columns, bad.sum(axis=0).tolist(), strict=True):
+                if count:
+                    before, place = missing.get(
+                        chosen[j], (0, int(part.places[bad[:, part.columns.index(j)].argmax()]))
+                    )
+                    missing[chosen[j]] = before + count, place
+            complete[part.start : end] &= ~bad.any(axis=1)
+            taken = slice(-(-part.start // stride), -(-end // stride))
+            values[taken, part.columns[0] : part.columns[-1] + 1] = part.values[skipped::stride]
+        if missing and not drop_missing:
             counts = [
-                f"{column!r} ({count}, the first in {self.place} {places[bad[:, j].argmax()]})"
-                for j, (column, count) in enumerate(zip(chosen, bad.sum(axis=0), strict=True))
-                if count
+                f"{name!r} ({missing[name][0]}, the first in {self.place} {missing[name][1]})"
+                for name in sorted(missing, key=chosen.index)
             ]
             raise BadTable(f"Missing or infinite values in {listed(counts)}: fill them, or leave such rows out.")
-        dropped = int(incomplete.sum()) + short
-        if not dropped:
-            return values, []
-        lines = ([int(places[incomplete.argmax()])] if incomplete.any() else []) + ([first] if short else [])
-        rows = "1 row with missing values was" if dropped == 1 else f"{dropped:,} rows with missing values were"
-        values = values[~incomplete]
-        return values, [f"{rows} left out, the first in {self.place} {min(lines)}; {len(values):,} are used."]
+        values = values[complete[::stride]] if missing else values
+        return values, self._row_notes(complete, stride, [place for _, place in missing.values()])
+
+    def _row_notes(self, complete: np.ndarray, stride: int, places: list[int]) -> list[str]:
+        """On rows with missing values, the first of which are at `places`, and on a table that is too long."""
+        notes = []
+        used = int(np.count_nonzero(complete))
+        dropped = len(complete) - used + self.short[0]
+        if dropped:
+            rows = "1 row with missing values was" if dropped == 1 else f"{dropped:,} rows with missing values were"
+            places = [*places, *([self.short[1]] if self.short[0] else [])]
+            notes.append(f"{rows} left out, the first in {self.place} {min(places)}; {used:,} are used.")
+        if stride > 1:
+            notes.append(f"Of the {len(complete):,} rows one in {stride} was read, evenly.")
+        return notes
 
     def _too_short(self) -> str:
         count, first = self.short
         rows = f"Line {first} has" if count == 1 else f"{count:,} lines, the first of them {first}, have"
         return f"{rows} fewer cells than the table has columns: complete or remove them, or leave such rows out."
+
+
+def result_of(steps: Generator[float, None, T]) -> T:
+    """What work that tells how far it is returns in the end."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            return done.value
+
+
+def printable(name: str) -> str:
+    """A name in one line, without characters that cannot be seen or that turn the text around them."""
+    return " ".join("".join(c if c.isprintable() or c in _JOINERS else " " for c in name).split())
+
+
+_JOINERS = "\u200c\u200d"
+"""Between letters of Persian and of Indian scripts, and in emoji."""
 
 
 def distinct(names: Sequence[str]) -> None:
