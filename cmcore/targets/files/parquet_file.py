@@ -1,22 +1,24 @@
 """Parquet files: which columns hold numbers, and those numbers, decoded in batches of bounded size."""
 
-import io
 import json
 import math
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from cmcore.targets.files.bad_table import BadTable
-from cmcore.targets.files.table_file import Part, TableFile, distinct
+from cmcore.targets.files.parquet_footer import MOST_PAGES, Chunk, check_footer, check_pages
+from cmcore.targets.files.table_file import Part, TableFile, distinct, printable
 
 __all__ = ["open_parquet"]
 
 BATCH = 1 << 16
 """Rows that are decoded together."""
 FIRST_ROWS, FIRST_COLUMNS = 5, 64
+LONGEST_PATH = 1_000
+"""Characters of a column's name, with the names of what it is part of."""
 
 
 def open_parquet(content: bytes, *, most_columns: int, most_cells: int) -> TableFile:
@@ -25,10 +27,12 @@ def open_parquet(content: bytes, *, most_columns: int, most_cells: int) -> Table
     Numbers are integers, floats, decimals and categories of them. Text is never decoded: a word repeated takes no room
     in the file and any amount of it in memory.
     """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
+    check_footer(content, most_columns=most_columns)
     try:
-        file = pq.ParquetFile(io.BytesIO(content))
+        file = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False)
         schema = file.schema_arrow
     except Exception as error:
         raise BadTable(f"The file starts as Parquet and could not be read: {_first_line(error)}") from error
@@ -37,21 +41,25 @@ def open_parquet(content: bytes, *, most_columns: int, most_cells: int) -> Table
     distinct(names)
     index, notes = _pandas_index(schema.metadata)
     numeric, left_out = [], {}
+    leaves = _leaves(file.metadata)
     for field in schema:
-        if field.name.startswith("__index_level_") and field.name in index:
+        if _holds_numbers(field.type) and (len(leaves.get(field.name, ())) != 1 or field.name != printable(field.name)):
+            left_out[field.name] = "its name is part of another's, or has characters that cannot be seen: rename it"
+        elif field.name.startswith("__index_level_") and field.name in index:
             left_out[field.name] = "it is an index of pandas without a name"
         elif _holds_numbers(field.type):
             numeric.append(field.name)
         else:
             left_out[field.name] = _why(field.type)
+    source = _Source(content, file, {name: leaves[name][0] for name in numeric}, rows)
     return TableFile(
         layout="Parquet",
         columns=tuple(numeric),
         left_out=left_out,
         rows=rows,
-        first_rows=_first_rows(file, names, numeric),
+        first_rows=_first_rows(source, names, numeric),
         notes=tuple(notes),
-        load=partial(_parts, file, rows),
+        load=source.parts,
         place="row",
     )
 
@@ -69,41 +77,91 @@ def _rows(metadata: Any, most_columns: int, most_cells: int) -> int:
     return rows
 
 
+def _leaves(metadata: Any) -> dict[str, list[int]]:
+    """Which parts of the schema are read where a column of that name is asked for."""
+    leaves: dict[str, list[int]] = {}
+    for i in range(metadata.num_columns):
+        parts = metadata.schema.column(i).path[:LONGEST_PATH].split(".")
+        for depth in range(1, len(parts) + 1):
+            leaves.setdefault(".".join(parts[:depth]), []).append(i)
+    return leaves
+
+
 # ---- values -----------------------------------------------------------------------------------------------------
-def _parts(file: Any, rows: int, columns: Sequence[str]) -> Iterator[Part]:
-    """The columns one after the other, so that no more than one page is unpacked at a time."""
-    for j, column in enumerate(columns):
-        start = 0
-        for values in _batches(file, [column], BATCH):
-            end = start + len(values)
-            if end > rows:
-                raise BadTable(f"The file holds more rows than the {rows:,} that it says it has: save it anew.")
-            share = (j + end / rows) / len(columns)
-            yield Part(share, start, (j,), values, range(start + 1, end + 1))
-            start = end
-        if start < rows:
-            raise BadTable(f"The file holds {start:,} rows and says that it has {rows:,}: save it anew.")
+@dataclass(frozen=True)
+class _Source:
+    """The columns of numbers of an open file; nothing of a column is decoded before its pages have been checked.
+
+    Attributes:
+        content: the file.
+        file: the same, opened by pyarrow.
+        leaves: name → the place of the column in the file's schema.
+        rows: how many.
+    """
+
+    content: bytes
+    file: Any
+    leaves: Mapping[str, int]
+    rows: int
+
+    def parts(self, columns: Sequence[str]) -> Iterator[Part]:
+        """The columns one after the other, so that no more than one page is unpacked at a time."""
+        for j, column in enumerate(columns):
+            start = 0
+            for values in self.batches(column, BATCH):
+                end = start + len(values)
+                share = (j + end / max(1, self.rows)) / len(columns)
+                yield Part(share, start, (j,), values[:, None], range(start + 1, end + 1))
+                start = end
+            if start != self.rows:
+                raise BadTable(f"Column {column!r} has {start:,} rows, and the file {self.rows:,}: save it anew.")
+
+    def batches(self, column: str, size: int, *, groups: int | None = None) -> Iterator[np.ndarray]:
+        """The values of a column, some thousands at a time; of the first groups of rows alone where that is asked."""
+        metadata, budget = self.file.metadata, iter(range(MOST_PAGES))
+        chosen = list(range(metadata.num_row_groups))[:groups]
+        for i in chosen:
+            group = metadata.row_group(i)
+            chunk = _chunk(group.column(self.leaves[column]))
+            if chunk.values != group.num_rows:
+                raise BadTable(
+                    f"The file says that a group of its rows has {group.num_rows:,}, and {chunk.values:,} of column "
+                    f"{column!r}: save it anew."
+                )
+            check_pages(self.content, chunk, column, budget=budget)
+        try:
+            read = self.file.iter_batches(batch_size=size, row_groups=chosen, columns=[column], use_threads=False)
+            rows = 0
+            for batch in read:
+                rows += len(batch)
+                if rows > self.rows:
+                    raise BadTable(
+                        f"The file holds more rows than the {self.rows:,} that it says it has: save it anew."
+                    )
+                yield _floats(batch.column(column))
+        except BadTable:
+            raise
+        except Exception as error:  # of pyarrow: many kinds, for bytes that do not fit what the footer says
+            raise BadTable(f"The Parquet file could not be read: {_first_line(error)}") from error
 
 
-def _first_rows(file: Any, names: Sequence[str], numeric: Sequence[str]) -> dict[str, list[str]]:
+def _chunk(part: Any) -> Chunk:
+    """Where pyarrow looks for a part of a column."""
+    start = part.data_page_offset
+    if part.has_dictionary_page and 0 < part.dictionary_page_offset < start:
+        start = part.dictionary_page_offset
+    return Chunk(start, part.total_compressed_size, part.num_values)
+
+
+def _first_rows(source: _Source, names: Sequence[str], numeric: Sequence[str]) -> dict[str, list[str]]:
     """The first rows of the columns of numbers as text; of the others only that there is something."""
-    shown = list(numeric[:FIRST_COLUMNS])
-    values = next(_batches(file, shown, FIRST_ROWS), np.empty((0, len(shown)))) if shown else np.empty((0, 0))
-    text = {
-        name: ["" if math.isnan(value) else f"{value:.6g}" for value in values[:FIRST_ROWS, j]]
-        for j, name in enumerate(shown)
-    }
-    return {name: text.get(name, ["…"] * min(FIRST_ROWS, len(values))) for name in names}
-
-
-def _batches(file: Any, columns: Sequence[str], size: int) -> Iterator[np.ndarray]:
-    try:
-        for batch in file.iter_batches(batch_size=size, columns=list(columns), use_threads=False):
-            yield np.column_stack([_floats(batch.column(name)) for name in columns])
-    except BadTable:
-        raise
-    except Exception as error:  # of pyarrow: many kinds, for bytes that do not fit what the footer says
-        raise BadTable(f"The Parquet file could not be read: {_first_line(error)}") from error
+    count = min(FIRST_ROWS, source.rows)
+    text = {}
+    for name in numeric[:FIRST_COLUMNS] if count else ():
+        values = next(source.batches(name, FIRST_ROWS, groups=1), np.empty(0))[:count]
+        text[name] = ["" if math.isnan(value) else f"{value:.6g}" for value in values]
+    count = min(map(len, text.values()), default=count)
+    return {name: text.get(name, ["…"] * count)[:count] for name in names}
 
 
 def _floats(array: Any) -> np.ndarray:
