@@ -11,7 +11,17 @@ from functools import partial
 from app.jobs import Workers, freeze_imports
 from app.limits import Limits, limits
 
-__all__ = ["answer_workers", "curve_workers", "inside_workers", "measuring_workers", "training_workers"]
+__all__ = [
+    "answer_workers",
+    "curve_workers",
+    "inside_workers",
+    "measuring_workers",
+    "table_workers",
+    "training_workers",
+]
+
+LONGEST_READING = 60.0
+"""Seconds after which a shared server ends the reading of a table; 5 MB take a few."""
 
 
 def training_workers() -> Workers:
@@ -39,6 +49,11 @@ def answer_workers() -> Workers:
     return _pool("answers")
 
 
+def table_workers() -> Workers:
+    """One thread that reads tables and fits a law to their rows."""
+    return _pool("tables")
+
+
 def _training(now: Limits) -> Workers:
     return Workers("training", workers=now.trainings, waiting=now.waiting, longest=now.longest)
 
@@ -47,12 +62,18 @@ def _measuring(name: str, workers: int, now: Limits) -> Workers:
     return Workers(name, workers=workers, waiting=now.waiting, longest=now.answer, interruptible=True)
 
 
+def _tables(now: Limits) -> Workers:
+    longest = min(LONGEST_READING, now.answer) if now.hosted and now.answer else now.answer
+    return Workers("tables", workers=1, waiting=now.waiting, longest=longest, interruptible=True)
+
+
 _MAKE: Mapping[str, Callable[[Limits], Workers]] = {
     "training": _training,
     "measuring": partial(_measuring, "measuring", 2),
     "curves": partial(_measuring, "curves", 1),
     "inside": partial(_measuring, "inside", 1),
     "answers": partial(_measuring, "answers", 1),
+    "tables": _tables,
 }
 _pools: dict[str, Workers] = {}
 _lock = threading.Lock()

@@ -1,20 +1,27 @@
 """A table to learn: one that comes with the lab, or an uploaded file, shown as it was understood."""
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import replace
 
 import streamlit as st
 
-import cmcore as cm
 from app import state
 from app.cards import number
 from app.controls.choice import Choice
 from app.controls.single import single_choice
 from app.limits import limits
 from app.quoting import escape, plain
+from app.table_reading import (
+    Fitted,
+    cancel_reading,
+    fitted,
+    forget_reading,
+    forget_table,
+    opened,
+    reading_view,
+    shipped,
+)
 from cmcore.targets.files import SEPARATORS, TableFile
-from cmcore.targets.tables import MOST_COLUMNS, REAL_TABLES, open_table, real_table
+from cmcore.targets.tables import MOST_COLUMNS, REAL_TABLES
 
 __all__ = ["AUTOMATIC", "BANDWIDTHS", "COMPONENTS", "DENSITIES", "LINK_NAMES_FILE", "UPLOAD", "table_controls"]
 
@@ -33,6 +40,7 @@ FORMATS = {
 }
 """What can be said of a file that two readings fit: setting → (label, choice → value)."""
 MOST_REASONS = 4
+POLL = 0.5
 LINK_NAMES_FILE = "link names a file"
 """Set where the address says that an uploaded table belongs to it."""
 NO_TABLE = "This address was made beside an uploaded table. An address never carries one: upload it here again."
@@ -55,14 +63,12 @@ def table_controls() -> Choice | None:
         return None
 
 
-def _shipped(name: str) -> Choice:
+def _shipped(name: str) -> Choice | None:
     state.remember("components", 2, allowed=COMPONENTS)
     dim = st.slider("Principal components", COMPONENTS[0], COMPONENTS[-1], key="components", persist_state="session")
     density, bandwidth = _smoothing()
     key = f"table:{name}:{dim}:{density}:{bandwidth}"
-    target = _fitted(key, lambda: real_table(name, dim=dim, density=density, bandwidth=bandwidth))
-    _say_what_is_true(target)
-    return Choice(key, name, name, target)
+    return _chosen(shipped(key, name, dim=dim, density=density, bandwidth=bandwidth), key, name, name)
 
 
 def _smoothing() -> tuple[str, float | None]:
@@ -94,6 +100,7 @@ def _uploaded() -> Choice | None:
     most = limits().upload
     file = st.file_uploader(f"CSV or Parquet, up to {most} MB", KINDS, key="file", max_upload_size=most)
     if file is None:
+        forget_table()
         if state.value(LINK_NAMES_FILE):
             st.warning(NO_TABLE)
         st.caption("Columns of numbers, separated by anything, with names or without. How it was read is shown here.")
@@ -106,8 +113,11 @@ def _uploaded() -> Choice | None:
     shown = st.container()
     settings = _format(stem) if content[:4] != b"PAR1" else {}
     said = ":".join(str(value) for value in settings.values())
-    table = _opened(f"{stem}:{said}", content, settings)
     with shown:
+        table = opened(f"{stem}:{said}", content, settings)
+        if table is None:
+            _say_how_far()
+            return None
         _show(table)
     every = table.check_columns(None, most=len(table.columns))
     first = [column for column in every if column not in table.counters][:2] or every[:2]
@@ -119,11 +129,9 @@ def _uploaded() -> Choice | None:
     if not columns:
         st.caption("Choose at least one column.")
         return None
-    key = f"{stem}:{said}:{density}:{bandwidth}:{drop}:{','.join(columns)}"
-    read = {"density": density, "bandwidth": bandwidth, "drop_missing": drop, "name": name, **settings}
-    target = _fitted(key, lambda: cm.read_table(content, columns, **read))
-    _say_what_is_true(target)
-    return Choice(key, name, file.name, target)
+    key = f"{stem}:{said}:{density}:{bandwidth}:{drop}:{columns}"
+    law = fitted(key, table, columns, name=name, density=density, bandwidth=bandwidth, drop_missing=drop)
+    return _chosen(law, key, name, file.name)
 
 
 def _format(stem: str) -> dict:
@@ -134,16 +142,6 @@ def _format(stem: str) -> dict:
             chosen = st.selectbox(label, list(choices), key=f"{name}:{stem}", persist_state="session")
             settings[name] = choices[chosen]
     return settings
-
-
-@st.cache_data(max_entries=limits().tables, show_spinner="Reading the table …")
-def _opened(key: str, _content: bytes, _settings: dict) -> TableFile:
-    """What the file holds; without the bytes, which the browser's session has."""
-    return replace(open_table(_content, **_settings), load=_nothing_loaded)
-
-
-def _nothing_loaded(columns: object) -> None:
-    raise RuntimeError(f"The numbers of {columns} are read from the file.")
 
 
 def _show(table: TableFile) -> None:
@@ -174,16 +172,43 @@ def _rows_in_html(table: TableFile) -> str:
 
 
 # ---- the law ----------------------------------------------------------------------------------------------------
-@st.cache_resource(max_entries=limits().tables, show_spinner="Reading the table …")
-def _fitted(key: str, _fit: Callable[[], cm.TableTarget]) -> cm.TableTarget:
-    return _fit()
+def _chosen(law: Fitted | None, key: str, name: str, label: str) -> Choice | None:
+    """A fitted table as a choice; None, and how far it is, while it is being fitted."""
+    if law is None:
+        _say_how_far()
+        return None
+    _say_what_is_true(law)
+    return Choice(key, name, label, law.target)
 
 
-def _say_what_is_true(target: cm.TableTarget) -> None:
+def _say_what_is_true(law: Fitted) -> None:
     """A table is a finite sample; what is learned, and measured against, is its smoothed law."""
-    likelihood = number(target.held_out_log_likelihood())
+    likelihood = number(law.held_out_log_likelihood)
     facts = [
-        target.truth,
-        f"The {len(target.held_out)} rows kept out of it have a mean log-likelihood of {likelihood} nats.",
+        law.target.truth,
+        f"The {len(law.target.held_out)} rows kept out of it have a mean log-likelihood of {likelihood} nats.",
     ]
     st.html(f'<p class="theory">{escape(" ".join(facts))}</p>')
+
+
+# ---- while it is being read -------------------------------------------------------------------------------------
+def _say_how_far() -> None:
+    """A line on the reading under way, which the page looks at until it is over."""
+    view = reading_view()
+    st.fragment(_progress, run_every=None if view is None or view.over else POLL)()
+
+
+def _progress() -> None:
+    view = reading_view()
+    if view is None or view.status == "finished":
+        st.rerun()
+    elif view.over:
+        st.caption(plain(view.problem or view.ended or "Reading was cancelled."))
+        if st.button("Read it", key="read_table"):
+            forget_reading()
+            st.rerun()
+    else:
+        words = view.latest.words if view.latest else ""
+        waits = f"Waiting for a worker, place {view.place} in the queue." if view.place else "Starting."
+        st.progress(view.latest.share if view.latest else 0.0, text=plain(words or waits))
+        st.button("Cancel", key="cancel_reading", on_click=cancel_reading)

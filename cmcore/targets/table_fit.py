@@ -35,12 +35,12 @@ def fit_table(
     name: str,
     columns: Sequence[str],
     notes: Sequence[str],
-    density: Density | str,
-    dim: int | None,
-    held_out: float,
-    max_rows: int,
-    max_components: int,
-    seed: int,
+    density: Density | str = "kernel_density",
+    dim: int | None = None,
+    held_out: float = 0.2,
+    max_rows: int = 20_000,
+    max_components: int = 12,
+    seed: int = 0,
     bandwidth: float | None = None,
     max_kernels: int | None = None,
     one_unit: bool = False,
@@ -112,8 +112,8 @@ def _bandwidth(points: Tensor) -> float:
     from scipy.optimize import minimize_scalar
 
     d = points.shape[1]
-    squares = torch.cdist(points, points).square().fill_diagonal_(math.inf).float()
-    nearest = squares.amin(1, keepdim=True)
+    squares = torch.cat([torch.cdist(part, points).square().float() for part in points.split(256)])
+    nearest = squares.fill_diagonal_(math.inf).amin(1, keepdim=True)
     beyond, nearest = squares.sub_(nearest), nearest.double()
 
     def loss(log_h: float) -> float:
@@ -168,8 +168,8 @@ def _gaussian_mixture(points: Tensor, most: int, seed: int, name: str) -> Gaussi
 
     rows = points.numpy()
     enough = max(1, len(rows) // (2 * (rows.shape[1] + 1)))
-    fits = [
-        Fit(k, reg_covar=SMALLEST_SD**2, random_state=seed % 2**32, max_iter=200).fit(rows)
+    fits = [  # points.numpy() is a call of torch, at each of which a job of the page can be ended
+        Fit(k, reg_covar=SMALLEST_SD**2, random_state=seed % 2**32, max_iter=200).fit(points.numpy())
         for k in range(1, min(most, enough) + 1)
     ]
     best = min(fits, key=lambda fit: fit.bic(rows))

@@ -218,7 +218,7 @@ class Rows:
         for line, row in self._each(Lines(self._content, self._layout)):
             yield line, row[1:] if self._layout.row_names else row
 
-    def chunks(self) -> Iterator[tuple[float, Sequence[int], list[Sequence[str]]]]:
+    def chunks(self) -> Iterator[tuple[float, Sequence[int], Sequence[Sequence[str]]]]:
         """The share of the file that has been read, the lines of some thousands of cells, and those cells by column."""
         lines = Lines(self._content, self._layout)
         each = self._each(lines)
@@ -254,7 +254,7 @@ class Rows:
         self.commented = (lines.commented - len(lines.comments) + len(comments), min(comments, default=0))
 
 
-def _even(lines: Lines, layout: Layout) -> tuple[Sequence[int], list[Sequence[str]]] | None:
+def _even(lines: Lines, layout: Layout) -> tuple[Sequence[int], Sequence[Sequence[str]]] | None:
     """The present block by column, where each of its lines is a row or empty; None, and nothing read, otherwise.
 
     This is what nearly all of a long file is made of, and the way that is as fast as the csv module.
@@ -291,7 +291,7 @@ def _comments_in(block: Sequence[str]) -> bool:
 
 def _columns(
     each: Iterator[tuple[int, list[str]]], lines: Lines, *, first: bool
-) -> tuple[Sequence[int], list[Sequence[str]]]:
+) -> tuple[Sequence[int], Sequence[Sequence[str]]]:
     """Rows to the end of the present block by column, the general way; the first row alone where that is asked for."""
     numbers, rows = [], []
     for number, row in each:

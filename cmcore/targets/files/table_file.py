@@ -109,10 +109,9 @@ class TableFile:
             bad = ~np.isfinite(part.values)
             for j, count in zip(part.columns, bad.sum(axis=0).tolist(), strict=True):
                 if count:
-                    before, place = missing.get(
-                        chosen[j], (0, int(part.places[bad[:, part.columns.index(j)].argmax()]))
-                    )
-                    missing[chosen[j]] = before + count, place
+                    first = part.places[int(bad[:, part.columns.index(j)].argmax())]
+                    before, first = missing.get(chosen[j], (0, first))
+                    missing[chosen[j]] = before + count, first
             complete[part.start : end] &= ~bad.any(axis=1)
             taken = slice(-(-part.start // stride), -(-end // stride))
             values[taken, part.columns[0] : part.columns[-1] + 1] = part.values[skipped::stride]
