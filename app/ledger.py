@@ -4,12 +4,12 @@ import re
 from dataclasses import dataclass, replace
 
 from app import shelf, state, training_registry, visitor
-from app.limits import OverLimit, limits
+from app.limits import limits
 from app.quoting import one_line
 from app.runs import LONGEST_NAME, Run, add_run, all_runs, keep, own_runs
-from cmcore.model import TrainedModel
-from cmcore.store import BadRun, from_zip
-from cmcore.targets import GALLERY, GaussianMixture, TableTarget
+from cmcore.costs import RunCost
+from cmcore.store import BadRun, Reading, from_zip
+from cmcore.targets import GALLERY
 
 __all__ = [
     "MOST_BYTES",
@@ -27,8 +27,6 @@ __all__ = [
 
 MOST_BYTES = 16 << 20
 """What one file of a run that is brought in may unfold to."""
-MOST_DIM = 64
-MOST_KERNELS = 4_096
 
 
 @dataclass(frozen=True)
@@ -110,10 +108,10 @@ def undo() -> None:
 # ---- from a file ------------------------------------------------------------------------------------------------
 def bring_in(file_name: str, content: bytes) -> Run:
     """The run in a zip, as one of one's own. Raises BadRun with one sentence on what is wrong."""
-    model = from_zip(content, most=MOST_BYTES)
-    _check(model)
-    if limits().hosted:  # what training goes on with was made elsewhere, and is not trained on here
-        model = replace(model, resume_state={})
+    now = limits()
+    # Where strangers come, what training goes on with was made elsewhere, and is not trained on here.
+    reading = Reading(MOST_BYTES, now.reports, resumable=not now.hosted, check=_check)
+    model = from_zip(content, reading=reading)
     label = one_line(re.sub(r"(-[0-9a-f]{8})?(\.zip)?$", "", file_name).replace("_", " "), LONGEST_NAME)
     config = model.target.config if model.target else None
     toy = GALLERY.get(config.name) if config else None
@@ -122,17 +120,8 @@ def bring_in(file_name: str, content: bytes) -> Run:
     return add_run(config.name if config else "imported", label or "A run brought in", model)
 
 
-def _check(model: TrainedModel) -> None:
+def _check(cost: RunCost) -> None:
     """What the pages can show, and in bounded time."""
-    target = model.target
-    if target is None:
+    if cost.target is None:
         raise BadRun("The run does not carry its target, so there is no truth to compare it with.")
-    if model.dim > MOST_DIM:
-        raise BadRun(f"The run has d = {model.dim}; the lab shows runs up to d = {MOST_DIM}.")
-    try:
-        limits().check_size(model.config.network, model.dim)
-    except OverLimit as problem:
-        raise BadRun(str(problem)) from None
-    law = target.law if isinstance(target, TableTarget) else target
-    if isinstance(law, GaussianMixture) and len(law.weights) > MOST_KERNELS:
-        raise BadRun(f"Its target has {len(law.weights):,} components; the lab shows up to {MOST_KERNELS:,}.")
+    limits().check_run(cost)

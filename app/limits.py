@@ -12,7 +12,9 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cmcore.config import NetworkConfig, TrainingConfig
+from cmcore.costs import RunCost
 from cmcore.json_input import BadJSON, parse_json
+from cmcore.store import MOST_REPORTS
 from cmcore.targets import Size, Target
 
 __all__ = ["OverLimit", "in_words", "limits"]
@@ -55,6 +57,7 @@ class Limits(BaseModel):
             of the answer that the lab ships with; None: as far as the question itself allows.
         tables: fitted tables kept in memory for everybody.
         runs: trained runs that a session keeps; the oldest goes first.
+        reports: entries of the history of a run from a file; a training makes one every 50 steps.
         pages: open pages, tabs of all visitors together.
         messages: of one page, a second; it may send those of six quiet seconds at once, and waits beyond that.
         files: uploaded files that a page holds.
@@ -83,6 +86,7 @@ class Limits(BaseModel):
     effort: Annotated[float, Field(ge=1)] | None = None
     tables: Count = 16
     runs: Count = 1_000
+    reports: Count = MOST_REPORTS
     pages: Count = 200
     messages: Annotated[float, Field(gt=0)] = 10.0
     files: Count = 12
@@ -103,6 +107,12 @@ class Limits(BaseModel):
         self._refuse(network.width, self.width, "units in a layer")
         self._refuse(network.depth, self.depth, "layers")
         self._refuse(dim, self.dim, "dimensions")
+
+    def check_run(self, cost: RunCost) -> None:
+        """Refuse a run from a file that is more than the pages can show, before anything of it is made."""
+        self.check_size(cost.network, cost.dim)
+        if cost.target is not None:
+            self.check_target(cost.target)
 
     def check_target(self, size: Size) -> None:
         """Refuse a target that is larger than this server computes with, before it is made."""
@@ -134,6 +144,7 @@ HOSTED = {
     "effort": 1.0,
     "tables": 4,
     "runs": 8,
+    "reports": 20_000,
 }
 
 

@@ -24,7 +24,7 @@ from app.disk_space import Bounds, DiskSpace, NoSpace, by_age, remove, rounded
 from app.limits import limits
 from cmcore.files import read_plain, write_atomically
 from cmcore.json_input import parse_json
-from cmcore.store import BadRun, run_files, write_run
+from cmcore.store import BadRun, Reading, load, run_files, write_run
 
 __all__ = ["Kept", "NotKept", "bounds", "forget", "keep", "kept", "root"]
 
@@ -141,12 +141,13 @@ def kept(token: str) -> Iterator[Kept]:
     top = root()
     if top is None:
         return
-    home = _folder(top, token)
+    home, now = _folder(top, token), limits()
+    reading = Reading(reports=now.reports, check=now.check_run)
     whole = [folder for folder in by_age(home) if (folder / RUN_FILE).exists()]  # another process may be at one
     for folder in _within(whole, bounds().runs):
         try:
             about = _about(folder)
-            yield Kept(about.key, about.label, about.pinned, cm.load(folder))
+            yield Kept(about.key, about.label, about.pinned, load(folder, reading=reading))
         except (OSError, ValueError, BadRun):
             _log.warning("a kept run could not be read", exc_info=True)
     with contextlib.suppress(OSError):

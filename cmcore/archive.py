@@ -8,9 +8,12 @@ import io
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
 
-__all__ = ["BadArchive", "pack", "unpack"]
+__all__ = ["Archive", "BadArchive", "pack", "unpack"]
+
+Read = TypeVar("Read")
 
 MOST_FILES = 8
 _END = struct.Struct("<4s4H2LH")
@@ -36,22 +39,57 @@ def pack(files: Mapping[str, bytes]) -> bytes:
     return out.getvalue()
 
 
-def unpack(content: bytes, *, largest: Callable[[str], int]) -> dict[str, bytes]:
-    """The files in a zip, by name.
+class Archive(Mapping[str, bytes]):
+    """The files of a zip by name, each unpacked where it is asked for and not before."""
+
+    def __init__(self, archive: zipfile.ZipFile, entries: Mapping[str, zipfile.ZipInfo]) -> None:
+        self._archive, self._entries = archive, entries
+
+    def size(self, name: str) -> int:
+        """Bytes that a file says it has; no more of it are ever unpacked."""
+        return self._entries[name].file_size
+
+    def __getitem__(self, name: str) -> bytes:
+        return _sound(lambda: _read(self._archive, self._entries[name]))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+def unpack(content: bytes, *, largest: Callable[[str], int]) -> Archive:
+    """The files in a zip, by name; none is unpacked yet.
 
     Args:
         content: the zip.
         largest: the most bytes that a file of this name may hold; 0 for a name that has no place here.
 
     Raises:
-        BadArchive: for anything but plain files with such names and sizes, whole and unencrypted.
+        BadArchive: for anything but plain files with such names and sizes, unencrypted; one that is damaged raises it
+            where it is unpacked.
     """
     _check_end(content)
+
+    def opened() -> Archive:
+        archive = zipfile.ZipFile(io.BytesIO(content))
+        entries = archive.infolist()
+        _check(entries, largest)
+        return Archive(archive, {entry.filename: entry for entry in entries})
+
+    return _sound(opened)
+
+
+def _sound(read: Callable[[], Read]) -> Read:
+    """What is read, or BadArchive for whatever zipfile says of bytes that are damaged."""
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            entries = archive.infolist()
-            _check(entries, largest)
-            return {entry.filename: _read(archive, entry) for entry in entries}
+        return read()
+    except KeyError:
+        raise
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, struct.error) as error:
         raise BadArchive(f"The zip is damaged: {str(error)[:120] or type(error).__name__}.") from None
     except (UnicodeDecodeError, ValueError, RuntimeError, OverflowError) as error:

@@ -14,8 +14,9 @@ import re
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import torch
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -26,37 +27,63 @@ from torch import Tensor
 
 from cmcore.archive import BadArchive, pack, unpack
 from cmcore.config import MOST_STEPS, TargetConfig, TrainingConfig
+from cmcore.costs import LARGEST_HEAD, BadTensors, Check, RunCost, Shapes, size_of_law, tensor_shapes
 from cmcore.files import BadFile, read_plain, sync_folder, taking_turns, write_atomically
 from cmcore.json_input import BadJSON, parse_json
 from cmcore.model import Ending, FlowMap, TrainedModel, count_weights
-from cmcore.targets import GaussianMixture, Target, make_target
-from cmcore.targets.tables import TableTarget
+from cmcore.objectives import OBJECTIVES, make_objective
+from cmcore.targets import GALLERY, GaussianMixture, Size, Target, make_target
+from cmcore.targets.tables import MOST_COLUMNS, TableTarget
+from cmcore.training_run import REPORT
 
-__all__ = ["BadRun", "from_zip", "load", "run_files", "save", "to_zip", "write_run"]
+__all__ = ["BadRun", "Reading", "from_zip", "load", "run_files", "save", "to_zip", "write_run"]
 
 RUN_FILE = "run.json"
 LARGEST_JSON = 32 << 20
-MOST_VALUES = 1 << 20
-"""Of run.json: more would take up far more memory than it has bytes."""
+SMALL, DEEPEST = 10_000, 8
+"""Values of run.json beside its history, and numbers of a state beside those that go with the weights; depth."""
 LARGEST_TENSORS = 512 << 20
-LARGEST_HEADER = 1 << 20
-"""Of a tensor file, before its numbers."""
-LONGEST_HISTORY = 1 << 18
+MOST_REPORTS = MOST_STEPS // REPORT + 4_096
+"""Of a history: those of the longest training, and of ends on the way."""
+MOST_RESUMED = 8
+"""How many times the weights, at most, there are numbers from which a training goes on."""
 LONGEST_SECONDS = 1e9
-MOST_PARTS, DEEPEST, LONGEST_WORD = 10_000, 8, 10_000
-"""Of parameters with a free form: in all, of what lies in one another, and letters of one."""
+MOST_NOTES, LONGEST_NOTE = 64, 10_000
+"""Of what is said of a table, and letters of one."""
 READINGS = 100
 """How often a run is read anew while others are saved to its folder."""
 _TENSOR_FILE = r"(?:model|target|resume)-[0-9a-f]{16}\.safetensors"
 _UNFINISHED = rf"\.(?:run\.json|{_TENSOR_FILE})\.[0-9a-f]{{32}}"
 """What a writer that was killed left of its files."""
 
+Unpacked = TypeVar("Unpacked")
 FileName = Annotated[str, Field(pattern=f"^{_TENSOR_FILE}$")]
 Step = Annotated[int, Field(ge=0, le=MOST_STEPS)]
 
 
 class BadRun(ValueError):
     """A folder that is not a run of this lab, or a damaged one; the message says what is wrong."""
+
+
+Note = Annotated[str, Field(max_length=LONGEST_NOTE)]
+
+
+class SavedTable(BaseModel):
+    """What run.json holds of a smoothed table, beside its tensors."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    name: Note
+    columns: tuple[Note, ...] = Field(max_length=MOST_COLUMNS)
+    notes: tuple[Note, ...] = Field((), max_length=MOST_NOTES)
+    bandwidth: float | None = Field(None, ge=0, le=1e6)
+
+
+def _checked_objective(config: TrainingConfig) -> TrainingConfig:
+    """The config, where its objective has such parameters; one that is not known any more may have had any."""
+    if config.objective in OBJECTIVES:
+        make_objective(config.objective, **config.objective_parameters)
+    return config
 
 
 class RunRecord(BaseModel):
@@ -66,38 +93,19 @@ class RunRecord(BaseModel):
 
     format: Literal[1]
     dim: int = Field(ge=1, le=1_000_000)
-    config: Annotated[TrainingConfig, AfterValidator(lambda config: _bounded(config, config.objective_parameters))]
+    config: Annotated[TrainingConfig, AfterValidator(_checked_objective)]
     steps: Step
     seconds: float = Field(ge=0, le=LONGEST_SECONDS, allow_inf_nan=False)
-    spikes: tuple[Step, ...] = Field((), max_length=LONGEST_HISTORY)
+    spikes: tuple[Step, ...] = Field((), max_length=MOST_REPORTS)
     preparation: float = Field(0.0, ge=0, le=LONGEST_SECONDS, allow_inf_nan=False)
     status: Ending
     device: str = Field(max_length=200)
-    history: tuple[tuple[Step, float, float], ...] = Field((), max_length=LONGEST_HISTORY)
-    gallery: Annotated[TargetConfig, AfterValidator(lambda gallery: _bounded(gallery, gallery.parameters))] | None = (
-        None
-    )
-    table: Annotated[dict[str, Any], AfterValidator(lambda table: _bounded(table, table))] | None = None
+    history: tuple[tuple[Step, float, float], ...] = Field((), max_length=MOST_REPORTS)
+    gallery: TargetConfig | None = None
+    table: SavedTable | None = None
     model_file: FileName
     target_file: FileName | None = None
     resume_file: FileName | None = None
-
-
-def _bounded(whole: Any, parameters: Mapping[str, Any]) -> Any:
-    """What holds these parameters, if they are finite in every way; ValueError names the first that are not."""
-    waiting: list[tuple[str, Any, int]] = [(name, value, 1) for name, value in parameters.items()]
-    for name, value, depth in waiting:
-        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
-        waiting.extend((name, part, depth + 1) for part in inner)
-        if len(waiting) > MOST_PARTS or depth > DEEPEST:
-            raise ValueError(f"{name[:60]} holds more than parameters do")
-        if isinstance(value, str) and len(value) > LONGEST_WORD:
-            raise ValueError(f"{name[:60]} is longer than {LONGEST_WORD:,} letters")
-        if isinstance(value, int) and not -(2**63) <= value < 2**63:
-            raise ValueError(f"{name[:60]} is out of range")
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError(f"{name[:60]} is not a finite number")
-    return whole
 
 
 # ---- writing ----------------------------------------------------------------------------------------------------
@@ -200,7 +208,7 @@ def run_files(model: TrainedModel, *, resumable: bool) -> dict[str, bytes]:
             device=model.device,
             history=model.history,
             gallery=model.target.config if model.target is not None else None,
-            table=table,
+            table=None if table is None else SavedTable.model_validate(table),
             **names,  # pyright: ignore[reportArgumentType]  checked by pydantic
         )
         content = (record.model_dump_json(indent=1) + "\n").encode()
@@ -235,6 +243,23 @@ def _target_state(target: Target | None) -> tuple[dict[str, Tensor], dict[str, A
 
 # ---- reading ----------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
+class Reading:
+    """How much of a run is read.
+
+    Attributes:
+        largest: bytes of any file of it.
+        reports: entries of its history.
+        resumable: whether what its training goes on with is read too.
+        check: refuses, by ValueError in a sentence, what would cost too much, before anything is made.
+    """
+
+    largest: int = LARGEST_TENSORS
+    reports: int = MOST_REPORTS
+    resumable: bool = True
+    check: Check = lambda cost: None
+
+
+@dataclass(frozen=True)
 class _Source:
     """Where the files of a run are read from.
 
@@ -242,14 +267,16 @@ class _Source:
         where: what people call the place.
         read: the content of a file of at most so many bytes; raises OSError, or BadRun where it is larger.
         path: what people call a file there.
+        reading: how much of it is read.
     """
 
     where: str
     read: Callable[[str, int], bytes]
     path: Callable[[str], str]
+    reading: Reading
 
 
-def load(place: str | os.PathLike[str]) -> TrainedModel:
+def load(place: str | os.PathLike[str], *, reading: Reading = Reading()) -> TrainedModel:
     """Read a trained model back from its folder or zip. Raises :class:`BadRun` with one sentence on what is wrong.
 
     While others save to the folder, what is read is a whole run, of before or after.
@@ -257,10 +284,11 @@ def load(place: str | os.PathLike[str]) -> TrainedModel:
     place = Path(place)
     if place.suffix == ".zip":
         try:
-            return from_zip(_read_file(place, LARGEST_TENSORS))
+            return from_zip(_read_file(place, LARGEST_TENSORS), reading=reading)
         except OSError as error:
             raise BadRun(f"{place} cannot be read: {error.strerror}.") from None
-    source = _Source(str(place), lambda name, most: _read_file(place / name, most), lambda name: str(place / name))
+    read = partial(_read_of_folder, place)
+    source = _Source(str(place), read, lambda name: str(place / name), reading)
     for _ in range(READINGS):
         before = _version(place)
         try:
@@ -269,6 +297,10 @@ def load(place: str | os.PathLike[str]) -> TrainedModel:
             if _version(place) == before:
                 raise
     return _assemble(source)
+
+
+def _read_of_folder(place: Path, name: str, most: int) -> bytes:
+    return _read_file(place / name, most)
 
 
 def _version(folder: Path) -> tuple[int, int, int] | None:
@@ -280,28 +312,41 @@ def _version(folder: Path) -> tuple[int, int, int] | None:
     return found.st_ino, found.st_mtime_ns, found.st_size
 
 
-def from_zip(content: bytes, *, most: int = LARGEST_TENSORS) -> TrainedModel:
+def from_zip(content: bytes, *, most: int = LARGEST_TENSORS, reading: Reading | None = None) -> TrainedModel:
     """Read a trained model from the bytes of a zip; no file in it may unfold to more than `most` bytes.
+
+    A file is unpacked where run.json names it, and once that says how large it is.
 
     Raises :class:`BadRun` with one sentence on what is wrong.
     """
+    reading = reading or Reading(largest=most)
 
     def largest(name: str) -> int:
         if name == RUN_FILE:
-            return min(most, LARGEST_JSON)
-        return most if re.fullmatch(_TENSOR_FILE, name) else 0
+            return min(reading.largest, LARGEST_JSON)
+        return reading.largest if re.fullmatch(_TENSOR_FILE, name) else 0
 
-    try:
-        files = unpack(content, largest=largest)
-    except BadArchive as problem:
-        raise BadRun(str(problem)) from None
+    files = _of_archive(lambda: unpack(content, largest=largest))
 
     def read(name: str, most: int) -> bytes:
         if name not in files:
             raise FileNotFoundError(2, "it is not in the zip")
-        return files[name]
+        if files.size(name) > most:
+            raise BadRun(f"{name} in the zip is larger than {RUN_FILE} says.")
+        return _of_archive(lambda: files[name])
 
-    return _assemble(_Source("the zip", read, str))
+    source = _Source("the zip", read, str, reading)
+    record = _read_record(source)
+    if other := sorted(set(files) - {RUN_FILE, record.model_file, record.target_file, record.resume_file}):
+        raise BadRun(f"The zip holds {other[0]}, which its {RUN_FILE} does not name.")
+    return _assemble(source, record)
+
+
+def _of_archive(read: Callable[[], Unpacked]) -> Unpacked:
+    try:
+        return read()
+    except BadArchive as problem:
+        raise BadRun(str(problem)) from None
 
 
 def _read_file(path: Path, most: int) -> bytes:
@@ -311,11 +356,22 @@ def _read_file(path: Path, most: int) -> bytes:
         raise BadRun(str(problem)) from None
 
 
-def _assemble(source: _Source) -> TrainedModel:
-    record = _read_record(source)
+def _assemble(source: _Source, record: RunRecord | None = None) -> TrainedModel:
+    """What costs something is made last, once the whole has been weighed."""
+    record = record or _read_record(source)
+    weights = _weights_of(record)
+    model = _read_tensors(source, record.model_file, LARGEST_HEAD + 8 * weights)
+    _require_count(source, record, model, weights)
+    law = _read_tensors(source, record.target_file) if record.target_file and not record.gallery else None
+    resume = None
+    if record.resume_file and source.reading.resumable:
+        resume = _read_tensors(source, record.resume_file, LARGEST_HEAD + 8 * MOST_RESUMED * weights + SMALL)
+    size = _size_of_target(source, record, law)
+    numbers = resume.numbers if resume else 0
+    _weigh(source, RunCost(record.dim, record.config.network, weights, size, len(record.history), numbers))
     return TrainedModel(
-        flow_map=_read_flow_map(source, record),
-        target=_read_target(source, record),
+        flow_map=_make_flow_map(source, record, model),
+        target=_make_target(source, record, law),
         config=record.config,
         steps=record.steps,
         seconds=record.seconds,
@@ -324,27 +380,43 @@ def _assemble(source: _Source) -> TrainedModel:
         status=record.status,
         device=record.device,
         history=record.history,
-        resume_state=_read_tensors(source, record.resume_file) if record.resume_file else {},
+        resume_state=resume.tensors() if resume else {},
     )
 
 
-def _read_flow_map(source: _Source, record: RunRecord) -> FlowMap:
-    told = count_weights(record.dim, record.config.network)
-    weights = _read_tensors(source, record.model_file, min(LARGEST_TENSORS, LARGEST_HEADER + 8 * told))
-    path, held = source.path(record.model_file), sum(tensor.numel() for tensor in weights.values())
-    if held != told:  # before a network of that size is made
-        raise BadRun(f"{path} holds {held:,} weights, but {RUN_FILE} says {told:,}.")
+def _weights_of(record: RunRecord) -> int:
+    return count_weights(record.dim, record.config.network)
+
+
+def _require_count(source: _Source, record: RunRecord, model: "_Tensors", weights: int) -> None:
+    if model.numbers != weights:  # before a network of that size is made
+        path = source.path(record.model_file)
+        raise BadRun(f"{path} holds {model.numbers:,} weights, but {RUN_FILE} says {weights:,}.")
+
+
+def _weigh(source: _Source, cost: RunCost) -> None:
+    try:
+        source.reading.check(cost)
+    except ValueError as problem:
+        raise BadRun(str(problem)) from None
+
+
+def _make_flow_map(source: _Source, record: RunRecord, model: "_Tensors") -> FlowMap:
     flow_map = FlowMap(record.dim, record.config.network, generator=torch.Generator())
-    _require_same_shapes(weights, dict(flow_map.state_dict()), RUN_FILE, path)
+    weights = model.tensors()
+    _require_same_shapes(weights, dict(flow_map.state_dict()), RUN_FILE, source.path(record.model_file))
     flow_map.load_state_dict(weights)
     return flow_map.requires_grad_(requires_grad=False)
 
 
 def _read_record(source: _Source) -> RunRecord:
-    path = source.path(RUN_FILE)
+    path, reading = source.path(RUN_FILE), source.reading
     try:
-        content = source.read(RUN_FILE, LARGEST_JSON)
-        return RunRecord.model_validate(parse_json(content, largest=LARGEST_JSON, most_values=MOST_VALUES))
+        content = source.read(RUN_FILE, min(LARGEST_JSON, reading.largest))
+        raw = parse_json(content, largest=LARGEST_JSON, most_values=5 * reading.reports + SMALL, deepest=DEEPEST)
+        if isinstance(raw, dict) and isinstance(raw.get("history"), list) and len(raw["history"]) > reading.reports:
+            raise BadRun(f"{path}: its history has more than {reading.reports:,} reports.")
+        return RunRecord.model_validate(raw)
     except FileNotFoundError:
         raise BadRun(f"There is no run in {source.where}: it has no {RUN_FILE}.") from None
     except OSError as error:
@@ -355,20 +427,39 @@ def _read_record(source: _Source) -> RunRecord:
         raise BadRun(f"{path} {problem}.") from None
 
 
-def _read_tensors(source: _Source, name: str, most: int = LARGEST_TENSORS) -> dict[str, Tensor]:
+@dataclass(frozen=True)
+class _Tensors:
+    """A tensor file that was read and not made into tensors yet."""
+
+    path: str
+    content: bytes
+    shapes: Shapes
+
+    @property
+    def numbers(self) -> int:
+        return sum(map(math.prod, self.shapes.values()))
+
+    def tensors(self) -> dict[str, Tensor]:
+        try:
+            tensors = load_tensors(self.content)
+        except (SafetensorError, ValueError, RuntimeError, KeyError, TypeError):
+            raise BadRun(f"{self.path} is not a safetensors file.") from None
+        _require_numbers(tensors, self.path)
+        return tensors
+
+
+def _read_tensors(source: _Source, name: str, most: int = LARGEST_TENSORS) -> _Tensors:
     path = source.path(name)
     try:
-        content = source.read(name, most)
+        content = source.read(name, min(most, source.reading.largest))
     except OSError as error:
         raise BadRun(f"{path}, named by {RUN_FILE}, cannot be read: {error.strerror}.") from None
     if hashlib.sha256(content).hexdigest()[:16] not in name:
         raise BadRun(f"{path} is damaged: its content does not match the hash in its name.")
     try:
-        tensors = load_tensors(content)
-    except (SafetensorError, ValueError, RuntimeError, KeyError, TypeError):
-        raise BadRun(f"{path} is not a safetensors file.") from None
-    _require_numbers(tensors, path)
-    return tensors
+        return _Tensors(path, content, tensor_shapes(content))
+    except BadTensors as problem:
+        raise BadRun(f"{path} {problem}.") from None
 
 
 def _require_numbers(tensors: Mapping[str, Tensor], path: str) -> None:
@@ -393,29 +484,42 @@ def _dtype(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
 
 
-def _read_target(source: _Source, record: RunRecord) -> Target | None:
+def _size_of_target(source: _Source, record: RunRecord, law: _Tensors | None) -> Size | None:
+    """How large the target is; of another dimension than the map it is refused here."""
     path = source.path(RUN_FILE)
+    if record.gallery is None and law is None:
+        return None
     try:
         if record.gallery is not None:
-            told = record.gallery.parameters.get("dim", record.dim)
-            if told != record.dim:  # before a target of that size is made
-                raise BadRun(f"{path} says d = {record.dim}, but its target has d = {str(told)[:20]}.")
-            target = make_target(record.gallery.name, **record.gallery.parameters)
-        elif record.target_file is None:
-            return None
+            size = GALLERY[record.gallery.name].size(**record.gallery.parameters)
         else:
-            tensors = _read_tensors(source, record.target_file)
-            target = (
-                TableTarget.from_state(tensors, record.table) if record.table else GaussianMixture.from_state(tensors)
-            )
+            assert law is not None
+            size = size_of_law(law.shapes, table=record.table is not None)
+    except BadTensors as problem:
+        raise BadRun(f"{source.path(record.target_file or '')} {problem}.") from None
+    except (TypeError, ValueError) as error:
+        raise BadRun(f"The target that {path} describes cannot be made: {_in_a_line(str(error))}") from None
+    if size.dim != record.dim:
+        raise BadRun(f"{path} says d = {record.dim}, but its target has d = {size.dim}.")
+    return size
+
+
+def _make_target(source: _Source, record: RunRecord, law: _Tensors | None) -> Target | None:
+    try:
+        if record.gallery is not None:
+            return make_target(record.gallery.name, **record.gallery.parameters)
+        if law is None:
+            return None
+        tensors = law.tensors()
+        if record.table is None:
+            return GaussianMixture.from_state(tensors)
+        return TableTarget.from_state(tensors, record.table.model_dump())
     except (TypeError, LookupError, ValueError, RuntimeError, ArithmeticError, AttributeError) as error:
         if isinstance(error, BadRun):
             raise
         words = _in_a_line(str(error)) or type(error).__name__
+        path = source.path(RUN_FILE)
         raise BadRun(f"The target that {path} describes cannot be made: {words}") from None
-    if target.dim != record.dim:
-        raise BadRun(f"{path} says d = {record.dim}, but its target has d = {target.dim}.")
-    return target
 
 
 def _first_problem(error: ValidationError) -> str:
