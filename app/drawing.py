@@ -1,12 +1,11 @@
 """A drawing of one's own: what the sheet holds, checked, as text that a run and a link keep."""
 
-from typing import Any
-
 import numpy as np
 import streamlit as st
 
 from app import state
 from app.components.sketch_pad import pad_message, sketch_pad
+from app.components.values import Sketch, sent
 from app.scene import PIXELS, density_image, extent_around
 from cmcore.targets import GaussianMixture, Stroke, read_strokes, sketch_law, write_strokes
 from cmcore.targets.sketch import MOST_BEADS, REACH, WIDTHS
@@ -90,12 +89,13 @@ def _density(text: str) -> np.ndarray:
 
 def _take_drawing() -> None:
     """Something was drawn, undone or cleared; a drawing that does not fit gives way to the one before."""
-    told: Any = (state.value(PAD) or {}).get("drawing") or {}
-    release = told.get("release")
-    state.choose("drawing release", release if isinstance(release, int) else 0)
+    sketch = sent(state.value(PAD), "drawing", Sketch)
+    if sketch is None:
+        return
+    state.choose("drawing release", sketch.release)
     state.choose("drawing problem", "")
     try:
-        strokes = checked_strokes(told.get("strokes"))
+        strokes = checked_strokes([line.model_dump() for line in sketch.strokes])
         state.choose("drawing", checked_drawing(write_strokes(strokes)) if strokes else "")
     except ValueError as problem:
         state.choose("drawing problem", f"The last line was not taken: {problem}.")

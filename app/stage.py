@@ -15,6 +15,7 @@ import streamlit as st
 from app import state
 from app.cards import short
 from app.components.particle_stage import Mover, Scene, particle_stage
+from app.components.values import StagedSampler, StagedStart, StagedTimes, Step, sent
 from app.controls.sampler import REDRAWN, SAMPLERS
 from app.layers import background_layers, still_layering
 from app.measurements import Measured
@@ -104,42 +105,48 @@ def _when_layered(key: str) -> None:
 
 
 # ---- what is done on the stage itself ---------------------------------------------------------------------------
-def _told(place: str, name: str) -> Any:
-    return state.value(f"{place}{KEY}", {}).get(name)
+def _sent(place: str, name: str, shape: Any) -> Any:
+    return sent(state.value(f"{place}{KEY}"), name, shape)
 
 
 def _take_steps(place: str) -> None:
     """N was chosen: the slider follows."""
-    if _told(place, "steps") in STEPS:
-        state.insist(f"{place}steps", _told(place, "steps"))
+    steps = _sent(place, "steps", Step)
+    if steps in STEPS:
+        state.insist(f"{place}steps", steps)
 
 
 def _take_sampler(place: str) -> None:
     """The other sampler was asked for by its key."""
-    wanted = (_told(place, "sampler") or {}).get("to")
-    if wanted in SAMPLERS:
-        state.insist(f"{place}sampler", wanted)
+    asked: StagedSampler | None = _sent(place, "sampler", StagedSampler)
+    if asked is not None and asked.to in SAMPLERS:
+        state.insist(f"{place}sampler", asked.to)
 
 
 def _take_start(place: str) -> None:
     """A start was put there, moved, or removed; each release draws fresh noise again where that was asked for."""
-    state.choose(f"{place}own start", checked_start((_told(place, "start") or {}).get("at")))
+    start: StagedStart | None = _sent(place, "start", StagedStart)
+    if start is None:
+        return
+    state.choose(f"{place}own start", checked_start(start.at))
     if state.value("own_noise") == REDRAWN:
         state.choose(f"{place}release", state.value(f"{place}release", 0) + 1)
 
 
 def _take_times(place: str) -> None:
     """Times were moved, or given back to the named grid."""
-    told = _told(place, "times") or {}
-    times = checked_times(told.get("steps"), told.get("times"))
+    moved: StagedTimes | None = _sent(place, "times", StagedTimes)
+    if moved is None:
+        return
+    times = checked_times(moved.steps, moved.times)
     if times is None:
-        restore_times(told.get("steps"), place)
+        restore_times(moved.steps, place)
     else:
         key = f"{place}moved times"
-        state.choose(key, {**(state.value(key) or {}), told["steps"]: times})
+        state.choose(key, {**(state.value(key) or {}), moved.steps: times})
 
 
-def restore_times(steps: object, place: str = "") -> None:
+def restore_times(steps: int, place: str = "") -> None:
     """N jumps take the named grid again."""
     key = f"{place}moved times"
     left = {n: times for n, times in (state.value(key) or {}).items() if n != steps}

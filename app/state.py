@@ -4,6 +4,7 @@ Widgets keep their values under the keys that the controls give them; jobs and r
 """
 
 from collections.abc import Container, Mapping
+from itertools import islice
 from typing import Any
 
 import streamlit as st
@@ -23,6 +24,7 @@ __all__ = [
     "keep_job",
     "keep_pages",
     "kept",
+    "left_out_of_link",
     "link",
     "page",
     "remember",
@@ -99,9 +101,19 @@ BROWSERS = ("hide", "present", "layers", "pause", "speed")
 """Parameters that the browser keeps by itself (app/components/address.js): the server leaves them as they are."""
 
 
+MOST_PARAMETERS, LONGEST_PARAMETER = 64, 8_192
+"""Of an address: so many parameters are read, of so many characters; proxies cut off longer addresses."""
+
+
 def link() -> dict[str, str]:
-    """The query parameters of the address."""
-    return dict(st.query_params)
+    """The query parameters of the address, as far as they are short and few enough to be read."""
+    read = ((name, st.query_params[name]) for name in islice(st.query_params, MOST_PARAMETERS))
+    return {name: text for name, text in read if len(name) <= 64 and len(text) <= LONGEST_PARAMETER}
+
+
+def left_out_of_link() -> int:
+    """How many parameters of the address are too long, or too many, to be read."""
+    return len(st.query_params) - len(link())
 
 
 def set_link(parameters: Mapping[str, str]) -> None:

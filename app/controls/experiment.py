@@ -71,6 +71,8 @@ OWN_LABELS: Mapping[tuple[str, str], str] = {
     ("renoising", "jumps"): "Jumps K",
 }
 """Where one experiment means something else by the name."""
+LARGEST, LONGEST = 1e15, 200
+"""What a field of the page may hold: a number of this size, and so many characters."""
 EFFORT = (
     *("Training steps", "Maps side by side", "Units in a layer", "Hidden layers", "Batch", "Points behind a map error"),
     *("Landings behind a KL", "Samples behind a KL", "Draws of random signs", "Second times tried"),
@@ -144,6 +146,8 @@ def read_field(name: str, field: str, text: str) -> Any:
             value = kind(text)
         except ValueError:
             raise ValueError(f"it asks for {field} = “{text[:20]}”, and {field} is a number") from None
+        if not abs(value) <= LARGEST:
+            raise ValueError(f"it asks for {field} = {text[:20]}, which is out of range")
         least, most = _bounds(name, field)
         if not (least is None or value >= least) or not (most is None or value <= most):
             capped = most is not None and most == most_of(name, field)
@@ -154,7 +158,7 @@ def read_field(name: str, field: str, text: str) -> Any:
         return text == "True"
     if isinstance(kind, tuple) and text not in kind:
         raise ValueError(f"it asks for {field} = “{text[:20]}”, and there is {', '.join(map(str, kind))}")
-    return text[:200]
+    return text[:LONGEST]
 
 
 def _widget(name: str, field: str, info: Any, *, disabled: bool) -> Any:
@@ -178,7 +182,7 @@ def _widget(name: str, field: str, info: Any, *, disabled: bool) -> Any:
         least, most = _bounds(name, field)
         form = {"step": 1} if kind is int else {"format": "%g", "step": None}
         return st.number_input(label, least, most, **{k: v for k, v in form.items() if v is not None}, **settings)
-    text = st.text_input(label, max_chars=200, **settings) or ""
+    text = (st.text_input(label, max_chars=LONGEST, **settings) or "")[:LONGEST]  # the browser alone keeps to it
     return tuple(part.strip() for part in text.split(",") if part.strip()) if kind is tuple else text
 
 

@@ -7,7 +7,7 @@ from app import state
 from app.curves import SEEN_FROM
 from app.limits import limits
 from app.links.again import split_off, with_training
-from app.links.readers import between, one_of, read_seed, take_over, until_view_changes
+from app.links.readers import between, one_of, read_link, read_seed, take_over, until_view_changes
 from app.runs import FIRST, first_run, runs
 from app.scene import PARTICLES, STEPS
 from app.start import read_start, write_start
@@ -66,7 +66,7 @@ def open_link() -> list[str]:
     """Take over what the link asks for, where this run does so; a sentence for each thing that does not fit."""
     problems, takes = [], state.takes_link("explore")
     if takes:
-        asked = state.link()
+        asked, problems = read_link()
         if state.went_back():
             _begin_afresh()
         problems += split_off("run", asked, [first_run()])

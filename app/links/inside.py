@@ -5,7 +5,7 @@ from typing import Any
 
 from app import state
 from app.links.again import split_off, with_training
-from app.links.readers import between, one_of, take_over, until_view_changes
+from app.links.readers import between, one_of, read_link, take_over, until_view_changes
 from app.runs import FIRST, first_run, runs
 from app.scene import STEPS
 from cmcore.diagnostics import QUANTITIES
@@ -41,8 +41,9 @@ def open_inside_link() -> list[str]:
     if state.went_back():
         for key, value in DEFAULTS.items():
             state.choose(key, value)
-    problems, asked = [], state.link()
+    problems = []
     if takes:
+        asked, problems = read_link()
         problems += split_off("run", asked, [first_run()])
         problems += take_over(asked, INSIDE_LINK)
     for key, value in DEFAULTS.items():

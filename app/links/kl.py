@@ -6,7 +6,7 @@ from typing import Any
 from app import state
 from app.curves import BASELINES, FIRST_CURVES, MOST, SEEN_FROM, SHOWN
 from app.links.again import split_off, with_training
-from app.links.readers import between, one_of, several_of, take_over, until_view_changes
+from app.links.readers import between, one_of, read_link, several_of, take_over, until_view_changes
 from app.runs import first_run, runs
 from cmcore.grids import GRIDS
 
@@ -38,8 +38,9 @@ def open_kl_link() -> list[str]:
             state.choose(key, value)
         for sampler in ("deterministic", "renoise"):
             state.forget(f"kl_delta:{sampler}")
-    problems, asked = [], state.link()
+    problems = []
     if takes:
+        asked, problems = read_link()
         problems += split_off("kl_runs", asked, _first_curves()["kl_runs"])
         problems += take_over(asked, KL_LINK)
     for key, value in _first_curves().items():

@@ -2,7 +2,7 @@
 
 from app import state
 from app.lesson_shelf import Shelf
-from app.links.readers import between, one_of, refused
+from app.links.readers import between, one_of, read_link, refused
 
 __all__ = ["open_lessons_link", "write_lessons_link"]
 
@@ -11,7 +11,7 @@ def open_lessons_link(shelf: Shelf) -> list[str]:
     """On the first run of a session, the lesson and the step that the link asks for; a sentence where it cannot."""
     problems = []
     if state.takes_link("lessons"):
-        asked = state.link()
+        asked, problems = read_link()
         if state.went_back() and "lesson" not in asked:
             state.choose("lesson", None)
         try:

@@ -5,10 +5,41 @@ from typing import Any
 
 from app import state
 
-__all__ = ["PARAMETER", "between", "one_of", "read_seed", "refused", "several_of", "take_over", "until_view_changes"]
+__all__ = [
+    "PARAMETER",
+    "between",
+    "names_in",
+    "one_of",
+    "read_link",
+    "read_seed",
+    "refused",
+    "several_of",
+    "take_over",
+    "until_view_changes",
+]
 
 PARAMETER = "o."
 """Before the name of an objective's or a question's own parameter, in a link."""
+MOST_NAMES = 128
+"""Runs, or baselines, in one parameter."""
+
+
+def read_link() -> tuple[dict[str, str], list[str]]:
+    """The parameters of the address that are short enough to be read, and a sentence where some are not."""
+    asked, left_out = state.link(), state.left_out_of_link()
+    if not left_out:
+        return asked, []
+    most, longest = state.MOST_PARAMETERS, state.LONGEST_PARAMETER
+    parts = "1 part" if left_out == 1 else f"{left_out:,} parts"
+    words = f"{parts} of this link could not be read: it may have {most} parts of {longest:,} characters each."
+    return asked, [f"{words} The default is shown."]
+
+
+def names_in(text: str, noun: str) -> list[str]:
+    """The names in one parameter, each once; ValueError says in a clause that they are too many."""
+    if text.count(",") >= MOST_NAMES:
+        raise ValueError(f"it names more than {MOST_NAMES} times {noun}")
+    return list(dict.fromkeys(part for part in text.split(",") if part))
 
 
 def one_of(known: Callable[[], Iterable[Any]], noun: str) -> Callable[[str], Any]:
@@ -40,8 +71,11 @@ def read_seed(text: str) -> int:
 
 
 def several_of(known: Callable[[], Iterable[Any]], noun: str) -> Callable[[str], list[Any]]:
-    one = one_of(known, noun)
-    return lambda text: list(dict.fromkeys(one(part) for part in text.split(",") if part))
+    def read(text: str) -> list[Any]:
+        names = tuple(known())
+        return [one_of(lambda: names, noun)(part) for part in names_in(text, noun)]
+
+    return read
 
 
 def refused(problem: ValueError) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 from app import state
 from app.links.again import split_off, with_training
-from app.links.readers import one_of, read_seed, several_of, take_over, until_view_changes
+from app.links.readers import one_of, read_link, read_seed, several_of, take_over, until_view_changes
 from app.runs import runs
 from app.scene import STEPS
 
@@ -25,8 +25,9 @@ def open_runs_link() -> list[str]:
     if state.went_back():
         for key, first in _first().items():
             state.choose(key, first)
-    problems, asked = [], state.link()
+    problems = []
     if takes:
+        asked, problems = read_link()
         problems += split_off("compared", asked, _first()["compared"])
         problems += take_over(asked, RUNS_LINK)
     for key, first in _first().items():

@@ -3,7 +3,7 @@
 from app import state
 from app.answers import first_choices
 from app.controls.experiment import field_key, read_field, write_field
-from app.links.readers import PARAMETER, one_of, refused
+from app.links.readers import PARAMETER, one_of, read_link, refused
 from cmcore.experiments import EXPERIMENTS
 
 __all__ = ["open_scaling_link", "questions", "write_scaling_link"]
@@ -21,12 +21,12 @@ def open_scaling_link() -> list[str]:
         return []
     if state.went_back():
         _begin_afresh()
-    problems, asked = [], state.link()
+    asked, problems = read_link()
     try:
         if "question" in asked:
             state.choose("experiment", one_of(lambda: EXPERIMENTS, "the question")(asked["question"]))
     except ValueError as problem:
-        return [refused(problem)]
+        return [*problems, refused(problem)]
     name = state.value("experiment")
     for field in EXPERIMENTS[name].model_fields:
         try:

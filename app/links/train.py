@@ -18,7 +18,7 @@ from app.controls.training import (
 )
 from app.drawing import checked_drawing, take_over
 from app.limits import limits
-from app.links.readers import PARAMETER, between, one_of, read_seed, refused
+from app.links.readers import PARAMETER, between, one_of, read_link, read_seed, refused
 from app.parameters import chosen, families_first, key_of, read, reset, write
 from app.projections import read_view, views
 from cmcore.objectives import OBJECTIVES
@@ -54,7 +54,7 @@ def open_train_link() -> list[str]:
     state.remember("objective", families_first()[0], allowed=OBJECTIVES)
     if not state.takes_link("train"):
         return []
-    asked, problems = state.link(), []
+    asked, problems = read_link()
     ours = any(name in OURS or name.startswith(PARAMETER) for name in asked)
     if ours or state.went_back():
         _begin_afresh()

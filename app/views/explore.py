@@ -8,6 +8,7 @@ import streamlit as st
 from app import state
 from app.cards import bare_card, direction_title, direction_words, kl_card
 from app.controls.again import say_what_stays, training_offer
+from app.controls.link_warnings import link_warnings
 from app.controls.runs import run_controls
 from app.controls.sampler import default_delta, sampler_controls
 from app.controls.single import single_choice
@@ -18,7 +19,7 @@ from app.links.explore import linked, open_link, write_link
 from app.measurements import DIRECTIONS, Measured, ddim_calls, initialisation, lines, stopping
 from app.moved import Known, known, known_already
 from app.picture import picture_config
-from app.quoting import escape, plain
+from app.quoting import escape
 from app.runs import Run, runs
 from app.snippet import snippet
 from app.stage import stage
@@ -35,8 +36,7 @@ POLL, SOON = 0.8, 0.3
 
 def explore() -> None:
     """The page."""
-    for problem in open_link():
-        st.warning(plain(problem))
+    link_warnings(open_link())
     training_offer("run")
     if not runs():
         st.info("There is no run to look at yet. Train one: it takes less than a minute.")

@@ -5,8 +5,10 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app import state
 from app.components.flow_picture import FlowScene, flow_picture
+from app.components.values import PinnedPoint, Step, sent
 from app.controls.again import say_what_stays, training_offer
 from app.controls.inside import end_controls, quantity_control, start_control
+from app.controls.link_warnings import link_warnings
 from app.controls.runs import run_controls
 from app.inside import Going, Look, known, looking
 from app.inside_sections import (
@@ -33,8 +35,7 @@ FLOW = "inside flow"
 
 def inside() -> None:
     """The page."""
-    for problem in open_inside_link():
-        st.warning(plain(problem))
+    link_warnings(open_inside_link())
     st.html("<h1 class='question'>Where does the map err, and how does it bend space?</h1>")
     training_offer("run")
     if not runs():
@@ -88,17 +89,16 @@ def _flow(look: Look) -> None:
 
 def _take_steps() -> None:
     """N was chosen on the picture: the slider follows."""
-    if state.value(FLOW, {}).get("steps") in STEPS:
-        state.choose("steps", state.value(FLOW)["steps"])
+    steps = sent(state.value(FLOW), "steps", Step)
+    if steps in STEPS:
+        state.choose("steps", steps)
 
 
 def _take_point() -> None:
     """A point was pinned, or let go."""
-    at = (state.value(FLOW, {}).get("at") or {}).get("at")
-    if isinstance(at, list) and len(at) == 2 and all(isinstance(value, int | float) for value in at):
-        state.choose("inside at", (float(at[0]), float(at[1])))
-    else:
-        state.choose("inside at", None)
+    pinned = sent(state.value(FLOW), "at", PinnedPoint)
+    if pinned is not None:
+        state.choose("inside at", None if pinned.at is None else tuple(pinned.at))
 
 
 # ---- what was found ---------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from app.answers import shipped_answer
 from app.cards import number, resolved, table, typeset
 from app.controls.again import say_what_stays, training_offer
 from app.controls.curves import curve_controls, default_delta
+from app.controls.link_warnings import link_warnings
 from app.controls.sampler import note
 from app.curve_chart import POLL, curve_chart, poll_until_measured, under_way
 from app.curve_table import as_rows
@@ -33,8 +34,7 @@ STORY = "equal_calls"
 
 def kl() -> None:
     """The page."""
-    for problem in open_kl_link():
-        st.warning(plain(problem))
+    link_warnings(open_kl_link())
     st.html("<h1 class='question'>How far from the truth, after how many network calls?</h1>")
     training_offer("kl_runs")
     known = runs()

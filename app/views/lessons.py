@@ -4,6 +4,9 @@ import streamlit as st
 
 from app import state
 from app.components.lesson_steps import lesson_steps
+from app.components.values import Step as Number
+from app.components.values import sent
+from app.controls.link_warnings import link_warnings
 from app.lesson import AnyFigure, Lesson, Question, Step
 from app.lesson_figures import onward_of, show_figure
 from app.lesson_numbers import filled
@@ -27,8 +30,7 @@ LINKS = {
 def lessons() -> None:
     """The page."""
     offered = shelf()
-    for problem in open_lessons_link(offered):
-        st.warning(plain(problem))
+    link_warnings(open_lessons_link(offered))
     write_lessons_link()  # before the figure, which may take its time: who goes on meanwhile can come back
     chosen = state.value("lesson")
     if chosen is None:
@@ -201,7 +203,6 @@ def _turn(offered: Shelf, lesson: Lesson, number: int) -> None:
 
 def _go() -> None:
     """A step was chosen on the marks or by the arrow keys."""
-    step = state.value(STEPS, {}).get("go")
-    slug = state.value("lesson")
-    if isinstance(step, int) and slug in shelf().lessons and 1 <= step <= len(shelf().lessons[slug].steps):
+    step, slug = sent(state.value(STEPS), "go", Number), state.value("lesson")
+    if step is not None and slug in shelf().lessons and 1 <= step <= len(shelf().lessons[slug].steps):
         _open(slug, step)

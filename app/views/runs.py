@@ -11,6 +11,7 @@ from app.cards import in_words, table
 from app.components.sample_cloud import cloud_message, sample_cloud
 from app.controls.again import say_what_stays, training_offer
 from app.controls.continuation import continue_controls
+from app.controls.link_warnings import link_warnings
 from app.controls.sampler import default_delta, note
 from app.controls.single import single_choice
 from app.curve_chart import POLL, curve_chart, poll_until_measured, under_way
@@ -37,8 +38,7 @@ PARTICLES = 2_000
 
 def runs_page() -> None:
     """The page."""
-    for problem in open_runs_link():
-        st.warning(plain(problem))
+    link_warnings(open_runs_link())
     st.html("<h1 class='question'>What was trained, and what made the difference?</h1>")
     training_offer("compared")
     with st.container(key="runsbench"):

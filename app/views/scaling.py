@@ -6,6 +6,7 @@ from app import state
 from app.answers import Asked, ask, asked, known_answer, shipped_answer, snippet_of
 from app.cards import number, table, typeset
 from app.controls.experiment import experiment_controls
+from app.controls.link_warnings import link_warnings
 from app.figures.experiment import panel_figure, summary
 from app.figures.theme import theme
 from app.jobs import Busy, JobView
@@ -22,8 +23,7 @@ POLL = 0.5
 
 def scaling() -> None:
     """The page."""
-    for problem in open_scaling_link():
-        st.warning(plain(problem))
+    link_warnings(open_scaling_link())
     with st.container(key="scalingbench"):
         with st.container(key="question_area"):
             name = _choice()

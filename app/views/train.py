@@ -6,6 +6,7 @@ from streamlit.delta_generator import DeltaGenerator
 from app import state
 from app.again import again_in_words, budget_in_words, run_before
 from app.continuation import can_continue, unfinished, what_is_left
+from app.controls.link_warnings import link_warnings
 from app.controls.table import LINK_NAMES_FILE
 from app.controls.target import DRAWING, Choice, target_controls
 from app.controls.training import training_controls
@@ -40,8 +41,7 @@ POLL = 0.5
 
 def train() -> None:
     """The page."""
-    for problem in open_train_link():
-        st.warning(plain(problem))
+    link_warnings(open_train_link())
     if training() is not None:
         state.choose(LINK_NAMES_FILE, False)  # the training has the table
     view = training_view()

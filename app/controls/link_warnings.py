@@ -1,0 +1,20 @@
+"""What a page says of the link that it was opened by."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from app.quoting import plain
+
+__all__ = ["link_warnings"]
+
+MOST = 6
+"""Sentences; a link does not fill the page."""
+
+
+def link_warnings(problems: Sequence[str]) -> None:
+    """A warning for each thing that could not be followed, and one for all that are beyond a few."""
+    for problem in problems[:MOST]:
+        st.warning(plain(problem))
+    if more := len(problems[MOST:]):
+        st.warning(f"{more} more points of this link could not be followed.")
