@@ -101,6 +101,6 @@ def _read(text: str | bytes) -> Any:
 
 
 # Streamlit reads the JSON before any of its callers sees it, and writes a traceback of what it cannot read.
-serialization.json = SimpleNamespace(  # pyright: ignore[reportAttributeAccessIssue]
+serialization.json = SimpleNamespace(  # pyright: ignore[reportPrivateImportUsage, reportAttributeAccessIssue]
     loads=_read, dumps=json.dumps, JSONDecodeError=json.JSONDecodeError
 )

@@ -52,6 +52,28 @@ def test_runs_of_another_session_are_learned_again_with_the_same_settings(open_p
     page.wait_for_function("/^checkerboard,circles-/.test(new URLSearchParams(location.search).get('runs'))")
 
 
+FOREIGN = """() => [...document.querySelectorAll("main a, main img, main [href]")]
+    .map(one => one.getAttribute("href") || one.getAttribute("src") || one.getAttribute("xlink:href"))
+    .filter(to => /evil|mailto/.test(to))"""
+
+
+def test_s9_nothing_that_a_link_says_becomes_a_link_an_image_or_an_icon(open_page):
+    hostile = (
+        "https://evil.example/login",
+        "www.evil.example",
+        "a@evil.example",
+        ":material/home:",
+        "![a](//evil.example)",
+    )
+    for place in ("/?run={}&sampler={}&grid=www.evil.example", "/kl?runs={}&baselines={}", "/runs?runs={}&n={}"):
+        for name in hostile:
+            page = open_page(place.format(name, name))
+            warning = page.get_by_test_id("stAlert").filter(has_text="could not be followed").last
+            warning.wait_for()
+            assert name in warning.inner_text().replace("\u2060", ""), "and it is shown as it is"
+            assert page.evaluate(FOREIGN) == []
+
+
 def test_back_and_forward_on_train_restore_what_was_set(open_page):
     page = open_page("/train")
     page.get_by_role("button", name="Start training").wait_for()
