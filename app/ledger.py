@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from app import shelf, state, training_registry, visitor
 from app.limits import limits
 from app.quoting import one_line
+from app.reading import read_in_turn
 from app.runs import LONGEST_NAME, Run, add_run, all_runs, keep, own_runs
 from cmcore.costs import RunCost
 from cmcore.store import BadRun, Reading, from_zip
@@ -111,7 +112,10 @@ def bring_in(file_name: str, content: bytes) -> Run:
     now = limits()
     # Where strangers come, what training goes on with was made elsewhere, and is not trained on here.
     reading = Reading(MOST_BYTES, now.reports, resumable=not now.hosted, check=_check)
-    model = from_zip(content, reading=reading)
+    try:
+        (model,) = read_in_turn(lambda: iter([from_zip(content, reading=reading)]), "Reading the run")
+    except ValueError as problem:
+        raise BadRun(str(problem)) from None
     label = one_line(re.sub(r"(-[0-9a-f]{8})?(\.zip)?$", "", file_name).replace("_", " "), LONGEST_NAME)
     config = model.target.config if model.target else None
     toy = GALLERY.get(config.name) if config else None

@@ -16,12 +16,13 @@ __all__ = [
     "curve_workers",
     "inside_workers",
     "measuring_workers",
+    "reading_workers",
     "table_workers",
     "training_workers",
 ]
 
 LONGEST_READING = 60.0
-"""Seconds after which a shared server ends the reading of a table; 5 MB take a few."""
+"""Seconds after which a shared server ends the reading of a file; 5 MB of a table take a few."""
 
 
 def training_workers() -> Workers:
@@ -49,6 +50,11 @@ def answer_workers() -> Workers:
     return _pool("answers")
 
 
+def reading_workers() -> Workers:
+    """One thread that reads zips and kept runs, so that those who bring them cost one core together."""
+    return _pool("reading")
+
+
 def table_workers() -> Workers:
     """One thread that reads tables and fits a law to their rows."""
     return _pool("tables")
@@ -62,9 +68,9 @@ def _measuring(name: str, workers: int, now: Limits) -> Workers:
     return Workers(name, workers=workers, waiting=now.waiting, longest=now.answer, interruptible=True)
 
 
-def _tables(now: Limits) -> Workers:
+def _reading(name: str, now: Limits) -> Workers:
     longest = min(LONGEST_READING, now.answer) if now.hosted and now.answer else now.answer
-    return Workers("tables", workers=1, waiting=now.waiting, longest=longest, interruptible=True)
+    return Workers(name, workers=1, waiting=now.waiting, longest=longest, interruptible=True)
 
 
 _MAKE: Mapping[str, Callable[[Limits], Workers]] = {
@@ -73,7 +79,8 @@ _MAKE: Mapping[str, Callable[[Limits], Workers]] = {
     "curves": partial(_measuring, "curves", 1),
     "inside": partial(_measuring, "inside", 1),
     "answers": partial(_measuring, "answers", 1),
-    "tables": _tables,
+    "reading": partial(_reading, "reading"),
+    "tables": partial(_reading, "tables"),
 }
 _pools: dict[str, Workers] = {}
 _lock = threading.Lock()

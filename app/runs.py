@@ -13,6 +13,7 @@ import cmcore as cm
 from app import shelf, state, visitor
 from app.limits import limits
 from app.quoting import file_stem, one_line
+from app.reading import read_in_turn
 from cmcore.files import LAB, read_plain
 from cmcore.json_input import parse_json
 from cmcore.targets import GALLERY
@@ -93,11 +94,26 @@ def own_runs() -> dict[str, Run]:
     """What was trained or brought in by this visitor; after a reload, as the server kept it."""
     own = state.kept("runs")
     if state.first_time("kept runs"):
-        for found in shelf.kept(visitor.token()):
+        for found in _kept():
             own.setdefault(found.key, Run(found.key, found.label, found.model))
             if found.pinned:
                 state.kept("pinned")[found.key] = True
     return own
+
+
+def _kept() -> list[shelf.Kept]:
+    """The runs that the server kept; where too many visitors wait for theirs, none yet, and the page asks anew."""
+    token = visitor.token()
+    if shelf.root() is None:
+        return []
+    try:
+        return read_in_turn(lambda: shelf.kept(token), "Opening your runs")
+    except ValueError:
+        state.forget_first_time("kept runs")
+        return []
+    except BaseException:  # the page was left, or runs anew
+        state.forget_first_time("kept runs")
+        raise
 
 
 def new_key(name: str) -> str:

@@ -144,7 +144,7 @@ def kept(token: str) -> Iterator[Kept]:
     home, now = _folder(top, token), limits()
     reading = Reading(reports=now.reports, check=now.check_run)
     whole = [folder for folder in by_age(home) if (folder / RUN_FILE).exists()]  # another process may be at one
-    for folder in _within(whole, bounds().runs):
+    for folder in _within(whole, min(bounds().runs, now.runs)):
         try:
             about = _about(folder)
             yield Kept(about.key, about.label, about.pinned, load(folder, reading=reading))
