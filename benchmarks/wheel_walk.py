@@ -116,7 +116,9 @@ def _wait(address: str, server: subprocess.Popen, log: Path) -> None:
 
 def walk(address: str, browser: Browser, kept: Path) -> Mapping[str, object]:
     """What a visitor sees: the first page, an answer that came with the lab, and a training that is kept there."""
-    page = browser.new_page(viewport={"width": 1440, "height": 980}, color_scheme="light", reduced_motion="reduce")
+    page = browser.new_page(
+        viewport={"width": 1440, "height": 980}, color_scheme="light", reduced_motion="reduce", bypass_csp=True
+    )
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.set_default_timeout(PATIENCE * 1000)

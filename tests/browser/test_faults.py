@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from tests.browser.conftest import served, start_server
+from tests.browser.conftest import EVALUATES, served, start_server
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -77,7 +77,7 @@ def visit(browser):
     contexts = []
 
     def open_at(address):
-        context = browser.new_context(viewport={"width": 1440, "height": 980}, reduced_motion="reduce")
+        context = browser.new_context(viewport={"width": 1440, "height": 980}, reduced_motion="reduce", **EVALUATES)
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(90_000)

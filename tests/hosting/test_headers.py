@@ -1,11 +1,15 @@
 """The headers of a shared server: on every answer, and not loosened by a setting that is no list of sites."""
 
+import importlib.util
+from pathlib import Path
+
 import pytest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
+from streamlit.web.server.app_discovery import discover_asgi_app
 
 from app.hosting.headers import SecurityHeaders, headers, inline_scripts
 
@@ -20,6 +24,17 @@ def test_every_answer_carries_them_once():
             answer = client.get(path)
             for name, value in headers("'self'").items():
                 assert answer.headers.get_list(name) == [value]
+
+
+def test_s9_at_home_the_lab_has_the_same_policy():
+    """`streamlit run streamlit_app.py` serves what Streamlit discovers in the file, and Streamlit runs it as a page."""
+    entry = Path(__file__).parents[2] / "streamlit_app.py"
+    assert discover_asgi_app(entry).import_string == "streamlit_app:app"
+    spec = importlib.util.spec_from_file_location("streamlit_app", entry)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.app.script_path == entry
+    assert [guard.cls for guard in module.app._user_middleware] == [SecurityHeaders]
 
 
 def test_the_page_of_streamlit_has_inline_scripts_and_each_is_allowed_by_its_hash():
