@@ -19,6 +19,7 @@ from cmcore.json_input import parse_json
 from cmcore.targets import GALLERY
 
 __all__ = [
+    "LONGEST_LABEL",
     "LONGEST_NAME",
     "SHIPPED",
     "Run",
@@ -63,7 +64,7 @@ class Run:
     shipped: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "label", one_line(self.label, LONGEST_LABEL))
+        object.__setattr__(self, "label", one_line(self.label, LONGEST_LABEL) or file_stem(self.key))
 
     @property
     def target(self) -> cm.Target:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import cmcore as cm
 from app.quoting import one_line
+from app.runs import LONGEST_LABEL
 
 __all__ = ["Choice"]
 
@@ -25,4 +26,4 @@ class Choice:
     target: cm.Target
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "label", one_line(self.label, 120))
+        object.__setattr__(self, "label", one_line(self.label, LONGEST_LABEL))
