@@ -68,7 +68,7 @@ class StageFigure(Part):
     grid: Name = "uniform_angle"
     delta: float | None = Field(None, ge=0, le=1.0)
     seed: int = Field(0, ge=0, lt=2**31)
-    layers: tuple[Layer, ...] | None = None
+    layers: tuple[Layer, ...] | None = Field(None, max_length=9)
     card: bool = False
 
     @model_validator(mode="after")
@@ -241,7 +241,7 @@ class Head(Part):
     minutes: int = Field(ge=1, le=15)
     picture: Figure | None = None
     numbers: dict[Name, Number] = Field(default_factory=dict, max_length=80)
-    claims: tuple[Claim, ...] = ()
+    claims: tuple[Claim, ...] = Field((), max_length=80)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 from pydantic import ValidationError
-from yaml.nodes import MappingNode, Node, SequenceNode
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from app.lesson import Figure, Head, Lesson, Link, Part, Question, Ratio, Step, figures_of
 from cmcore.files import BadFile, read_plain
@@ -23,6 +23,8 @@ __all__ = ["PLACEHOLDER", "BadLesson", "read_lesson", "read_lesson_file"]
 
 LARGEST = 64_000
 """Bytes of a lesson file."""
+MOST_IN_HEAD, MOST_IN_BLOCK, LONGEST_VALUE = 2_000, 64, 2_000
+"""Values, names and lists in a block of YAML, and characters of one: they are read one by one, and slowly."""
 PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
 _BLOCKS = ("figure", "reveal", "question", "try")
 _FENCE = re.compile(r"```(\w+)\s*")
@@ -142,7 +144,9 @@ class _Refused(yaml.YAMLError):
 class _Loader(yaml.SafeLoader):
     """Plain values alone: an alias could make a small file endless, and a tag asks for a type of its own."""
 
-    depth = 0
+    def __init__(self, text: str, most: int) -> None:
+        super().__init__(text)
+        self.depth, self.left = 0, most
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         event = self.peek_event()
@@ -154,7 +158,12 @@ class _Loader(yaml.SafeLoader):
         self.depth += 1
         if self.depth > 12:
             raise _Refused("this is nested too deeply", line)
+        self.left -= 1
+        if self.left < 0:
+            raise _Refused("this holds more values than such a block has", line)
         node = super().compose_node(parent, index)
+        if isinstance(node, ScalarNode) and len(node.value) > LONGEST_VALUE:
+            raise _Refused(f"this is longer than {LONGEST_VALUE:,} characters", line)
         self.depth -= 1
         return node
 
@@ -163,7 +172,7 @@ def _block(kind: type[Part], text: str, file: str, first: int) -> Any:
     """A block of YAML as a validated value; `first` is the line of the file on which it begins."""
     loader = None
     try:
-        loader = _Loader(text)
+        loader = _Loader(text, MOST_IN_HEAD if kind is Head else MOST_IN_BLOCK)
         node = loader.get_single_node()
         value = None if node is None else loader.construct_document(node)
     except _Refused as problem:

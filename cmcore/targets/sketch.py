@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -42,6 +43,8 @@ WIDTHS = (5, 60)
 """The finest and the widest brush, in hundredths."""
 LONGEST_TEXT = 4_096
 """Characters of a drawing as text: what a link holds."""
+MOST_POINTS = LONGEST_TEXT * 3 // 4 // 2
+"""Of a drawing: a text has room for no more."""
 MOST_BEADS = 800
 """More components than this cost more than they show."""
 SPACING = 1.75
@@ -122,28 +125,34 @@ def _read_stroke(content: bytes, at: int) -> tuple[Stroke, int]:
 
 
 def _simplified(stroke: Stroke) -> list[tuple[int, int]]:
-    """The stroke without the points near a straight line between those kept (Douglas and Peucker 1973)."""
+    """The stroke without the points near a straight line between those kept (Douglas and Peucker 1973).
+
+    A zigzag keeps every point and takes time as the square of their number, so that it ends at what a text has room
+    for.
+    """
     points = [p for i, p in enumerate(stroke.points) if i == 0 or p != stroke.points[i - 1]]
+    places = np.array(points, dtype=np.float64)
     kept, pending = {0, len(points) - 1}, [(0, len(points) - 1)]
     while pending:
         low, high = pending.pop()
-        between = range(low + 1, high)
-        if not between:
+        if high - low < 2:
             continue
-        far = max(between, key=lambda i: _distance(points[i], points[low], points[high]))
-        if _distance(points[far], points[low], points[high]) > _SLACK * stroke.width:
+        away = _distances(places[low + 1 : high], places[low], places[high])
+        far = low + 1 + int(away.argmax())
+        if away[far - low - 1] > _SLACK * stroke.width:
             kept.add(far)
             pending += [(low, far), (far, high)]
+        if len(kept) > MOST_POINTS:
+            raise ValueError(f"a drawing takes at most {LONGEST_TEXT:,} characters, and this one would take more")
     return [points[i] for i in sorted(kept)]
 
 
-def _distance(p: tuple[int, int], a: tuple[int, int], b: tuple[int, int]) -> float:
-    """From p to the segment a … b."""
-    along = (b[0] - a[0], b[1] - a[1])
-    square = along[0] ** 2 + along[1] ** 2
-    share = ((p[0] - a[0]) * along[0] + (p[1] - a[1]) * along[1]) / square if square else 0.0
-    share = min(1.0, max(0.0, share))
-    return math.hypot(p[0] - a[0] - share * along[0], p[1] - a[1] - share * along[1])
+def _distances(points: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """From each point to the segment a … b."""
+    along, offset = b - a, points - a
+    square = float(along @ along)
+    share = np.clip(offset @ along / square, 0.0, 1.0) if square else np.zeros(len(points))
+    return np.hypot(*(offset - share[:, None] * along).T)
 
 
 def _short_steps(points: list[tuple[int, int]]) -> list[tuple[int, int]]:

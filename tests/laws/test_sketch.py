@@ -1,6 +1,7 @@
 """A drawing: the law is what was drawn, the text gives it back, and no text does harm."""
 
 import math
+import time
 from itertools import pairwise
 
 import pytest
@@ -107,3 +108,12 @@ def test_beads_sit_on_the_line_evenly():
 def test_nothing_drawn_is_a_sentence():
     with pytest.raises(ValueError, match=r"Nothing is drawn yet\."):
         sketch_law([])
+
+
+@pytest.mark.parametrize("cycle", [[(0, 0), (250, 0), (0, 250)], [(-250, -250), (250, 250), (-250, 250), (250, -250)]])
+def test_s3_a_line_that_keeps_every_point_is_refused_without_looking_at_all_pairs(cycle):
+    line = Stroke(5, tuple(cycle[i % len(cycle)] for i in range(6_000)))
+    before = time.process_time()
+    with pytest.raises(ValueError, match="at most 4,096 characters"):
+        write_strokes([line])
+    assert time.process_time() - before < 2.0  # sixteen without a bound
