@@ -15,6 +15,7 @@ from streamlit.web import cli
 from app.hosting.guards import guards
 from app.hosting.log import keep_log_brief
 from app.hosting.memory import share_arenas, tidying
+from app.hosting.messages import receive_small_messages
 
 PROCESS = {
     "CONSISTENCY_LAB_HOSTED": "1",
@@ -58,5 +59,6 @@ app = st.App(
 )
 
 if __name__ == "__main__":
+    receive_small_messages()
     sys.argv = ["streamlit", "run", __file__, *sys.argv[1:]]
     cli.main()
