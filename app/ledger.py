@@ -3,11 +3,11 @@
 import re
 from dataclasses import dataclass, replace
 
-from app import shelf, state, training_registry, visitor
+from app import run_memory, shelf, state, training_registry, visitor
 from app.limits import limits
 from app.quoting import one_line
 from app.reading import read_in_turn
-from app.runs import LONGEST_NAME, Run, add_run, all_runs, keep, own_runs
+from app.runs import FULL, LONGEST_NAME, Run, add_run, all_runs, keep, own_runs
 from cmcore.costs import RunCost
 from cmcore.store import BadRun, Reading, from_zip
 from cmcore.targets import GALLERY
@@ -110,6 +110,8 @@ def undo() -> None:
 def bring_in(file_name: str, content: bytes) -> Run:
     """The run in a zip, as one of one's own. Raises BadRun with one sentence on what is wrong."""
     now = limits()
+    if run_memory.is_full():
+        raise BadRun(f"{FULL} Try again in a few minutes.")
     # Where strangers come, what training goes on with was made elsewhere, and is not trained on here.
     reading = Reading(MOST_BYTES, now.reports, resumable=not now.hosted, check=_check)
     try:

@@ -57,6 +57,7 @@ class Limits(BaseModel):
             of the answer that the lab ships with; None: as far as the question itself allows.
         tables: fitted tables kept in memory for everybody.
         runs: trained runs that a session keeps; the oldest goes first.
+        runs_of_one, runs_of_all: megabytes of these in memory, of a session and of all sessions together.
         reports: entries of the history of a run from a file; a training makes one every 50 steps.
         pages: open pages, tabs of all visitors together.
         messages: of one page, a second; it may send those of six quiet seconds at once, and waits beyond that.
@@ -86,6 +87,8 @@ class Limits(BaseModel):
     effort: Annotated[float, Field(ge=1)] | None = None
     tables: Count = 16
     runs: Count = 1_000
+    runs_of_one: Count = 2_048
+    runs_of_all: Count = 8_192
     reports: Count = MOST_REPORTS
     pages: Count = 200
     messages: Annotated[float, Field(gt=0)] = 10.0
@@ -144,6 +147,8 @@ HOSTED = {
     "effort": 1.0,
     "tables": 4,
     "runs": 8,
+    "runs_of_one": 64,
+    "runs_of_all": 512,
     "reports": 20_000,
 }
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import streamlit as st
 
 import cmcore as cm
-from app import shelf, state, visitor
+from app import run_memory, shelf, state, visitor
 from app.limits import limits
 from app.quoting import file_stem, one_line
 from app.reading import read_in_turn
@@ -19,6 +19,7 @@ from cmcore.json_input import parse_json
 from cmcore.targets import GALLERY
 
 __all__ = [
+    "FULL",
     "LONGEST_LABEL",
     "LONGEST_NAME",
     "SHIPPED",
@@ -37,6 +38,7 @@ __all__ = [
 FIRST = "eight_gaussians"
 """The run that the lab opens on."""
 SHIPPED = LAB / "assets" / "pretrained"
+FULL = "The lab's memory for runs is full."
 LONGEST_NAME = 60
 """Characters of what people call a run."""
 LARGEST_CURVES, MOST_VALUES = 16 << 20, 1 << 19
@@ -99,6 +101,7 @@ def own_runs() -> dict[str, Run]:
             own.setdefault(found.key, Run(found.key, found.label, found.model))
             if found.pinned:
                 state.kept("pinned")[found.key] = True
+        _let_oldest_go(own)
     return own
 
 
@@ -106,6 +109,10 @@ def _kept() -> list[shelf.Kept]:
     """The runs that the server kept; where too many visitors wait for theirs, none yet, and the page asks anew."""
     token = visitor.token()
     if shelf.root() is None:
+        return []
+    state.choose("runs wait", run_memory.is_full())
+    if run_memory.is_full():
+        state.forget_first_time("kept runs")
         return []
     try:
         return read_in_turn(lambda: shelf.kept(token), "Opening your runs")
@@ -128,10 +135,18 @@ def add_run(name: str, label: str, model: cm.TrainedModel, *, key: str = "") -> 
     key = key or new_key(name)
     run = Run(key, own[key].label if key in own else label, model)
     own[run.key] = run
-    while len(own) > limits().runs:
-        del own[_first_to_go(own)]
+    _let_oldest_go(own)
     keep(run)
     return run
+
+
+def _let_oldest_go(own: dict[str, Run]) -> None:
+    """Take a session's runs back to within its bounds, in number and in bytes."""
+    now = limits()
+    sizes = {key: run_memory.count(run.model) for key, run in own.items()}
+    while len(own) > 1 and (len(own) > now.runs or sum(sizes.values()) > now.runs_of_one << 20):
+        key = _first_to_go(own)
+        del own[key], sizes[key]
 
 
 def _first_to_go(own: Mapping[str, Run]) -> str:
@@ -151,7 +166,9 @@ def keep(run: Run) -> None:
 
 
 def not_kept() -> str:
-    """Which runs of one's own a reload would lose, as a sentence; empty where the server kept them all."""
+    """Which runs of one's own a reload would lose, or that they wait; empty where all are kept and there."""
+    if state.value("runs wait"):
+        return f"{FULL} Yours open as soon as others have left."
     failed = state.kept("not kept")
     lost = [key for key in own_runs() if key in failed]
     if not lost:
