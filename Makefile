@@ -42,11 +42,15 @@ lint: $(DEV)
 	$(PY) -m ruff format --check
 	$(PY) -m ruff check
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/vulture
+	$(VENV)/bin/deno fmt --check --quiet
+	$(VENV)/bin/deno lint --quiet
 	$(PY) -m pyright --pythonpath $(PY)
 
 format: $(DEV)
 	$(PY) -m ruff format
 	$(PY) -m ruff check --fix
+	$(VENV)/bin/deno fmt --quiet
 
 docs: $(DEV)
 	$(PIP) --editable '.[docs]'

@@ -31,15 +31,24 @@ function scaled(integers, unit) {
 
 // Colours carry one meaning each; Streamlit hands over the theme, the chart palette is (data, model, exact, error, …).
 // A host that has left the document while it was being drawn has no style: it keeps the palette read before.
-let lastPalette = { data: "#0072B2", model: "#E69F00", exact: "#009E73", error: "#D55E00", baseline: "#7A808A", ink: "#1F2328", dark: false, panel: "#FFFFFF" };
+let lastPalette = {
+  data: "#0072B2",
+  model: "#E69F00",
+  exact: "#009E73",
+  error: "#D55E00",
+  baseline: "#7A808A",
+  ink: "#1F2328",
+  dark: false,
+  panel: "#FFFFFF",
+};
 
 function readPalette(host) {
   const style = getComputedStyle(host);
   if (!style.getPropertyValue("--st-chart-categorical-colors")) return lastPalette;
-  const read = name => style.getPropertyValue(name).trim();
-  const [data, model, exact, error, baseline] = read("--st-chart-categorical-colors").split(",").map(c => c.trim());
+  const read = (name) => style.getPropertyValue(name).trim();
+  const [data, model, exact, error, baseline] = read("--st-chart-categorical-colors").split(",").map((c) => c.trim());
   const paper = read("--st-background-color"), ink = read("--st-text-color");
-  const [r, g, b] = paper.match(/[0-9a-f]{2}/gi)?.map(h => parseInt(h, 16)) ?? [255, 255, 255];
+  const [r, g, b] = paper.match(/[0-9a-f]{2}/gi)?.map((h) => parseInt(h, 16)) ?? [255, 255, 255];
   const dark = r + g + b < 384;
   lastPalette = { data, model, exact, error, baseline, ink, dark, panel: dark ? "#151920" : "#FFFFFF" };
   return lastPalette;
@@ -50,7 +59,10 @@ function sharpen(canvas) {
   const ratio = window.devicePixelRatio || 1;
   const width = canvas.clientWidth, height = canvas.clientHeight;
   const w = Math.round(width * ratio), h = Math.round(height * ratio);
-  if (canvas.width !== w || canvas.height !== h) { canvas.width = w; canvas.height = h; }
+  if (canvas.width !== w || canvas.height !== h) {
+    canvas.width = w;
+    canvas.height = h;
+  }
   const context = canvas.getContext("2d");
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   return { context, width, height };
@@ -59,17 +71,18 @@ function sharpen(canvas) {
 // World to screen: the square [-extent, extent]² fits the shorter side, y points up.
 function camera(width, height, extent) {
   const scale = Math.min(width, height) / (2 * extent);
-  return { scale, x: v => width / 2 + v * scale, y: v => height / 2 - v * scale };
+  return { scale, x: (v) => width / 2 + v * scale, y: (v) => height / 2 - v * scale };
 }
 
 // The density as a small image with the data colour at the given opacity; the browser smooths it when scaling up.
 function densityImage({ values, shape }, colour) {
   const [rows, columns] = shape;
   const image = document.createElement("canvas");
-  image.width = columns; image.height = rows;
+  image.width = columns;
+  image.height = rows;
   const context = image.getContext("2d");
   const pixels = context.createImageData(columns, rows);
-  const [r, g, b] = colour.match(/[0-9a-f]{2}/gi).map(h => parseInt(h, 16));
+  const [r, g, b] = colour.match(/[0-9a-f]{2}/gi).map((h) => parseInt(h, 16));
   const words = new Uint32Array(pixels.data.buffer), ink = (b << 16) | (g << 8) | r; // little-endian RGBA
   for (let i = 0; i < words.length; i++) words[i] = (values[i] << 24) | ink;
   context.putImageData(pixels, 0, 0);
@@ -101,7 +114,7 @@ function drawDots(context, xy, count, view, radius, colour, opacity) {
   const bitmap = bitmapFor(context.canvas), { pixels } = bitmap;
   const ratio = context.getTransform().a || 1;
   const places = stampFor(radius * ratio, opacity, width), { reach } = places;
-  const [r, g, b] = colour.match(/[0-9a-f]{2}/gi).map(h => parseInt(h, 16));
+  const [r, g, b] = colour.match(/[0-9a-f]{2}/gi).map((h) => parseInt(h, 16));
   const ink = (b << 16) | (g << 8) | r; // little-endian RGBA
   pixels.fill(0);
   const [x0, y0, scale] = [view.x(0) * ratio, view.y(0) * ratio, view.scale * ratio];
@@ -127,7 +140,8 @@ function bitmapFor(canvas) {
   const known = bitmaps.get(canvas);
   if (known?.canvas.width === canvas.width && known.canvas.height === canvas.height) return known;
   const own = document.createElement("canvas");
-  own.width = canvas.width; own.height = canvas.height;
+  own.width = canvas.width;
+  own.height = canvas.height;
   const context = own.getContext("2d", { willReadFrequently: true });
   const image = context.createImageData(own.width, own.height);
   const made = { canvas: own, context, image, pixels: new Uint32Array(image.data.buffer) };
@@ -147,7 +161,10 @@ function stampFor(radius, opacity, width) {
       for (let dx = -reach; dx <= reach; dx++) {
         const inside = radius + 0.5 - Math.hypot(dx + 0.5 - cx, dy + 0.5 - cy);
         const cover = Math.round(255 * opacity * Math.min(1, Math.max(0, inside)));
-        if (cover) { offsets.push(dy * width + dx); covers.push(cover); }
+        if (cover) {
+          offsets.push(dy * width + dx);
+          covers.push(cover);
+        }
       }
     }
     made.push({ offsets: Int32Array.from(offsets), covers: Uint8Array.from(covers) });

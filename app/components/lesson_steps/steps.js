@@ -4,7 +4,8 @@ const places = new WeakMap();
 
 function idle(event) {
   const target = event.composedPath()[0];
-  return target === document.body || (target.tagName === "BUTTON" && !target.closest("[role=radiogroup], [role=tablist], .handles"));
+  return target === document.body ||
+    (target.tagName === "BUTTON" && !target.closest("[role=radiogroup], [role=tablist], .handles"));
 }
 
 function go(place, step) {
@@ -13,8 +14,15 @@ function go(place, step) {
 }
 
 function create(root) {
-  const place = { list: root.querySelector("ol"), now: root.querySelector(".now"), titles: [], step: 0, lesson: null, tell: () => {} };
-  const keys = event => {
+  const place = {
+    list: root.querySelector("ol"),
+    now: root.querySelector(".now"),
+    titles: [],
+    step: 0,
+    lesson: null,
+    tell: () => {},
+  };
+  const keys = (event) => {
     const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!by || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey || !idle(event)) return;
     event.preventDefault();
@@ -22,14 +30,17 @@ function create(root) {
     go(place, place.step + by);
   };
   window.addEventListener("keydown", keys, { capture: true });
-  place.destroy = () => { window.removeEventListener("keydown", keys, { capture: true }); places.delete(root); };
+  place.destroy = () => {
+    window.removeEventListener("keydown", keys, { capture: true });
+    places.delete(root);
+  };
   return place;
 }
 
 export default function (component) {
   const { data, parentElement, setTriggerValue } = component;
   let place = places.get(parentElement);
-  if (!place) places.set(parentElement, (place = create(parentElement)));
+  if (!place) places.set(parentElement, place = create(parentElement));
   const moved = place.lesson !== null && (place.lesson !== data.lesson || place.step !== data.step);
   Object.assign(place, { titles: data.titles, step: data.step, lesson: data.lesson, tell: setTriggerValue });
   while (place.list.children.length > data.titles.length) place.list.lastChild.remove();

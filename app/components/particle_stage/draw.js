@@ -1,7 +1,7 @@
 // Painting the stage. Everything here is a function of (message, choice of N, progress u) and changes nothing else.
 // u runs from 0 (noise, time T) to 1 (data, time δ), linear in the angle θ.
 
-const ease = w => w * w * (3 - 2 * w);
+const ease = (w) => w * w * (3 - 2 * w);
 const HOP = 0.8; // with renoise, a jump takes this share of its turn and the fresh noise the rest
 
 // Which jump u falls in, and how far into it.
@@ -22,8 +22,13 @@ function positions(message, steps, u, out) {
   let share = ease(w);
   if (landings) {
     const landed = landings.subarray(k * size, (k + 1) * size);
-    if (w < HOP) { to = landed; share = ease(w / HOP); }
-    else { from = landed; share = ease((w - HOP) / (1 - HOP)); }
+    if (w < HOP) {
+      to = landed;
+      share = ease(w / HOP);
+    } else {
+      from = landed;
+      share = ease((w - HOP) / (1 - HOP));
+    }
   }
   for (let i = 0; i < size; i++) out[i] = from[i] + share * (to[i] - from[i]);
   return shape[1];
@@ -49,7 +54,8 @@ function comparisons(message, steps, i) {
   if (legs) {
     const [jumps, levels, followed] = legs.shape;
     return Array.from({ length: jumps }, (_, k) => ({
-      from: progress[k], to: progress[k] + HOP * (progress[k + 1] - progress[k]),
+      from: progress[k],
+      to: progress[k] + HOP * (progress[k + 1] - progress[k]),
       arrived: landingPoint(message, steps, k, i),
       points: Array.from({ length: levels }, (_, level) => pair(legs.values, (k * levels + level) * followed + i)),
     }));
@@ -57,7 +63,9 @@ function comparisons(message, steps, i) {
   if (!message.arrays.exact) return [];
   const { values, shape: [levels, followed] } = message.arrays.exact;
   return [{
-    from: 0, to: 1, arrived: statePoint(message, steps, steps, i),
+    from: 0,
+    to: 1,
+    arrived: statePoint(message, steps, steps, i),
     points: Array.from({ length: levels }, (_, level) => pair(values, level * followed + i)),
   }];
 }
@@ -73,8 +81,12 @@ function line(context, view, points) {
 function ring(context, view, [x, y], radius, fill, stroke) {
   context.beginPath();
   context.arc(view.x(x), view.y(y), radius, 0, 2 * Math.PI);
-  context.fillStyle = fill; context.fill();
-  if (stroke) { context.strokeStyle = stroke; context.stroke(); }
+  context.fillStyle = fill;
+  context.fill();
+  if (stroke) {
+    context.strokeStyle = stroke;
+    context.stroke();
+  }
 }
 
 // A curve of the exact flow: the part already travelled opaque, the rest faint.
@@ -104,7 +116,11 @@ function drawJumps(context, view, message, steps, i, u, head, strength, palette,
     context.strokeStyle = palette.model;
     context.globalAlpha = (j < k || u >= 1 ? 1 : 0.2) * strength;
     line(context, view, [from, landed]);
-    if (renoised) { context.setLineDash([1.5, 3]); line(context, view, [landed, to]); context.setLineDash([]); }
+    if (renoised) {
+      context.setLineDash([1.5, 3]);
+      line(context, view, [landed, to]);
+      context.setLineDash([]);
+    }
     if (j === k && u < 1 && head) {
       context.globalAlpha = strength;
       line(context, view, renoised && w > HOP ? [from, landed, head] : [from, head]);
@@ -115,7 +131,14 @@ function drawJumps(context, view, message, steps, i, u, head, strength, palette,
     context.globalAlpha = (j <= k || u >= 1 ? 1 : 0.25) * strength;
     const end = j === steps;
     const radius = (end ? 3.4 : 2.6) * size * (end && size < 1 ? 0.8 : 1);
-    ring(context, view, statePoint(message, steps, j, i), radius, end && u >= 1 ? palette.model : palette.panel, palette.model);
+    ring(
+      context,
+      view,
+      statePoint(message, steps, j, i),
+      radius,
+      end && u >= 1 ? palette.model : palette.panel,
+      palette.model,
+    );
   }
 }
 
@@ -151,9 +174,9 @@ function drawScene(canvas, message, steps, u, palette, heads, look) {
     const strength = !look.selected || look.selected.has(i) ? 1 : 0.15;
     const head = [heads[2 * i], heads[2 * i + 1]];
     const curves = i < message.followed ? comparisons(message, steps, i) : [];
-    if (look.layers.exact) for (const curve of curves) drawExact(context, view, curve, u, strength, palette, size);
+    if (look.layers.exact) { for (const curve of curves) drawExact(context, view, curve, u, strength, palette, size); }
     if (look.layers.jumps) drawJumps(context, view, message, steps, i, u, head, strength, palette, size);
-    if (look.layers.error) for (const curve of curves) drawError(context, view, curve, u, strength, palette, size);
+    if (look.layers.error) { for (const curve of curves) drawError(context, view, curve, u, strength, palette, size); }
     context.globalAlpha = strength;
     context.lineWidth = 2;
     if (!look.compact) ring(context, view, head, 4.6 * size, palette.model, palette.panel);

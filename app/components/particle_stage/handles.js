@@ -2,11 +2,11 @@
 // with the jumps that the new times make; until then only the handle moves.
 
 const NEAREST = 0.006; // of the axis, that two times keep between them
-const STRIDE = 0.01;   // of the axis, per arrow key; a tenth of it with Shift, five times as much with a page key
-const LABEL = 38;      // pixels that the label of a time needs
+const STRIDE = 0.01; // of the axis, per arrow key; a tenth of it with Shift, five times as much with a page key
+const LABEL = 38; // pixels that the label of a time needs
 
 // Where the times of the chosen N stand on the axis, while they move too.
-const shownProgress = stage =>
+const shownProgress = (stage) =>
   stage.moving?.steps === stage.steps ? stage.moving.progress : stage.message.progress[stage.steps];
 
 function createHandle(stage, j) {
@@ -15,12 +15,12 @@ function createHandle(stage, j) {
   handle.tabIndex = 0;
   handle.setAttribute("role", "slider");
   handle.title = "Drag, or use the arrow keys; double-click for the named grid";
-  handle.onpointerdown = event => {
+  handle.onpointerdown = (event) => {
     if (event.button !== 0) return;
     handle.setPointerCapture(event.pointerId);
     stage.grip = { j, x: event.clientX };
   };
-  handle.onpointermove = event => {
+  handle.onpointermove = (event) => {
     if (stage.grip?.j !== j || Math.abs(event.clientX - stage.grip.x) < 2 && !stage.moving?.dragging) return;
     const box = stage.parts.handles.getBoundingClientRect();
     moveTime(stage, j, (event.clientX - box.left) / box.width);
@@ -30,11 +30,17 @@ function createHandle(stage, j) {
     if (stage.moving?.dragging) commitTimes(stage);
   };
   handle.ondblclick = () => restoreTimes(stage);
-  handle.onkeydown = event => {
+  handle.onkeydown = (event) => {
     const fine = event.shiftKey ? 0.1 : 1, now = shownProgress(stage)[j];
     const to = {
-      ArrowLeft: now - fine * STRIDE, ArrowDown: now - fine * STRIDE, ArrowRight: now + fine * STRIDE, ArrowUp: now + fine * STRIDE,
-      PageDown: now - 5 * STRIDE, PageUp: now + 5 * STRIDE, Home: 0, End: 1,
+      ArrowLeft: now - fine * STRIDE,
+      ArrowDown: now - fine * STRIDE,
+      ArrowRight: now + fine * STRIDE,
+      ArrowUp: now + fine * STRIDE,
+      PageDown: now - 5 * STRIDE,
+      PageUp: now + 5 * STRIDE,
+      Home: 0,
+      End: 1,
     }[event.key];
     if (event.key === "Escape") restoreTimes(stage);
     if (to === undefined) return;
@@ -64,7 +70,7 @@ function commitTimes(stage) {
   const { moving, message } = stage;
   if (!moving) return;
   moving.dragging = false;
-  sendTimes(stage, moving.steps, moving.progress.slice(1, -1).map(p => timeAt(message, p)));
+  sendTimes(stage, moving.steps, moving.progress.slice(1, -1).map((p) => timeAt(message, p)));
 }
 
 function restoreTimes(stage) {
@@ -83,14 +89,16 @@ function sendTimes(stage, steps, times) {
 // Python's answer ends a move; a message that still has the old times does not.
 function takeTimes(stage, fresh) {
   const { moving, message } = stage;
-  if (moving && (fresh || (!moving.dragging && message.times[moving.steps].join() !== moving.before))) stage.moving = null;
+  if (moving && (fresh || (!moving.dragging && message.times[moving.steps].join() !== moving.before))) {
+    stage.moving = null;
+  }
 }
 
 // The marks of the axis, their labels, and a handle at every time between T and δ.
 function layMarks(stage) {
   const { message, parts, steps } = stage;
   const progress = shownProgress(stage), times = message.times[steps];
-  const label = j => timeLabel(stage.moving ? (j % steps ? timeAt(message, progress[j]) : times[j]) : times[j]);
+  const label = (j) => timeLabel(stage.moving ? (j % steps ? timeAt(message, progress[j]) : times[j]) : times[j]);
   const room = LABEL / (parts.marks.clientWidth || 700);
   let last = 0.6 * room; // the first label, “T = 3”, stands inside
   parts.marks.replaceChildren(...progress.flatMap((p, j) => {

@@ -2,8 +2,8 @@
 // turned cells show folds; the exact velocity; and the model's density against the data's.
 
 const GAUSS = 1 / (2 * Math.PI);
-const COARSE = 2;          // every second line of the mesh is drawn
-const NEGLIGIBLE = 2e-6;   // noise mass of a cell too small to be worth a colour
+const COARSE = 2; // every second line of the mesh is drawn
+const NEGLIGIBLE = 2e-6; // noise mass of a cell too small to be worth a colour
 
 // The mesh at progress u, written into message.meshNow; null where there is none (renoised draws, d ≠ 2).
 function meshAt(message, steps, u) {
@@ -22,8 +22,8 @@ function eachCell({ side, points }, visit) {
   for (let row = 0; row + 1 < side; row++) {
     for (let column = 0; column + 1 < side; column++) {
       const a = 2 * (row * side + column), b = a + 2, d = a + 2 * side, c = d + 2;
-      const area = ((points[c] - points[a]) * (points[d + 1] - points[b + 1])
-        - (points[d] - points[b]) * (points[c + 1] - points[a + 1])) / 2;
+      const area = ((points[c] - points[a]) * (points[d + 1] - points[b + 1]) -
+        (points[d] - points[b]) * (points[c + 1] - points[a + 1])) / 2;
       visit(row, column, a, area);
     }
   }
@@ -34,7 +34,8 @@ function cellPath(context, view, { side, points }, a) {
   context.beginPath();
   corners.forEach((at, j) => {
     const x = view.x(points[at]), y = view.y(points[at + 1]);
-    if (j) context.lineTo(x, y); else context.moveTo(x, y);
+    if (j) context.lineTo(x, y);
+    else context.moveTo(x, y);
   });
 }
 
@@ -124,7 +125,10 @@ function drawVelocity(context, view, message, u, palette) {
       // A jump goes back in time, so the arrow points against dx/dθ; long ones are cut to the spacing.
       let [dx, dy] = [-field.values[at] * message.fieldScale, -field.values[at + 1] * message.fieldScale];
       const length = Math.hypot(dx, dy), most = 0.9 * step;
-      if (length > most) { dx *= most / length; dy *= most / length; }
+      if (length > most) {
+        dx *= most / length;
+        dy *= most / length;
+      }
       context.beginPath();
       context.moveTo(view.x(x), view.y(y));
       context.lineTo(view.x(x + dx), view.y(y + dy));

@@ -1,22 +1,52 @@
 // The stage: playing, scrubbing, choosing N and raising paths, all in the browser. Python sends one message with the
 // trajectories for every N, so that no click waits for the server; it hears only which N was chosen.
 
-const KEEP = 250;  // milliseconds after the last change that the address follows
+const KEEP = 250; // milliseconds after the last change that the address follows
 const SPEEDS = { 0.5: 1, 1: 2, 2: 0.5 }; // each and the next
 const REST = 2000; // milliseconds at the end of a run before it starts again
 const LAYERS = {
   density: { label: "Data", colour: "data", draw: '<circle cx="9" cy="5" r="5" opacity=".45"/>' },
   exact: { label: "Exact path", colour: "exact", draw: '<path d="M0 8 Q9 -3 18 5"/>' },
-  jumps: { label: "Model jumps", colour: "model", draw: '<path d="M2 7 L16 3"/><circle cx="2" cy="7" r="2"/><circle cx="16" cy="3" r="2"/>' },
+  jumps: {
+    label: "Model jumps",
+    colour: "model",
+    draw: '<path d="M2 7 L16 3"/><circle cx="2" cy="7" r="2"/><circle cx="16" cy="3" r="2"/>',
+  },
   error: { label: "Error", colour: "error", draw: '<path d="M0 5 H18" stroke-dasharray="4 3"/>' },
 };
 // Further layers, behind a button: what the map does to space. They need the mesh that deterministic draws carry.
 const MORE = {
-  velocity: { label: "Velocity", colour: "exact", draw: '<path d="M2 8 L15 3"/><circle cx="15" cy="3" r="1.6"/>', title: "The exact flow, back in time" },
-  mesh: { label: "Mesh", colour: "model", draw: '<path d="M1 3 Q9 0 17 3 M1 8 Q9 5 17 8 M5 0 V10 M13 0 V10" stroke-width="1"/>', title: "An even mesh of noise, carried along by the model" },
-  folds: { label: "Folds", colour: "error", draw: '<path d="M2 9 L9 1 L16 9 Z"/>', title: "Cells of the mesh that the model turns over" },
-  model: { label: "Model density", colour: "model", draw: '<circle cx="9" cy="5" r="5" stroke-dasharray="2 2"/>', title: "Where the jumps end: areas that hold 50, 80 and 95 % of the model's mass, like those of the data" },
-  ratio: { label: "log q/p", colour: "model", draw: '<path d="M1 5 H8" stroke-width="6"/>', title: "Particles where the jumps end, by the exact densities of both laws: the model's colour where it puts too much, the data's where too little; full at 1 nat" },
+  velocity: {
+    label: "Velocity",
+    colour: "exact",
+    draw: '<path d="M2 8 L15 3"/><circle cx="15" cy="3" r="1.6"/>',
+    title: "The exact flow, back in time",
+  },
+  mesh: {
+    label: "Mesh",
+    colour: "model",
+    draw: '<path d="M1 3 Q9 0 17 3 M1 8 Q9 5 17 8 M5 0 V10 M13 0 V10" stroke-width="1"/>',
+    title: "An even mesh of noise, carried along by the model",
+  },
+  folds: {
+    label: "Folds",
+    colour: "error",
+    draw: '<path d="M2 9 L9 1 L16 9 Z"/>',
+    title: "Cells of the mesh that the model turns over",
+  },
+  model: {
+    label: "Model density",
+    colour: "model",
+    draw: '<circle cx="9" cy="5" r="5" stroke-dasharray="2 2"/>',
+    title: "Where the jumps end: areas that hold 50, 80 and 95 % of the model's mass, like those of the data",
+  },
+  ratio: {
+    label: "log q/p",
+    colour: "model",
+    draw: '<path d="M1 5 H8" stroke-width="6"/>',
+    title:
+      "Particles where the jumps end, by the exact densities of both laws: the model's colour where it puts too much, the data's where too little; full at 1 nat",
+  },
 };
 const JUMPS = { model: LAYERS.jumps.label, exact: "Exact jumps", baseline: "Solver steps" };
 const FIRST_LAYERS = Object.keys(LAYERS);
@@ -24,17 +54,61 @@ const ALL_LAYERS = [...FIRST_LAYERS, ...Object.keys(MORE)];
 const stages = new WeakMap();
 
 function createStage(root) {
-  const find = selector => root.querySelector(selector);
+  const find = (selector) => root.querySelector(selector);
   const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
   const stage = {
-    root, calm, section: find(".stage"), canvas: find(".view"), ground: find(".ground"), parts: {},
-    steps: null, sent: null, u: calm ? 1 : 0, playing: !calm, speed: 1, goal: null, restUntil: 0, last: 0, request: 0,
-    layers: {}, hover: null, pinned: new Set(), visible: true,
-    start: null, startSent: undefined, steering: false, press: null, drawn: false, moving: null, grip: null,
-    message: null, palette: null, image: null, heads: null, view: null, tell: () => {},
+    root,
+    calm,
+    section: find(".stage"),
+    canvas: find(".view"),
+    ground: find(".ground"),
+    parts: {},
+    steps: null,
+    sent: null,
+    u: calm ? 1 : 0,
+    playing: !calm,
+    speed: 1,
+    goal: null,
+    restUntil: 0,
+    last: 0,
+    request: 0,
+    layers: {},
+    hover: null,
+    pinned: new Set(),
+    visible: true,
+    start: null,
+    startSent: undefined,
+    steering: false,
+    press: null,
+    drawn: false,
+    moving: null,
+    grip: null,
+    message: null,
+    palette: null,
+    image: null,
+    heads: null,
+    view: null,
+    tell: () => {},
   };
-  for (const name of ["legend", "more", "readout", "done", "marks", "handles", "scrubber", "play", "step", "speed", "picture", "multiples", "summary"])
+  for (
+    const name of [
+      "legend",
+      "more",
+      "readout",
+      "done",
+      "marks",
+      "handles",
+      "scrubber",
+      "play",
+      "step",
+      "speed",
+      "picture",
+      "multiples",
+      "summary",
+    ]
+  ) {
     stage.parts[name] = find(`.${name}`);
+  }
   stage.legend = buildLegend(stage);
   takeView(stage);
   wire(stage);
@@ -45,7 +119,7 @@ function createStage(root) {
 function takeView(stage) {
   const on = address.read("layers")?.split(",") ?? FIRST_LAYERS;
   for (const name of ALL_LAYERS) stage.layers[name] = on.includes(name);
-  if (Object.keys(MORE).some(name => stage.layers[name])) openLayers(stage, true);
+  if (Object.keys(MORE).some((name) => stage.layers[name])) openLayers(stage, true);
   const speed = Number(address.read("speed"));
   stage.speed = speed in SPEEDS ? speed : 1;
   const at = Number.parseFloat(address.read("pause"));
@@ -55,7 +129,7 @@ function takeView(stage) {
 function keepView(stage) {
   clearTimeout(stage.keeping);
   stage.keeping = setTimeout(() => {
-    const on = ALL_LAYERS.filter(name => stage.layers[name]);
+    const on = ALL_LAYERS.filter((name) => stage.layers[name]);
     const moving = stage.playing || stage.goal !== null, atRest = stage.calm && stage.u === 1;
     address.keep({
       layers: on.join() === FIRST_LAYERS.join() ? null : on.join() || "none",
@@ -74,15 +148,17 @@ function obeyPage(stage) {
 
 function buildLegend(stage) {
   const rows = [[LAYERS, stage.parts.legend], [MORE, stage.parts.more]];
-  const built = rows.flatMap(([layers, place]) => Object.entries(layers).map(([name, layer]) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.innerHTML = `<svg viewBox="0 0 18 10" fill="none" stroke-width="2" aria-hidden="true">${layer.draw}</svg>`;
-    button.append(layer.label);
-    button.onclick = () => toggle(stage, name);
-    place.append(button);
-    return { name, button, layer };
-  }));
+  const built = rows.flatMap(([layers, place]) =>
+    Object.entries(layers).map(([name, layer]) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.innerHTML = `<svg viewBox="0 0 18 10" fill="none" stroke-width="2" aria-hidden="true">${layer.draw}</svg>`;
+      button.append(layer.label);
+      button.onclick = () => toggle(stage, name);
+      place.append(button);
+      return { name, button, layer };
+    })
+  );
   const opener = document.createElement("button");
   opener.type = "button";
   opener.className = "opener";
@@ -91,7 +167,7 @@ function buildLegend(stage) {
   opener.setAttribute("aria-expanded", "false");
   opener.onclick = () => openLayers(stage, stage.parts.more.hidden);
   stage.parts.legend.append(opener);
-  for (const [, place] of rows) place.onkeydown = event => layerKey(stage, event);
+  for (const [, place] of rows) place.onkeydown = (event) => layerKey(stage, event);
   return built;
 }
 
@@ -104,13 +180,14 @@ function openLayers(stage, open) {
 function walkLayers(stage) {
   const open = stage.parts.more.hidden;
   openLayers(stage, open);
-  if (open) stage.legend[0].button.focus(); else stage.canvas.focus();
+  if (open) stage.legend[0].button.focus();
+  else stage.canvas.focus();
 }
 
 function layerKey(stage, event) {
   const way = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
   if (way) {
-    const there = stage.legend.map(one => one.button).filter(button => !button.disabled && button.offsetParent);
+    const there = stage.legend.map((one) => one.button).filter((button) => !button.disabled && button.offsetParent);
     there[(there.indexOf(event.target) + way + there.length) % there.length]?.focus();
   } else if (event.key === "l" || event.key === "Escape") {
     openLayers(stage, false);
@@ -123,7 +200,11 @@ function layerKey(stage, event) {
 function toggle(stage, name) {
   stage.layers[name] = !stage.layers[name];
   for (const one of stage.legend) if (one.name === name) one.button.setAttribute("aria-pressed", stage.layers[name]);
-  if (name === "ratio" && stage.layers.ratio) { stage.playing = false; stage.goal = null; stage.u = 1; }
+  if (name === "ratio" && stage.layers.ratio) {
+    stage.playing = false;
+    stage.goal = null;
+    stage.u = 1;
+  }
   paintAll(stage);
   keepView(stage);
 }
@@ -131,19 +212,30 @@ function toggle(stage, name) {
 // The layers that a message asks for; those behind the button are opened with theirs.
 function showLayers(stage, names) {
   for (const name of Object.keys(stage.layers)) stage.layers[name] = names.includes(name);
-  openLayers(stage, Object.keys(MORE).some(name => stage.layers[name]));
-  if (stage.layers.ratio) { stage.playing = false; stage.goal = null; stage.u = 1; }
+  openLayers(stage, Object.keys(MORE).some((name) => stage.layers[name]));
+  if (stage.layers.ratio) {
+    stage.playing = false;
+    stage.goal = null;
+    stage.u = 1;
+  }
 }
 
 // Which layers this draw can show, and why not where it cannot.
 function offer(stage) {
   const { message, steps } = stage;
-  const meshed = message.arrays[`mesh_${steps}`] !== undefined, renoised = message.arrays[`landings_${steps}`] !== undefined;
+  const meshed = message.arrays[`mesh_${steps}`] !== undefined,
+    renoised = message.arrays[`landings_${steps}`] !== undefined;
   for (const { name, button, layer } of stage.legend) {
     const there = !(name in MORE) || (name === "velocity" ? message.arrays.field !== undefined : meshed);
     button.setAttribute("aria-pressed", stage.layers[name]);
     button.disabled = !there;
-    button.title = there ? layer.title ?? "Show or hide" : message.pending ? "Being computed" : renoised ? "Fresh noise leaves no mesh: choose deterministic jumps" : "For targets in the plane";
+    button.title = there
+      ? layer.title ?? "Show or hide"
+      : message.pending
+      ? "Being computed"
+      : renoised
+      ? "Fresh noise leaves no mesh: choose deterministic jumps"
+      : "For targets in the plane";
   }
 }
 
@@ -152,34 +244,66 @@ function wire(stage) {
   parts.play.onclick = () => play(stage, !stage.playing);
   parts.step.onclick = () => stepBy(stage, 1);
   parts.picture.onclick = () => savePicture(stage);
-  parts.speed.onclick = () => { stage.speed = SPEEDS[stage.speed]; paint(stage); keepView(stage); };
-  parts.scrubber.oninput = event => { stage.playing = false; stage.goal = null; seek(stage, event.target.value / 1000); keepView(stage); };
+  parts.speed.onclick = () => {
+    stage.speed = SPEEDS[stage.speed];
+    paint(stage);
+    keepView(stage);
+  };
+  parts.scrubber.oninput = (event) => {
+    stage.playing = false;
+    stage.goal = null;
+    seek(stage, event.target.value / 1000);
+    keepView(stage);
+  };
   wireStart(stage);
-  canvas.onpointermove = event => { if (!stage.press?.drawing) hover(stage, nearest(stage, event)); };
+  canvas.onpointermove = (event) => {
+    if (!stage.press?.drawing) hover(stage, nearest(stage, event));
+  };
   canvas.onpointerleave = () => hover(stage, null);
-  canvas.onclick = event => {
-    if (stage.drawn) { stage.drawn = false; return; }
+  canvas.onclick = (event) => {
+    if (stage.drawn) {
+      stage.drawn = false;
+      return;
+    }
     const i = nearest(stage, event);
     if (i === null) stage.pinned.clear();
     else if (!stage.pinned.delete(i)) stage.pinned.add(i);
     paint(stage);
   };
-  const keys = event => key(stage, event);
+  const keys = (event) => key(stage, event);
   document.addEventListener("keydown", keys);
-  const sight = new IntersectionObserver(([entry]) => { stage.visible = entry.isIntersecting; wake(stage); });
+  const sight = new IntersectionObserver(([entry]) => {
+    stage.visible = entry.isIntersecting;
+    wake(stage);
+  });
   sight.observe(canvas);
-  const size = new ResizeObserver(() => { if (stage.message) layMarks(stage); paintAll(stage); });
+  const size = new ResizeObserver(() => {
+    if (stage.message) layMarks(stage);
+    paintAll(stage);
+  });
   size.observe(canvas);
   const page = new MutationObserver(() => obeyPage(stage));
   page.observe(document.documentElement, { attributeFilter: ["data-presenting", "data-hidden"] });
   obeyPage(stage);
   const slider = followSlider(stage);
-  const returned = address.onReturn(() => { takeView(stage); if (stage.message) { offer(stage); paintAll(stage); wake(stage); } });
+  const returned = address.onReturn(() => {
+    takeView(stage);
+    if (stage.message) {
+      offer(stage);
+      paintAll(stage);
+      wake(stage);
+    }
+  });
   stage.destroy = () => {
-    page.disconnect(); slider.disconnect(); returned(); clearTimeout(stage.keeping);
+    page.disconnect();
+    slider.disconnect();
+    returned();
+    clearTimeout(stage.keeping);
     address.release(["layers", "pause", "speed"]);
     document.removeEventListener("keydown", keys);
-    sight.disconnect(); size.disconnect(); cancelAnimationFrame(stage.request);
+    sight.disconnect();
+    size.disconnect();
+    cancelAnimationFrame(stage.request);
     stages.delete(stage.root);
   };
 }
@@ -188,16 +312,21 @@ function wire(stage) {
 function wake(stage) {
   cancelAnimationFrame(stage.request);
   stage.last = 0;
-  if (stage.visible && (stage.playing || stage.goal !== null)) stage.request = requestAnimationFrame(now => tick(stage, now));
+  if (stage.visible && (stage.playing || stage.goal !== null)) {
+    stage.request = requestAnimationFrame((now) => tick(stage, now));
+  }
 }
 
 // N on Streamlit's slider is seen here while it is dragged, before the server hears of it. A slider that nobody holds
 // only follows the server, by way of its old value.
 function followSlider(stage) {
-  const seen = new MutationObserver(changes => {
-    const thumb = changes.map(change => change.target).find(target => target.closest?.(".st-key-steps"));
+  const seen = new MutationObserver((changes) => {
+    const thumb = changes.map((change) => change.target).find((target) => target.closest?.(".st-key-steps"));
     const steps = Number(thumb?.getAttribute("aria-valuetext"));
-    if (thumb === document.activeElement && steps && steps !== stage.steps && stage.message && steps in stage.message.progress) showSteps(stage, steps);
+    if (
+      thumb === document.activeElement && steps && steps !== stage.steps && stage.message &&
+      steps in stage.message.progress
+    ) showSteps(stage, steps);
   });
   seen.observe(document.body, { subtree: true, attributeFilter: ["aria-valuetext"] });
   return seen;
@@ -210,13 +339,19 @@ function tick(stage, now) {
   const rate = elapsed / (1000 * stage.message.seconds) * stage.speed;
   if (stage.goal !== null) {
     const gap = stage.goal - stage.u, stride = Math.max(rate * 4, Math.abs(gap) * elapsed / 160);
-    if (Math.abs(gap) <= stride) { stage.u = stage.goal; stage.goal = null; keepView(stage); } else stage.u += Math.sign(gap) * stride;
+    if (Math.abs(gap) <= stride) {
+      stage.u = stage.goal;
+      stage.goal = null;
+      keepView(stage);
+    } else stage.u += Math.sign(gap) * stride;
   } else if (stage.u < 1) {
     stage.u = Math.min(1, stage.u + rate);
     if (stage.u === 1) stage.restUntil = now + REST;
   } else if (now > stage.restUntil) stage.u = 0;
   if (stage.u !== stage.painted) paint(stage); // at rest nothing moves
-  if (stage.visible && (stage.playing || stage.goal !== null)) stage.request = requestAnimationFrame(next => tick(stage, next));
+  if (stage.visible && (stage.playing || stage.goal !== null)) {
+    stage.request = requestAnimationFrame((next) => tick(stage, next));
+  }
 }
 
 function play(stage, playing) {
@@ -228,16 +363,24 @@ function play(stage, playing) {
   keepView(stage);
 }
 
-function seek(stage, u) { stage.u = u; paint(stage); }
+function seek(stage, u) {
+  stage.u = u;
+  paint(stage);
+}
 
 function stepBy(stage, direction) {
   const progress = stage.message.progress[stage.steps];
   const from = stage.goal ?? stage.u;
   stage.playing = false;
   stage.goal = direction > 0
-    ? progress.find(p => p > from + 1e-6) ?? 0
-    : progress.findLast(p => p < from - 1e-6) ?? 1;
-  if (stage.calm || Math.abs(stage.goal - from) === 1) { stage.u = stage.goal; stage.goal = null; paint(stage); keepView(stage); }
+    ? progress.find((p) => p > from + 1e-6) ?? 0
+    : progress.findLast((p) => p < from - 1e-6) ?? 1;
+  if (stage.calm || Math.abs(stage.goal - from) === 1) {
+    stage.u = stage.goal;
+    stage.goal = null;
+    paint(stage);
+    keepView(stage);
+  }
   wake(stage);
 }
 
@@ -258,7 +401,7 @@ function showSteps(stage, steps) {
 // Numbers known for other N stand in the page beside the one on show, hidden: the right one need not come from far.
 function turnNumber(steps) {
   const numbers = [...document.querySelectorAll(".st-key-number_area [data-steps]")];
-  if (numbers.some(each => each.dataset.steps === String(steps))) {
+  if (numbers.some((each) => each.dataset.steps === String(steps))) {
     for (const each of numbers) each.hidden = each.dataset.steps !== String(steps);
   }
 }
@@ -275,17 +418,24 @@ function key(stage, event) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (target !== document.body && target !== stage.canvas) return; // someone is typing, or a control has the keys
   const arrow = event.key.startsWith("Arrow");
-  const act = stage.steering && (arrow || event.key === "Enter") ? () => (arrow ? steerBy(stage, event.key, event.shiftKey) : steer(stage)) : {
-    " ": () => play(stage, !stage.playing),
-    ArrowRight: () => stepBy(stage, 1),
-    ArrowLeft: () => stepBy(stage, -1),
-    l: () => walkLayers(stage),
-    r: () => turnSampler(stage),
-    s: () => steer(stage),
-    Escape: stage.section.classList.contains("presenting") ? null : () => removeStart(stage),
-  }[event.key] ?? (/^[1-9]$/.test(event.key) && Number(event.key) in stage.message.progress
-    ? () => setSteps(stage, Number(event.key)) : null);
-  if (act) { event.preventDefault(); act(); }
+  const act = stage.steering && (arrow || event.key === "Enter")
+    ? () => (arrow ? steerBy(stage, event.key, event.shiftKey) : steer(stage))
+    : {
+      " ": () => play(stage, !stage.playing),
+      ArrowRight: () => stepBy(stage, 1),
+      ArrowLeft: () => stepBy(stage, -1),
+      l: () => walkLayers(stage),
+      r: () => turnSampler(stage),
+      s: () => steer(stage),
+      Escape: stage.section.classList.contains("presenting") ? null : () => removeStart(stage),
+    }[event.key] ?? (/^[1-9]$/.test(event.key) && Number(event.key) in stage.message.progress
+      ? () =>
+        setSteps(stage, Number(event.key))
+      : null);
+  if (act) {
+    event.preventDefault();
+    act();
+  }
 }
 
 // ---- pointer -----------------------------------------------------------------------------------------------------
@@ -296,11 +446,16 @@ function nearest(stage, event) {
   let best = null, distance = 18 ** 2;
   const consider = (i, px, py) => {
     const d = (stage.view.x(px) - x) ** 2 + (stage.view.y(py) - y) ** 2;
-    if (d < distance) { distance = d; best = i; }
+    if (d < distance) {
+      distance = d;
+      best = i;
+    }
   };
   for (let i = 0; i < stage.message.followed; i++) {
     consider(i, stage.heads[2 * i], stage.heads[2 * i + 1]);
-    if (i < stage.message.shown || i === stage.message.own) for (let k = 0; k <= stage.steps; k++) consider(i, ...statePoint(stage.message, stage.steps, k, i));
+    if (i < stage.message.shown || i === stage.message.own) {
+      for (let k = 0; k <= stage.steps; k++) consider(i, ...statePoint(stage.message, stage.steps, k, i));
+    }
   }
   return best;
 }
@@ -320,11 +475,16 @@ function paint(stage) {
   if (stage.hover !== null) selected.add(stage.hover);
   const own = ownIndex(stage);
   if (own !== null) selected.add(own);
-  const shown = [...new Set([...Array(message.shown).keys(), ...selected])].sort((a, b) => selected.has(a) - selected.has(b));
+  const shown = [...new Set([...Array(message.shown).keys(), ...selected])].sort((a, b) =>
+    selected.has(a) - selected.has(b)
+  );
   const began = performance.now();
   stage.view = drawScene(stage.canvas, message, steps, u, palette, stage.heads, {
-    layers: stage.layers, selected: selected.size ? selected : null, shown,
-    ground: null, compact: false,
+    layers: stage.layers,
+    selected: selected.size ? selected : null,
+    shown,
+    ground: null,
+    compact: false,
   });
   drawStart(stage);
   const { k } = locate(message.progress[steps], u);
@@ -338,24 +498,43 @@ function paint(stage) {
   for (const [j, mark] of stage.dots.entries()) mark.classList.toggle("past", message.progress[steps][j] <= u + 1e-9);
   const counter = (window.particleStage ??= { frames: 0 });
   const cost = performance.now() - began;
-  Object.assign(counter, { frames: counter.frames + 1, cost, u, steps, playing: stage.playing, key: message.key, start: stage.start, own, times: message.times[steps], layers: stage.layers });
+  Object.assign(counter, {
+    frames: counter.frames + 1,
+    cost,
+    u,
+    steps,
+    playing: stage.playing,
+    key: message.key,
+    start: stage.start,
+    own,
+    times: message.times[steps],
+    layers: stage.layers,
+  });
 }
 
 // Touches the page only when the words change, which is far less often than every frame.
-function write(element, text) { if (element.textContent !== text) element.textContent = text; }
+function write(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
 
 function reading(stage, k) {
   const { message, steps, u } = stage;
-  if (stage.start !== null && (stage.press?.drawing || stage.steering)) return `start ${stage.start.map(v => v.toFixed(2)).join(", ")}`;
+  if (stage.start !== null && (stage.press?.drawing || stage.steering)) {
+    return `start ${stage.start.map((v) => v.toFixed(2)).join(", ")}`;
+  }
   if (stage.moving?.dragging) return `t = ${timeLabel(timeAt(message, stage.moving.progress[stage.moving.j]))}`;
   const subject = stage.hover ?? (u >= 1 ? ownIndex(stage) : null);
   const curves = subject === null ? [] : comparisons(message, steps, subject);
   if (curves.length) {
     const { arrived: [x, y], points } = curves[Math.min(k, curves.length - 1)];
     const error = Math.hypot(x - points.at(-1)[0], y - points.at(-1)[1]).toFixed(3);
-    return curves.length > 1 || steps === 1 ? `jump ${k + 1} lands ${error} from the exact one` : `this path ends ${error} from the exact one`;
+    return curves.length > 1 || steps === 1
+      ? `jump ${k + 1} lands ${error} from the exact one`
+      : `this path ends ${error} from the exact one`;
   }
-  return u >= 1 ? `t = ${timeLabel(message.times[steps].at(-1))} · arrived` : `t = ${timeLabel(timeAt(message, u))} · jump ${k + 1} of ${steps}`;
+  return u >= 1
+    ? `t = ${timeLabel(message.times[steps].at(-1))} · arrived`
+    : `t = ${timeLabel(timeAt(message, u))} · jump ${k + 1} of ${steps}`;
 }
 
 function timeAt(message, u) {
@@ -363,7 +542,9 @@ function timeAt(message, u) {
   return -Math.log(Math.cos(first + u * (last - first)));
 }
 
-const timeLabel = t => (t === 0 ? "0" : t >= 0.995 ? t.toFixed(1).replace(/\.0$/, "") : t >= 0.1 ? t.toFixed(2) : t.toFixed(3));
+const timeLabel = (
+  t,
+) => (t === 0 ? "0" : t >= 0.995 ? t.toFixed(1).replace(/\.0$/, "") : t >= 0.1 ? t.toFixed(2) : t.toFixed(3));
 
 // What changes with N or the message, but not with time: marks on the axis, small multiples, words.
 function layOut(stage) {
@@ -374,7 +555,7 @@ function layOut(stage) {
   parts.summary.textContent = message.summaries[steps];
   const { multiples } = parts;
   if (multiples.children.length !== message.multiples.length) {
-    multiples.replaceChildren(...message.multiples.map(n => {
+    multiples.replaceChildren(...message.multiples.map(() => {
       const button = document.createElement("button");
       button.type = "button";
       button.append(document.createElement("b"), document.createElement("span"), document.createElement("canvas"));
@@ -406,28 +587,35 @@ function paintMultiples(stage) {
   if (own !== null) shown.push(own);
   message.multiples.forEach((n, j) =>
     drawScene(parts.multiples.children[j].querySelector("canvas"), message, n, 1, palette, heads, {
-      layers: stage.layers, selected: own === null ? null : new Set([own]), shown,
-      ground: stage.layers.density ? stage.image : null, compact: true,
-    }));
+      layers: stage.layers,
+      selected: own === null ? null : new Set([own]),
+      shown,
+      ground: stage.layers.density ? stage.image : null,
+      compact: true,
+    })
+  );
 }
 
 // ---- Streamlit ---------------------------------------------------------------------------------------------------
 export default function (component) {
   const { data, parentElement, setStateValue } = component;
   let stage = stages.get(parentElement);
-  if (!stage) stages.set(parentElement, (stage = createStage(parentElement)));
+  if (!stage) stages.set(parentElement, stage = createStage(parentElement));
   const message = readMessage(data), colours = readPalette(stage.section);
   // What jumps has the colour of what it is: a model, the exact map, or a baseline.
   const palette = { ...colours, model: colours[message.mover] };
   const fresh = message.key !== stage.message?.key;
   stage.tell = setStateValue;
   Object.assign(stage, {
-    message, palette,
+    message,
+    palette,
     image: message.arrays.density ? densityImage(message.arrays.density, palette.data) : null,
   });
-  message.images = Object.fromEntries(Object.keys(message.progress)
-    .filter(n => message.arrays[`model_${n}`])
-    .map(n => [n, densityImage(message.arrays[`model_${n}`], palette.model)]));
+  message.images = Object.fromEntries(
+    Object.keys(message.progress)
+      .filter((n) => message.arrays[`model_${n}`])
+      .map((n) => [n, densityImage(message.arrays[`model_${n}`], palette.model)]),
+  );
   Object.assign(stage, {
     heads: new Float32Array(2 * message.arrays[`states_${message.steps}`].shape[1]),
   });
@@ -443,7 +631,10 @@ export default function (component) {
     stage.sent = null;
     stage.steps = message.steps;
   }
-  if (fresh) { stage.pinned.clear(); stage.hover = null; }
+  if (fresh) {
+    stage.pinned.clear();
+    stage.hover = null;
+  }
   if (fresh && message.visible) showLayers(stage, message.visible);
   takeStart(stage);
   takeTimes(stage, fresh);

@@ -1,50 +1,75 @@
 // A start of one's own: a point of noise that a person drags over the stage, or steers with the arrow keys. On release
 // Python answers with its paths for every N, as one more particle; until then there is only the ring.
 
-const HOLD = 300;    // milliseconds a finger rests before it draws on the stage instead of scrolling the page
-const SLOP = 5;      // pixels a pointer may stray and still click
-const GRIP = 16;     // pixels from the ring that still take hold of it
-const STEER = 0.1;   // of a standard deviation, per arrow key; a tenth of it with Shift
-const SETTLE = 350;  // milliseconds after the last arrow key
+const HOLD = 300; // milliseconds a finger rests before it draws on the stage instead of scrolling the page
+const SLOP = 5; // pixels a pointer may stray and still click
+const GRIP = 16; // pixels from the ring that still take hold of it
+const STEER = 0.1; // of a standard deviation, per arrow key; a tenth of it with Shift
+const SETTLE = 350; // milliseconds after the last arrow key
 
 function wireStart(stage) {
   const { canvas } = stage;
-  const spot = event => {
+  const spot = (event) => {
     const box = canvas.getBoundingClientRect();
     return [event.clientX - box.left, event.clientY - box.top];
   };
-  const take = () => { stage.press.drawing = true; stage.hover = null; placeStart(stage, fromScreen(stage, stage.press.at)); };
-  const end = () => { clearTimeout(stage.press?.timer); stage.press = null; };
-  canvas.addEventListener("pointerdown", event => {
+  const take = () => {
+    stage.press.drawing = true;
+    stage.hover = null;
+    placeStart(stage, fromScreen(stage, stage.press.at));
+  };
+  const end = () => {
+    clearTimeout(stage.press?.timer);
+    stage.press = null;
+  };
+  canvas.addEventListener("pointerdown", (event) => {
     if (!stage.message?.startable || !stage.view || event.button !== 0 || !event.isPrimary) return;
-    stage.press = { id: event.pointerId, from: spot(event), at: spot(event), drawing: false, touch: event.pointerType === "touch" };
+    stage.press = {
+      id: event.pointerId,
+      from: spot(event),
+      at: spot(event),
+      drawing: false,
+      touch: event.pointerType === "touch",
+    };
     if (onRing(stage, spot(event))) take();
     else if (stage.press.touch) stage.press.timer = setTimeout(take, HOLD);
   });
-  canvas.addEventListener("pointermove", event => {
+  canvas.addEventListener("pointermove", (event) => {
     const { press } = stage;
     if (press?.id !== event.pointerId) return;
     press.at = spot(event);
     const far = Math.hypot(press.at[0] - press.from[0], press.at[1] - press.from[1]) > SLOP;
     if (far && press.touch && !press.drawing) clearTimeout(press.timer); // this finger scrolls
-    else if (far && !press.drawing) { canvas.setPointerCapture(press.id); take(); }
-    else if (press.drawing) placeStart(stage, fromScreen(stage, press.at));
+    else if (far && !press.drawing) {
+      canvas.setPointerCapture(press.id);
+      take();
+    } else if (press.drawing) placeStart(stage, fromScreen(stage, press.at));
   });
   canvas.addEventListener("pointerup", () => {
-    if (stage.press?.drawing) { stage.drawn = true; commitStart(stage); } // the click that follows is not meant to pin
+    if (stage.press?.drawing) {
+      stage.drawn = true;
+      commitStart(stage);
+    } // the click that follows is not meant to pin
     end();
   });
   canvas.addEventListener("pointercancel", () => {
-    if (stage.press?.drawing) { stage.start = stage.message.start; paintAll(stage); }
+    if (stage.press?.drawing) {
+      stage.start = stage.message.start;
+      paintAll(stage);
+    }
     end();
   });
-  canvas.addEventListener("touchmove", event => { if (stage.press?.drawing) event.preventDefault(); }, { passive: false });
-  canvas.addEventListener("contextmenu", event => { if (stage.press?.touch) event.preventDefault(); });
+  canvas.addEventListener("touchmove", (event) => {
+    if (stage.press?.drawing) event.preventDefault();
+  }, { passive: false });
+  canvas.addEventListener("contextmenu", (event) => {
+    if (stage.press?.touch) event.preventDefault();
+  });
 }
 
 function fromScreen(stage, [px, py]) {
   const { view, message: { extent } } = stage;
-  const within = v => Math.round(1000 * Math.min(extent, Math.max(-extent, v))) / 1000;
+  const within = (v) => Math.round(1000 * Math.min(extent, Math.max(-extent, v))) / 1000;
   return [within((px - view.x(0)) / view.scale), within((view.y(0) - py) / view.scale)];
 }
 
@@ -56,7 +81,8 @@ function onRing(stage, [px, py]) {
 function placeStart(stage, start) {
   const answered = ownIndex(stage) !== null;
   stage.start = start;
-  if (answered) paintAll(stage); else paint(stage); // its old paths leave the small pictures too
+  if (answered) paintAll(stage);
+  else paint(stage); // its old paths leave the small pictures too
 }
 
 function commitStart(stage) {
@@ -78,7 +104,10 @@ function removeStart(stage) {
 function steer(stage) {
   if (!stage.message.startable) return;
   stage.steering = !stage.steering;
-  if (stage.steering && stage.start === null) { placeStart(stage, [0, 0]); commitStart(stage); } else paint(stage);
+  if (stage.steering && stage.start === null) {
+    placeStart(stage, [0, 0]);
+    commitStart(stage);
+  } else paint(stage);
 }
 
 function steerBy(stage, key, fine) {
@@ -101,7 +130,10 @@ function ownIndex(stage) {
 // What Python says holds, unless a newer start is still on its way there.
 function takeStart(stage) {
   const { message } = stage;
-  if (stage.press?.drawing || stage.settle || (stage.startSent !== undefined && !sameStart(stage.startSent, message.start))) return;
+  if (
+    stage.press?.drawing || stage.settle ||
+    (stage.startSent !== undefined && !sameStart(stage.startSent, message.start))
+  ) return;
   stage.startSent = undefined;
   stage.start = message.start;
 }

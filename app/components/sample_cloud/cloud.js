@@ -2,7 +2,7 @@
 // the model, a little better trained, puts it now.
 
 const GLIDE = 450; // milliseconds
-const APART = 30;  // milliseconds between two frames of a glide: samples come all the time while a run wants the cores
+const APART = 30; // milliseconds between two frames of a glide: samples come all the time while a run wants the cores
 const clouds = new WeakMap();
 
 function paintCloud(cloud, share) {
@@ -16,7 +16,13 @@ function paintCloud(cloud, share) {
   else paintPlane(cloud, context, view, now);
   const counter = (window.sampleCloud ??= { frames: 0 });
   const size = message.arrays.samples?.shape[0] ?? 0;
-  Object.assign(counter, { frames: counter.frames + 1, samples: size, key: message.key, space: message.space, turn: cloud.turn });
+  Object.assign(counter, {
+    frames: counter.frames + 1,
+    samples: size,
+    key: message.key,
+    space: message.space,
+    turn: cloud.turn,
+  });
 }
 
 function paintPlane({ message, palette }, context, view, samples) {
@@ -38,7 +44,7 @@ function glide(cloud) {
   cancelAnimationFrame(cloud.request);
   const began = performance.now();
   let painted = 0;
-  const tick = now => {
+  const tick = (now) => {
     const share = cloud.from && !cloud.calm ? Math.min(1, (now - began) / GLIDE) : 1;
     if (share === 1 || now - painted >= APART) {
       paintCloud(cloud, share);
@@ -54,14 +60,29 @@ export default function (component) {
   let cloud = clouds.get(parentElement);
   if (!cloud) {
     const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
-    cloud = { figure: parentElement.querySelector(".cloud"), canvas: parentElement.querySelector(".samples"), ground: parentElement.querySelector(".ground"), calm, ended: new AbortController() };
+    cloud = {
+      figure: parentElement.querySelector(".cloud"),
+      canvas: parentElement.querySelector(".samples"),
+      ground: parentElement.querySelector(".ground"),
+      calm,
+      ended: new AbortController(),
+    };
     wireTurning(cloud);
-    cloud.size = new ResizeObserver(() => { drawGround(cloud.ground, cloud.image, cloud.message.extent); paintCloud(cloud, 1); });
-    cloud.destroy = () => { cloud.ended.abort(); cloud.size.disconnect(); cancelAnimationFrame(cloud.request); clouds.delete(parentElement); };
+    cloud.size = new ResizeObserver(() => {
+      drawGround(cloud.ground, cloud.image, cloud.message.extent);
+      paintCloud(cloud, 1);
+    });
+    cloud.destroy = () => {
+      cloud.ended.abort();
+      cloud.size.disconnect();
+      cancelAnimationFrame(cloud.request);
+      clouds.delete(parentElement);
+    };
     clouds.set(parentElement, cloud);
   }
   const message = readMessage(data), palette = readPalette(cloud.figure);
-  const same = message.key === cloud.message?.key && message.arrays.samples?.shape[0] * 2 === cloud.to?.length && message.space === cloud.message.space;
+  const same = message.key === cloud.message?.key && message.arrays.samples?.shape[0] * 2 === cloud.to?.length &&
+    message.space === cloud.message.space;
   cloud.from = same ? cloud.to : null;
   cloud.to = message.arrays.samples?.values ?? null;
   Object.assign(cloud, { message, palette });
@@ -69,8 +90,11 @@ export default function (component) {
   cloud.figure.classList.toggle("dark", palette.dark);
   cloud.canvas.setAttribute("aria-label", message.summary);
   cloud.canvas.classList.toggle("space", message.space);
-  if (message.space) cloud.canvas.tabIndex = 0; else cloud.canvas.removeAttribute("tabindex");
-  cloud.figure.querySelector(".axes").textContent = message.space ? "drag to turn" : message.axes.map((name, i) => `${"→↑"[i]} ${name}`).join("   ");
+  if (message.space) cloud.canvas.tabIndex = 0;
+  else cloud.canvas.removeAttribute("tabindex");
+  cloud.figure.querySelector(".axes").textContent = message.space
+    ? "drag to turn"
+    : message.axes.map((name, i) => `${"→↑"[i]} ${name}`).join("   ");
   cloud.figure.querySelector(".legend").replaceChildren(...message.legend.map(([words, meaning]) => {
     const entry = document.createElement("span");
     entry.textContent = words;

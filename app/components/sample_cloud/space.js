@@ -1,10 +1,10 @@
 // A cloud in space: it turns slowly by itself until somebody turns it, by dragging or with the arrow keys.
 
-const PACE = 0.12;   // radians a second
-const NUDGE = 0.12;  // radians an arrow key turns
-const TILT = 0.42;   // radians from which the cloud is seen at first
+const PACE = 0.12; // radians a second
+const NUDGE = 0.12; // radians an arrow key turns
+const TILT = 0.42; // radians from which the cloud is seen at first
 
-const turns = cloud => cloud.message?.space && !cloud.calm && !cloud.held && document.visibilityState === "visible";
+const turns = (cloud) => cloud.message?.space && !cloud.calm && !cloud.held && document.visibilityState === "visible";
 
 function paintSpace(cloud, context, view, samples) {
   const { message, palette } = cloud;
@@ -32,12 +32,18 @@ function drawAxes(context, view, cloud, message, palette) {
   const length = 0.72 * message.extent;
   context.save();
   context.strokeStyle = context.fillStyle = palette.ink;
-  context.lineWidth = 1; context.lineCap = "butt";
-  context.font = "12px sans-serif"; context.textAlign = "center"; context.textBaseline = "middle";
+  context.lineWidth = 1;
+  context.lineCap = "butt";
+  context.font = "12px sans-serif";
+  context.textAlign = "center";
+  context.textBaseline = "middle";
   [[length, 0, 0], [0, length, 0], [0, 0, length]].forEach((end, i) => {
-    const [x, y] = turned(end, cloud), [u, v] = turned(end.map(e => 1.09 * e), cloud);
+    const [x, y] = turned(end, cloud), [u, v] = turned(end.map((e) => 1.09 * e), cloud);
     context.globalAlpha = 0.25;
-    context.beginPath(); context.moveTo(view.x(0), view.y(0)); context.lineTo(view.x(x), view.y(y)); context.stroke();
+    context.beginPath();
+    context.moveTo(view.x(0), view.y(0));
+    context.lineTo(view.x(x), view.y(y));
+    context.stroke();
     context.globalAlpha = 0.7;
     context.fillText(message.axes[i] ?? "", view.x(u), view.y(v));
   });
@@ -53,23 +59,30 @@ function wireTurning(cloud) {
     cloud.tilt = Math.max(-1.5, Math.min(1.5, cloud.tilt + tilt));
     paintCloud(cloud, 1);
   };
-  canvas.addEventListener("pointerdown", event => {
+  canvas.addEventListener("pointerdown", (event) => {
     if (!cloud.message?.space || !event.isPrimary) return;
     canvas.setPointerCapture(event.pointerId);
     cloud.grip = [event.clientX, event.clientY];
   });
-  canvas.addEventListener("pointermove", event => {
+  canvas.addEventListener("pointermove", (event) => {
     if (!cloud.grip || !event.isPrimary) return;
     const [x, y] = cloud.grip;
     cloud.grip = [event.clientX, event.clientY];
     by((event.clientX - x) / 140, (event.clientY - y) / 140);
   });
-  for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => { cloud.grip = null; });
+  for (const end of ["pointerup", "pointercancel"]) {
+    canvas.addEventListener(end, () => {
+      cloud.grip = null;
+    });
+  }
   const moves = { ArrowLeft: [-NUDGE, 0], ArrowRight: [NUDGE, 0], ArrowUp: [0, NUDGE], ArrowDown: [0, -NUDGE] };
-  canvas.addEventListener("keydown", event => {
+  canvas.addEventListener("keydown", (event) => {
     if (!cloud.message?.space || !moves[event.key]) return;
     event.preventDefault();
     by(...moves[event.key]);
   });
-  document.addEventListener("visibilitychange", () => { cloud.seen = undefined; if (turns(cloud)) glide(cloud); }, { signal: cloud.ended.signal });
+  document.addEventListener("visibilitychange", () => {
+    cloud.seen = undefined;
+    if (turns(cloud)) glide(cloud);
+  }, { signal: cloud.ended.signal });
 }

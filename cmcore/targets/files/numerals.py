@@ -39,7 +39,6 @@ MISSING = frozenset(
     )
 )
 """Spellings of a missing value, in lower case."""
-LONGEST_SHOWN = 40
 EXACT = 2**53
 """Whole numbers above this are rounded in float64."""
 
