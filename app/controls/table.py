@@ -199,11 +199,12 @@ def _say_how_far() -> None:
 
 
 def _progress() -> None:
+    """The words and share of the reading, with its Cancel; the page runs again when it is over."""
     view = reading_view()
-    if view is None or view.status == "finished":
+    if view is None or view.status in ("finished", "failed"):
         st.rerun()
     elif view.over:
-        st.caption(plain(view.problem or view.ended or "Reading was cancelled."))
+        st.caption(plain(view.ended or "Reading was cancelled."))
         if st.button("Read it", key="read_table"):
             forget_reading()
             st.rerun()

@@ -119,8 +119,7 @@ class Lines:
         self._idle += lines
         if self._idle > MOST_IDLE + 4 * self._rows:
             raise BadTable(
-                f"Up to line {self._number:,} the file has {self._idle:,} lines that are no rows, empty or comments, "
-                f"and {self._rows:,} others: remove them."
+                f"{self._idle:,} of the first {self._number:,} lines are empty, comments or separators: remove them."
             )
 
     def count_blank(self) -> None:

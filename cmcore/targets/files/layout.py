@@ -14,13 +14,15 @@ from itertools import pairwise
 from cmcore.targets.files.bad_table import BadTable
 from cmcore.targets.files.delimited import MOST_IDLE, Layout, Lines, Record, records, without_empty_ends
 from cmcore.targets.files.encoding import encoding_of
-from cmcore.targets.files.numerals import clean, is_number, kind_of
+from cmcore.targets.files.numerals import clean, clean_all, is_number, kind_of
 from cmcore.targets.files.table_file import printable
 
 __all__ = ["layout_of"]
 
 SEPARATORS = (",", ";", "\t", "|", " ", None)
-SAMPLE_ROWS, SAMPLE_CHARACTERS = 200, 1 << 18
+SAMPLE_ROWS, SAMPLE_CHARACTERS, MOST_LOOKED = 200, 1 << 18, 1_000
+ENOUGH = 200
+"""Characters of a cell that say whether it falls into numbers."""
 UNNAMED = "column {}"
 LONGEST_NAME = 200
 MOST_LINES_ABOVE = 20
@@ -75,11 +77,11 @@ def _sample(content: bytes, layout: Layout, most_columns: int) -> _Sample:
     for looked, record in enumerate(records(lines, layout)):
         if len(record.cells) > most_columns:
             raise BadTable(f"The table has more than {most_columns:,} columns; keep those you need.")
-        cells = [clean(cell) for cell in record.cells]
+        cells = clean_all(record.cells)
         if any(cells):
             sample.append(record._replace(cells=cells))
         size += sum(map(len, cells)) + len(cells)
-        if len(sample) >= SAMPLE_ROWS or size > SAMPLE_CHARACTERS or looked > MOST_IDLE:
+        if len(sample) >= SAMPLE_ROWS or size > SAMPLE_CHARACTERS or looked > (MOST_LOOKED if sample else MOST_IDLE):
             break
     if not sample:
         raise BadTable("The table is empty." if not lines.commented else "The file holds comment lines alone.")
@@ -104,7 +106,7 @@ def _worth(cell: str) -> float:
     """1 for a number, less for words, 0 for what falls into numbers under another separator."""
     if kind_of(cell) != "other":
         return 1.0 if cell else 0.8
-    parts = cell.translate(_TO_BLANKS).split()
+    parts = cell[:ENOUGH].translate(_TO_BLANKS).split()
     return 0.0 if len(parts) > 1 and 2 * sum(map(is_number, parts)) >= len(parts) else 0.6
 
 

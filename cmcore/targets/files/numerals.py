@@ -39,6 +39,8 @@ MISSING = frozenset(
     )
 )
 """Spellings of a missing value, in lower case."""
+SHORT = 32
+"""Characters of cells whose kind is remembered."""
 EXACT = 2**53
 """Whole numbers above this are rounded in float64."""
 
@@ -86,13 +88,17 @@ def kind_of(cell: str) -> str:
     Numbers are "plain" (no sign that could be a decimal one), "point" or "comma" (it can be meant in one way only), or
     "either_point" and "either_comma" (1.234: a decimal sign or a mark of thousands).
     """
+    return _kind_of_short(cell) if len(cell) < SHORT else _kind_of(cell)
+
+
+def _kind_of(cell: str) -> str:
     match = _KINDS.fullmatch(cell)
     if match is not None and match.lastgroup is not None:
         return match.lastgroup
     return "missing" if cell.lower() in MISSING else "other"
 
 
-_kind_of_short = lru_cache(maxsize=1 << 12)(kind_of)
+_kind_of_short = lru_cache(maxsize=1 << 12)(_kind_of)
 
 
 def is_number(cell: str) -> bool:
@@ -158,7 +164,7 @@ class Tally:
             self.counting = end if all(cell == str(i) for cell, i in zip(cells, range(start, end), strict=True)) else -1
 
     def _add(self, cells: Sequence[str], lines: Sequence[int]) -> None:
-        kinds = [_kind_of_short(cell) if len(cell) < 32 else kind_of(cell) for cell in cells]
+        kinds = [_kind_of_short(cell) if len(cell) < SHORT else _kind_of(cell) for cell in cells]
         counts = Counter(kinds)
         for kind in counts.keys() - self.first.keys():
             at = kinds.index(kind)

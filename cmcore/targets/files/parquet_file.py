@@ -1,6 +1,5 @@
 """Parquet files: which columns hold numbers, and those numbers, decoded in batches of bounded size."""
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from cmcore.json_input import parse_json
 from cmcore.targets.files.bad_table import BadTable
-from cmcore.targets.files.parquet_footer import MOST_PAGES, Chunk, check_footer, check_pages
+from cmcore.targets.files.parquet_footer import MOST_PAGES, Group, check_pages, row_groups
 from cmcore.targets.files.table_file import Part, TableFile, distinct, printable
 
 __all__ = ["open_parquet"]
@@ -17,6 +17,7 @@ __all__ = ["open_parquet"]
 BATCH = 1 << 16
 """Rows that are decoded together."""
 FIRST_ROWS, FIRST_COLUMNS = 5, 64
+MOST_NOTES = 4
 LONGEST_PATH = 1_000
 """Characters of a column's name, with the names of what it is part of."""
 
@@ -30,13 +31,19 @@ def open_parquet(content: bytes, *, most_columns: int, most_cells: int) -> Table
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    check_footer(content, most_columns=most_columns)
+    rows, groups = row_groups(content, most_columns=most_columns)
     try:
         file = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False)
         schema = file.schema_arrow
     except Exception as error:
         raise BadTable(f"The file starts as Parquet and could not be read: {_first_line(error)}") from error
-    rows = _rows(file.metadata, most_columns, most_cells)
+    columns = file.metadata.num_columns
+    if columns > most_columns:
+        raise BadTable(f"The table has more than {most_columns:,} columns; keep those you need.")
+    if rows * max(1, columns) > most_cells:
+        raise BadTable(f"The table has more than {most_cells:,} cells; keep the rows and columns you need.")
+    if any(len(group.chunks) != columns for group in groups):
+        raise BadTable("The groups of rows of the Parquet file have other columns than the file: save it anew.")
     names = [field.name for field in schema]
     distinct(names)
     index, notes = _pandas_index(schema.metadata)
@@ -51,7 +58,7 @@ def open_parquet(content: bytes, *, most_columns: int, most_cells: int) -> Table
             numeric.append(field.name)
         else:
             left_out[field.name] = _why(field.type)
-    source = _Source(content, file, {name: leaves[name][0] for name in numeric}, rows)
+    source = _Source(content, file, {name: leaves[name][0] for name in numeric}, rows, groups)
     return TableFile(
         layout="Parquet",
         columns=tuple(numeric),
@@ -62,19 +69,6 @@ def open_parquet(content: bytes, *, most_columns: int, most_cells: int) -> Table
         load=source.parts,
         place="row",
     )
-
-
-def _rows(metadata: Any, most_columns: int, most_cells: int) -> int:
-    """The number of rows, where the parts of the file agree with it and the table is not too large."""
-    if metadata.num_columns > most_columns:
-        raise BadTable(f"The table has more than {most_columns:,} columns; keep those you need.")
-    rows = metadata.num_rows
-    if rows * max(1, metadata.num_columns) > most_cells:
-        raise BadTable(f"The table has more than {most_cells:,} cells; keep the rows and columns you need.")
-    counted = sum(metadata.row_group(i).num_rows for i in range(metadata.num_row_groups))
-    if counted != rows:
-        raise BadTable(f"The file says that it has {rows:,} rows, and its parts have {counted:,}: save it anew.")
-    return rows
 
 
 def _leaves(metadata: Any) -> dict[str, list[int]]:
@@ -97,12 +91,14 @@ class _Source:
         file: the same, opened by pyarrow.
         leaves: name → the place of the column in the file's schema.
         rows: how many.
+        groups: in which they lie.
     """
 
     content: bytes
     file: Any
     leaves: Mapping[str, int]
     rows: int
+    groups: Sequence[Group]
 
     def parts(self, columns: Sequence[str]) -> Iterator[Part]:
         """The columns one after the other, so that no more than one page is unpacked at a time."""
@@ -118,14 +114,13 @@ class _Source:
 
     def batches(self, column: str, size: int, *, groups: int | None = None) -> Iterator[np.ndarray]:
         """The values of a column, some thousands at a time; of the first groups of rows alone where that is asked."""
-        metadata, budget = self.file.metadata, iter(range(MOST_PAGES))
-        chosen = list(range(metadata.num_row_groups))[:groups]
+        budget = iter(range(MOST_PAGES))
+        chosen = list(range(len(self.groups)))[:groups]
         for i in chosen:
-            group = metadata.row_group(i)
-            chunk = _chunk(group.column(self.leaves[column]))
-            if chunk.values != group.num_rows:
+            group, chunk = self.groups[i], self.groups[i].chunks[self.leaves[column]]
+            if chunk.values != group.rows:
                 raise BadTable(
-                    f"The file says that a group of its rows has {group.num_rows:,}, and {chunk.values:,} of column "
+                    f"The file says that a group of its rows has {group.rows:,}, and {chunk.values:,} of column "
                     f"{column!r}: save it anew."
                 )
             check_pages(self.content, chunk, column, budget=budget)
@@ -143,14 +138,6 @@ class _Source:
             raise
         except Exception as error:  # of pyarrow: many kinds, for bytes that do not fit what the footer says
             raise BadTable(f"The Parquet file could not be read: {_first_line(error)}") from error
-
-
-def _chunk(part: Any) -> Chunk:
-    """Where pyarrow looks for a part of a column."""
-    start = part.data_page_offset
-    if part.has_dictionary_page and 0 < part.dictionary_page_offset < start:
-        start = part.dictionary_page_offset
-    return Chunk(start, part.total_compressed_size, part.num_values)
 
 
 def _first_rows(source: _Source, names: Sequence[str], numeric: Sequence[str]) -> dict[str, list[str]]:
@@ -205,13 +192,13 @@ def _why(kind: Any) -> str:
 def _pandas_index(metadata: dict[bytes, bytes] | None) -> tuple[list[str], list[str]]:
     """The columns that pandas took for its index, and a note on an index that is named and only counts rows."""
     try:
-        said = json.loads((metadata or {}).get(b"pandas", b"{}"))
+        said = parse_json((metadata or {}).get(b"pandas", b"{}"), largest=4 << 20, most_values=100_000)
         index = said.get("index_columns", [])
         columns = [name for name in index if isinstance(name, str)]
         counting = [str(i["name"])[:60] for i in index if isinstance(i, dict) and i.get("name") is not None]
     except (ValueError, AttributeError, TypeError, RecursionError):
         return [], []
-    return columns, [f"The index {name!r} counts the rows and was left out." for name in counting]
+    return columns, [f"The index {name!r} counts the rows and was left out." for name in counting[:MOST_NOTES]]
 
 
 def _first_line(error: Exception) -> str:

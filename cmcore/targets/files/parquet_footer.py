@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 
 from cmcore.targets.files.bad_table import BadTable
 
-__all__ = ["Chunk", "check_footer", "check_pages"]
+__all__ = ["MOST_PAGES", "Chunk", "Group", "check_pages", "row_groups"]
 
-MOST_CHUNKS = 20_000
-"""Parts of columns, one for each column and group of rows; pyarrow takes a kilobyte for each."""
+FEWEST_CHUNKS, BYTES_OF_CHUNK = 5_000, 250
+"""How many parts of columns and groups of rows any file may have, and of how many bytes for each a larger one. Pyarrow
+takes a kilobyte for each."""
 MOST_PAGES = 20_000
 MOST_VALUES = 2_000_000
 """Numbers in a footer; a part of a column has some forty."""
@@ -35,6 +36,13 @@ class Chunk(NamedTuple):
     start: int
     size: int
     values: int
+
+
+class Group(NamedTuple):
+    """The number of rows of a group of rows, and its columns."""
+
+    rows: int
+    chunks: list[Chunk]
 
 
 class _Thrift:
@@ -117,45 +125,70 @@ class _Thrift:
 
 
 # ---- the footer -------------------------------------------------------------------------------------------------
-def check_footer(content: bytes, *, most_columns: int) -> None:
-    """Refuse a footer that does not fit into the file, or makes too much of it."""
+def row_groups(content: bytes, *, most_columns: int) -> tuple[int, list[Group]]:
+    """The number of rows that a file says it has, and its groups of rows.
+
+    Refuses a footer that does not fit into the file, that makes too much of it, or whose parts do not agree. Nothing
+    of this is asked of pyarrow: its objects for parts of a footer end the process where some fields contradict others.
+    """
     size = int.from_bytes(content[-8:-4], "little")
     if content[-4:] != b"PAR1" or size > len(content) - 12:
         raise BadTable("The file starts as Parquet and could not be read: it is cut off or damaged.")
     reader = _Thrift(content, len(content) - 8 - size, len(content) - 8)
-    chunks = 0
+    most = left = max(FEWEST_CHUNKS, len(content) // BYTES_OF_CHUNK)
 
-    def columns(reader: _Thrift, kind: int) -> None:
-        nonlocal chunks
-        item, count = _items(reader, kind)
-        chunks += count
-        if chunks > MOST_CHUNKS:
-            raise BadTable(
-                f"The file has more than {MOST_CHUNKS:,} parts of columns: save it with fewer groups of rows."
-            )
-        for _ in range(count):
-            reader.skip(item, 2)
+    def parts(reader: _Thrift, kind: int) -> int:
+        nonlocal left
+        count = _structs(reader, kind)
+        left -= count
+        if left < 0:
+            raise BadTable(f"The file has more than {most:,} parts of columns: save it with fewer groups of rows.")
+        return count
 
-    def groups(reader: _Thrift, kind: int) -> None:
-        _, count = _items(reader, kind)
-        for _ in range(count):
-            reader.struct({1: columns}, 1)
+    def columns(reader: _Thrift, kind: int) -> list[Chunk]:
+        count = parts(reader, kind)
+        if count > most_columns:
+            raise BadTable(f"The table has more than {most_columns:,} columns; keep those you need.")
+        return [_chunk(reader.struct({3: _description}, 2)) for _ in range(count)]
+
+    def groups(reader: _Thrift, kind: int) -> list[Group]:
+        fields = [reader.struct({1: columns, 3: _Thrift.number}, 1) for _ in range(parts(reader, kind))]
+        return [Group(each.get(3, 0), each.get(1, [])) for each in fields]
 
     def schema(reader: _Thrift, kind: int) -> None:
-        item, count = _items(reader, kind)
+        count = _structs(reader, kind)
         if count > 4 * most_columns:
             raise BadTable(f"The table has more than {most_columns:,} columns; keep those you need.")
         for _ in range(count):
-            reader.skip(item, 1)
+            reader.struct({}, 1)
 
-    reader.struct({2: schema, 4: groups})
+    footer = reader.struct({2: schema, 3: _Thrift.number, 4: groups})
+    rows, listed = footer.get(3, 0), footer.get(4, [])
+    counted = sum(group.rows for group in listed)
+    if counted != rows or rows < 0 or any(group.rows < 0 for group in listed):
+        raise BadTable(f"The file says that it has {rows:,} rows, and its parts have {counted:,}: save it anew.")
+    return rows, listed
 
 
-def _items(reader: _Thrift, kind: int) -> tuple[int, int]:
+def _structs(reader: _Thrift, kind: int) -> int:
+    """The length of a list of structs."""
     item, count = reader.items() if kind == _LIST else (_STOP, 0)
-    if item != _STRUCT:
+    if item != _STRUCT and count:
         raise BadTable(DAMAGED)
-    return item, count
+    return count
+
+
+def _description(reader: _Thrift, kind: int) -> dict[int, int]:
+    """Of a part of a column: its number of values, its size, and where its pages of data and of a dictionary start."""
+    if kind != _STRUCT:
+        raise BadTable(DAMAGED)
+    return reader.struct(dict.fromkeys((5, 7, 9, 11), _Thrift.number), 3)
+
+
+def _chunk(fields: dict[int, Any]) -> Chunk:
+    described = fields.get(3, {})
+    start, dictionary = described.get(9, 0), described.get(11, 0)
+    return Chunk(dictionary if 0 < dictionary < start else start, described.get(7, 0), described.get(5, 0))
 
 
 # ---- pages ------------------------------------------------------------------------------------------------------
