@@ -22,7 +22,7 @@ PROCESS = {
     "OMP_NUM_THREADS": "1",
 }
 SERVER = {
-    "STREAMLIT_CLIENT_ALLOWED_ORIGINS": "[]",  # no frame around the lab steers it
+    "STREAMLIT_CLIENT_ALLOWED_ORIGINS": "https://nobody.invalid",  # no site around the lab steers it
     "STREAMLIT_CLIENT_SHOW_ERROR_DETAILS": "none",
     "STREAMLIT_CLIENT_TOOLBAR_MODE": "minimal",
     "STREAMLIT_LOGGER_ENABLE_RICH": "false",
@@ -45,6 +45,8 @@ def check_limits() -> None:
     """Say what is wrong with the environment before the first visitor, who then finds torch loaded too."""
     from app.limits import limits
 
+    if set("[]\"',") & set(os.environ.get("STREAMLIT_SERVER_ALLOWED_HOSTS", "")):
+        raise SystemExit("STREAMLIT_SERVER_ALLOWED_HOSTS is names with spaces between: 'lab.example *.labs.example'.")
     try:
         limits()
     except ValueError as problem:

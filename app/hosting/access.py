@@ -79,7 +79,7 @@ def _unknown(host: str) -> str:
     named = config.get_option("server.allowedHosts")
     how = "Open the lab by its own address, and let a proxy in front pass the Host header on."
     if not named:
-        how = "Whoever runs it names its address: STREAMLIT_SERVER_ALLOWED_HOSTS='[\"lab.school.example\"]'."
+        how = "Whoever runs it names its address: STREAMLIT_SERVER_ALLOWED_HOSTS=lab.school.example."
     return f"This server does not answer to the name {host[:80]!r}. {how}"
 
 

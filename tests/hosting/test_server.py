@@ -1,6 +1,10 @@
 """The shared server as it is started: what is closed, who is let in, and that messages which end a page end it."""
 
 import http.client
+import json
+import socket
+import subprocess
+import sys
 import uuid
 
 import pytest
@@ -9,7 +13,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from tests.browser.conftest import served
+from tests.browser.conftest import ROOT, served
 
 pytestmark = pytest.mark.slow
 
@@ -30,6 +34,25 @@ def ask(address, method, path, body=None, **headers):
     return answer, text
 
 
+def test_s9_a_server_is_named_in_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("STREAMLIT_SERVER_ALLOWED_HOSTS", "lab.example *.labs.example")
+    with served(["hosted.py"], tmp_path / "log.txt") as url:
+        address = url.removeprefix("http://")
+        for host, status in {"lab.example": 200, "one.labs.example:80": 200, address: 400}.items():
+            assert ask(address, "GET", "/", Host=host)[0].status == status, host
+        name, port = address.split(":")
+        with stream("lab.example", origin="https://lab.example", sock=socket.create_connection((name, int(port)))):
+            pass
+
+
+def test_s9_a_server_that_is_named_in_another_form_says_so_and_does_not_start(monkeypatch):
+    monkeypatch.setenv("STREAMLIT_SERVER_ALLOWED_HOSTS", '["lab.example"]')
+    done = subprocess.run([sys.executable, "hosted.py"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "spaces between" in done.stderr
+
+
 def stream(address, **options):
     return connect(f"ws://{address}/_stcore/stream", subprotocols=["streamlit"], max_size=None, **options)
 
@@ -40,6 +63,8 @@ def test_s9_a_shared_server_lets_in_what_it_should(server):
     assert (answer.status, text[-1:]) == (400, "\n")
     assert answer.getheader("Content-Security-Policy"), "a refusal has the headers too"
     assert ask(address, "GET", "/_stcore/metrics")[0].status == 404
+    steering = json.loads(ask(address, "GET", "/_stcore/host-config")[1])["allowedOrigins"]
+    assert steering == ["https://nobody.invalid"], "no site may steer the page from a frame around it"
     assert ask(address, "GET", "/_stcore/health", Host="10.1.2.3")[0].status == 200
     with pytest.raises(InvalidStatus) as refused:
         stream(address, origin="http://localhost:3000")
