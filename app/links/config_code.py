@@ -61,7 +61,7 @@ def read_config(code: str) -> tuple[TargetConfig, TrainingConfig]:
         limits().check_target(toy.size(**target.parameters))
         resolved(config, toy)
     except (ValueError, TypeError) as problem:
-        raise ValueError(f"its training does not fit: {str(problem)[:200]}") from None
+        raise ValueError(f"its training does not fit: {_first(problem)}") from None
     return target, config
 
 
@@ -84,7 +84,7 @@ def _unfold(code: str) -> dict[str, Any]:
 
 def _first(problem: Exception) -> str:
     if not isinstance(problem, ValidationError):
-        return str(problem)[:200]
+        return str(problem)[:200].rstrip(".")
     one = problem.errors()[0]
     words = one["msg"].removeprefix("Value error, ").rstrip(".")
     return f"{'.'.join(map(str, one['loc'])) or 'it'}: {words}"[:200]
