@@ -1,8 +1,8 @@
 """Consistency Lab for strangers: `python hosted.py`, with the limits, headers and settings of a shared server.
 
-The environment changes what is set here: `CONSISTENCY_LAB_LIMITS` the limits (app/limits.py), `CONSISTENCY_LAB_FRAMES`
-the sites that may show the lab in a frame, and `STREAMLIT_SERVER_PORT` and its like the settings of the server, as do
-arguments: `python hosted.py --server.port=80`.
+The environment changes what is set here: `CONSISTENCY_LAB_LIMITS` the limits (app/hosting/limits.py),
+`CONSISTENCY_LAB_FRAMES` the sites that may show the lab in a frame, and `STREAMLIT_SERVER_PORT` and its like the
+settings of the server, as do arguments: `python hosted.py --server.port=80`.
 """
 
 import os
@@ -43,7 +43,7 @@ keep_log_brief()
 
 def check_limits() -> None:
     """Say what is wrong with the environment before the first visitor, who then finds torch loaded too."""
-    from app.limits import limits
+    from app.hosting.limits import limits
 
     if set("[]\"',") & set(os.environ.get("STREAMLIT_SERVER_ALLOWED_HOSTS", "")):
         raise SystemExit("STREAMLIT_SERVER_ALLOWED_HOSTS is names with spaces between: 'lab.example *.labs.example'.")

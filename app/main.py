@@ -4,8 +4,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from app.frame import show_frame
-from app.wordmark import wordmark
+from app.ui.frame import show_frame
+from app.ui.wordmark import wordmark
 
 STYLE = Path(__file__).with_name("style.css")
 
@@ -30,7 +30,8 @@ def main() -> None:
         show_frame(name)
     with st.skeleton(height=560):
         # The first visit to a fresh server waits for torch here, with the frame of the page already on screen.
-        from app import state, visitor
+        from app import state
+        from app.runs import visitor
     state.keep_pages(pages)
     state.insist_again()
     visitor.greet()
@@ -42,48 +43,48 @@ def main() -> None:
 
 
 def _badge() -> None:
-    from app.training_badge import training_badge
+    from app.training.badge import training_badge
 
     training_badge()
 
 
 def _explore() -> None:
-    from app.views.explore import explore
+    from app.pages.explore.page import explore
 
     explore()
 
 
 def _train() -> None:
-    from app.views.train import train
+    from app.pages.train.page import train
 
     train()
 
 
 def _kl() -> None:
-    from app.views.kl import kl
+    from app.pages.kl.page import kl
 
     kl()
 
 
 def _inside() -> None:
-    from app.views.inside import inside
+    from app.pages.inside.page import inside
 
     inside()
 
 
 def _scaling() -> None:
-    from app.views.scaling import scaling
+    from app.pages.scaling.page import scaling
 
     scaling()
 
 
 def _runs() -> None:
-    from app.views.runs import runs_page
+    from app.pages.runs.page import runs_page
 
     runs_page()
 
 
 def _lessons() -> None:
-    from app.views.lessons import lessons
+    from app.pages.lessons.page import lessons
 
     lessons()

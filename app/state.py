@@ -42,6 +42,13 @@ def value(key: str, default: Any = None) -> Any:
     return st.session_state.get(key, default)
 
 
+def take(key: str) -> Any:
+    """A value, once: afterwards there is none."""
+    taken = value(key)
+    choose(key, None)
+    return taken
+
+
 def choose(key: str, new: Any) -> None:
     """Set a value; a widget's own before the widget is drawn, in a callback or earlier in the run."""
     st.session_state[key] = new

@@ -29,6 +29,8 @@ from playwright.sync_api import Browser, sync_playwright
 ROOT = Path(__file__).parents[1]
 PATIENCE = 180
 """Seconds for the server to answer, and for the training, on a loaded machine."""
+PAPER = "rgb(251, 251, 249)"
+"""The light paper of .streamlit/config.toml."""
 WHERE = "import app, cmcore; print(app.__file__); print(cmcore.__file__)"
 
 

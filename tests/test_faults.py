@@ -1,7 +1,7 @@
 """What breaks from outside: a kill in the middle of a write, a full disk, a loss that is no number, a worker that dies.
 
-Leases and the clock are in tests/app/test_jobs.py and test_shelf.py, a killed sweep and a killed worker of one in
-tests/test_sweep.py, a closed lid and a killed server as a visitor meets them in tests/browser/test_faults.py.
+Leases and the clock are in tests/app/background/test_jobs.py and test_shelf.py, a killed sweep and a killed worker of
+one in tests/test_sweep.py, a closed lid and a killed server as a visitor meets them in tests/browser/test_faults.py.
 """
 
 import errno
@@ -19,7 +19,7 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 import cmcore as cm
-from app import shelf
+from app.runs import disk as shelf
 from cmcore.config import NetworkConfig
 from cmcore.files import write_atomically
 from cmcore.store import BadRun
@@ -159,7 +159,7 @@ def test_a_loss_that_is_no_number_ends_with_the_last_good_weights_and_a_sentence
 KEEPER = """
 import sys
 from app import shelf
-from app.shelf import Kept
+from app.runs.disk import Kept
 from tests.app.conftest import untrained
 
 model = untrained()
@@ -194,7 +194,7 @@ import os, resource, signal
 from streamlit.testing.v1 import AppTest
 
 from tests.app.conftest import html, poll
-at = AppTest.from_string("from app.views.train import train; train()", default_timeout=90)
+at = AppTest.from_string("from app.pages.train.page import train; train()", default_timeout=90)
 at.query_params["steps"], at.query_params["network"], at.query_params["objective"] = "40", "small", "lsd"
 at.run()
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -238,7 +238,7 @@ def test_on_the_page_a_loss_that_is_no_number_is_told_and_the_last_good_weights_
                 self.optimizer.weights.fill_(float("nan"))
 
     def script() -> None:
-        from app.views.train import train
+        from app.pages.train.page import train
 
         train()
 

@@ -15,7 +15,7 @@ import torch
 from click.testing import CliRunner
 
 import cmcore as cm
-from app.lesson_file import BadLesson, read_lesson_file
+from app.pages.lessons.reader import BadLesson, read_lesson_file
 from cmcore import store
 from cmcore.cli import main
 from cmcore.config import NetworkConfig, TrainingConfig

@@ -11,17 +11,20 @@ import gc
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from streamlit import runtime
 
-__all__ = ["forget_lost_sessions", "hand_back", "share_arenas", "tidying"]
+__all__ = ["RELEASES", "forget_lost_sessions", "hand_back", "share_arenas", "tidying"]
 
 SECONDS = 20.0
 """Between two looks at what can go."""
 ARENAS = 2
 M_ARENA_MAX = -8
+
+RELEASES: list[Callable[[], object]] = []
+"""What lets go of what nobody looks at any more; whoever keeps such things adds to it."""
 
 _log = logging.getLogger(__name__)
 
@@ -64,10 +67,10 @@ def forget_lost_sessions() -> bool:
 
 def hand_back(*, collect: bool) -> None:
     """Hand free memory to the system; a full collection before it holds everybody up for a fifth of a second."""
-    from app import training_registry
     from cmcore.runtime import give_memory_back
 
-    training_registry.let_go()
+    for let_go in RELEASES:
+        let_go()
     if collect:
         gc.collect()
     give_memory_back()

@@ -19,8 +19,8 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 from streamlit.web.server.starlette import starlette_server
 
+from app.hosting.limits import limits
 from app.hosting.refusal import refuse
-from app.limits import limits
 
 __all__ = ["BadMessage", "Messages", "receive_small_messages", "wanted"]
 

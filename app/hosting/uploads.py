@@ -10,8 +10,8 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit import runtime
 
+from app.hosting.limits import limits
 from app.hosting.refusal import refuse
-from app.limits import limits
 
 __all__ = ["Uploads"]
 

@@ -6,7 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import cmcore as cm
-from app import estimates
+from app.kl import question as estimates
 from cmcore.config import NetworkConfig, TrainingConfig
 from cmcore.divergences.estimate import Estimate
 from cmcore.measure import KLPoint

@@ -61,8 +61,11 @@ def take_all(values: list) -> None:
     """In a session: every taker of every component, of every value."""
     import streamlit as st
 
-    from app import drawing, stage, state
-    from app.views import inside, lessons
+    from app import state
+    from app.pages.inside import page as inside
+    from app.pages.lessons import page as lessons
+    from app.pages.train import sketch as drawing
+    from app.stage import stage
 
     for value in values:
         for name, takers in {

@@ -18,20 +18,21 @@ import pytest
 import torch
 
 import cmcore as cm
-from app.curve_table import as_csv, as_rows
-from app.curves import View, asked
+from app.export.html_page import page
+from app.export.notebook import Cell, as_notebook, as_script
+from app.export.program import Shown, about, curves_cells, explore_cells, title, zip_name
+from app.export.snippet import curves_snippet, snippet
+from app.export.svg_chart import chart
+from app.export.tables import csv_of, parquet_of, points
 from app.figures.kl_curve import Line, Point, curve, name_ends
 from app.figures.theme import LIGHT
-from app.measurements import DIRECTIONS
+from app.kl.comparison import View, asked
+from app.kl.curve import DIRECTIONS
+from app.kl.table import as_csv, as_rows
+from app.pages.inside.snippet import inside_snippet
 from app.quoting import file_stem, in_figure, keywords, literal, one_line, plain
-from app.runs import Run, new_key
-from app.scene import grids_of, make_scene
-from app.snippet import curves_snippet, inside_snippet, snippet
-from app.takeaway.cells import Cell, as_notebook, as_script
-from app.takeaway.chart import chart
-from app.takeaway.page import page
-from app.takeaway.program import Shown, about, curves_cells, explore_cells, title, zip_name
-from app.takeaway.tables import csv_of, parquet_of, points
+from app.runs.library import Run, new_key
+from app.stage.scene import grids_of, make_scene
 from cmcore.config import SamplerConfig, TargetConfig
 from cmcore.spreadsheet import FORMULA, cell
 from cmcore.store import to_zip
@@ -190,7 +191,7 @@ def test_s7_no_name_becomes_code(table):
 
 
 def programs_table(name: str, table: cm.TableTarget) -> str:
-    from app.snippet import target_code
+    from app.export.snippet import target_code
 
     return target_code(next(runs_of(name, table)))
 

@@ -5,11 +5,11 @@ import math
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.controls.experiment import read_field
-from app.links.explore import LINK
-from app.links.kl import KL_LINK
-from app.links.readers import refused
-from app.parameters import read
+from app.experiments.fields import read_field
+from app.pages.explore.link import LINK
+from app.pages.kl.link import KL_LINK
+from app.runs.objective_settings import read
+from app.sharing.readers import refused
 from cmcore.experiments import EXPERIMENTS
 from cmcore.objectives import OBJECTIVES
 from cmcore.objectives.describe import parameters_of

@@ -91,7 +91,7 @@ def test_index_and_odd_kinds_of_numbers_are_columns_as_before():
 
 # ---- through the page -------------------------------------------------------------------------------------------
 def _train():
-    from app.views.train import train
+    from app.pages.train.page import train
 
     train()
 

@@ -5,11 +5,11 @@ import random
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.links.explore import LINK as EXPLORE
-from app.links.inside import INSIDE_LINK
-from app.links.kl import KL_LINK
-from app.links.runs import RUNS_LINK
-from app.links.train import OURS
+from app.pages.explore.link import LINK as EXPLORE
+from app.pages.inside.link import INSIDE_LINK
+from app.pages.kl.link import KL_LINK
+from app.pages.runs.link import RUNS_LINK
+from app.pages.train.link import OURS
 from app.quoting import plain
 from tests.bad_input.mutate import a_sentence
 
@@ -63,7 +63,7 @@ def read_all(page: str, links: list[dict[str, str]]) -> None:
 
     import streamlit as st
 
-    from app.lesson_shelf import shelf
+    from app.pages.lessons.catalogue import shelf
     from app.state import choose, value
 
     module = importlib.import_module(f"app.links.{page}")

@@ -7,8 +7,8 @@ import re
 import pytest
 
 from app.figures.theme import DARK, LIGHT
-from app.frame import CONTROLS
-from app.links.config_code import write_config
+from app.sharing.config_code import write_config
+from app.ui.frame import CONTROLS
 from cmcore.config import TargetConfig, TrainingConfig
 from tests.browser.conftest import MOVING, axe_violations, resize, sticks_out, turn
 from tests.browser.test_lab import stage, wait_for_stage

@@ -15,7 +15,7 @@ LEASE = 3
 IMPATIENT = f"""
 import sys
 from streamlit.web import cli
-from app.jobs import Workers
+from app.background.jobs import Workers
 
 Workers.submit.__kwdefaults__["lease"] = {LEASE}
 sys.argv = ["streamlit", "run", "streamlit_app.py", "--server.headless=true", *sys.argv[1:]]

@@ -2,8 +2,8 @@
 
 import pytest
 
-from app.lesson_numbers import filled
-from app.lesson_shelf import FOLDER, lessons_of
+from app.pages.lessons.catalogue import FOLDER, lessons_of
+from app.pages.lessons.numbers import filled
 from tests.browser.conftest import axe_violations, resize, sticks_out, turn
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]

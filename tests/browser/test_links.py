@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from app.links.config_code import write_config
+from app.sharing.config_code import write_config
 from cmcore.config import NetworkConfig, TargetConfig, TrainingConfig
 from cmcore.targets import Stroke, write_strokes
 from tests.browser.test_everywhere import until_link

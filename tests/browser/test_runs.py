@@ -7,12 +7,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from app import estimates
-from app.cards import number
-from app.measurements import DIRECTIONS, known_now, lines, question_of
-from app.runs import SHIPPED, Run, runs_in
-from app.scene import grids_of, make_scene, map_layers
-from app.takeaway.page import page as offline_page
+from app.export.html_page import page as offline_page
+from app.kl import question as estimates
+from app.kl.curve import DIRECTIONS, known_now, lines, question_of
+from app.runs.library import SHIPPED, Run, runs_in
+from app.stage.scene import grids_of, make_scene, map_layers
+from app.ui.cards import number
 from cmcore.config import SamplerConfig
 from cmcore.store import to_zip
 from tests.app.conftest import untrained

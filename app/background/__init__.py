@@ -1,0 +1,1 @@
+"""Work beside the page: worker threads, queues and jobs."""

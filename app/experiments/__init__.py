@@ -1,0 +1,1 @@
+"""Experiments on the page: their fields and their results."""

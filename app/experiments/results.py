@@ -1,0 +1,138 @@
+"""Answers to the lab's questions: those it ships with, and those measured in this session in the background."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from app import state
+from app.background.jobs import JobView
+from app.background.pools import answer_workers
+from app.hosting.limits import OverLimit, limits
+from app.quoting import keywords, literal
+from cmcore.experiments import EXPERIMENTS, Experiment, Progress, Result
+from cmcore.files import LAB
+
+__all__ = [
+    "Asked",
+    "ask",
+    "asked",
+    "first_choices",
+    "known_answer",
+    "most_of",
+    "shipped_answer",
+    "snippet_of",
+    "too_much",
+]
+
+SHIPPED = LAB / "assets" / "experiments"
+COSTLY = frozenset({
+    *("steps", "training_steps", "models", "width", "depth", "batch"),  # of learning
+    *("points", "landings", "samples", "n", "repeats", "times", "trials"),  # of measuring
+    *("jumps", "numbers", "fixed_jumps", "most_steps", "most_calls", "calls", "intervals", "substeps", "dims"),
+})  # fmt: skip
+"""Fields of the questions that decide how long an answer takes and how much memory; the others barely do."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How far a question is: what is being done now, and the answer once there is one."""
+
+    progress: Progress
+    result: Result | None = None
+
+
+@st.cache_resource(show_spinner=False, max_entries=32)
+def shipped_answer(name: str) -> Result | None:
+    """The answer that came with the lab, or None."""
+    file = SHIPPED / f"{name}.json"
+    return Result.from_json(file.read_bytes()) if file.exists() else None
+
+
+def first_choices(name: str) -> dict[str, Any]:
+    """What each field is set to at first: the config of the shipped answer, else the experiment's defaults."""
+    shipped = shipped_answer(name)
+    return EXPERIMENTS[name](**(shipped.config if shipped else {})).model_dump()
+
+
+def most_of(name: str, field: str) -> int | None:
+    """The largest value of a costly field, or of each of its values, that this server computes; None: no bound here."""
+    effort = limits().effort
+    if effort is None or field not in COSTLY:
+        return None
+    first = first_choices(name)[field]
+    return int(effort * (max(first) if _several(first) else first))
+
+
+def too_much(name: str, question: Experiment) -> tuple[str, str] | None:
+    """The first field that asks for more than this server computes, and a clause on how far it goes; else None."""
+    effort = limits().effort
+    if effort is None:
+        return None
+    for field, first in first_choices(name).items():
+        asked_for, most = getattr(question, field), most_of(name, field)
+        largest = max(asked_for, default=0) if _several(asked_for) else asked_for
+        if most is not None and largest > most:
+            return field, f"this shared server goes up to {most:,}, and {largest:,} was asked for"
+        if _several(first) and len(asked_for) > (count := int(effort * len(first))):
+            return field, f"this shared server takes up to {count} values, and there are {len(asked_for)}"
+    return None
+
+
+def _several(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def known_answer(name: str, question: Experiment) -> Result | None:
+    """The answer to exactly this question, measured here or shipped."""
+    own = state.kept("answers").get((name, question.key))
+    if own is not None:
+        return own
+    shipped = shipped_answer(name)
+    same = shipped is not None and shipped.config == question.model_dump(mode="json")
+    return shipped if same else None
+
+
+def ask(name: str, question: Experiment) -> None:
+    """Measure in the background; an older question of this session is given up. May raise Busy or OverLimit."""
+    if refused := too_much(name, question):
+        raise OverLimit("{}: {}.".format(*refused))
+    job = answer_workers().submit(lambda stop: _parts(question, stop))
+    state.keep_job("answer", job)
+    state.choose("asked", (name, question))
+
+
+def asked(name: str) -> JobView[Asked] | None:
+    """The question under way for this experiment, if there is one; a finished answer is kept."""
+    job, about = state.job("answer"), state.value("asked")
+    if job is None or about is None or about[0] != name:
+        return None
+    view = answer_workers().view(job)
+    if view.latest and view.latest.result:
+        state.kept("answers")[name, about[1].key] = view.latest.result
+    return view
+
+
+def _parts(question: Experiment, stop: threading.Event) -> Iterator[Asked]:
+    parts = question.measure()
+    yield Asked(Progress(0.0, "Starting."))
+    while not stop.is_set():
+        try:
+            progress = next(parts)
+        except StopIteration as done:
+            yield Asked(Progress(1.0, ""), done.value)
+            return
+        yield Asked(progress)
+
+
+def snippet_of(name: str, question: Experiment) -> str:
+    """Python that measures the same."""
+    changed = question.model_dump(exclude_defaults=True)
+    settings = ", ".join(keywords(changed))
+    return (
+        "from cmcore.experiments import EXPERIMENTS\n\n"
+        f"result = EXPERIMENTS[{literal(name)}]({settings}).run()\n"
+        "print(result.reading)\nprint(result.to_csv())"
+    )

@@ -1,0 +1,1 @@
+"""What can be taken from the page: programs, notebooks, tables and pages that stand alone."""

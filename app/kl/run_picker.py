@@ -1,0 +1,51 @@
+"""Which run is on show."""
+
+import streamlit as st
+
+from app import state
+from app.figures.theme import theme
+from app.kl.run_summary import ended, learned_by, picture
+from app.quoting import escape, plain
+from app.runs.library import Run, runs
+
+__all__ = ["SHOWN", "run_controls"]
+
+SHOWN = "shown run"
+"""Key of the widget."""
+
+
+def run_controls() -> Run:
+    """A picture per run, and what is known of the chosen one."""
+    known = runs()
+    state.remember("run", next(iter(known)), allowed=known)
+    colour = theme(st.context.theme.type).data
+    pictures = {key: picture(key, colour, run) for key, run in known.items()}
+    # The widget only shows what is chosen: were it the choice, another page's copy of it could bring back nothing.
+    state.choose(SHOWN, state.value("run"))
+    st.pills(
+        "Run",
+        list(known),
+        format_func=lambda key: f"![{plain(known[key].label)}]({pictures[key]})",
+        key=SHOWN,
+        required=True,
+        on_change=_take,
+    )
+    run = known[state.value("run")]
+    config = run.model.config
+    network = f"{config.network.depth} × {config.network.width}"
+    st.html(
+        '<dl class="facts">'
+        f"<dt>{escape(run.label)}</dt><dd>d = {run.target.dim}</dd>"
+        f"<dt>{escape(learned_by(config))}</dt><dd>{run.model.seconds:.0f} s</dd>"
+        f"<dt>{network}, {run.model.steps:,} steps</dt><dd>seed {config.seed}</dd>"
+        f"{f'<dt>{ended(run)}</dt><dd></dd>' if ended(run) else ''}</dl>"
+    )
+    if st.button("Train another", type="primary", width="stretch"):
+        st.switch_page(state.page("train"))
+    return run
+
+
+def _take() -> None:
+    """Another picture was clicked."""
+    if state.value(SHOWN) in runs():
+        state.choose("run", state.value(SHOWN))

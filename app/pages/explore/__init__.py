@@ -1,0 +1,1 @@
+"""Explore: one run, drawn in N jumps."""

@@ -1,0 +1,159 @@
+"""Explore: one run, from noise to data in N jumps, and how far from the truth it ends."""
+
+from functools import lru_cache
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from app import state
+from app.export.popover import explore_takeaway
+from app.export.snippet import snippet
+from app.figures.kl_curve import Line, describe, kl_curve
+from app.figures.theme import Theme, theme
+from app.kl.at_times import Known, known, known_already
+from app.kl.bound_line import sentence
+from app.kl.curve import DIRECTIONS, Measured, ddim_calls, initialisation, lines, stopping
+from app.kl.run_picker import run_controls
+from app.pages.explore.link import LINKED_DIRECTION, open_link, write_link
+from app.pages.explore.times_card import times_card, under_way
+from app.quoting import escape
+from app.runs.library import Run, runs
+from app.sharing.retrain_offer import say_what_stays, training_offer
+from app.stage.sampler import default_delta, sampler_controls
+from app.stage.stage import stage
+from app.ui.cards import bare_card, direction_title, direction_words, kl_card
+from app.ui.link_warnings import link_warnings
+from app.ui.picture_format import picture_config
+from app.ui.single_choice import single_choice
+from cmcore.config import SamplerConfig
+from cmcore.divergences.estimate import Direction
+
+__all__ = ["explore"]
+
+POLL, SOON = 0.8, 0.3
+"""Seconds between looks at a measurement under way; while the number on screen is still to come."""
+
+
+def explore() -> None:
+    """The page."""
+    link_warnings(open_link())
+    training_offer("run")
+    if not runs():
+        st.info("There is no run to look at yet. Train one: it takes less than a minute.")
+        return
+    with st.container(key="workbench"):
+        with st.container(key="run_area"):
+            run = run_controls()
+            say_what_stays("run")
+        with st.container(key="sampler_area"):
+            config = sampler_controls(run)
+        measures = st.container(key="measures_area")
+        with measures, st.container(key="direction_area"):
+            direction = _direction(config.sampler)
+        with st.container(key="stage_area"):
+            stage(run, config, known_already(run, config, direction).shown.estimates)
+        with measures:
+            now = known(run, config, direction).shown
+            state.choose("on screen", _extent(now))
+            going = now.waiting or under_way(run, config, direction)
+            poll = POLL if config.steps in now.estimates else SOON
+            st.fragment(_measures, run_every=poll if going else None)(run, config, direction)
+    write_link(
+        delta=config.delta,
+        default_delta=default_delta(run, config.sampler),
+        direction=direction,
+        default_direction=_first_direction(config.sampler),
+    )
+
+
+def _direction(sampler: str) -> Direction:
+    """KL(q‖p) asks whether every sample is plausible, KL(p‖q) whether all of the data is reached."""
+    key = f"direction:{sampler}"
+    state.remember(key, _first_direction(sampler))
+    if asked := state.take(LINKED_DIRECTION):
+        state.choose(key, asked)
+    return single_choice(
+        "Divergence",
+        DIRECTIONS,
+        format_func=direction_words,
+        label_visibility="collapsed",
+        key=key,
+        width="stretch",
+    )
+
+
+def _first_direction(sampler: str) -> Direction:
+    """Unless told otherwise: the one whose estimator is exact, and beside renoised draws the one that is bounded."""
+    return DIRECTIONS[sampler == "renoise"]
+
+
+def _measures(run: Run, config: SamplerConfig, direction: Direction) -> None:
+    """The measurements column; runs again on its own while something is being measured."""
+    now = known(run, config, direction)
+    with st.container(key="number_area"):
+        st.html(_numbers(now.shown, config, direction, run))
+    with st.container(key="best_area"):
+        times_card(now.curve, run, config, direction)
+    with st.container(key="chart_area"):
+        _chart(now, config, direction, run)
+    words = sentence(run, config, now.shown, initialisation(run.key, config.horizon, run))
+    with st.container(key="theory_area"):
+        st.html(f'<p class="theory">{escape(words)}</p>')
+    if _extent(now.shown) != state.value("on screen"):
+        st.rerun()  # a new number belongs beside its small multiple too, and polling ends with the measuring
+
+
+def _extent(known: Measured) -> tuple[tuple[int, ...], bool]:
+    """How much is known: when this changes, the whole page has something new to show."""
+    return tuple(sorted(known.estimates)), bool(known.waiting)
+
+
+def _numbers(known: Measured, config: SamplerConfig, direction: Direction, run: Run) -> str:
+    """The card of the N on screen and, hidden, those of other N: the stage shows the one it turns to at once."""
+    beside = [n for n in known.estimates if n != config.steps]
+    shown = f'<div data-steps="{config.steps}">{_card(known, config, direction, run)}</div>'
+    others = (_card(known, config.model_copy(update={"steps": n, "times": None}), direction, run) for n in beside)
+    return shown + "".join(f'<div data-steps="{n}" hidden>{html}</div>' for n, html in zip(beside, others, strict=True))
+
+
+def _card(known: Measured, config: SamplerConfig, direction: Direction, run: Run) -> str:
+    first = known.first if config.steps not in known.estimates else None
+    estimate = first or known.estimates.get(config.steps)
+    if estimate is None:
+        words = known.problem or known.waiting or "Not measured."
+        return bare_card(direction_title(direction, config.delta), words) + _presented(run, config)
+    stopped = stopping(run.key, config.delta, run)
+    html = kl_card(estimate, ddim_calls=ddim_calls(known, estimate.value), stopped=stopped)
+    if first:
+        html += f'<p class="card-aside">A first look, from few samples. {escape(known.waiting)}</p>'
+    return html + _presented(run, config)
+
+
+def _presented(run: Run, config: SamplerConfig) -> str:
+    """What presenter mode, which shows no controls, says beside its one number."""
+    jumps = "1 jump" if config.steps == 1 else f"{config.steps} jumps"
+    noise = ", renoised" if config.sampler == "renoise" else ""
+    return f'<p class="presented"><b>{jumps}{noise}</b>{escape(run.label)}</p>'
+
+
+@lru_cache(maxsize=256)
+def _figure(drawn: tuple[Line, ...], calls: int, colours: Theme) -> go.Figure:
+    """The chart, made once for everybody: it takes more time than the rest of the page."""
+    return kl_curve(drawn, calls=calls, theme=colours)
+
+
+def _chart(known: Known, config: SamplerConfig, direction: Direction, run: Run) -> None:
+    drawn = lines(known.curve, known.moved)
+    st.html('<h2 class="eyebrow">KL versus network calls</h2>')
+    st.plotly_chart(
+        _figure(tuple(drawn), config.steps, theme(st.context.theme.type)),
+        theme=None,
+        key="kl_chart",
+        config=picture_config(),
+        alt=describe(drawn),
+    )
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        st.caption(known.shown.waiting or "Band: 95 % interval of this model.")
+        with st.popover("Code", type="tertiary"):
+            st.code(snippet(run, config, direction), language="python")
+        explore_takeaway(run, config, direction, known)

@@ -1,0 +1,1 @@
+"""Inside: the map itself, beside the exact flow."""

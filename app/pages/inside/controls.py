@@ -1,0 +1,61 @@
+"""The controls of Inside: from which time to which, what is mapped, and in how many jumps samples are drawn."""
+
+import streamlit as st
+
+from app import state
+from app.pages.inside.compute import end_times, offered, start_times
+from app.runs.library import Run
+from app.stage.scene import STEPS
+from app.ui.single_choice import single_choice
+
+__all__ = ["end_controls", "quantity_control", "start_control"]
+
+
+def end_controls(run: Run) -> tuple[float, int]:
+    """Where jumps land, s, and N, the jumps of samples."""
+    options = end_times(run)
+    if len(options) > 1:
+        s = _time("Jumps land at s", options, f"inside s:{run.key}", "inside linked s", options[0])
+    else:
+        s = options[0]
+        st.caption(f"This run learned jumps to δ = {s:g} alone: s stays there.")
+    # N is that of Explore too; the widget only shows it, since another page's copy of it could bring back another N.
+    state.choose("inside steps", state.value("steps"))
+    st.select_slider("Samples in N jumps", STEPS, key="inside steps", on_change=_take_steps)
+    return s, state.value("steps")
+
+
+def _take_steps() -> None:
+    state.choose("steps", state.value("inside steps"))
+
+
+def start_control(run: Run, s: float) -> float:
+    """Where the jump starts, t: from noise on the left to data on the right."""
+    options = start_times(run, s)
+    return _time("Jump from t, noise to data", options, f"inside t:{run.key}", "inside linked t", options[0])
+
+
+def quantity_control(run: Run, s: float) -> str:
+    """What is mapped."""
+    known = offered(run, s)
+    return single_choice(
+        "Map of",
+        list(known),
+        format_func=lambda name: known[name].label,
+        key="inside quantity",
+        help="Error: how far one jump lands from the exact flow. The others: by how much the map misses an identity "
+        "that the exact flow satisfies.",
+        width="stretch",
+    )
+
+
+def _time(label: str, options: list[float], key: str, linked: str, first: float) -> float:
+    """A slider over times; what a link asked for is taken to the nearest of them, once."""
+    asked = state.value(linked)
+    if asked is not None:
+        state.choose(linked, None)
+        state.choose(key, min(options, key=lambda option: abs(option - asked)))
+    elif state.value(key) not in (None, *options):
+        state.choose(key, min(options, key=lambda option: abs(option - state.value(key))))
+    state.remember(key, first, allowed=options)
+    return st.select_slider(label, options, format_func=lambda t: f"{t:g}", key=key, persist_state="session")

@@ -1,0 +1,1 @@
+"""KL: runs and baselines against the number of calls."""

@@ -1,0 +1,123 @@
+"""The controls of KL: which runs and baselines, how they are drawn, in which times, and what is shown of them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from app import state
+from app.kl.comparison import BASELINES, MOST, SEEN_FROM, SHOWN, View
+from app.runs.library import Run
+from app.stage.sampler import DELTAS, RENOISE_DELTA, SAMPLERS
+from app.ui.cards import direction_words
+from app.ui.single_choice import single_choice
+from cmcore.grids import GRIDS
+from cmcore.samplers import SAMPLERS as ALL
+
+__all__ = ["curve_controls", "default_delta"]
+
+SCORES = {"exact": "Exact", "model": "The run’s own"}
+HORIZONS = {"fixed": "T fixed", "grows": "T grows with K"}
+
+
+def curve_controls(runs: Mapping[str, Run]) -> View:
+    """Everything that is chosen."""
+    state.choose("kl_runs", [key for key in state.value("kl_runs") if key in runs])  # some may be gone since
+    chosen = st.multiselect(
+        "Runs", list(runs), format_func=lambda key: runs[key].label, key="kl_runs", persist_state="session"
+    )
+    baselines = st.multiselect(
+        "Baselines",
+        BASELINES,
+        format_func=lambda name: ALL[name].label,
+        key="kl_baselines",
+        help="Samplers that take steps along a score. With the exact score nothing in them is learned.",
+        persist_state="session",
+    )
+    score = _segments("Score they follow", SCORES, "kl_score", disabled=not baselines)
+    sampler = _segments("Runs are drawn", SAMPLERS, "kl_sampler")
+    renoise = state.value("kl_renoise")
+    if sampler == "renoise":
+        renoise = st.slider("η as a share of t", 0.05, 1.0, step=0.05, key="kl_renoise", persist_state="session")
+    seen = _segments("Divergence", {key: direction_words(told) for key, told in SEEN_FROM.items()}, "kl_from")
+    most = st.select_slider("Network calls up to", MOST, key="kl_most", persist_state="session")
+    grid, horizon, step, delta = _times([runs[key] for key in chosen], sampler)
+    shown = st.pills(
+        "Shown",
+        list(SHOWN),
+        format_func=SHOWN.__getitem__,
+        selection_mode="multi",
+        key="kl_shown",
+        help="Bound A, derived in this project, speaks of renoised draws and KL(data ∥ model) alone.",
+        persist_state="session",
+    )
+    return View(
+        tuple(chosen), tuple(baselines), score, sampler, renoise, grid, horizon, step, delta, SEEN_FROM[seen], most,
+        tuple(shown),
+    )  # fmt: skip
+
+
+def default_delta(runs: list[Run], sampler: str) -> float:
+    """Where the draws stop unless told otherwise."""
+    least = max([run.model.delta for run in runs], default=0.0)
+    return least if sampler == "deterministic" else next(d for d in DELTAS if d >= RENOISE_DELTA and d > least)
+
+
+def _segments(label: str, options: Mapping[str, str], key: str, *, disabled: bool = False) -> Any:
+    return single_choice(
+        label,
+        list(options),
+        format_func=options.__getitem__,
+        key=key,
+        disabled=disabled,
+        width="stretch",
+    )
+
+
+def _times(runs: list[Run], sampler: str) -> tuple[str, float, float | None, float]:
+    """Grid, T, the step h where T grows with K, and δ."""
+    with st.expander("Times"):
+        grows = _segments("Horizon", HORIZONS, "kl_horizons") == "grows"
+        grid, horizon, step = state.value("kl_grid"), state.value("kl_horizon"), None
+        if grows:
+            step = st.number_input(
+                "Step h; T = δ + K h", 0.02, 2.0, step=0.02, format="%g", key="kl_step", persist_state="session"
+            )
+        else:
+            delta_free = sampler == "renoise" or any(run.model.delta > 0 for run in runs)
+            grids = [name for name in GRIDS if name != "shrinking_step" or delta_free]
+            state.remember("kl_grid", grids[0], allowed=grids)
+            grid = st.selectbox(
+                "Time grid",
+                grids,
+                format_func=lambda name: name.replace("_", " "),
+                key="kl_grid",
+                persist_state="session",
+            )
+            horizon = st.number_input(
+                "Horizon T; h = (T − δ) / K",
+                0.5,
+                20.0,
+                step=0.5,
+                format="%g",
+                key="kl_horizon",
+                persist_state="session",
+            )
+        return grid, horizon, step, _delta(runs, sampler)
+
+
+def _delta(runs: list[Run], sampler: str) -> float:
+    least = max([run.model.delta for run in runs], default=0.0)
+    renoised = sampler == "renoise"
+    options = (
+        [delta for delta in DELTAS if delta > least] if renoised else sorted({least, *(d for d in DELTAS if d > least)})
+    )
+    key = f"kl_delta:{sampler}"
+    linked = state.value("kl linked delta")
+    if linked is not None:
+        state.choose("kl linked delta", None)
+        state.choose(key, min(options, key=lambda option: abs(option - linked)))
+    state.remember(key, default_delta(runs, sampler), allowed=options)
+    return st.select_slider(
+        "Stop at δ", options, format_func=lambda delta: f"{delta:g}", key=key, persist_state="session"
+    )

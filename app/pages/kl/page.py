@@ -1,0 +1,178 @@
+"""KL: how far from the truth after how many network calls, any runs and baselines together."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import streamlit as st
+
+from app.experiments.results import shipped_answer
+from app.export.popover import curves_takeaway
+from app.export.snippet import curves_snippet
+from app.figures.experiment import panel_figure, summary
+from app.figures.path_kl import Parts, describe_parts, path_kl_bars
+from app.figures.theme import theme
+from app.kl.chart import POLL, curve_chart, poll_until_measured, under_way
+from app.kl.comparison import Asked, View, asked, decompositions, left_out, problems
+from app.kl.table import as_rows
+from app.pages.kl.controls import curve_controls, default_delta
+from app.pages.kl.link import open_kl_link, write_kl_link
+from app.quoting import escape, plain
+from app.runs.library import Run, runs
+from app.sharing.retrain_offer import say_what_stays, training_offer
+from app.stage.sampler import note
+from app.ui.cards import number, resolved, table, typeset
+from app.ui.link_warnings import link_warnings
+from app.ui.picture_format import picture_config
+from cmcore.experiments import Result
+from cmcore.theory import Decomposition
+
+__all__ = ["kl"]
+
+STORY = "equal_calls"
+"""The shipped answer that ends the page, where the lab ships with it."""
+
+
+def kl() -> None:
+    """The page."""
+    link_warnings(open_kl_link())
+    st.html("<h1 class='question'>How far from the truth, after how many network calls?</h1>")
+    training_offer("kl_runs")
+    known = runs()
+    if known:
+        _compared(known)
+    else:
+        st.info("There is no run to measure yet. Train one: it takes less than a minute.")
+    _story()
+
+
+def _compared(known: Mapping[str, Run]) -> None:
+    """What is compared, its curves, and the link to both."""
+    with st.container(key="klbench"):
+        with st.container(key="compare_area"):
+            view = curve_controls(known)
+            say_what_stays("kl_runs")
+        with st.container(key="curves_area"):
+            curves = asked(view, known)
+            with st.container(key="kl_notes"):
+                for words in [*left_out(view, known), *_cautions(view, [known[key] for key in view.runs])]:
+                    st.caption(plain(words))
+            if curves:
+                going = under_way(view, curves)
+                st.fragment(_curves, run_every=POLL if going else None)(view, curves)
+            else:
+                st.info("Choose a run: it brings the target that everything is measured against.")
+    write_kl_link(delta=view.delta, default_delta=default_delta([known[key] for key in view.runs], view.sampler))
+
+
+def _story() -> None:
+    """What the lab found, at equal calls, and ships with."""
+    result = shipped_answer(STORY)
+    if result is None:
+        return
+    with st.container(key="story_area"):
+        st.html("<h2 class='question'>What the lab found on eight Gaussians and on atoms</h2>")
+        _panels(result)
+        st.html(f"<p class='reading'>{typeset(result.reading)}</p>")
+
+
+def _panels(result: Result) -> None:
+    with st.container(key="story"):
+        for panel in result.panels:
+            with st.container(key=f"panel_{panel.name}"):
+                st.html(f"<h3 class='eyebrow'>{typeset(panel.title or panel.y.label)}</h3>")
+                figure = panel_figure(result, panel, theme(st.context.theme.type))
+                key = f"story_{panel.name}"
+                st.plotly_chart(figure, theme=None, key=key, config=picture_config(), alt=summary(result, panel))
+
+
+def _cautions(view: View, chosen: Sequence[Run]) -> list[str]:
+    """Where a run is asked for what it did not learn."""
+    told = [f"{run.label}: {words}" for run in chosen if (words := note(run, view.sampler, view.renoise, view.most))]
+    for run in chosen:
+        beyond = [n for n in view.steps if view.question(view.sampler, n).times().horizon > run.model.horizon + 1e-9]
+        if beyond:
+            which = "Every draw starts" if len(beyond) == len(view.steps) else f"From N = {beyond[0]} on, draws start"
+            learned = f"the T = {run.model.horizon:g} that this run learned"
+            told.append(f"{run.label}: {which} beyond {learned}; its map was not trained there.")
+    return told
+
+
+# ---- what is known ----------------------------------------------------------------------------------------------
+def _curves(view: View, curves: Sequence[Asked]) -> None:
+    """The figures and all beside them; runs again on its own while something is being measured."""
+    going = under_way(view, curves)
+    curve_chart(view, curves, going, key="kl_curves")
+    _beside(view, curves)
+    _taken_apart(view, curves)
+    poll_until_measured(going, "kl going")
+
+
+def _beside(view: View, curves: Sequence[Asked]) -> None:
+    """The table, the code and the CSV."""
+    with st.container(key="kl_table"), st.expander("Table"):
+        titles = ("", *(f"N = {n}" for n in view.steps))
+        st.html(table("KL by curve and network calls, in nats", titles, as_rows(view, curves, problems())))
+    with st.container(horizontal=True, vertical_alignment="center", key="kl_takeaway"):
+        st.caption("Bands: 95 % intervals. Hatched: below the floor of the estimator.")
+        with st.popover("Code", type="tertiary"):
+            st.code(curves_snippet(view, curves), language="python")
+        curves_takeaway(view, curves, key="kl")
+
+
+# ---- where it comes from ----------------------------------------------------------------------------------------
+def _taken_apart(view: View, curves: Sequence[Asked]) -> None:
+    """The parts of the path's KL, where one renoised run is chosen."""
+    learned = [curve for curve in curves if curve.learned]
+    if len(learned) != 1 or view.sampler != "renoise" or "bound" not in view.shown:
+        return
+    st.html(f"<h2 class='question'>Where the KL of {escape(learned[0].label)} comes from</h2>")
+    if not view.bounded:
+        st.caption("Bound A and its parts speak of KL(data ∥ model): choose that divergence to see them.")
+        return
+    known = {n: told for n, told in decompositions(learned[0]).items() if math.isfinite(told.path.value)}
+    if not known:
+        st.caption("The parts are not measured yet.")
+        return
+    parts = {n: _parts(told) for n, told in known.items()}
+    st.plotly_chart(
+        path_kl_bars(parts, theme=theme(st.context.theme.type)),
+        theme=None,
+        key="path_kl",
+        config=picture_config(),
+        alt=describe_parts(parts),
+    )
+    st.html(
+        "<p class='theory'>Left of each pair: what the KL of the whole paths is made of, which is Bound A, derived in "
+        "this project. Right: how much of it the last states show, and the slack, forgotten by renoising. Hatched: the "
+        "floor of the measured part.</p>"
+    )
+    with st.expander("Parts in nats"):
+        st.html(_parts_table(known))
+
+
+def _parts(told: Decomposition) -> Parts:
+    measured = told.measured.value if told.measured.trusted else math.nan
+    slack = told.slack if told.measured.trusted else None
+    low, high = (slack.low, slack.high) if slack else (math.nan, math.nan)
+    jumps = tuple(jump.value for jump in told.jumps)
+    return Parts(told.initialisation.value, jumps, measured, slack.value if slack else math.nan, low, high, told.floor)
+
+
+def _parts_table(known: Mapping[int, Decomposition]) -> str:
+    rows = ""
+    for n, told in sorted(known.items()):
+        largest = max(range(len(told.jumps)), key=lambda k, told=told: told.jumps[k].value)
+        estimate = told.measured
+        measured = number(estimate.value) if resolved(estimate) else f"< {number(estimate.floor, 2)}"
+        cells = (
+            f"{number(told.path.value)} [{number(told.path.low, 2)}, {number(told.path.high, 2)}]",
+            number(told.initialisation.value),
+            number(sum(jump.value for jump in told.jumps)),
+            f"jump {largest + 1}: {number(told.jumps[largest].value)}",
+            measured if estimate.trusted else "—",
+            f"{number(told.slack.value)} [{number(told.slack.low, 2)}, {number(told.slack.high, 2)}]",
+            number(told.floor, 2),
+        )
+        rows += f"<tr><th scope='row'>N = {n}</th>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
+    titles = ("", "paths, Bound A", "initialisation", "map error", "largest", "measured", "slack", "floor")
+    return table("The KL of the paths by part, in nats", titles, rows)

@@ -1,0 +1,255 @@
+"""The live figures of lessons: parts of the other pages, set by a preset."""
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+import cmcore as cm
+from app import state
+from app.background.jobs import Busy, JobView
+from app.components.particle_stage import Mover
+from app.experiments.fields import one_field
+from app.experiments.results import Asked, ask, asked, known_answer
+from app.figures.experiment import panel_figure, summary
+from app.figures.kl_curve import describe, kl_curve
+from app.figures.theme import theme
+from app.hosting.limits import OverLimit
+from app.kl.curve import Measured, ddim_calls, known_now, lines, measured, stopping
+from app.pages.lessons.model import AnswerFigure, AnyFigure, CurveFigure, Link, StageFigure
+from app.pages.lessons.numbers import answer_of, is_own, run_of
+from app.quoting import escape, plain
+from app.runs.library import Run
+from app.stage.scene import DRAWN, Mapped, label_of
+from app.stage.stage import stage
+from app.ui.cards import bare_card, direction_title, kl_card, spaced
+from cmcore.config import SamplerConfig
+from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA, Direction
+from cmcore.experiments import EXPERIMENTS, Experiment, Result
+from cmcore.samplers.ddim import ddim
+from cmcore.samplers.scores import TargetScore
+
+__all__ = ["mapped_of", "onward_of", "sampler_of", "show_figure"]
+
+PLACE = "lesson "
+"""Begins the names of what is done on the stage of a lesson."""
+PARTICLES = 1_200
+HORIZON = 3.0
+RENOISE_DELTA = 0.02
+POLL = 0.8
+MOVERS: dict[str, Mover] = {"learned": "model", "exact": "exact", "ddim": "baseline"}
+PICTURE = {"displaylogo": False, "modeBarButtons": [["toImage"]], "toImageButtonOptions": {"scale": 3}}
+
+
+@dataclass(frozen=True)
+class Unlearned:
+    """A map from noise to a target that needs no learning."""
+
+    key: str
+    model: object
+    target: cm.Target
+
+
+def show_figure(figure: AnyFigure) -> None:
+    """The figure, live."""
+    match figure:
+        case StageFigure():
+            _stage(figure)
+        case CurveFigure():
+            _curve(figure)
+        case AnswerFigure():
+            _answer(figure)
+
+
+# ---- the stage ------------------------------------------------------------------------------------------------------
+def mapped_of(figure: StageFigure) -> Mapped:
+    """What moves the particles."""
+    if figure.run is not None:
+        return run_of(figure.run)
+    assert figure.target is not None  # a stage has one of the two
+    return _unlearned(figure.target, figure.map)
+
+
+@st.cache_resource(show_spinner=False, max_entries=16)
+def _unlearned(target_name: str, kind: str) -> Unlearned:
+    target = cm.make_target(target_name)
+    model = ddim(TargetScore(target)) if kind == "ddim" else cm.ExactFlow(target, tolerance=DRAWN)
+    return Unlearned(f"{kind} {target_name}", model, target)
+
+
+def sampler_of(figure: StageFigure) -> SamplerConfig:
+    """How the particles are drawn."""
+    run = run_of(figure.run) if figure.run is not None else None
+    return SamplerConfig(
+        sampler=figure.sampler,
+        grid=figure.grid,
+        steps=figure.steps,
+        horizon=run.model.horizon if run else HORIZON,
+        delta=_delta(figure.delta, figure.sampler, run),
+        renoise=figure.eta,
+    )
+
+
+def _delta(asked: float | None, sampler: str, run: Run | None) -> float:
+    least = run.model.delta if run else 0.0
+    own = max(least, RENOISE_DELTA) if sampler == "renoise" else least
+    return own if asked is None else asked
+
+
+def _stage(figure: StageFigure) -> None:
+    _begin(figure)
+    steps = state.value(f"{PLACE}steps")
+    config = sampler_of(figure).model_copy(update={"steps": steps})
+    run = mapped_of(figure)
+    known = _known(run, config, measure=figure.card) if isinstance(run, Run) else Measured()
+    stage(run, config, known.estimates, place=PLACE, visible=figure.layers, mover=MOVERS[figure.map])
+    st.caption(_caption(figure, run))
+    if figure.card and isinstance(run, Run):
+        st.fragment(_card, run_every=POLL if known.waiting else None)(run, config)
+
+
+def _begin(figure: StageFigure) -> None:
+    """Another preset puts away what was done on the stage before."""
+    if state.value(f"{PLACE}preset") == figure:
+        return
+    state.choose(f"{PLACE}preset", figure)
+    first = {"steps": figure.steps, "seed": figure.seed, "particle count": PARTICLES, "release": 0}
+    for name, value in {**first, "own start": None, "moved times": None}.items():
+        state.choose(PLACE + name, value)
+
+
+def _caption(figure: StageFigure, run: Mapped) -> str:
+    name = label_of(run.target)
+    moved = {
+        "exact": f"What jumps is the exact map of {name}; nothing is learned.",
+        "ddim": f"Grey: DDIM steps with the exact score of {name}; nothing is learned.",
+        "learned": f"Orange: a small network that learned {name}.",
+    }[figure.map]
+    return plain(f"{moved} Green: the exact flow from the same noise.")
+
+
+def _direction(sampler: str) -> Direction:
+    return DATA_MODEL if sampler == "renoise" else MODEL_DATA
+
+
+def _known(run: Run, config: SamplerConfig, *, measure: bool) -> Measured:
+    """The shipped KLs at every N; with `measure`, those measured now where the shipped ones do not answer."""
+    direction = _direction(config.sampler)
+    known = known_now(run, config, direction)
+    return measured(run, config, direction) if measure and config.steps not in known.estimates else known
+
+
+def _card(run: Run, config: SamplerConfig) -> None:
+    known = _known(run, config, measure=True)
+    estimate = known.estimates.get(config.steps)
+    if estimate is None:
+        words = known.problem or known.waiting or "Not measured."
+        st.html(bare_card(direction_title(_direction(config.sampler), config.delta), words))
+        return
+    stopped = stopping(f"lesson {run.key}", config.delta, run) if config.delta else 0.0
+    st.html(kl_card(estimate, ddim_calls=ddim_calls(known, estimate.value), stopped=stopped))
+
+
+# ---- the chart of a run ---------------------------------------------------------------------------------------------
+def _curve(figure: CurveFigure) -> None:
+    run = run_of(figure.run)
+    config = sampler_of(
+        StageFigure.model_validate(
+            {"show": "stage", "run": figure.run, "sampler": figure.sampler, "delta": figure.delta}
+        )
+    )
+    known = measured(run, config, figure.direction)
+    drawn = lines(known)
+    title = direction_title(figure.direction, config.delta)
+    st.html(f"<h2 class='eyebrow'>{escape(title)}, against network calls</h2>")
+    st.plotly_chart(
+        kl_curve(drawn, calls=figure.steps, theme=theme(st.context.theme.type), height=400),
+        theme=None,
+        key=f"lesson curve {figure!r}",
+        config=PICTURE,
+        alt=describe(drawn),
+    )
+    st.caption(plain(known.waiting or "Band: 95 % interval of this model. Grey: solvers that know the exact score."))
+
+
+# ---- shipped answers ------------------------------------------------------------------------------------------------
+def _answer(figure: AnswerFigure) -> None:
+    result, words = answer_of(figure.answer), ""
+    if figure.steer is not None:
+        result, words = _steered(figure.answer, figure.steer, result)
+    colours = theme(st.context.theme.type)
+    panels = {panel.name: panel for panel in result.panels}
+    with st.container(key="panels"):
+        for name in figure.panels:
+            panel = panels[name]
+            with st.container(key=f"lesson_panel_{figure.panels.index(name)}"):
+                st.html(f"<h2 class='eyebrow'>{escape(spaced(panel.title or panel.y.label))}</h2>")
+                st.plotly_chart(
+                    panel_figure(result, panel, colours),
+                    theme=None,
+                    key=f"lesson answer {figure.answer} {name}",
+                    config=PICTURE,
+                    alt=summary(result, panel),
+                )
+    st.caption(plain(words or _origin(figure.answer, result)))
+
+
+def _origin(name: str, result: Result) -> str:
+    known = EXPERIMENTS[name].code if name in EXPERIMENTS else "Failure gallery"
+    seed = result.config.get("seed")
+    return f"{known}: the answer that the lab ships with" + (f", seed {seed}." if seed is not None else ".")
+
+
+def _steered(name: str, field: str, shipped: Result) -> tuple[Result, str]:
+    """One field, a button, and the answer to what they say once it is there."""
+    view = asked(name)
+    going = view is not None and not view.over
+    with st.container(key="steer", horizontal=True, vertical_alignment="bottom"):
+        question, problem = one_field(name, field, disabled=going)
+        known = None if question is None else known_answer(name, question)
+        _ask_or_stop(name, question, going=going, known=known is not None)
+    if why := problem or (view and (view.problem or view.ended)):
+        st.warning(plain(why))
+    if going:
+        st.fragment(_progress, run_every=POLL)(name)
+    if known is not None:
+        return known, ""
+    return shipped, "Shown: the answer that the lab ships with. Press Measure for your setting."
+
+
+def _ask_or_stop(name: str, question: Experiment | None, *, going: bool, known: bool) -> None:
+    if going:
+        st.button("Stop", on_click=state.job("answer").cancel, key="lesson_stop")
+    elif st.button("Measured" if known else "Measure", disabled=question is None or known, key="lesson_measure"):
+        assert question is not None  # else the button is disabled
+        try:
+            ask(name, question)
+            st.rerun()
+        except (Busy, OverLimit) as refused:
+            st.warning(plain(str(refused)))
+
+
+def _progress(name: str) -> None:
+    view: JobView[Asked] | None = asked(name)
+    if view is None or view.over:
+        st.rerun()
+    elif view.latest is None:
+        st.progress(0.0, text="Waiting for a worker." if view.place else "Starting.")
+    else:
+        share, words = view.latest.progress
+        st.progress(min(1.0, share), text=plain(words))
+
+
+# ---- onward ---------------------------------------------------------------------------------------------------------
+def onward_of(figure: AnyFigure | None) -> Link | None:
+    """The page that the figure is a part of, and the link that opens it there with the same settings."""
+    match figure:
+        case StageFigure(run=str(run)) if not is_own(run):
+            config = sampler_of(figure)
+            link = {"run": run, "n": figure.steps, "sampler": figure.sampler, "grid": figure.grid, "seed": figure.seed}
+            return Link(page="explore", link={**link, "eta": figure.eta, "delta": config.delta})
+        case CurveFigure():
+            seen = "data" if figure.direction == DATA_MODEL else "model"
+            return Link(page="kl", link={"runs": figure.run, "sampler": figure.sampler, "from": seen})
+        case AnswerFigure(answer=name) if name in EXPERIMENTS:
+            return Link(page="scaling", link={"question": name})
+    return None

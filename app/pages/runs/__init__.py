@@ -1,0 +1,1 @@
+"""Runs: what was trained, side by side."""

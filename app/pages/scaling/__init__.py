@@ -1,0 +1,1 @@
+"""Scaling: the experiments, from the claims to the figures."""

@@ -1,0 +1,183 @@
+"""Scaling: the questions of the theory, each a figure that can be steered."""
+
+import streamlit as st
+
+from app import state
+from app.background.jobs import Busy, JobView
+from app.experiments.fields import experiment_controls
+from app.experiments.results import Asked, ask, asked, known_answer, shipped_answer, snippet_of
+from app.figures.experiment import panel_figure, summary
+from app.figures.theme import theme
+from app.hosting.limits import OverLimit
+from app.pages.scaling.link import open_scaling_link, questions, write_scaling_link
+from app.quoting import escape, plain
+from app.ui.cards import number, table, typeset
+from app.ui.link_warnings import link_warnings
+from cmcore.experiments import EXPERIMENTS, Experiment, Result
+from cmcore.theory.rates import CAVEAT, RATES
+
+__all__ = ["scaling"]
+
+POLL = 0.5
+
+
+def scaling() -> None:
+    """The page."""
+    link_warnings(open_scaling_link())
+    with st.container(key="scalingbench"):
+        with st.container(key="question_area"):
+            name = _choice()
+        with st.container(key="ask_area"):
+            view = asked(name)
+            going = view is not None and not view.over
+            question, problem = experiment_controls(name, disabled=going)
+            _ask_or_stop(name, question, problem, going=going)
+        with st.container(key="answer_area"):
+            _question(name)
+            if going:
+                st.fragment(_progress, run_every=POLL)(name)
+            elif view is not None and (why := view.problem or view.ended):
+                st.warning(plain(why))
+            _answer(name, question)
+    _rates()
+    write_scaling_link(name)
+
+
+def _choice() -> str:
+    return st.selectbox(
+        "Question",
+        questions(),
+        format_func=lambda name: f"{EXPERIMENTS[name].code} · {EXPERIMENTS[name].label}",
+        key="experiment",
+        persist_state="session",
+    )
+
+
+def _ask_or_stop(name: str, question: Experiment | None, problem: str, *, going: bool) -> None:
+    if going:
+        st.button("Stop", type="primary", width="stretch", on_click=state.job("answer").cancel, key="stop_answer")
+        return
+    known = question is not None and known_answer(name, question) is not None
+    words = "Measured" if known else "Measure"
+    pressed = st.button(words, type="primary", width="stretch", disabled=question is None or known, key="measure")
+    if problem:
+        st.warning(plain(problem))
+    if pressed and question is not None:
+        try:
+            ask(name, question)
+            st.rerun()
+        except (Busy, OverLimit) as refused:
+            st.warning(plain(str(refused)))
+
+
+def _question(name: str) -> None:
+    kind = EXPERIMENTS[name]
+    st.html(f"<h1 class='question'>{escape(kind.question)}</h1>")
+    with st.container(key="expects_area"):
+        st.html(f"<p class='theory'>{escape(kind.expects)}</p>")
+
+
+def _progress(name: str) -> None:
+    """How far the measuring is; the page is drawn anew when it ends."""
+    view = asked(name)
+    if view is None or view.over:
+        st.rerun()
+    else:
+        share, words = _told(view)
+        st.progress(share, text=plain(words))
+
+
+def _told(view: JobView[Asked]) -> tuple[float, str]:
+    """The share done, and what is being done, with the time left once it can be told."""
+    if view.status == "queued" or view.latest is None:
+        return 0.0, f"Waiting for a worker, place {view.place} in the queue." if view.place else "Starting."
+    share, words = view.latest.progress
+    left = f" About {view.seconds * (1 - share) / share:.0f} s left." if share > 0.05 else ""
+    return min(1.0, share), f"{words}{left}"
+
+
+def _answer(name: str, question: Experiment | None) -> None:
+    """The figure of exactly these settings; else the shipped one, saying so."""
+    result = None if question is None else known_answer(name, question)
+    if result is None:
+        result = shipped_answer(name)
+        if result is None:
+            st.info("Not measured yet: press Measure. It takes a few minutes at most.")
+            return
+        st.caption("Shown: the answer the lab ships with. Its settings differ from those chosen here.")
+    _panels(result)
+    with st.container(key="answer_reading"):
+        st.html(f"<p class='reading'>{typeset(result.reading)}</p>")
+    if fits := _fits(result):
+        with st.container(key="answer_fits"):
+            st.html(fits)
+    with st.container(horizontal=True, vertical_alignment="center", key="answer_takeaway"):
+        made = question if question is not None and known_answer(name, question) is result else None
+        with st.popover("Code", type="tertiary"):
+            st.code(snippet_of(name, made or EXPERIMENTS[name](**result.config)), language="python")
+        st.download_button(
+            "CSV",
+            data=result.to_csv,
+            file_name=f"{name}.csv",
+            mime="text/csv",
+            on_click="ignore",
+            type="tertiary",
+        )
+        st.download_button(
+            "JSON",
+            data=result.to_json,
+            file_name=f"{name}.json",
+            mime="application/json",
+            on_click="ignore",
+            type="tertiary",
+        )
+
+
+def _panels(result: Result) -> None:
+    """The panels side by side, as many as fit."""
+    colours = theme(st.context.theme.type)
+    with st.container(key="panels"):
+        for panel in result.panels:
+            with st.container(key=f"panel_{panel.name}"):
+                st.html(f"<h2 class='eyebrow'>{typeset(panel.title or panel.y.label)}</h2>")
+                st.plotly_chart(
+                    panel_figure(result, panel, colours),
+                    theme=None,
+                    key=f"answer:{result.experiment}:{panel.name}",
+                    config={
+                        "displaylogo": False,
+                        "modeBarButtons": [["toImage"]],
+                        "toImageButtonOptions": {"scale": 3},
+                    },
+                    alt=summary(result, panel),
+                )
+
+
+def _fits(result: Result) -> str:
+    """Slopes with their intervals beside what is expected, as a table."""
+    if not result.fits:
+        return ""
+    rows = "".join(
+        f"<tr><th scope='row'>{escape(fit.label)}</th><td>{number(fit.slope)}</td>"
+        f"<td>{number(fit.low)} … {number(fit.high)}</td>"
+        f"<td>{'—' if fit.expected is None else number(fit.expected)}</td>"
+        f"<td>{number(fit.over[0])} … {number(fit.over[1])}</td><td>{escape(fit.note)}</td></tr>"
+        for fit in result.fits
+    )
+    return table("Fitted slopes", ("slope of", "found", "95 % interval", "expected", "fitted over", "note"), rows)
+
+
+def _rates() -> None:
+    """The table of published rates, with what must be said beside it."""
+    with st.container(key="rates_area"), st.expander("Published rates, for comparison"):
+        head = ("work", "assumption", "metric", "iterations", "counts", "basis")
+        rows = "".join(
+            "<tr>"
+            + "".join(
+                f"<td>{escape(str(cell))}</td>"
+                for cell in (r.work, r.assumption, r.metric, r.iterations, r.counts, r.basis)
+            )
+            + "</tr>"
+            for r in RATES
+        )
+        st.html(f"<p class='theory'>{escape(CAVEAT)}</p>{table('Published rates', head, rows)}")

@@ -1,0 +1,1 @@
+"""Train: a target, an objective and a budget become a run."""

@@ -1,0 +1,179 @@
+"""Train: learn a new flow map while watching, then look at it in Explore."""
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from app import state
+from app.background.jobs import JobView
+from app.hosting.limits import in_words, limits
+from app.pages.train.budget import training_controls
+from app.pages.train.card import first_card, status_card
+from app.pages.train.link import open_train_link, write_train_link
+from app.pages.train.picture import shown_in_picture, training_picture
+from app.pages.train.report import comparison, kl_of_training, loss_report, unmeasured
+from app.pages.train.table import LINK_NAMES_FILE
+from app.pages.train.target import DRAWING, target_controls
+from app.quoting import plain
+from app.runs.library import Run, not_kept
+from app.training.choice import Choice
+from app.training.continuation import can_continue, unfinished, what_is_left
+from app.training.job import Progress
+from app.training.previous import again_in_words, budget_in_words, run_before
+from app.training.registry import Training
+from app.training.session import (
+    continue_training,
+    ended_run,
+    join_runs,
+    look_at_trained,
+    shown_training,
+    start_training,
+    training,
+    training_view,
+    unseen_end,
+)
+from app.ui.link_warnings import link_warnings
+from cmcore.config import TrainingConfig
+from cmcore.training_run import resolved
+
+__all__ = ["train"]
+
+POLL = 0.5
+
+
+def train() -> None:
+    """The page."""
+    link_warnings(open_train_link())
+    if training() is not None:
+        state.choose(LINK_NAMES_FILE, False)  # the training has the table
+    view = training_view()
+    if view and view.over:
+        join_runs()
+        if unseen_end():
+            look_at_trained()
+    going = view is not None and not view.over
+    with st.container(key="trainbench"):
+        with st.container(key="choose_area"):
+            with st.container(key="source_area"):
+                choice = target_controls()
+            chosen, folded = st.container(key="learning_area"), st.container(key="folded_area")
+            with chosen:
+                config, problem = _config(choice, folded, disabled=going)
+            if words := in_words():
+                st.caption(plain(words))
+        about = shown_training(choice)
+        with st.container(key="live_area"):
+            picture = st.container()
+            with st.container(
+                horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="transport"
+            ):
+                with st.container(horizontal=True, key="buttons", width="content"):
+                    _transport(choice, config, about, view)
+                shown, projection = shown_in_picture(choice, about, going=going)
+            with st.container(key="notes_area"):
+                _beside_transport(choice, config, going, problem)
+            with picture:
+                training_picture(shown, projection, about, poll=POLL if going else None)
+        with st.container(key="progress_area"):
+            moving = view is not None and view.status in ("queued", "running")
+            polls = moving or bool(unmeasured(ended_run()))
+            st.fragment(_progress, run_every=POLL if polls else None)(
+                view.status if view else "", choice, config, about
+            )
+    write_train_link()
+
+
+def _config(choice: Choice | None, folded: DeltaGenerator, *, disabled: bool) -> tuple[TrainingConfig | None, str]:
+    """What was chosen, or why it cannot be trained, in a sentence."""
+    if choice is None:
+        return None, ""
+    config = training_controls(choice.target, folded, disabled=disabled)
+    try:
+        limits().check(resolved(config, choice.target), choice.target)
+    except ValueError as problem:
+        return None, str(problem)
+    return config, ""
+
+
+# ---- start, pause, stop -----------------------------------------------------------------------------------------
+def _transport(
+    choice: Choice | None, config: TrainingConfig | None, about: Training | None, view: JobView[Progress] | None
+) -> None:
+    """The buttons under the picture: what can be done with the run now."""
+    if about is not None and view is not None and not view.over:
+        if view.status == "paused":
+            st.button("Resume", type="primary", on_click=about.resume, key="resume")
+        elif view.status == "running":
+            st.button("Pause", type="primary", on_click=about.pause, key="pause")
+        waits = view.status == "queued" and view.latest is None
+        st.button("Cancel" if waits else "Stop", on_click=about.cancel, key="stop")
+        return
+    same = about is not None and choice is not None and about.choice.key == choice.key and ended_run() is not None
+    ready = choice is not None and config is not None
+    label = "Train again" if same else "Start training"
+    pressed = st.button(label, type="secondary" if same else "primary", disabled=not ready, key="start")
+    # Not in a callback: it would be given what was chosen when the button was last drawn, which may be older.
+    if pressed and choice is not None and config is not None:
+        start_training(choice, config)
+        st.rerun()
+    trained = ended_run()
+    if about is not None and trained is not None and can_continue(trained.run):
+        _continue_button(trained.run, config)
+    if choice and same and choice.name == DRAWING and state.value("redrawing") != choice.key:
+        st.button("Draw on", on_click=state.choose, args=("redrawing", choice.key), key="draw_on")
+    if trained and st.button("Open in Explore", type="primary", key="open"):
+        look_at_trained()
+        st.switch_page(state.page("explore"))
+
+
+def _continue_button(run: Run, chosen: TrainingConfig | None) -> None:
+    """Go on from the last weights: to the end that was planned, or for as long as the budget on the page says."""
+    left = unfinished(run.model)
+    if not left and chosen is None:
+        return
+    words = what_is_left(run.model) if left or chosen is None else f"{budget_in_words(chosen)} more."
+    if st.button("Continue training", key="continue", help=f"{words} This run stays as it is."):
+        if left or chosen is None:
+            continue_training(run)
+        else:
+            continue_training(run, steps=chosen.steps, seconds=chosen.seconds)
+        st.rerun()
+
+
+def _beside_transport(choice: Choice | None, config: TrainingConfig | None, going: bool, refused: str) -> None:
+    """A sentence under the buttons: why nothing can start, or what starting again would share with the run before."""
+    if problem := (not going and refused) or state.value("start_problem"):
+        st.warning(plain(problem))
+        state.choose("start_problem", "")  # said once: the next look asks again
+    elif not going and choice and config and (before := run_before(choice.key)):
+        st.caption(plain(again_in_words(config, before.config)))
+
+
+# ---- what is known ----------------------------------------------------------------------------------------------
+def _progress(drawn: str, choice: Choice | None, config: TrainingConfig | None, about: Training | None) -> None:
+    """The run in words, its KL and its loss; runs the page again once when its state changes."""
+    if about is None:
+        with st.container(key="told_area"):  # what was learned before is in the ledger, and here when chosen again
+            st.html(first_card(choice, config))
+        return
+    view, trained = about.view(), ended_run()
+    with st.container(key="told_area"):
+        st.html(status_card(view, _facts(about, choice)))
+    if view.over and trained and (lost := not_kept()):
+        st.warning(plain(lost))
+    kl_of_training(about, view, trained)
+    if view.latest and view.latest.curve:
+        with st.container(key="loss_area"):
+            loss_report(view.latest.curve, about.before)
+    if trained and about.before and view.over:
+        with st.container(key="beside_before"):
+            comparison(trained, about.before)
+    if view.status != drawn and drawn:
+        st.rerun()
+
+
+def _facts(about: Training, choice: Choice | None) -> list[tuple[str, str]]:
+    """What is learned, where something else is chosen on the page, and which run is continued."""
+    rows = [] if choice is not None and choice.key == about.choice.key else [("Target", about.choice.label)]
+    if about.continues is not None:
+        rows.append(("Continues", f"{about.continues.label}, from step {about.first_step:,}"))
+    return rows

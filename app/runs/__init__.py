@@ -1,0 +1,1 @@
+"""Trained runs: those that ship with the lab and those of a visitor."""

@@ -1,0 +1,188 @@
+"""Runs of visitors on the disk, so that a reload finds them again; bounded in number, size and time.
+
+Every visitor has a folder, named by a hash of the token: whoever can list the folders still cannot become a visitor,
+and nothing that a browser sends becomes part of a path. Where the server may not write, nothing is kept and the lab
+works on.
+"""
+
+import contextlib
+import hashlib
+import logging
+import os
+import threading
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from platformdirs import user_data_path
+from pydantic import BaseModel, ConfigDict, Field
+
+import cmcore as cm
+from app.hosting.limits import limits
+from app.runs.disk_space import Bounds, DiskSpace, NoSpace, by_age, remove, rounded
+from cmcore.files import read_plain, write_atomically
+from cmcore.json_input import parse_json
+from cmcore.store import BadRun, Reading, load, run_files, write_run
+
+__all__ = ["Kept", "NotKept", "bounds", "forget", "keep", "kept", "root"]
+
+HOME = Bounds(days=400, runs=100, of_one=1 << 30, of_all=4 << 30)  # browsers keep no cookie for longer
+HOSTED = Bounds(days=7, runs=24, of_one=64 << 20, of_all=1 << 30)
+LARGEST_ABOUT = 10_000
+ABOUT_FILE, RUN_FILE = "about.json", "run.json"
+
+_log = logging.getLogger(__name__)
+
+
+class NotKept(ValueError):
+    """A run that the server could not keep; the message says why, as a clause."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A run as it is kept: its key and name, whether it is pinned, and the model."""
+
+    key: str
+    label: str
+    pinned: bool
+    model: cm.TrainedModel
+
+
+class About(BaseModel):
+    """What lies beside a run: what people call it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: Literal[1] = 1
+    key: str = Field(max_length=200)
+    label: str = Field(max_length=200)
+    pinned: bool = False
+
+
+def bounds() -> Bounds:
+    """How much this server keeps: no more runs of a visitor than a session has, so that all of them come back."""
+    most = HOSTED if limits().hosted else HOME
+    return replace(most, runs=min(most.runs, limits().runs))
+
+
+def root() -> Path | None:
+    """The folder of all visitors; None where nothing is kept. CONSISTENCY_LAB_KEPT names it, or is empty."""
+    told = os.environ.get("CONSISTENCY_LAB_KEPT")
+    if told is not None:
+        return Path(told) if told else None
+    return user_data_path("consistency-lab", appauthor=False) / "runs"
+
+
+def keep(token: str, run: Kept) -> None:
+    """Write a run, or what it is called now, where the server keeps runs at all. NotKept says why it could not."""
+    top = root()
+    if top is None:
+        return
+    folder = _folder(top, token) / _hash(run.key)
+    about = About(key=run.key, label=run.label, pinned=run.pinned).model_dump_json().encode()
+    try:
+        if not _is_renamed(folder, about):
+            _write(top, folder, about, _files_of(run.model))
+    except NoSpace as problem:
+        raise NotKept(str(problem)) from None
+    except (ValueError, RuntimeWarning) as problem:
+        raise NotKept(str(problem).rstrip(".")) from None
+    except OSError:
+        _log.warning("a run could not be kept", exc_info=True)
+        raise NotKept("its disk may be full") from None
+
+
+def _is_renamed(folder: Path, about: bytes) -> bool:
+    """Whether the run is there already, and is called as it should be now."""
+    with contextlib.suppress(FileNotFoundError):  # another tab has just removed it
+        if (folder / RUN_FILE).exists():
+            write_atomically(folder / ABOUT_FILE, about)
+            return True
+    return False
+
+
+def _files_of(model: cm.TrainedModel) -> dict[str, bytes]:
+    """The files of a run, ready to be continued; a target that cannot be written is refused with RuntimeWarning."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        return run_files(model, resumable=True)
+
+
+def _write(top: Path, folder: Path, about: bytes, files: dict[str, bytes]) -> None:
+    """Write a new run within the bounds, or nothing of it."""
+    top.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _space(top).room(folder, rounded([len(about), *map(len, files.values())]), bounds()):
+        try:
+            folder.parent.mkdir(mode=0o700, exist_ok=True)
+            folder.mkdir(exist_ok=True)
+            write_atomically(folder / ABOUT_FILE, about)
+            write_run(folder, files)  # its own file comes last, so that where it is, everything is
+        except BaseException:
+            remove(folder)
+            raise
+
+
+def _space(top: Path) -> DiskSpace:
+    """The bytes of all visitors, counted once in the process."""
+    with _lock:
+        if top not in _spaces:
+            _spaces[top] = DiskSpace(top, _pinned)
+        return _spaces[top]
+
+
+_spaces: dict[Path, DiskSpace] = {}
+_lock = threading.Lock()
+
+
+def kept(token: str) -> Iterator[Kept]:
+    """The runs of a visitor, oldest first, as many as are kept. What cannot be read is left out."""
+    top = root()
+    if top is None:
+        return
+    home, now = _folder(top, token), limits()
+    reading = Reading(reports=now.reports, check=now.check_run)
+    whole = [folder for folder in by_age(home) if (folder / RUN_FILE).exists()]  # another process may be at one
+    for folder in _within(whole, min(bounds().runs, now.runs)):
+        try:
+            about = _about(folder)
+            yield Kept(about.key, about.label, about.pinned, load(folder, reading=reading))
+        except (OSError, ValueError, BadRun):
+            _log.warning("a kept run could not be read", exc_info=True)
+    with contextlib.suppress(OSError):
+        os.utime(home)  # somebody came back
+
+
+def forget(token: str, key: str) -> None:
+    """Remove a run from the disk."""
+    top = root()
+    if top is not None:
+        _space(top).remove(_folder(top, token) / _hash(key))
+
+
+# ---- places -----------------------------------------------------------------------------------------------------
+def _folder(top: Path, token: str) -> Path:
+    return top / _hash(token)
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _about(folder: Path) -> About:
+    content = read_plain(folder / ABOUT_FILE, LARGEST_ABOUT)
+    return About.model_validate(parse_json(content, largest=LARGEST_ABOUT, most_values=16))
+
+
+def _pinned(folder: Path) -> bool:
+    try:
+        return _about(folder).pinned
+    except (OSError, ValueError):
+        return False
+
+
+def _within(folders: list[Path], most: int) -> list[Path]:
+    """The newest so many, pinned ones before others, in the order in which they came."""
+    last = sorted(folders, key=_pinned)[-most:]
+    return [folder for folder in folders if folder in last]

@@ -1,0 +1,1 @@
+"""Links: reading what an address says, and writing it."""

@@ -1,0 +1,153 @@
+"""The controls of a draw: how many jumps, which sampler, where it stops."""
+
+import streamlit as st
+
+from app import state
+from app.runs.library import Run
+from app.stage.custom_times import with_times
+from app.stage.scene import STEPS
+from app.ui.single_choice import single_choice
+from cmcore.config import SamplerConfig
+from cmcore.grids import GRIDS
+from cmcore.objectives.describe import own_drawing
+
+__all__ = ["FRESH", "LINKED_DELTA", "REDRAWN", "SAMPLERS", "default_delta", "sampler_controls"]
+
+SAMPLERS = {"deterministic": "Deterministic", "renoise": "Renoise"}
+DELTAS = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
+FRESH = PINNED, REDRAWN = ("Pinned", "Redrawn")
+"""Whether a start of one's own meets the same fresh noise at each release."""
+LINKED_DELTA = "linked delta"
+"""Where a link leaves the δ that it asks for."""
+RENOISE_DELTA = 0.02
+"""The default δ of renoised draws, whose noise has nowhere to go at δ = 0."""
+
+
+def sampler_controls(run: Run) -> SamplerConfig:
+    """N, the sampler, and, folded away, the grid, δ, η and the seed of the noise."""
+    _suit(run)
+    steps = st.select_slider(
+        "Network calls N",
+        STEPS,
+        key="steps",
+        help="Each call of the network is one jump from noise towards data.",
+        persist_state="session",
+    )
+    sampler = single_choice(
+        "Sampler",
+        list(SAMPLERS),
+        format_func=SAMPLERS.__getitem__,
+        key="sampler",
+        help="Deterministic: every jump goes on from where the last one landed. Renoise: fresh noise in between.",
+        width="stretch",
+    )
+    with st.container(key="times_area"), st.expander("Times and noise"):
+        grid = st.selectbox(
+            "Time grid",
+            [name for name in GRIDS if name != "shrinking_step" or run.model.delta > 0 or sampler == "renoise"],
+            format_func=lambda name: name.replace("_", " "),
+            key="grid",
+            help="Where between T and δ the jumps begin and end. Drag the times under the picture to choose your own.",
+            on_change=_name_grid,
+            persist_state="session",
+        )
+        delta = _delta(run, sampler)
+        renoise = 0.5
+        if sampler == "renoise":
+            _take_share()
+            renoise = st.slider(
+                "Renoise, η as a share of t",
+                0.05,
+                1.0,
+                step=0.05,
+                key="renoise",
+                help="A jump ends at t − η, and fresh noise brings it back to t. At 1 every jump goes to the data.",
+                persist_state="session",
+            )
+            if state.value("own start") is not None:
+                _own_noise()
+        st.number_input(
+            "Seed of the noise",
+            0,
+            2**31 - 1,
+            key="seed",
+            help="The same seed gives every N the same noise to start from.",
+            persist_state="session",
+        )
+    if words := note(run, sampler, renoise, steps):
+        st.caption(words)
+    config = SamplerConfig(
+        sampler=sampler, grid=grid, steps=steps, horizon=run.model.horizon, delta=delta, renoise=renoise
+    )
+    return with_times(config, state.value("moved times"))
+
+
+def _name_grid() -> None:
+    """A grid was named: it holds for every N."""
+    state.choose("moved times", None)
+
+
+def _take_share() -> None:
+    """η/t that a search found, once."""
+    share = state.value("found share")
+    if share is not None:
+        state.choose("found share", None)
+        state.choose("renoise", min(1.0, max(0.05, share)))
+
+
+def _own_noise() -> None:
+    """Whether a start of one's own meets the same fresh noise again each time it is put somewhere."""
+    single_choice(
+        "Fresh noise of your start",
+        (PINNED, REDRAWN),
+        help="Pinned: the same at each release. Redrawn: new at each release.",
+        key="own_noise",
+        width="stretch",
+    )
+
+
+def _suit(run: Run) -> None:
+    """A run that is drawn in another way than the one before it brings its own sampler."""
+    own = own_drawing(run.model.config)
+    way = (own.sampler, own.renoise)
+    if state.value("suited", way) != way:
+        state.choose("sampler", own.sampler)
+        state.choose("renoise", own.renoise)
+    state.choose("suited", way)
+
+
+def note(run: Run, sampler: str, renoise: float, steps: int) -> str:
+    """Where a draw asks for jumps that the run did not learn, a sentence on it."""
+    own = own_drawing(run.model.config)
+    if own.velocity_only:
+        return "This run learned the velocity alone: each jump is a DDIM step with a learned score."
+    if own.single_time and steps > 1 and (sampler == "deterministic" or renoise < 1):
+        return (
+            "This run learned jumps to δ alone, and these jumps end in between: the map was not trained for them. "
+            "Renoise with η = t keeps to what it learned."
+        )
+    return ""
+
+
+def default_delta(run: Run, sampler: str) -> float:
+    """Where a draw stops unless told otherwise."""
+    return run.model.delta if sampler == "deterministic" else max(run.model.delta, RENOISE_DELTA)
+
+
+def _delta(run: Run, sampler: str) -> float:
+    first = run.model.delta
+    least = max(first, DELTAS[1]) if sampler == "renoise" else first
+    options = sorted({least, *(delta for delta in DELTAS if delta > least)})
+    key = f"delta:{sampler}"
+    state.remember(key, default_delta(run, sampler), allowed=options)
+    asked = state.take(LINKED_DELTA)
+    if asked is not None:
+        state.choose(key, min(options, key=lambda option: abs(option - asked)))
+    return st.select_slider(
+        "Stop at δ",
+        options,
+        format_func=lambda delta: f"{delta:g}",
+        key=key,
+        help="The time at which the last jump ends; samples are compared with the data at that noise level.",
+        persist_state="session",
+    )

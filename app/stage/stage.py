@@ -1,0 +1,153 @@
+"""The stage: what it shows of a run, and what a person does on the stage itself.
+
+Explore has one and lessons have one; what was done on each is kept apart by `place`, with which the names of its values
+begin.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from app import state
+from app.components.particle_stage import Mover, Scene, particle_stage
+from app.components.values import StagedSampler, StagedStart, StagedTimes, Step, sent
+from app.stage.custom_times import Moved, checked_times, fitting, write_times
+from app.stage.layers import background_layers, still_layering
+from app.stage.own_start import OwnPaths, Start, checked_start, own_paths, with_start
+from app.stage.sampler import REDRAWN, SAMPLERS
+from app.stage.scene import STEPS, Mapped, density_image, grids_of, make_scene
+from app.ui.cards import short
+from cmcore.config import SamplerConfig
+from cmcore.divergences.estimate import Estimate
+
+__all__ = ["restore_times", "stage"]
+
+KEY = "particles"
+POLL = 0.8
+"""Seconds between looks at layers under way."""
+
+
+def stage(
+    run: Mapped,
+    config: SamplerConfig,
+    estimates: Mapping[int, Estimate],
+    *,
+    place: str = "",
+    visible: Sequence[str] | None = None,
+    mover: Mover = "model",
+) -> None:
+    """The run's particles, exact paths and layers, for every N; the estimates stand beside the small multiples.
+
+    Args:
+        place: whose start, moved times, seed and number of particles; "" is Explore.
+        visible: the layers shown at first; None leaves the stage's own.
+        mover: what jumps.
+    """
+    moved = fitting(state.value(f"{place}moved times"), config)
+    key, how = _question(run, config, moved, place)
+    layers = background_layers(key, run, how)
+    if layers.pending:
+        st.fragment(_when_layered, run_every=POLL)(key)
+    scene = replace(_scene(key, run, how), layers=layers.known, pending=layers.pending)
+    scene = replace(scene, moved=tuple(moved), visible=visible, mover=mover)
+    start: Start | None = state.value(f"{place}own start")
+    if start is not None and run.target.dim == 2:
+        scene = with_start(scene, _own(key, start, state.value(f"{place}release", 0), run, how))
+    particle_stage(
+        scene,
+        steps=config.steps,
+        labels={n: short(estimates.get(n)) or "moved" * (n in moved) for n in scene.multiples},
+        key=f"{place}{KEY}",
+        on_steps=partial(_take_steps, place),
+        on_start=partial(_take_start, place),
+        on_times=partial(_take_times, place),
+        on_sampler=partial(_take_sampler, place),
+    )
+
+
+def _question(run: Mapped, config: SamplerConfig, moved: Moved, place: str) -> tuple[str, dict[str, Any]]:
+    """What the scene is made from, and the key of all of it: the scene holds every N, so N is no part of either.
+
+    The scene's own key leaves the moved times out, since the noise stays: the stage goes on where it is.
+    """
+    seed, particles = int(state.value(f"{place}seed")), int(state.value(f"{place}particle count"))
+    how = {"config": config, "grids": grids_of(config, moved), "seed": seed, "particles": particles}
+    key = f"{run.key}/{config.model_copy(update={'steps': 1, 'times': None}).key}/{seed}/{particles}"
+    return f"{key}/{write_times(moved)}", how
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _scene(key: str, _run: Mapped, _how: dict[str, Any]) -> Scene:
+    density = _density(_run.key, _how["config"].delta, _run)
+    return make_scene(_run.model, _run.target, key=key.rpartition("/")[0], density=density, **_how)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _density(run_key: str, delta: float, _run: Mapped) -> np.ndarray:
+    """The same for every sampler, grid and seed."""
+    return density_image(_run.target, delta)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _own(key: str, start: Start, release: int, _run: Mapped, _how: dict[str, Any]) -> OwnPaths:
+    how = {name: value for name, value in _how.items() if name != "particles"}
+    return own_paths(_run.model, _run.target, start=start, release=release, **how)
+
+
+def _when_layered(key: str) -> None:
+    """The stage is told once its layers are there; the picture does not wait for them."""
+    if not still_layering(key):
+        st.rerun()
+
+
+# ---- what is done on the stage itself ---------------------------------------------------------------------------
+def _sent(place: str, name: str, shape: Any) -> Any:
+    return sent(state.value(f"{place}{KEY}"), name, shape)
+
+
+def _take_steps(place: str) -> None:
+    """N was chosen: the slider follows."""
+    steps = _sent(place, "steps", Step)
+    if steps in STEPS:
+        state.insist(f"{place}steps", steps)
+
+
+def _take_sampler(place: str) -> None:
+    """The other sampler was asked for by its key."""
+    asked: StagedSampler | None = _sent(place, "sampler", StagedSampler)
+    if asked is not None and asked.to in SAMPLERS:
+        state.insist(f"{place}sampler", asked.to)
+
+
+def _take_start(place: str) -> None:
+    """A start was put there, moved, or removed; each release draws fresh noise again where that was asked for."""
+    start: StagedStart | None = _sent(place, "start", StagedStart)
+    if start is None:
+        return
+    state.choose(f"{place}own start", checked_start(start.at))
+    if state.value("own_noise") == REDRAWN:
+        state.choose(f"{place}release", state.value(f"{place}release", 0) + 1)
+
+
+def _take_times(place: str) -> None:
+    """Times were moved, or given back to the named grid."""
+    moved: StagedTimes | None = _sent(place, "times", StagedTimes)
+    if moved is None:
+        return
+    times = checked_times(moved.steps, moved.times)
+    if times is None:
+        restore_times(moved.steps, place)
+    else:
+        key = f"{place}moved times"
+        state.choose(key, {**(state.value(key) or {}), moved.steps: times})
+
+
+def restore_times(steps: int, place: str = "") -> None:
+    """N jumps take the named grid again."""
+    key = f"{place}moved times"
+    left = {n: times for n, times in (state.value(key) or {}).items() if n != steps}
+    state.choose(key, left or None)

@@ -1,0 +1,264 @@
+"""A training run as a background job: events of the engine in, small frozen snapshots for the page out."""
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+import cmcore as cm
+from app.background.jobs import Busy, Job, Workers
+from app.kl.question import SEED, Question
+from cmcore.config import TrainingConfig
+from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA, Estimate
+from cmcore.measure import kl_points
+from cmcore.objectives.describe import own_drawing
+from cmcore.targets.tables import Memorisation, TableTarget
+from cmcore.training import TrainingEvent
+
+__all__ = [
+    "LIVE_JUMPS",
+    "LiveKL",
+    "Progress",
+    "final_progress",
+    "live_question",
+    "measure_live",
+    "train_live",
+]
+
+LIVE_JUMPS = 4
+"""N of the live samples."""
+LIVE_SAMPLES = 1_500
+SAMPLES_EVERY = 0.5
+PUBLISH_EVERY = 0.1
+CURVE_POINTS = 300
+LIVE_DELTA = 0.02
+"""δ of the live KL, unless learning stops earlier: renoised draws have a density at δ > 0 alone."""
+LIVE_LANDINGS = 1 << 15
+"""Landings (or, above two dimensions, points) behind a live estimate: a third of a second of one core."""
+LIVE_POINTS = 4_000
+FIRST_KL, NEXT_KL = 1.5, 2.0
+"""Seconds of training before the first live estimate, and the least between two."""
+KL_SHARE = 0.1
+"""Share of the time that live estimates may take."""
+
+
+@dataclass(frozen=True)
+class LiveKL:
+    """The KL of the weights of one moment."""
+
+    step: int
+    seconds: float
+    estimate: Estimate
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A training run at one moment.
+
+    Attributes:
+        event: what the engine said last.
+        curve: (step, loss) so far, thinned to a few hundred points.
+        samples: live samples in `LIVE_JUMPS` jumps from the same noise each time, [n, d].
+        model: the trained model, at the end; there is none when it was stopped before a first step.
+        memorisation: for a table, at the end: how near samples lie to the rows that were trained on.
+        stopped: whether somebody ended it early.
+        kl: what was measured on the way, oldest first.
+    """
+
+    event: TrainingEvent
+    curve: tuple[tuple[int, float], ...]
+    samples: np.ndarray | None
+    model: cm.TrainedModel | None = None
+    memorisation: Memorisation | None = None
+    stopped: bool = False
+    kl: tuple[LiveKL, ...] = ()
+
+
+class Stopwatch:
+    """Seconds during which the run was not kept waiting."""
+
+    def __init__(self) -> None:
+        self._waited = 0.0
+        self._since: float | None = None
+
+    def __call__(self) -> float:
+        """Seconds, from an arbitrary origin."""
+        return (time.perf_counter() if self._since is None else self._since) - self._waited
+
+    def stop(self) -> None:
+        """Stand still."""
+        self._since = time.perf_counter()
+
+    def go(self) -> None:
+        """Go on."""
+        if self._since is not None:
+            self._waited += time.perf_counter() - self._since
+            self._since = None
+
+
+def train_live(
+    target: cm.Target,
+    config: TrainingConfig,
+    stop: threading.Event,
+    *,
+    measuring: Workers | None = None,
+    resume: cm.TrainedModel | None = None,
+) -> Iterator[Progress]:
+    """Train, yielding at most ten times a second; live samples are drawn here, in the worker.
+
+    Args:
+        target: the law to learn.
+        config: how.
+        stop: ends it, with the weights of that moment.
+        measuring: who measures the KL on the way; None: nobody.
+        resume: a run to go on with.
+    """
+    watch = Stopwatch()
+    meter = None if measuring is None else _Meter(target, config, measuring)
+    earlier, first = ((), 0) if resume is None else (resume.history, resume.steps)
+    events = cm.training(target, config, resume=resume, clock=watch)
+    for progress in _progress(events, [(step, loss) for step, loss, _ in earlier], first, stop, meter):
+        watch.stop()  # time in which the run is kept waiting, paused say, is nobody's training time
+        yield progress
+        watch.go()
+
+
+def _progress(
+    events: Iterator[TrainingEvent],
+    curve: list[tuple[int, float]],
+    first: int,
+    stop: threading.Event,
+    meter: "_Meter | None",
+) -> Iterator[Progress]:
+    """What a page sees of these events; `first` counts the steps that were done before them."""
+    samples = None
+    drawn = published = 0.0
+    for event in events:
+        if event.step and np.isfinite(event.loss):
+            curve.append((event.step, event.loss))
+        over = event.status in ("finished", "diverged") or stop.is_set()
+        now = time.monotonic()
+        if event.step and not over and now - drawn > SAMPLES_EVERY:
+            samples, drawn = _samples(event.model()), now
+        if meter is not None:
+            meter.look(event, over=over)
+        measured = () if meter is None else tuple(meter.found)
+        if over and event.step <= first:
+            yield Progress(replace(event, model=_no_weights), (), None, stopped=stop.is_set())
+            return
+        if over:
+            yield final_progress(event, _thinned(curve), measured, stopped=stop.is_set())
+            return
+        if now - published > PUBLISH_EVERY:
+            published = now
+            yield Progress(event, _thinned(curve), samples, kl=measured)
+
+
+def final_progress(
+    event: TrainingEvent, curve: tuple[tuple[int, float], ...], kl: tuple[LiveKL, ...], *, stopped: bool
+) -> Progress:
+    """What stays of a run: its model, samples of that, and no longer what it learned from, which the event held."""
+    model = event.model()
+    event = replace(event, model=lambda: model)
+    return Progress(event, curve, _samples(model), model, _memorisation(model), stopped, kl)
+
+
+def _no_weights() -> cm.TrainedModel:
+    raise ValueError("The training was stopped before its first step, so that there are no weights.")
+
+
+# ---- the KL on the way ------------------------------------------------------------------------------------------
+def live_question(target: cm.Target, config: TrainingConfig) -> Question | None:
+    """What the live KL measures, in the terms of the other pages; None where there is no truth to measure against.
+
+    In the plane and on a line KL(p_δ‖q) of renoised jumps, which asks whether all of the data is reached; above, where
+    the law of renoised samples is known between bounds alone, KL(q‖p_δ) of deterministic jumps.
+    """
+    if not target.has_score:
+        return None
+    own = own_drawing(config)
+    learned = target.default_delta if config.delta is None else config.delta
+    if target.dim <= 2 or own.single_time:
+        return Question("renoise", LIVE_JUMPS, DATA_MODEL, max(LIVE_DELTA, learned), renoise=own.renoise)
+    return Question("deterministic", LIVE_JUMPS, MODEL_DATA, learned or target.default_delta)
+
+
+def measure_live(model: cm.TrainedModel, question: Question, stop: threading.Event) -> Iterator[LiveKL]:
+    """The answer for these weights, from fewer points than elsewhere: it may not hold up the training."""
+    assert model.target is not None
+    if stop.is_set():
+        return
+    n = LIVE_LANDINGS if question.sampler == "renoise" and model.dim <= 2 else LIVE_POINTS
+    points = kl_points(
+        model,
+        model.target,
+        [question.calls],
+        seed=SEED,
+        sampler=question.sampler,
+        grid=question.times(),
+        renoise=question.renoise,
+        n=n,
+        direction=question.direction,
+    )
+    yield LiveKL(model.steps, model.seconds, next(points).estimate)
+
+
+class _Meter:
+    """Measures the KL of a run at a few moments, in the thread that measures for everybody, and rarely enough."""
+
+    def __init__(self, target: cm.Target, config: TrainingConfig, workers: Workers) -> None:
+        self.found: list[LiveKL] = []
+        self._question, self._workers = live_question(target, config), workers
+        self._job: Job[LiveKL] | None = None
+        self._next = FIRST_KL
+
+    def look(self, event: TrainingEvent, *, over: bool) -> None:
+        """Take an answer in; ask again when it is time."""
+        if self._job is not None:
+            view = self._job.view()
+            if view.over or over:
+                self._job.cancel()
+                self._job = None
+                self._next = event.seconds + max(NEXT_KL, view.seconds / KL_SHARE)
+            if view.over and view.latest is not None and view.latest.estimate.trusted:
+                self.found.append(view.latest)
+        if self._question is None or self._job or over or not event.step or event.seconds < self._next:
+            return
+        try:
+            self._job = self._workers.submit(partial(measure_live, event.model(), self._question))
+        except Busy:
+            self._next = event.seconds + NEXT_KL
+
+
+# ---- samples ----------------------------------------------------------------------------------------------------
+def _samples(model: cm.TrainedModel) -> np.ndarray:
+    return _drawn(model, seed=0).points.detach().cpu().numpy()
+
+
+def _drawn(model: cm.TrainedModel, *, seed: int) -> cm.Trajectory:
+    """Samples as this map is meant to be drawn; at δ = 0 no time is left to add noise in after the last jump."""
+    own = own_drawing(model.config)
+    return cm.sample(
+        model,
+        LIVE_SAMPLES,
+        LIVE_JUMPS,
+        seed=seed,
+        sampler=own.sampler,
+        renoise=own.renoise,
+        noiseless_end=model.delta == 0,
+    )
+
+
+def _memorisation(model: cm.TrainedModel) -> Memorisation | None:
+    if not isinstance(model.target, TableTarget):
+        return None
+    points = _drawn(model, seed=1).points
+    return model.target.memorisation(points.double(), seed=0)
+
+
+def _thinned(curve: list[tuple[int, float]]) -> tuple[tuple[int, float], ...]:
+    stride = max(1, -(-len(curve) // CURVE_POINTS))
+    return tuple(curve[::stride])

@@ -1,1 +1,0 @@
-"""Pages: one file each, read as a description of the page."""

@@ -1,0 +1,127 @@
+"""A point is found under all that determines it, and is made once."""
+
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+
+from app.background.jobs import Interrupted
+from app.kl.question import Once, Question, forget, known_bound, measure_bound, measure_point
+from app.runs.library import Run
+from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA
+from cmcore.samplers import SAMPLERS
+from cmcore.theory import Decomposition
+from tests.app.conftest import untrained
+
+ASKED = Question("renoise", 2, DATA_MODEL, 0.05)
+
+
+@pytest.fixture(autouse=True)
+def nothing_measured():
+    forget()
+    yield
+    forget()
+
+
+def test_an_answer_is_made_once_however_many_ask():
+    made, once = [], Once(8)
+
+    def make():
+        made.append(1)
+        time.sleep(0.05)
+        return 7
+
+    got = []
+    askers = [threading.Thread(target=lambda: got.append(once.get("key", make))) for _ in range(4)]
+    for asker in askers:
+        asker.start()
+    for asker in askers:
+        asker.join()
+    assert (got, made) == ([7] * 4, [1])
+
+
+def test_who_waits_for_somebody_that_is_told_to_end_makes_the_answer():
+    once, begun, ended = Once(2), threading.Event(), threading.Event()
+
+    def leaves():
+        begun.set()
+        assert ended.wait(120)
+        raise Interrupted
+
+    def first():
+        with pytest.raises(Interrupted):
+            once.get("key", leaves)
+
+    got = []
+    one, other = threading.Thread(target=first), threading.Thread(target=lambda: got.append(once.get("key", lambda: 3)))
+    one.start()
+    assert begun.wait(120)
+    other.start()
+    time.sleep(0.05)
+    ended.set()
+    one.join()
+    other.join()
+    assert got == [3]
+
+
+def test_the_memory_is_bounded_and_forgets_what_was_asked_the_longest_ago():
+    once = Once(2)
+    for key in "ab":
+        once.get(key, lambda: 1)
+    once.peek("a")
+    once.get("c", lambda: 1)
+    assert [once.peek(key) for key in "abc"] == [1, None, 1]
+
+
+def test_a_failure_is_told_and_not_kept():
+    once = Once(2)
+
+    def fail():
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        once.get("key", fail)
+    assert once.get("key", lambda: 3) == 3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"calls": 4}, {"direction": MODEL_DATA}, {"delta": 0.1}, {"grid": "karras"}, {"horizon": 4.0}, {"step": 0.3},
+        {"renoise": 0.9}, {"sampler": "deterministic"},
+    ],
+)  # fmt: skip
+def test_whatever_changes_the_answer_changes_its_key(change):
+    run = Run("k", "l", untrained())
+    assert ASKED.of(run) != replace(ASKED, **change).of(run)
+
+
+def test_what_learned_nothing_belongs_to_the_target():
+    one, other = Run("one", "l", untrained()), Run("other", "l", untrained())
+    exact = Question("ddim", 4, MODEL_DATA, 0.05)
+    assert exact.of(one) == exact.of(other)
+    assert exact.of(one) == replace(exact, renoise=0.9).of(one)
+    learned = replace(exact, score="model")
+    assert learned.of(one) != learned.of(other)
+    assert exact.of(one) != exact.of(Run("one", "l", untrained("checkerboard")))
+
+
+def test_a_growing_horizon_starts_at_delta_and_k_steps():
+    question = Question("heun", 8, MODEL_DATA, 0.02, step=0.25)
+    assert question.jumps == 8 // SAMPLERS["heun"].calls_per_jump
+    assert question.times().horizon == pytest.approx(0.02 + 0.25 * question.jumps)
+
+
+def test_the_bound_and_the_estimate_of_one_question_make_its_decomposition(monkeypatch):
+    monkeypatch.setattr("app.kl.question.LANDINGS", 4096)
+    monkeypatch.setattr("app.kl.question.BOUND_POINTS", 512)
+    run = Run("k", "l", untrained())
+    assert known_bound(run, ASKED) is None
+    bound = measure_bound(run, ASKED)
+    assert known_bound(run, ASKED) is bound
+    parts = Decomposition.of(bound, measure_point(run, ASKED).estimate)
+    assert parts.path.value == pytest.approx(parts.initialisation.value + sum(jump.value for jump in parts.jumps))
+    assert parts.slack.value == pytest.approx(parts.path.value - parts.measured.value)
+    with pytest.raises(ValueError, match="Bound A bounds"):
+        Decomposition.of(bound, measure_point(run, replace(ASKED, direction=MODEL_DATA)).estimate)

@@ -1,0 +1,217 @@
+"""Runs: the ledger keeps, names, hides and brings back; any runs stand side by side; a file is read as data only."""
+
+import time
+from dataclasses import replace
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import cmcore as cm
+from app.kl.run_summary import differences, settings, weights
+from app.runs import disk as shelf
+from app.runs.library import Run
+from app.training import registry as training_registry
+from cmcore.config import NetworkConfig
+from cmcore.store import to_zip
+from tests.app.conftest import html, untrained
+
+pytestmark = pytest.mark.usefixtures("shipped", "answered")
+
+
+def page(own=(), *, visitor=None, **query):
+    """The page, in a session that has trained a run for each name."""
+
+    def script(own):
+        from app import state
+        from app.pages.runs.page import runs_page
+        from app.runs.library import add_run
+        from tests.app.conftest import untrained
+
+        if state.first_time("the test's own runs"):
+            for label in own:
+                add_run("eight_gaussians", label, untrained())
+        runs_page()
+
+    at = AppTest.from_function(script, default_timeout=60, args=(own,))
+    for name, value in query.items():
+        at.query_params[name] = value
+    if visitor:
+        at.session_state["visitor"] = visitor
+    at.run()
+    assert not at.exception
+    return at
+
+
+def labels(at):
+    return [box.label for box in at.checkbox]
+
+
+def key_of(at, label):
+    return next(box.key for box in at.checkbox if box.label == label).removeprefix("compare:")
+
+
+def press(at, action, label):
+    at.button(key=f"{action}:{key_of(at, label)}").click().run()
+    assert not at.exception
+    return at
+
+
+# ---- the ledger -------------------------------------------------------------------------------------------------
+def test_the_page_opens_with_two_runs_side_by_side():
+    at = page()
+    assert labels(at) == ["Eight Gaussians", "Checkerboard"]
+    assert [box.value for box in at.checkbox] == [True, True]
+    words = html(at)
+    assert "What differs" in words
+    assert "checkerboard</td>" in words
+    assert f"{weights(Run('a', 'a', untrained())):,} parameters · 1 steps" in words
+    assert not dict(at.query_params)
+
+
+def test_own_runs_come_first_and_pinned_ones_before_them():
+    at = page(own=["first", "second"])
+    assert labels(at) == ["second", "first", "Eight Gaussians", "Checkerboard"]
+    press(at, "pin", "Checkerboard")
+    assert labels(at) == ["Checkerboard", "second", "first", "Eight Gaussians"]
+    assert "pinned · shipped" in html(at)
+    press(at, "pin", "Checkerboard")
+    assert labels(at)[0] == "second"
+
+
+def test_a_run_is_named_and_a_name_is_one_plain_line():
+    at = page(own=["mine"])
+    key = key_of(at, "mine")
+    at.text_input(key=f"name:{key}").set_value("  wider\u202e **net**\n ").run()
+    assert not at.exception
+    assert labels(at)[0] == r"wider \*\*net\*\*"
+    at.text_input(key=f"name:{key}").set_value("   ").run()
+    assert at.text_input(key=f"name:{key}").value == "wider **net**"
+
+
+def test_deletion_can_be_undone():
+    at = page(own=["mine"])
+    press(at, "delete", "mine")
+    assert labels(at) == ["Eight Gaussians", "Checkerboard"]
+    assert "mine was deleted" in " ".join(m.value for m in at.markdown)
+    at.button(key="undo").click().run()
+    assert labels(at) == ["mine", "Eight Gaussians", "Checkerboard"]
+
+
+def test_shipped_runs_are_hidden_not_deleted_and_one_run_stays():
+    at = page()
+    assert not [button for button in at.button if button.key.startswith("delete:")]
+    key = key_of(at, "Checkerboard")
+    press(at, "hide", "Checkerboard")
+    assert labels(at) == ["Eight Gaussians"]
+    assert at.button(key="hide:eight_gaussians").disabled
+    at.button(key=f"show:{key}").click().run()
+    assert labels(at) == ["Eight Gaussians", "Checkerboard"]
+
+
+def test_a_reload_finds_own_runs_with_their_names_and_nobody_else_does(tmp_path, monkeypatch):
+    monkeypatch.setenv("CONSISTENCY_LAB_KEPT", str(tmp_path))
+    first = page(own=["mine", "second"])
+    press(first, "pin", "mine")
+    first.text_input(key=f"name:{key_of(first, 'second')}").set_value("renamed").run()
+    token = first.session_state["visitor"]
+    again = page(visitor=token)
+    assert labels(again) == ["mine", "renamed", "Eight Gaussians", "Checkerboard"]
+    assert key_of(again, "mine") == key_of(first, "mine")  # so that links to it still hold
+    assert labels(page(own=["theirs"])) == ["theirs", "Eight Gaussians", "Checkerboard"]
+    press(again, "delete", "mine")
+    assert "mine" not in labels(page(visitor=token))
+
+
+# ---- from a file ------------------------------------------------------------------------------------------------
+def test_an_exported_run_is_brought_in_and_compared():
+    at = page()
+    model = replace(untrained(), config=untrained().config.model_copy(update={"seed": 5}))
+    at.file_uploader[0].set_value(("my_run-0123abcd.zip", to_zip(model), "application/zip")).run()
+    assert not at.exception
+    assert labels(at)[0] == "my run"
+    assert at.checkbox[0].value
+    assert "seed 5" in html(at)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"hello", to_zip(untrained())[:-30], to_zip(replace(untrained(), target=None))]
+)
+def test_a_file_that_is_no_run_gets_a_sentence_and_changes_nothing(content):
+    at = page()
+    at.file_uploader[0].set_value(("run.zip", content, "application/zip")).run()
+    assert not at.exception
+    assert len(at.warning) == 1
+    assert len(at.warning[0].value.split()) > 4
+    assert labels(at) == ["Eight Gaussians", "Checkerboard"]
+
+
+# ---- side by side -----------------------------------------------------------------------------------------------
+def test_the_settings_that_differ_are_told_apart_from_those_that_do_not():
+    one = untrained()
+    other = replace(one, config=one.config.model_copy(update={"seed": 5, "learning_rate": 0.1}), steps=7)
+    runs = {"a": Run("a", "a", one), "b": Run("b", "b", other), "c": Run("c", "c", untrained("product_of_mixtures"))}
+    differ, same = differences(runs)
+    assert differ["Seed"] == ["0", "5", "0"]
+    assert differ["Steps done"] == ["1", "7", "1"]
+    assert differ["Adam’s rate"] == ["—", "0.100", "—"]
+    assert "Horizon T" in same
+    assert set(differ) | set(same) == set().union(*(settings(run) for run in runs.values()))
+    assert not differences({"a": runs["a"]})[0]
+
+
+def test_the_boxes_choose_what_is_compared_and_the_link_says_so():
+    at = page(own=["mine"])
+    at.checkbox(key=f"compare:{key_of(at, 'mine')}").check().run()
+    at.checkbox(key="compare:checkerboard").uncheck().run()
+    assert not at.exception
+    assert at.query_params["runs"] in (
+        f"eight_gaussians,{key_of(at, 'mine')}",
+        [f"eight_gaussians,{key_of(at, 'mine')}"],
+    )
+    for box in at.checkbox:
+        box.uncheck()
+    at.run()
+    assert "Choose two or more" in at.info[0].value
+
+
+def test_the_view_lives_in_the_link():
+    at = page(runs="checkerboard", n="8", seed="3")
+    assert [box.label for box in at.checkbox if box.value] == ["Checkerboard"]
+    assert at.button_group(key="compared_steps").value == 8
+    assert "One more" in " ".join(c.value for c in at.caption)
+    for query in ({"runs": "nobody"}, {"n": "3"}, {"seed": "-1"}):
+        assert len(page(**query).warning) == 1
+
+
+# ---- continuing -------------------------------------------------------------------------------------------------
+def trained(steps=30):
+    """A run that was trained for so many steps, ready to be continued."""
+    small = {"network": NetworkConfig(width=8, depth=1), "batch": 32, "threads": 1}
+    return cm.train(cm.make_target("moons"), objective="lsd", steps=steps, **small)
+
+
+def test_p1_a_run_under_runs_is_continued_after_a_reload(tmp_path, monkeypatch):
+    monkeypatch.setenv("CONSISTENCY_LAB_KEPT", str(tmp_path / "kept"))
+    monkeypatch.setattr(training_registry, "_trainings", {})
+    switched = []
+    monkeypatch.setattr("streamlit.switch_page", lambda *_, **settings: switched.append(settings))
+    visitor = "v" * 43
+    shelf.keep(visitor, shelf.Kept("moons-01234567", "Two moons", pinned=False, model=trained()))
+    at = page(visitor=visitor)
+    at.session_state["pages"] = {"train": "train"}
+    assert at.number_input(key="further:moons-01234567").value == 30
+    at.button(key="continue:moons-01234567").click().run()
+    assert not at.exception
+    assert switched[0]["query_params"]["objective"] == "lsd"
+    under_way = training_registry.current(visitor)
+    while not under_way.view().over:
+        time.sleep(0.02)
+    model = under_way.view().latest.model
+    assert (model.steps, model.status) == (60, "finished")
+    assert {run.label for run in shelf.kept(visitor)} == {"Two moons", "Two moons, continued to 60 steps"}
+
+
+def test_p1_a_run_without_its_training_state_says_that_it_cannot_be_continued():
+    at = page(own=["A run"])
+    assert not [button for button in at.button if str(button.key).startswith("continue")]
+    assert "cannot be continued" in " ".join(caption.value for caption in at.caption)
