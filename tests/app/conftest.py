@@ -23,12 +23,12 @@ def untrained(name: str = "eight_gaussians", **parameters: object) -> cm.Trained
 
 
 def page_of(name: str, **query: str) -> AppTest:
-    """The page of `app/views/<name>.py` in a session of its own, opened by a link with these parameters."""
+    """The page of `app/pages/<name>/page.py` in a session of its own, opened by a link with these parameters."""
 
     def script(name: str) -> None:
         import importlib
 
-        module = importlib.import_module(f"app.views.{name}")
+        module = importlib.import_module(f"app.pages.{name}.page")
         getattr(module, {"runs": "runs_page"}.get(name, name))()
 
     at = AppTest.from_function(script, default_timeout=60, args=(name,))

@@ -66,7 +66,7 @@ def read_all(page: str, links: list[dict[str, str]]) -> None:
     from app.pages.lessons.catalogue import shelf
     from app.state import choose, value
 
-    module = importlib.import_module(f"app.links.{page}")
+    module = importlib.import_module(f"app.pages.{page}.link")
     name = "open_link" if page == "explore" else f"open_{page}_link"
     offered = (shelf(),) if page == "lessons" else ()
     told = []

@@ -48,7 +48,7 @@ def page(name, own=(), **query):
             state.choose("run", keys[-1])
             state.choose("kl_runs", ["eight_gaussians", *keys])
             state.choose("compared", ["eight_gaussians", *keys])
-        getattr(importlib.import_module(f"app.views.{module}"), function)()
+        getattr(importlib.import_module(f"app.pages.{module}.page"), function)()
 
     at = AppTest.from_function(script, default_timeout=60, args=(name, PAGES[name][0], tuple(own)))
     for parameter, value in query.items():
