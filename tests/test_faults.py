@@ -158,7 +158,7 @@ def test_a_loss_that_is_no_number_ends_with_the_last_good_weights_and_a_sentence
 
 KEEPER = """
 import sys
-from app import shelf
+from app.runs import disk as shelf
 from app.runs.disk import Kept
 from tests.app.conftest import untrained
 
