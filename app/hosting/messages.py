@@ -21,6 +21,7 @@ from streamlit.web.server.starlette import starlette_server
 
 from app.hosting.limits import limits
 from app.hosting.refusal import refuse
+from app.hosting.turns import Turns, is_drawn
 
 __all__ = ["BadMessage", "Messages", "receive_small_messages", "wanted"]
 
@@ -61,6 +62,7 @@ class Messages:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self._pages = 0
+        self._turns = Turns()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         full = self._pages >= limits().pages
@@ -68,15 +70,26 @@ class Messages:
             await refuse(scope, receive, send, 503, "The lab is full: too many pages are open. Try again in a minute.")
         elif scope["type"] == "websocket":
             self._pages += 1
+            inbox = Inbox(receive, Pace(limits().messages), self._turns)
             try:
-                inbox = Inbox(receive, Pace(limits().messages))
-                await self._app(scope, inbox, send)
+                await self._app(scope, inbox, self._outbox(inbox, send))
                 if inbox.problem:
                     await send({"type": "websocket.close", "code": 1008, "reason": inbox.problem})
             finally:
                 self._pages -= 1
+                self._turns.end(inbox)
         else:
             await self._app(scope, receive, send)
+
+    def _outbox(self, inbox: "Inbox", send: Send) -> Send:
+        """What a page is sent; when it has been drawn, its turn is over."""
+
+        async def send_on(message: Message) -> None:
+            if is_drawn(message.get("bytes")):
+                self._turns.end(inbox)
+            await send(message)
+
+        return send_on
 
 
 def _is_document(scope: Scope) -> bool:
@@ -87,11 +100,12 @@ def _is_document(scope: Scope) -> bool:
 class Inbox:
     """The messages of one page, in order: at most as fast as its pace, without those that are dropped.
 
-    Who sends faster waits, so that nothing of an honest page is lost; what waits stays with the sender.
+    Who sends faster waits, so that nothing of an honest page is lost; what waits stays with the sender. To be drawn, a
+    page waits for its turn.
     """
 
-    def __init__(self, receive: Receive, pace: "Pace") -> None:
-        self._receive, self._pace = receive, pace
+    def __init__(self, receive: Receive, pace: "Pace", turns: Turns) -> None:
+        self._receive, self._pace, self._turns = receive, pace, turns
         self.problem = ""
 
     async def __call__(self) -> Message:
@@ -101,7 +115,10 @@ class Inbox:
                 return message
             await asyncio.sleep(self._pace.wait())
             try:
-                if wanted(message.get("bytes")):
+                kind = wanted(message.get("bytes"))
+                if kind == "rerun_script":
+                    await self._turns.take(self)
+                if kind:
                     return message
             except BadMessage as problem:
                 self.problem = str(problem)
@@ -124,8 +141,8 @@ class Pace:
 
 
 # ---- one message ------------------------------------------------------------------------------------------------
-def wanted(data: bytes | None) -> bool:
-    """Whether Streamlit gets to see the message; BadMessage where no page of the lab sends such a one."""
+def wanted(data: bytes | None) -> str:
+    """The kind of a message that Streamlit gets to see, or ""; BadMessage where no page of the lab sends such a one."""
     if data is None:
         raise BadMessage("A message is bytes, and this one is text.")
     if len(data) > MOST_BYTES:
@@ -139,10 +156,11 @@ def wanted(data: bytes | None) -> bool:
     if kind == "rerun_script":
         _check_state(message.rerun_script)
     elif kind == "backend_operation_request":
-        return message.backend_operation_request.WhichOneof("payload") in ("deferred_file", "dataframe_chunk")
+        payload = message.backend_operation_request.WhichOneof("payload")
+        return kind if payload in ("deferred_file", "dataframe_chunk") else ""
     elif kind == "file_urls_request" and len(message.file_urls_request.file_names) > MOST_FILES:
         raise BadMessage(f"At most {MOST_FILES} files are chosen at once.")
-    return kind in OPEN
+    return kind if kind in OPEN else ""
 
 
 def _check_state(state: Any) -> None:

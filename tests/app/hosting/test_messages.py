@@ -43,7 +43,7 @@ def test_s1_no_message_clears_a_cache_and_only_what_pages_need_reaches_streamlit
     operation = BackMsg()
     for payload, passes in {"deferred_file": True, "install_skills": False, "dismiss_skills_nudge": False}.items():
         getattr(operation.backend_operation_request, payload).SetInParent()
-        assert wanted(operation.SerializeToString()) == passes, payload
+        assert bool(wanted(operation.SerializeToString())) == passes, payload
 
 
 HONEST = {

@@ -1,0 +1,93 @@
+"""Turns: who asks often waits behind who asks once, and nobody who waits for something holds the others up."""
+
+import asyncio
+
+import pytest
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+
+from app.hosting.turns import Turns, is_drawn
+
+
+async def settle():
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+class Storm:
+    """A page that asks anew as soon as it may."""
+
+    def __init__(self, turns):
+        self.turns, self.drawn = turns, 0
+        self.task = asyncio.create_task(self._ask())
+
+    async def _ask(self):
+        while True:
+            await self.turns.take(self)
+            self.drawn += 1
+            await asyncio.sleep(0)
+
+
+def test_s9_a_page_that_asks_once_comes_next_however_often_others_ask():
+    async def play():
+        turns = Turns(2, 60)
+        storms = [Storm(turns) for _ in range(6)]
+        await settle()
+        honest = asyncio.create_task(turns.take("honest"))
+        await settle()
+        ended = 0
+        while not honest.done():
+            turns.end(storms[ended % 6])  # each drawing ends once
+            ended += 1
+            await settle()
+        assert ended <= 6, "everybody who came before it was drawn once"
+        for storm in storms:
+            storm.task.cancel()
+
+    asyncio.run(play())
+
+
+def test_a_page_alone_is_drawn_anew_at_once_and_so_many_are_drawn_together():
+    async def play():
+        turns = Turns(2, 60)
+        for _ in range(10):
+            await turns.take("a")
+        await turns.take("b")
+        third, again = asyncio.create_task(turns.take("c")), asyncio.create_task(turns.take("a"))
+        await settle()
+        assert not third.done()
+        turns.end("b")
+        await settle()
+        assert third.done()
+        turns.end("a")
+        await settle()
+        assert again.done()
+
+    asyncio.run(play())
+
+
+def test_a_turn_is_over_in_any_case_and_who_leaves_while_waiting_is_forgotten():
+    async def play():
+        turns = Turns(1, 0.01)
+        await turns.take("long")
+        gone, follows = asyncio.create_task(turns.take("gone")), asyncio.create_task(turns.take("follows"))
+        await settle()
+        gone.cancel()
+        await asyncio.wait_for(follows, 5)
+        assert not turns._waiting
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize(
+    ("status", "drawn"),
+    [
+        ("FINISHED_SUCCESSFULLY", True),
+        ("FINISHED_FRAGMENT_RUN_SUCCESSFULLY", True),
+        ("FINISHED_EARLY_FOR_RERUN", False),
+    ],
+)
+def test_the_server_says_when_a_page_is_drawn(status, drawn):
+    message = ForwardMsg(script_finished=ForwardMsg.ScriptFinishedStatus.Value(status))
+    assert is_drawn(message.SerializeToString()) == drawn
+    assert not is_drawn(None)
+    assert not is_drawn(bytes(1 << 20))
