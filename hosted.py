@@ -12,10 +12,10 @@ from pathlib import Path
 import streamlit as st
 from streamlit.web import cli
 
+from app.hosting.frames import receive_small_messages
 from app.hosting.guards import guards
 from app.hosting.log import keep_log_brief
 from app.hosting.memory import share_arenas, tidying
-from app.hosting.messages import receive_small_messages
 
 PROCESS = {
     "CONSISTENCY_LAB_HOSTED": "1",

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 from itertools import count
@@ -13,7 +14,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 import cmcore as cm
+from cmcore import cli
 from cmcore.cli import main
+from cmcore.cli.outcome import say, write_json
 from cmcore.measure import Curve
 from cmcore.measure.kl_versus_steps import BASELINES
 from cmcore.objectives import make_objective
@@ -361,3 +364,35 @@ def test_a_taken_port_is_said_with_another_one() -> None:
     assert result.exit_code == 2
     assert f"Port {port} is taken" in result.output
     assert f"make app PORT={port + 1}" in result.output
+
+
+STEERING = "\x1b\x9b\x07\r\x7f\u202e\u2066"
+
+
+def test_no_word_from_outside_steers_the_terminal(run: Path, tmp_path: Path) -> None:
+    record = json.loads((run / "run.json").read_text())
+    record["gallery"] = {"name": f"moons{STEERING}\U0001f600é"}
+    for file in run.glob("*.safetensors"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    for words in (("sample", tmp_path), ("kl", tmp_path, "--json")):
+        result = lab(*words)
+        assert result.exit_code == 2
+        assert "moons" in result.output
+        assert not set(STEERING) & set(result.output)
+
+
+def test_what_a_terminal_shows_reads_as_json_as_before(capsys: pytest.CaptureFixture) -> None:
+    value = {f"é{STEERING}": ["−1.5", "a\nb\tc", "\U0001f600"]}
+    write_json(value)
+    shown = capsys.readouterr().out
+    assert json.loads(shown) == value
+    assert not set(STEERING) & set(shown)
+    say("é −1.5\tb\nc")
+    assert capsys.readouterr().out == "é −1.5\tb\nc\n"
+
+
+def test_commands_print_in_one_place() -> None:
+    for path in Path(cli.__file__).parent.glob("*.py"):
+        prints = re.search(r"\bclick\.s?echo\(|\bprint\(|std(out|err)\.write\(", path.read_text())
+        assert path.name == "outcome.py" or not prints, path

@@ -42,7 +42,7 @@ class Brief:
             words += f": {type(error).__name__}: {_one_line(str(error))}"
             words += f" ({times} times)" if times > 1 else ""
             if times == 1:
-                record.exc_text = _shortened("".join(traceback.format_exception(error)), MOST_TRACEBACK)
+                record.exc_text = _indented("".join(traceback.format_exception(error)))
         record.msg, record.args = words, ()
         return record
 
@@ -74,6 +74,12 @@ def _message(record: logging.LogRecord) -> str:
 def _one_line(text: str) -> str:
     shown = "".join(c if c.isprintable() else " " for c in text[: 2 * MOST_WORDS])
     return _shortened(shown, MOST_WORDS)
+
+
+def _indented(trace: str) -> str:
+    """A traceback whose lines begin no record, whatever the words of its error are."""
+    lines = _shortened(trace, MOST_TRACEBACK).splitlines()
+    return "\n".join("  " + "".join(c if c.isprintable() else " " for c in line) for line in lines)
 
 
 def _shortened(text: str, most: int) -> str:

@@ -17,13 +17,12 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
-from streamlit.web.server.starlette import starlette_server
 
 from app.hosting.limits import limits
 from app.hosting.refusal import refuse
 from app.hosting.turns import Turns, is_drawn
 
-__all__ = ["BadMessage", "Messages", "receive_small_messages", "wanted"]
+__all__ = ["BadMessage", "Messages", "wanted"]
 
 OPEN = frozenset({"rerun_script", "app_heartbeat", "stop_script", "file_urls_request", "backend_operation_request"})
 """Kinds of messages that the lab's own pages need; a file that is made when its button is pressed is an operation."""
@@ -44,16 +43,6 @@ _log = logging.getLogger(__name__)
 
 class BadMessage(ValueError):
     """A message that no page of the lab sends; its connection ends."""
-
-
-def receive_small_messages() -> None:
-    """Let the server that is about to start gather no more of a message than one may have.
-
-    Streamlit has one setting for what it sends and for what it receives, and what it sends is large: as it is, every
-    page could leave 20 MB of a message half sent.
-    """
-    usual = starlette_server._get_uvicorn_config_kwargs
-    starlette_server._get_uvicorn_config_kwargs = lambda: {**usual(), "ws_max_size": MOST_BYTES}
 
 
 class Messages:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cmcore.cli.outcome import BadInput, table, write_json
+from cmcore.cli.outcome import BadInput, say, table, write_json
 
 if TYPE_CHECKING:
     from cmcore.experiments import Experiment, Progress, Result
@@ -58,7 +58,7 @@ def _command(name: str, kind: "type[Experiment]") -> click.Command:
         if as_json:
             write_json(result.model_dump())
         else:
-            click.echo(result.to_csv() if as_csv else in_words(kind, result), nl=not as_csv)
+            say(result.to_csv() if as_csv else in_words(kind, result), nl=not as_csv)
 
     options = [
         click.Option(["--out"], type=click.Path(path_type=Path), help="Keep the result in a .json or .csv file."),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cmcore.cli.outcome import table, write_json
+from cmcore.cli.outcome import say, table, write_json
 
 if TYPE_CHECKING:
     from cmcore.objectives import Objective
@@ -27,7 +27,7 @@ def _listing(name: str, registry: str, summary: str, facts: tuple[str, ...] = ()
             write_json([_in_full(key, entry, facts) for key, entry in entries.items()])
         else:
             rows = [(key, _description(entry)) for key, entry in entries.items()]
-            click.echo(table(("name", "what it is"), rows, left=2))
+            say(table(("name", "what it is"), rows, left=2))
 
     return listing
 
@@ -59,13 +59,13 @@ def objectives(name: str | None, as_json: bool) -> None:
 
     if name is not None:
         kind = OBJECTIVES[name]
-        write_json(_objective(name, kind)) if as_json else click.echo(_objective_in_words(name, kind))
+        write_json(_objective(name, kind)) if as_json else say(_objective_in_words(name, kind))
     elif as_json:
         write_json([_objective(key, kind) for key, kind in OBJECTIVES.items()])
     else:
         every = sorted(OBJECTIVES.items(), key=lambda item: item[1].building_block)
         rows = [[_objective(key, kind)[fact] for fact in FACTS] for key, kind in every]
-        click.echo(table(FACTS, rows, left=len(FACTS)))
+        say(table(FACTS, rows, left=len(FACTS)))
 
 
 FACTS = ("name", "label", "needs", "jumps", "description")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import cmcore as cm
-from cmcore.cli.outcome import BadInput, table, write_json
+from cmcore.cli.outcome import BadInput, say, table, write_json
 from cmcore.cli.sample import SCORE_HELP, own_choices, tell_score
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def kl(run: Path, sampler: str | None, baselines: list[str] | None, as_json: boo
     if as_json:
         write_json({name: json.loads(curve.to_json()) for name, curve in curves.items()})
     else:
-        click.echo("\n\n".join(_in_words(name, curve) for name, curve in curves.items()))
+        say("\n\n".join(_in_words(name, curve) for name, curve in curves.items()))
 
 
 def _own_direction(sampler: str) -> "Direction":

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,20 +14,53 @@ import click
 
 from cmcore.json_input import BadJSON, parse_json
 
-__all__ = ["BadInput", "Failed", "OneSentence", "ctrl_c", "figures", "parse_parameters", "table", "write_json"]
+__all__ = [
+    "BadInput",
+    "Failed",
+    "OneSentence",
+    "ctrl_c",
+    "figures",
+    "parse_parameters",
+    "printable",
+    "say",
+    "table",
+    "write_json",
+]
 
 INTERRUPTED = 130
 LARGEST_VALUE = 1 << 16
 """Bytes of a parameter's value that is read as JSON."""
 
 
-class Failed(click.ClickException):
+_STEERING = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Characters that move a terminal's cursor, colour it, turn the direction of writing, or are no characters at all."""
+
+
+def printable(text: str) -> str:
+    """The text for a terminal: of names and sentences from outside such characters are written as JSON escapes them."""
+    return _STEERING.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def say(text: str, *, err: bool = False, nl: bool = True) -> None:
+    """Print the text, to standard error with `err`; all that a command says goes through here."""
+    click.echo(printable(text), err=err, nl=nl)
+
+
+class _Ended(click.ClickException):
+    """A command that ends with a sentence."""
+
+    def format_message(self) -> str:
+        """The sentence as it is printed."""
+        return printable(self.message)
+
+
+class Failed(_Ended):
     """The work was done as asked and did not succeed."""
 
     exit_code = 1
 
 
-class BadInput(click.ClickException):
+class BadInput(_Ended):
     """What was asked for cannot be done."""
 
     exit_code = 2
@@ -48,7 +82,7 @@ class OneSentence(click.Group):
                 raise
             raise Failed(_sentence(error)) from error
         except KeyboardInterrupt:
-            click.echo("Interrupted.", err=True)
+            say("Interrupted.", err=True)
             ctx.exit(INTERRUPTED)
 
 
@@ -106,7 +140,7 @@ def figures(value: float, what: str) -> str:
 
 def write_json(value: Any) -> None:
     """One JSON value on standard output; what JSON cannot say (NaN, infinity) becomes null."""
-    click.echo(json.dumps(_finite(value), indent=2 if sys.stdout.isatty() else None, ensure_ascii=False))
+    say(json.dumps(_finite(value), indent=2 if sys.stdout.isatty() else None, ensure_ascii=False))
 
 
 def _finite(value: Any) -> Any:

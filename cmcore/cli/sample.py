@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import cmcore as cm
-from cmcore.cli.outcome import BadInput, write_json
+from cmcore.cli.outcome import BadInput, say, write_json
 from cmcore.spreadsheet import as_csv
 
 if TYPE_CHECKING:
@@ -47,11 +47,11 @@ def sample(run: Path, number: int, sampler: str | None, out: Path | None, as_jso
     if out:
         _write(out, columns, rows)
         said = f"{number:,} samples at δ = {draw.delta:g} after {draw.calls} network calls, in {out}."
-        write_json(facts | {"out": str(out)}) if as_json else click.echo(said)
+        write_json(facts | {"out": str(out)}) if as_json else say(said)
     elif as_json:
         write_json(facts | {"samples": rows})
     else:
-        click.echo(_as_csv(columns, rows), nl=False)
+        say(_as_csv(columns, rows), nl=False)
 
 
 def own_choices(model: "TrainedModel", sampler: str | None, renoise: float | None) -> tuple[str, float, bool]:
@@ -63,11 +63,11 @@ def own_choices(model: "TrainedModel", sampler: str | None, renoise: float | Non
 
     own = own_drawing(model.config)
     if own.single_time and sampler is None:
-        click.echo("This run learned jumps to δ alone: samples jump there and are renoised, η = t.", err=True)
+        say("This run learned jumps to δ alone: samples jump there and are renoised, η = t.", err=True)
     elif own.single_time and sampler == "deterministic":
-        click.echo("This run learned jumps to δ alone; jumps to times in between were not trained.", err=True)
+        say("This run learned jumps to δ alone; jumps to times in between were not trained.", err=True)
     elif own.velocity_only:
-        click.echo("This run learned the velocity alone: a jump is a DDIM step with a learned score.", err=True)
+        say("This run learned the velocity alone: a jump is a DDIM step with a learned score.", err=True)
     return sampler or own.sampler, own.renoise if renoise is None else renoise, own.single_time
 
 
@@ -83,7 +83,7 @@ def tell_score(model: "TrainedModel", sampler: str, score: "Score | None") -> No
         raise BadInput("This run learned jumps to δ alone, so it has no score of its own; ask for --score exact.")
     if whose == "model" and score is None:
         words = f"{SAMPLERS[sampler].label} follows the run's own score: the exact one is not known here."
-        click.echo(words, err=True)
+        say(words, err=True)
 
 
 def _in_own_units(model: "TrainedModel", draw: "Trajectory") -> tuple[list[str], list[list[float]]]:

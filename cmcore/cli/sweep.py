@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cmcore.cli.outcome import INTERRUPTED, Failed, write_json
+from cmcore.cli.outcome import INTERRUPTED, Failed, say, write_json
 
 if TYPE_CHECKING:
     from cmcore.sweep import Outcome, SweepProgress
@@ -61,10 +61,10 @@ def sweep(file: Path, out: Path | None, as_json: bool, **choices: Any) -> None:
             outcome = run_sweep(plan, folder, progress=show, **choices)
     except KeyboardInterrupt:
         words = f"Interrupted; finished cells are kept in {folder}, and the same command goes on with the others."
-        click.echo(words, err=True)
+        say(words, err=True)
         click.get_current_context().exit(INTERRUPTED)
     summary = _summary(outcome)
-    write_json(summary) if as_json else click.echo(_in_words(summary))
+    write_json(summary) if as_json else say(_in_words(summary))
     if outcome.failed:
         raise Failed("\n".join(_failures(outcome, plan.varied)))
 
@@ -80,13 +80,13 @@ def _progress() -> Iterator[Callable[["SweepProgress"], None]]:
         nonlocal spoken
         if progress.last is None:
             earlier = f", {progress.earlier} of them done before" if progress.earlier else ""
-            click.echo(f"{progress.total} cells{earlier}; {progress.workers} at a time.", err=True)
+            say(f"{progress.total} cells{earlier}; {progress.workers} at a time.", err=True)
         words = _so_far(progress)
         if watched:
             bar.label = words
             bar.update(1000 * progress.done // progress.total - bar.pos)
         elif progress.last is not None and (time.monotonic() - spoken > OFTEN or progress.done == progress.total):
-            click.echo(words, err=True)
+            say(words, err=True)
             spoken = time.monotonic()
 
     with bar:

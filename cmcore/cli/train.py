@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import cmcore as cm
-from cmcore.cli.outcome import INTERRUPTED, BadInput, Failed, ctrl_c, figures, parse_parameters, write_json
+from cmcore.cli.outcome import INTERRUPTED, BadInput, Failed, ctrl_c, figures, parse_parameters, say, write_json
 
 if TYPE_CHECKING:
     from cmcore.model import TrainedModel
@@ -87,7 +87,7 @@ def train(target: str | None, out: Path | None, resume: Path | None, as_json: bo
     earlier = cm.load(resume) if resume else None
     law = _law(target, earlier, options)
     if isinstance(law, cm.TableTarget):
-        click.echo(" ".join((law.truth, *law.notes)), err=True)
+        say(" ".join((law.truth, *law.notes)), err=True)
     config = _config(earlier, options)
     if not resume:  # what cannot be learned is better known before there is a folder
         from cmcore.training_run import resolved
@@ -108,7 +108,7 @@ def train(target: str | None, out: Path | None, resume: Path | None, as_json: bo
                 break
     assert event is not None
     if not event.step and earlier is None:
-        click.echo("Interrupted before the first step: there is nothing to keep.", err=True)
+        say("Interrupted before the first step: there is nothing to keep.", err=True)
         click.get_current_context().exit(INTERRUPTED)
     model = event.model()
     if earlier is not None and event.status == "diverged" and model.steps <= earlier.steps:
@@ -119,11 +119,11 @@ def train(target: str | None, out: Path | None, resume: Path | None, as_json: bo
     if as_json:
         write_json(summary)
     else:
-        click.echo(_in_words(summary))
+        say(_in_words(summary))
     if event.status == "diverged":
         raise Failed(event.message)
     if asked_to_stop.is_set() and event.status != "finished":
-        click.echo(f"Interrupted. Go on with: cmcore train --resume {folder}", err=True)
+        say(f"Interrupted. Go on with: cmcore train --resume {folder}", err=True)
         click.get_current_context().exit(INTERRUPTED)
     return None
 
@@ -144,14 +144,14 @@ def _train_members(
         try:
             models = cm.train_members(law, seeds=seeds, on_event=on_event, **chosen)
         except KeyboardInterrupt:
-            click.echo("Runs trained together are kept only once they are done.", err=True)
+            say("Runs trained together are kept only once they are done.", err=True)
             raise
     summaries = []
     for seed, model in zip(seeds, models, strict=True):
         cm.save(model, folder / f"seed-{seed}")
         _, loss, quality = model.history[-1] if model.history else (0, math.nan, math.nan)
         summaries.append(_summary(model, folder / f"seed-{seed}", "", loss, quality))
-    write_json(summaries) if as_json else click.echo("\n".join(map(_in_a_line, summaries)))
+    write_json(summaries) if as_json else say("\n".join(map(_in_a_line, summaries)))
     lost = [str(seed) for seed, model in zip(seeds, models, strict=True) if model.status == "diverged"]
     if lost:
         raise Failed(f"Diverged: seed {', '.join(lost)}. Their last good weights are kept; a smaller rate helps.")
@@ -222,7 +222,7 @@ def _progress() -> Iterator[Callable[["TrainingEvent"], None]]:
         preparing, where = event.status == "preparing", f"Training on {event.device}."
         words = f"Preparing: {event.message.partition(', ')[0]}." if preparing else where
         if words not in told:
-            click.echo(words, err=True)
+            say(words, err=True)
             told.add(words)
         if preparing:
             bar.label = event.message

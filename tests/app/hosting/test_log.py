@@ -39,5 +39,22 @@ def test_s9_long_words_and_line_breaks_of_a_visitor_stay_one_short_line():
     assert "\x1b" not in text
 
 
+def test_the_words_of_an_error_begin_no_record_and_steer_no_terminal():
+    text = written(
+        lambda make: fail("one\nINFO all is well\x1b[2J"), lambda make: raised("two\nINFO all is well\x1b[2J\u2028INFO")
+    )
+    assert text.count("Traceback") == 2
+    assert not [line for line in text.splitlines() if line.startswith("INFO")]
+    assert "\x1b" not in text
+
+
+def raised(words):
+    class Verbatim(KeyError):
+        def __str__(self):
+            return words
+
+    raise Verbatim
+
+
 def test_arguments_that_do_not_fit_break_nothing():
     assert "100 %s %d" in written(lambda make: make("x", logging.WARNING, __file__, 1, "100 %s %d", ("one",), None))
