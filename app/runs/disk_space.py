@@ -71,10 +71,9 @@ class DiskSpace:
         """Have so many bytes for the run in this folder while it is written; NoSpace where there are none."""
         with self._lock:
             self._count_now_and_then(most)
-            runs = self._sizes.setdefault(run.parent, {})
             self._make_room_of_own(run, size, most)
             self._make_room_of_all(run, size, most)
-            runs[run] = size
+            self._set(run, size)
         try:
             yield
         finally:
@@ -82,7 +81,7 @@ class DiskSpace:
                 self._set(run, on_disk(run))
 
     def remove(self, run: Path) -> None:
-        """Remove a run, and count its bytes no more."""
+        """Remove a run, and count its bytes no more; of a visitor without runs nothing stays."""
         with self._lock:
             remove(run)
             self._set(run, 0)
@@ -93,6 +92,10 @@ class DiskSpace:
             runs[run] = size
         else:
             runs.pop(run, None)
+        if not runs:
+            del self._sizes[run.parent]
+            with suppress(OSError):
+                run.parent.rmdir()  # if it is empty
 
     # ---- making room ------------------------------------------------------------------------------------------------
     def _make_room_of_own(self, run: Path, size: int, most: Bounds) -> None:
@@ -101,7 +104,7 @@ class DiskSpace:
             raise NoSpace(f"it has {_megabytes(size)}, and each visitor has {_megabytes(most.of_one)}")
         for left in run.parent.glob(".*"):  # by one that was killed while it removed
             shutil.rmtree(left, ignore_errors=True)
-        runs = self._sizes[run.parent]
+        runs = self._sizes.get(run.parent, {})
         for oldest in sorted(by_age(run.parent), key=self._is_pinned):  # a stable sort: by age within each
             others = [bytes_ for other, bytes_ in runs.items() if other != run]
             if len(others) < most.runs and sum(others) + size <= most.of_one:
@@ -111,7 +114,7 @@ class DiskSpace:
 
     def _make_room_of_all(self, run: Path, size: int, most: Bounds) -> None:
         """Remove the visitors who were away for the longest, and for a day at least, until there is room."""
-        before = self._sizes[run.parent].get(run, 0)
+        before = self._sizes.get(run.parent, {}).get(run, 0)
         for seen, home in self._by_last_seen():
             if self.total - before + size <= most.of_all:
                 return

@@ -289,3 +289,16 @@ def test_a_clock_that_is_set_makes_nobody_a_stranger(top, monkeypatch, years):
     assert home.exists()
     assert home.stat().st_mtime == pytest.approx(time.time()), "the week begins anew"
     assert keys(ONE) == keys(OTHER) == ["moons-0123abcd"]
+
+
+def test_cookies_whose_runs_are_gone_leave_nothing_on_the_disk(top):
+    for i in range(5):
+        token = str(i) * 43
+        shelf.keep(token, a_run())
+        shelf.forget(token, "moons-0123abcd")
+        shelf.forget(token, "never kept")
+    assert list(top.iterdir()) == []
+    assert shelf._spaces[top].total == 0
+    assert not shelf._spaces[top]._sizes
+    shelf.keep(ONE, a_run())
+    assert keys(ONE) == ["moons-0123abcd"]
