@@ -33,7 +33,9 @@ class SecurityHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(self._headers)
+                sent = MutableHeaders(scope=message)
+                sent.update(self._headers)
+                sent.setdefault("Cache-Control", "private")  # a file to download is its visitor's
             await send(message)
 
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)

@@ -26,6 +26,17 @@ def test_every_answer_carries_them_once():
                 assert answer.headers.get_list(name) == [value]
 
 
+def test_what_says_nothing_of_caches_is_for_its_visitor_alone():
+    def answer(request):
+        return PlainTextResponse("ok", headers=dict(request.query_params))
+
+    app = Starlette(routes=[Route("/", answer)], middleware=[Middleware(SecurityHeaders)])
+    with TestClient(app) as client:
+        assert client.get("/").headers.get_list("Cache-Control") == ["private"]
+        told = client.get("/", params={"Cache-Control": "public, max-age=3600"})
+        assert told.headers.get_list("Cache-Control") == ["public, max-age=3600"]
+
+
 def test_s9_at_home_the_lab_has_the_same_policy():
     """`streamlit run streamlit_app.py` serves what Streamlit discovers in the file, and Streamlit runs it as a page."""
     entry = Path(__file__).parents[3] / "streamlit_app.py"
