@@ -12,6 +12,8 @@ _BREAKS = re.compile(r"[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """Controls, which a reader may take for the end of a row, and halves of characters."""
 FORMULA = frozenset("=+-@＝＋－＠")
 """With one of these a spreadsheet takes a cell for a formula; some take the wide ones for the others."""
+_PARTED = re.compile(r";(?=\s*[=+\-@＝＋－＠])")
+"""Where a spreadsheet that parts cells by semicolons, as in much of Europe, would begin a cell with a formula."""
 
 
 def as_csv(header: Sequence[Any], rows: Iterable[Iterable[Any]]) -> str:
@@ -26,11 +28,11 @@ def as_csv(header: Sequence[Any], rows: Iterable[Iterable[Any]]) -> str:
 def cell(value: Any) -> Any:
     """The value as it may stand in a spreadsheet: text that would be a formula begins with an apostrophe.
 
-    Numbers stay, as text too: −1.5 is no formula.
+    So does what follows a semicolon. Numbers stay, as text too: −1.5 is no formula.
     """
     if not isinstance(value, str):
         return value
-    text = _BREAKS.sub(" ", value)
+    text = _PARTED.sub(";'", _BREAKS.sub(" ", value))
     return f"'{text}" if text.lstrip()[:1] in FORMULA and not _is_number(text) else text
 
 

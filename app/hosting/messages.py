@@ -179,11 +179,18 @@ def _check_finite(numbers: Iterable[float]) -> None:
 
 def _check_json(text: str) -> None:
     try:
-        value = json.loads(text, parse_constant=_no_constant)
+        value = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
         _check_depth(value, DEEPEST)
         json.dumps(value, ensure_ascii=False).encode()  # half a character has no bytes
     except (ValueError, RecursionError):
         raise BadMessage("The value of a component is no JSON of few levels and whole characters.") from None
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError(digits)
+    return number
 
 
 def _no_constant(name: str) -> None:

@@ -33,6 +33,7 @@ from app.pages.inside.snippet import inside_snippet
 from app.quoting import file_stem, in_figure, keywords, literal, one_line, plain
 from app.runs.library import Run, new_key
 from app.stage.scene import grids_of, make_scene
+from cmcore import spreadsheet
 from cmcore.config import SamplerConfig, TargetConfig
 from cmcore.spreadsheet import FORMULA, cell
 from cmcore.store import to_zip
@@ -277,6 +278,13 @@ def test_s9_a_figure_makes_no_link_of_a_name():
         assert all("<" not in text.replace("<br>", "") for text in texts)
         assert "<" not in told
         assert "%{" not in told.replace("%{customdata}", "", 1)
+
+
+def test_no_cell_is_a_formula_where_semicolons_part_cells():
+    for sign in FORMULA:
+        (line,) = spreadsheet.as_csv([f"a;{sign}1+1;", f"b; \t{sign}SUM(1), c;;{sign}x"], []).splitlines()
+        assert not [piece for piece in line.split(";") if FORMULAS.match(piece.lstrip(" "))], line
+    assert cell("one; two;3") == "one; two;3"
 
 
 # ---- tables -----------------------------------------------------------------------------------------------------

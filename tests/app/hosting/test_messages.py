@@ -64,7 +64,10 @@ def deep(levels):
 @pytest.mark.parametrize(
     "value",
     [
-        *({"json_value": text} for text in ("", "{", "nul", "NaN", "[Infinity]", '"\\ud800"', deep(17), deep(100_000))),
+        *(
+            {"json_value": text}
+            for text in ("", "{", "nul", "NaN", "[Infinity]", "[1e999]", '"\\ud800"', deep(17), deep(100_000))
+        ),
         {"json_trigger_value": '{"a": }'},
         {"double_value": float("nan")},
         {"double_array_value": [0.0, float("inf")]},
