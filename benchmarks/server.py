@@ -1,6 +1,7 @@
 """The hosted lab on a free port of the loopback, for programs that measure it from outside."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -23,13 +24,14 @@ def start_server(
     Args:
         log: the file for what it prints.
         settings: of its environment.
-        memory: bytes of data that it may have; 0: as many as there are.
+        memory: bytes of data that it may have, where the system can bound them; 0: as many as there are.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    bound = ["prlimit", f"--data={memory}", "--"] if memory else []
-    command = [*bound, sys.executable, "hosted.py", f"--server.port={port}", "--server.address=127.0.0.1"]
+    bound = ["prlimit", f"--data={memory}", "--"] if memory and shutil.which("prlimit") else []
+    tied = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []  # it ends with this program
+    command = [*tied, *bound, sys.executable, "hosted.py", f"--server.port={port}", "--server.address=127.0.0.1"]
     environment = {**os.environ, "PYTHONPATH": str(checkout), **settings}
     with log.open("w") as out:
         process = subprocess.Popen(command, cwd=checkout, stdout=out, stderr=subprocess.STDOUT, env=environment)

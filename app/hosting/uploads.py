@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 from starlette.datastructures import Headers
@@ -48,6 +48,7 @@ class Uploads:
     def __init__(self, app: ASGIApp, *, stored: Callable[[], Files] = stored_files, seconds: float = SECONDS) -> None:
         self._app, self._stored, self._seconds = app, stored, seconds
         self._arriving: list[tuple[str, int]] = []
+        self._refused = 0  # of which the rest is being read
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "PUT":
@@ -84,11 +85,21 @@ class Uploads:
         return None
 
     async def _read_off(self, receive: Receive) -> None:
-        """Read what is refused, for a while: a browser that is cut off while it sends hears no reason."""
-        with suppress(TimeoutError):
+        """Read what is refused, for a while: a browser that is cut off while it sends hears no reason.
+
+        Only for a few at once: reading what floods of refused files bring would hold everybody up.
+        """
+        if self._refused >= AT_ONCE_IN_ALL:
+            return
+        self._refused += 1
+        try:
             async with asyncio.timeout(min(self._seconds, REFUSAL_SECONDS)):
                 while (await receive()).get("more_body", False):
                     pass
+        except TimeoutError:
+            pass
+        finally:
+            self._refused -= 1
 
     @contextmanager
     def _arrival(self, session: str, size: int):

@@ -17,6 +17,7 @@ import asyncio
 import dataclasses
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -35,7 +36,7 @@ TTL = 5
 """Seconds after which a session that lost its connection is forgotten."""
 TIDY = 25
 """Seconds within which the server gives memory back after that."""
-LONGEST = 75.0
+LONGEST = 150.0
 """Seconds of one attack."""
 LEAST, LEAST_SHORT = 3.0, 0.5
 """Seconds for which the other visitor is watched at least."""
@@ -53,6 +54,7 @@ def main() -> None:
     where.add_argument("--before", type=Path, metavar="CHECKOUT", help="whose server is started")
     where.add_argument("--address", metavar="HOST:PORT", help="of a server of the loopback that runs already")
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the server ends then too
     chosen = [one for one in ATTACKS if asked.only.lower() in f"{one.finding} {one.name}".lower()]
     if not chosen and asked.only != "S8":
         parser.error(f"No attack is called {asked.only!r}.")

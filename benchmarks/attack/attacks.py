@@ -27,10 +27,12 @@ __all__ = ["ATTACKS", "Arena", "Attack", "Outcome"]
 
 MEGABYTES, ENTRIES = 11, 1_600_000
 """Of padding in a zip, and of a history in another: as many as its 16 MB have room for."""
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds for which an attack waits for an answer."""
 TABLE, RUN_FILE = "CSV or Parquet, up to 5 MB", "A zip that this lab exported"
 """Uploaders, by their labels."""
+LONG = "1 min"
+"""The longest training that a shared server offers."""
 NO_TABLE = "An address never carries one"
 """What a page says of the link by which its uploader was reached."""
 
@@ -104,19 +106,18 @@ async def clear_cache(arena: Arena) -> Outcome:
     """Several visitors start a training, and each clears all caches before the next one does."""
     count = arena.size(4, 2)
     clear = BackMsg(clear_cache=True)
-    most, size = 0, 0
+    size = 0
     async with AsyncExitStack() as stack:
         visitors = [await stack.enter_async_context(arena.visitor()) for _ in range(count)]
         for visitor in visitors:
-            await visitor.act(patience=PATIENCE)
-            await visitor.open("train", patience=PATIENCE)
-            visitor.set("Budget", string_array_value=[BUDGET])
+            await visitor.act(page_name="train", patience=PATIENCE)
+            visitor.set("Budget", string_array_value=[LONG])
             await visitor.press("Start training")
             size += await visitor.send(clear) + await visitor.send(clear) + await visitor.send(clear)
-            await asyncio.sleep(1)
-            for other in visitors:
-                await other.act(patience=PATIENCE)
-            most = max(most, sum("Pause" in other.widgets for other in visitors))
+        await asyncio.sleep(2)
+        for visitor in visitors:
+            await visitor.act(patience=PATIENCE)
+        most = sum("Pause" in visitor.widgets for visitor in visitors)
         words = next(
             (_short(found[0]) for other in visitors if (found := re.search(r"Place \d+[^.]*", other.text))), ""
         )
@@ -124,7 +125,8 @@ async def clear_cache(arena: Arena) -> Outcome:
             await visitor.press("Stop", "Cancel")
     numbers = {"trainings": most, "threads": arena.watch.threads}
     back = f"{most} at once; the others: {words or 'none waits'}"
-    return Outcome(f"{count} Starts, {3 * count} clear_cache", 4 * count, size, back, most <= arena.trainings, numbers)
+    holds = 0 < most <= arena.trainings
+    return Outcome(f"{count} Starts, {3 * count} clear_cache", 4 * count, size, back, holds, numbers)
 
 
 # ---- S2 ---------------------------------------------------------------------------------------------------------
@@ -144,9 +146,9 @@ async def rotated_product(arena: Arena) -> Outcome:
     return Outcome("1 link", 1, len(query), said, "dimensions" in said, {})
 
 
-@attack("S2", "a link to six random mixtures of 2,048 dimensions")
+@attack("S2", "a link to six random mixtures of 1,990 dimensions")
 async def random_mixtures(arena: Arena) -> Outcome:
-    query = f"runs={','.join(f'other{i}' for i in range(6))}&config={files.random_mixtures(2_048, 6)}"
+    query = f"runs={','.join(f'other{i}' for i in range(6))}&config={files.random_mixtures(1_990, 6)}"
     _, said = await _open_link(arena, "kl", query)
     return Outcome("1 link", 1, len(query), said, bool(re.search("dimensions|too large", said)), {})
 
@@ -154,8 +156,7 @@ async def random_mixtures(arena: Arena) -> Outcome:
 # ---- S3 ---------------------------------------------------------------------------------------------------------
 async def _import(arena: Arena, name: str, content: bytes, visitor: Visitor) -> str:
     """Bring in a zip on the page Runs; what the page says."""
-    await visitor.act(patience=PATIENCE)
-    await visitor.open("runs", patience=PATIENCE)
+    await visitor.act(page_name="runs", patience=PATIENCE)
     status = await visitor.upload(RUN_FILE, name, content, patience=PATIENCE)
     said = _said(visitor)
     return said or ("It was taken." if status in (200, 204) else f"Status {status}.")
@@ -189,8 +190,7 @@ async def long_history(arena: Arena) -> Outcome:
 async def _table(arena: Arena, sent: str, name: str, content: bytes, word: str) -> Outcome:
     """Give a table to the page Train; what the page says when it has read it."""
     async with arena.visitor() as visitor:
-        await visitor.act(patience=PATIENCE)
-        await visitor.open("train", query_string="table=file", patience=PATIENCE)
+        await visitor.act(page_name="train", query_string="table=file", patience=PATIENCE)
         status = await visitor.upload(TABLE, name, content, patience=PATIENCE)
         end = time.monotonic() + PATIENCE
         while not _read(visitor) and time.monotonic() < end:
@@ -234,13 +234,12 @@ async def hidden_columns(arena: Arena) -> Outcome:
 @attack("S6", "self-chosen cookies that keep runs")
 async def cookies(arena: Arena) -> Outcome:
     """Each cookie brings in more runs than one visitor may have."""
-    count, runs = arena.size(4, 2), arena.size(10, 1)
+    count, runs = arena.size(3, 2), arena.size(9, 1)
     content = files.run_zip()
     disk, said = arena.watch.disk, ""
     for i in range(count):
         async with arena.visitor(f"{i:043d}") as visitor:
-            await visitor.act(patience=PATIENCE)
-            await visitor.open("runs", patience=PATIENCE)
+            await visitor.act(page_name="runs", patience=PATIENCE)
             for j in range(runs):
                 await visitor.upload(RUN_FILE, f"run {j}.zip", content, patience=PATIENCE)
                 said = _said(visitor) or said
@@ -301,9 +300,11 @@ async def half_sent(arena: Arena) -> Outcome:
             try:
                 line = await asyncio.wait_for(reader.readline(), max(0.01, end - time.monotonic()))
                 statuses[line.split(b" ")[1].decode() if line else "closed"] += 1
-            except (TimeoutError, OSError, IndexError):
+            except TimeoutError:
                 statuses["held"] += 1
-    holds = statuses["held"] <= 16
+            except (OSError, IndexError):
+                statuses["closed"] += 1
+    holds = 0 < statuses["held"] <= 16
     return Outcome(f"{count} halves", count, sent, _counts(statuses), holds, {"held": statuses["held"]})
 
 
@@ -315,8 +316,7 @@ async def names(arena: Arena) -> Outcome:
     async with arena.visitor() as visitor:
         if not arena.short:
             content = files.table_of_formulas()
-            await visitor.act(patience=PATIENCE)
-            await visitor.open("train", query_string="table=file", patience=PATIENCE)
+            await visitor.act(page_name="train", query_string="table=file", patience=PATIENCE)
             await visitor.upload(TABLE, f"{files.HOSTILE}.csv", content, patience=PATIENCE)
             for _ in range(50):
                 await asyncio.sleep(0.3)

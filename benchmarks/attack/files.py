@@ -88,7 +88,7 @@ def rotated_product(dim: int) -> str:
 
 def random_mixtures(dim: int, count: int) -> str:
     """Several runs of one link."""
-    parameters = {"dim": dim, "components": 64}
+    parameters = {"dim": dim, "components": 1}
     return ",".join(
         f"other{i}:{link_code({'name': 'random_mixture', 'parameters': {**parameters, 'seed': i}})}"
         for i in range(count)

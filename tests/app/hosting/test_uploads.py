@@ -107,6 +107,25 @@ def test_s6_a_file_that_is_too_large_or_of_no_length_is_not_read(server):
     assert server.files == {}
 
 
+def test_s6_of_a_flood_of_refused_files_few_are_read(server):
+    async def play():
+        guard, reading = guard_of(server, seconds=0.05), []
+
+        async def receive():
+            reading.append(1)
+            await asyncio.Event().wait()
+
+        async def send(message):
+            pass
+
+        scopes = [asked(6 << 20, str(uuid.uuid4())) for _ in range(100)]
+        await asyncio.gather(*(guard(scope, receive, send) for scope in scopes))
+        assert len(reading) == AT_ONCE_IN_ALL
+        assert await put(guard, 6 << 20, sent=0) == 413, "their places are free"
+
+    asyncio.run(play())
+
+
 def test_s6_half_sent_files_are_few_and_end(server):
     """150 files of which a byte comes: few are read at once, and after their time none is."""
 
