@@ -58,7 +58,8 @@ def test_commands_on_a_page_have_these_options(page):
                 continue
             assert {word for word in words if word.startswith("-")} <= known, line
         elif words[:2] == ["python", "-m"]:
-            assert (ROOT / (words[2].replace(".", "/") + ".py")).exists(), line
+            module = words[2].replace(".", "/")
+            assert (ROOT / f"{module}.py").exists() or (ROOT / module / "__main__.py").exists(), line
         elif words[:1] == ["python"]:
             assert (ROOT / words[1]).exists(), line
 

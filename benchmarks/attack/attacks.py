@@ -390,7 +390,7 @@ async def warning_link(arena: Arena) -> Outcome:
     query = "run=https://evil.example/login"
     async with arena.visitor() as visitor:
         await visitor.open("", query_string=query, patience=PATIENCE)
-        warning = " ".join(visitor.alerts.values())
+        warning = re.sub(r"\\([^\w\s])", r"\1", " ".join(visitor.alerts.values()))  # links are looked for after that
         holds = "evil.example" in warning and "https://evil" not in warning
         return Outcome("1 link", 1, len(query), _said(visitor), holds, {})
 
@@ -437,7 +437,7 @@ async def many_names(arena: Arena) -> Outcome:
             with suppress(WebSocketException):
                 await visitor.open("kl", query_string=query, patience=PATIENCE)
             said.append(visitor.lost or _said(visitor))
-    return Outcome("2 links", 2, size, " | ".join(map(_short, said)), all(said), {})
+    return Outcome("2 links", 2, size, " | ".join(map(_short, said)), "too big" in said[0] and bool(said[1]), {})
 
 
 @attack("S9", "malformed values of components")
@@ -468,7 +468,9 @@ async def components(arena: Arena) -> Outcome:
     bad = await _closed_values(arena)
     grown = arena.watch.log - log
     back = f"{_short(_counts(errors)) or 'no error on the page'}; {grown / 1000:.1f} kB of log; {bad}"
-    return Outcome(f"{count} values", count, size, back, not errors and grown < 60_000, {"log": grown})
+    return Outcome(
+        f"{count} values", count, size, back, not errors and "open" not in bad and grown < 60_000, {"log": grown}
+    )
 
 
 async def _closed_values(arena: Arena) -> str:
