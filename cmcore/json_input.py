@@ -26,13 +26,23 @@ class BadJSON(ValueError):
     """Text that is not such JSON; the message goes on a sentence that begins with its name, "is not valid JSON"."""
 
 
-def parse_json(content: bytes | str, *, largest: int, most_values: int, deepest: int = DEEPEST) -> Any:
+def parse_json(
+    content: bytes | str,
+    *,
+    largest: int,
+    most_values: int,
+    most_lists: int | None = None,
+    most_words: int | None = None,
+    deepest: int = DEEPEST,
+) -> Any:
     """The value of a JSON text.
 
     Args:
         content: the text, or its UTF-8.
         largest: bytes it may have.
         most_values: numbers, words, lists and objects it may hold.
+        most_lists: lists and objects among these, which cost far more than numbers; None: all of them.
+        most_words: words among these; None: all of them.
         deepest: how many lists and objects may lie in one another.
 
     Raises:
@@ -42,7 +52,8 @@ def parse_json(content: bytes | str, *, largest: int, most_values: int, deepest:
         text = content.encode() if isinstance(content, str) else content
         if len(text) > largest:
             raise BadJSON(f"is larger than {_size(largest)}")
-        _check_bounds(text, most_values, deepest)
+        lists, words = (most_values if most is None else most for most in (most_lists, most_words))
+        _check_bounds(text, most_values, lists, words, deepest)
         value = json.loads(text.decode(), object_pairs_hook=_object)
     except BadJSON:
         raise
@@ -53,13 +64,16 @@ def parse_json(content: bytes | str, *, largest: int, most_values: int, deepest:
     return value
 
 
-def _check_bounds(text: bytes, most_values: int, deepest: int) -> None:
+def _check_bounds(text: bytes, most_values: int, most_lists: int, most_words: int, deepest: int) -> None:
     """That few values are in the text, and not deep in one another, before any of them is made."""
-    if text.count(b'"') > 8 * most_values + 64:  # two strings a value, and some quotes within them
-        raise BadJSON(f"holds more than {most_values:,} values")
+    if text.count(b'"') > 8 * most_words + 64:  # two strings a value, and some quotes within them
+        raise BadJSON(f"holds more than {most_words:,} words")
     outside = _STRING.sub(b"", text)
-    if outside.count(b",") + outside.count(b"[") + outside.count(b"{") > most_values:
+    lists = outside.count(b"[") + outside.count(b"{")
+    if lists + outside.count(b",") > most_values:
         raise BadJSON(f"holds more than {most_values:,} values")
+    if lists > most_lists:
+        raise BadJSON(f"holds more than {most_lists:,} lists and objects")
     if _LONG_NUMBER.search(outside):
         raise BadJSON(f"holds a number of more than {LONGEST_NUMBER} digits")
     brackets = outside.translate(None, delete=_NO_BRACKETS)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import torch
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -42,6 +42,7 @@ RUN_FILE = "run.json"
 LARGEST_JSON = 32 << 20
 SMALL, DEEPEST = 10_000, 8
 """Values of run.json beside its history, and numbers of a state beside those that go with the weights; depth."""
+LONG_LISTS = ("history", "spikes")
 LARGEST_TENSORS = 512 << 20
 MOST_REPORTS = MOST_STEPS // REPORT + 4_096
 """Of a history: those of the longest training, and of ends on the way."""
@@ -96,11 +97,11 @@ class RunRecord(BaseModel):
     config: Annotated[TrainingConfig, AfterValidator(_checked_objective)]
     steps: Step
     seconds: float = Field(ge=0, le=LONGEST_SECONDS, allow_inf_nan=False)
-    spikes: tuple[Step, ...] = Field((), max_length=MOST_REPORTS)
+    spikes: Annotated[tuple[Step, ...], FailFast()] = Field((), max_length=MOST_REPORTS)
     preparation: float = Field(0.0, ge=0, le=LONGEST_SECONDS, allow_inf_nan=False)
     status: Ending
     device: str = Field(max_length=200)
-    history: tuple[tuple[Step, float, float], ...] = Field((), max_length=MOST_REPORTS)
+    history: Annotated[tuple[tuple[Step, float, float], ...], FailFast()] = Field((), max_length=MOST_REPORTS)
     gallery: TargetConfig | None = None
     table: SavedTable | None = None
     model_file: FileName
@@ -413,9 +414,11 @@ def _read_record(source: _Source) -> RunRecord:
     path, reading = source.path(RUN_FILE), source.reading
     try:
         content = source.read(RUN_FILE, min(LARGEST_JSON, reading.largest))
-        raw = parse_json(content, largest=LARGEST_JSON, most_values=5 * reading.reports + SMALL, deepest=DEEPEST)
-        if isinstance(raw, dict) and isinstance(raw.get("history"), list) and len(raw["history"]) > reading.reports:
-            raise BadRun(f"{path}: its history has more than {reading.reports:,} reports.")
+        lists, values = reading.reports + SMALL, 5 * reading.reports + SMALL  # a report is a list of three numbers
+        bounds = {"most_values": values, "most_lists": lists, "most_words": SMALL}
+        raw = parse_json(content, largest=LARGEST_JSON, deepest=DEEPEST, **bounds)
+        if isinstance(raw, dict):
+            _require_few(raw, path, reading.reports)
         return RunRecord.model_validate(raw)
     except FileNotFoundError:
         raise BadRun(f"There is no run in {source.where}: it has no {RUN_FILE}.") from None
@@ -425,6 +428,20 @@ def _read_record(source: _Source) -> RunRecord:
         raise BadRun(f"{path} is not a run of this lab: {_first_problem(error)}.") from None
     except BadJSON as problem:
         raise BadRun(f"{path} {problem}.") from None
+
+
+def _require_few(raw: Mapping[str, Any], path: str, reports: int) -> None:
+    """Few values beside its lists of reports: each that does not fit its field would be described at length."""
+    for name in LONG_LISTS:
+        if isinstance(raw.get(name), list) and len(raw[name]) > reports:
+            raise BadRun(f"{path}: its {name} has more than {reports:,} reports.")
+    count, waiting = 0, [{name: value for name, value in raw.items() if name not in LONG_LISTS}]
+    while waiting:
+        one = waiting.pop()
+        count += len(one)
+        if count > SMALL:
+            raise BadRun(f"{path} holds more than {SMALL:,} values beside its history.")
+        waiting += [part for part in (one.values() if isinstance(one, dict) else one) if isinstance(part, dict | list)]
 
 
 @dataclass(frozen=True)

@@ -141,7 +141,7 @@ def spoil(folder: Path, change) -> None:
         (lambda r: r.update(history=[[2**70, 1.0, 1.0]]), "history"),
         (lambda r: r.update(history=[[1, 1.0, 1.0]] * 300_000), "history|more than"),
         (lambda r: r["config"].update(objective_parameters={"trajectories": 10**30}), "trajectories"),
-        (lambda r: r["config"].update(objective_parameters={"pad": [[]] * 20_000}), "pad"),
+        (lambda r: r["config"].update(objective_parameters={"pad": [[]] * 20_000}), "beside its history"),
         (lambda r: r["gallery"].update(parameters={"sd": float("inf")}), "sd"),
         (lambda r: r.update(table={"columns": ["x" * 20_000]}), "table"),
         (lambda r: r["config"]["network"].update(width=9), "says"),

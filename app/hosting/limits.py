@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from cmcore.config import NetworkConfig, TrainingConfig
 from cmcore.costs import RunCost
 from cmcore.json_input import BadJSON, parse_json
-from cmcore.store import MOST_REPORTS
 from cmcore.targets import Size, Target
 
 __all__ = ["OverLimit", "in_words", "limits"]
@@ -89,7 +88,7 @@ class Limits(BaseModel):
     runs: Count = 1_000
     runs_of_one: Count = 2_048
     runs_of_all: Count = 8_192
-    reports: Count = MOST_REPORTS
+    reports: Count = 60_000
     pages: Count = 200
     messages: Annotated[float, Field(gt=0)] = 10.0
     files: Count = 12

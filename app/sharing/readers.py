@@ -43,14 +43,7 @@ def names_in(text: str, noun: str) -> list[str]:
 
 
 def one_of(known: Callable[[], Iterable[Any]], noun: str) -> Callable[[str], Any]:
-    def read(text: str) -> Any:
-        names = {str(name): name for name in known()}
-        if text not in names:
-            shown = ", ".join(list(names)[:8])
-            raise ValueError(f"it asks for {noun} “{text[:40]}”, and there is {shown}")
-        return names[text]
-
-    return read
+    return lambda text: _named({str(name): name for name in known()}, noun, text)
 
 
 def between(low: float, high: float, name: str) -> Callable[[str], float]:
@@ -72,10 +65,17 @@ def read_seed(text: str) -> int:
 
 def several_of(known: Callable[[], Iterable[Any]], noun: str) -> Callable[[str], list[Any]]:
     def read(text: str) -> list[Any]:
-        names = tuple(known())
-        return [one_of(lambda: names, noun)(part) for part in names_in(text, noun)]
+        names = {str(name): name for name in known()}
+        return [_named(names, noun, part) for part in names_in(text, noun)]
 
     return read
+
+
+def _named(names: Mapping[str, Any], noun: str, text: str) -> Any:
+    if text not in names:
+        shown = ", ".join(list(names)[:8])
+        raise ValueError(f"it asks for {noun} “{text[:40]}”, and there is {shown}")
+    return names[text]
 
 
 def refused(problem: ValueError) -> str:

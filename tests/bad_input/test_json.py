@@ -24,6 +24,24 @@ def read(content, **bounds):
     return parse_json(content, **{"largest": 1 << 20, "most_values": 10_000, **bounds})
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("[" + "[]," * 20 + "1]", "more than 10 lists and objects"),
+        ('["' + '","' * 200 + '"]', "more than 20 words"),
+        ('["' + '","' * 60 + '"]', None),
+        ("[" + "1," * 200 + "1]", None),
+    ],
+)
+def test_s3_lists_and_words_have_bounds_of_their_own(content, words):
+    if words is None:
+        assert read(content, most_lists=10, most_words=20)
+        return
+    with pytest.raises(BadJSON, match=words):
+        read(content, most_lists=10, most_words=20)
+    assert read(content)
+
+
 @given(VALUES, st.booleans())
 def test_ordinary_json_is_read_as_it_stands(value, escaped):
     text = json.dumps(value, ensure_ascii=escaped)
@@ -40,7 +58,7 @@ def test_ordinary_json_is_read_as_it_stands(value, escaped):
         ("[" * 33 + "]" * 33, "nested more than 32 deep"),
         ("[" * 900_000, "nested|values"),
         ('{"a":' * 900 + "1" + "}" * 900, "nested"),
-        ('["' + r"\"" * 400_000, "valid JSON|values"),
+        ('["' + r"\"" * 400_000, "valid JSON|words"),
         ("[" + "1," * 20_000 + "1]", "more than 10,000 values"),
         ('["\\ud800"]', "half a character"),
         ('{"\\udfff": 1}', "half a character"),

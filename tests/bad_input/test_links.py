@@ -9,7 +9,7 @@ from app.experiments.fields import read_field
 from app.pages.explore.link import LINK
 from app.pages.kl.link import KL_LINK
 from app.runs.objective_settings import read
-from app.sharing.readers import refused
+from app.sharing.readers import refused, several_of
 from cmcore.experiments import EXPERIMENTS
 from cmcore.objectives import OBJECTIVES
 from cmcore.objectives.describe import parameters_of
@@ -45,6 +45,13 @@ def test_every_part_of_a_link_is_read_or_refused(shipped, text):
     for name, kind in EXPERIMENTS.items():
         for field in kind.model_fields:
             clause(lambda name=name, field=field: read_field(name, field, text))
+
+
+def test_s9_what_there_is_to_choose_from_is_asked_for_once_a_parameter():
+    asked = []
+    read = several_of(lambda: asked.append(1) or range(100), "the run")
+    assert read(",".join(map(str, range(100)))) == list(range(100))
+    assert len(asked) == 1
 
 
 PAGES = {
