@@ -19,7 +19,7 @@ def main() -> None:
         "explore": st.Page(_explore, title="Explore", url_path="explore", default=True),
         "train": st.Page(_train, title="Train", url_path="train"),
         "kl": st.Page(_kl, title="KL", url_path="kl"),
-        "inside": st.Page(_inside, title="Inside", url_path="inside"),
+        "inside": st.Page(_inside, title="Diagnostics", url_path="inside"),
         "scaling": st.Page(_scaling, title="Scaling", url_path="scaling"),
         "runs": st.Page(_runs, title="Runs", url_path="runs"),
         "lessons": st.Page(_lessons, title="Lessons", url_path="lessons"),

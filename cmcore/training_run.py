@@ -164,7 +164,7 @@ class Run:
     # ---- what is made once --------------------------------------------------------------------------------------
     def prepare(self) -> Iterator[str]:
         """Everything made once; yields a sentence on what is being done as it goes."""
-        yield "computing what the objective learns from"
+        yield "preparing training data"
         if self.objective.teacher_share and self.teacher is None:
             yield from self._learn_teacher()
         yield from self._prepare_objective()

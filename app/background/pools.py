@@ -41,7 +41,7 @@ def curve_workers() -> Workers:
 
 
 def inside_workers() -> Workers:
-    """One thread for the maps of the page Inside."""
+    """One thread for the maps of the page Diagnostics."""
     return _pool("inside")
 
 

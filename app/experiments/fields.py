@@ -86,7 +86,7 @@ def experiment_controls(name: str, *, disabled: bool) -> tuple[Experiment | None
     kind = EXPERIMENTS[name]
     given = {}
     first = first_choices(name)
-    asked, folded = st.container(), st.expander("Effort and seed")
+    asked, folded = st.container(), st.expander("Accuracy and seed")
     for field, info in kind.model_fields.items():
         state.remember(field_key(name, field), write_field(first[field]))
         with folded if label_of(name, field) in EFFORT else asked:

@@ -41,7 +41,7 @@ def explore_takeaway(run: Run, config: SamplerConfig, direction: Direction, know
     grids = grids_of(config, fitting(state.value("moved times"), config))
     seed, particles = int(state.value("seed")), int(state.value("particle count"))
     shown = Shown(run, config, grids, direction, known.shown.estimates, seed, particles)
-    with st.popover("Take away", type="tertiary", key="takeaway"):
+    with st.popover("Export", type="tertiary", key="takeaway"):
         _run_zip(run, "explore")
         _table_pair(
             f"The {particles:,} particles, N = {config.steps}",
@@ -78,7 +78,7 @@ def run_takeaway(run: Run) -> None:
 def curves_takeaway(view: View, curves: Sequence[Asked], *, key: str) -> None:
     """The curves of a view as tables and as a program, and the runs behind them."""
     runs = list({curve.run.key: curve.run for curve in curves}.values())
-    with st.popover("Take away", type="tertiary", key=f"takeaway:{key}"):
+    with st.popover("Export", type="tertiary", key=f"takeaway:{key}"):
         for run in runs[:6]:
             _run_zip(run, key, named=True)
         _table_pair("The curves", f"{key}-curves", lambda: table_of(curves_csv(view, curves)))

@@ -132,7 +132,7 @@ def _how(p: Point) -> str:
     """Value, interval, estimator, n, floor and seeds of a point."""
     calls = "1 call" if p.calls == 1 else f"{p.calls} calls"
     value = f"{calls}: {p.value:.3g} nats" + (f" [{p.low:.3g}, {p.high:.3g}]" if p.high > p.low else "")
-    below = f"{calls}: below the floor" if p.value <= p.floor and p.n else value
+    below = f"{calls}: below what can be detected" if p.value <= p.floor and p.n else value
     known = ", ".join([p.estimator, *([f"n = {p.n:,}"] if p.n else []), *([f"floor {p.floor:.2g}"] if p.floor else [])])
     return "<br>".join(in_figure(words) for words in (below, known.removeprefix(", "), *p.about.split("\n")) if words)
 

@@ -61,7 +61,8 @@ def map_sentence(quantity: str, value: float, t: float, s: float) -> str:
 def _start(value: float, start: float) -> str:
     """Whether the error comes from the horizon or from the map."""
     if start < value / 10:
-        return f"Starting from N(0, I) costs {number(start, 2)} nats of it: the map sets the error, not the horizon."
+        costs = f"Starting from N(0, I) costs {number(start, 2)} nats of it"
+        return f"{costs}: the error comes from the learned map, not from the finite T."
     return f"Starting from N(0, I) instead of p_T alone costs {number(start, 2)} nats: a longer horizon would help."
 
 
@@ -77,5 +78,5 @@ def _claim(run: Run, config: SamplerConfig, value: float | None) -> str:
     jumps = "1 jump" if config.steps == 1 else f"{config.steps} jumps"
     return (
         f"{claim} On screen ε² = {number(value)} and d = {d}, so {order} = {number(needed, 2)}, reached with {jumps}; "
-        "the O leaves a constant open."
+        "up to a constant factor."
     )

@@ -110,7 +110,7 @@ def _measure(
     """Measure what is not known, the N on screen first; what is known so far after each part."""
     question = question_of(config, direction, config.sampler, config.steps)
     if known_point(run, question) is None and not stop.is_set():
-        yield replace(known, waiting="Taking a first look.")
+        yield replace(known, waiting="Quick estimate.")
         known = replace(known, first=first_look(run, question))
     for words, part in _parts(run, config, direction):
         if stop.is_set():

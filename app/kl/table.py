@@ -94,7 +94,8 @@ def reading(drawn: Sequence[Line]) -> str:
         lost = [p for p in line.points if p.value <= p.floor]
         if lost:
             floor = number(lost[0].floor, 2)
-            words.append(f"{line.label} is below the floor of its estimator, {floor} nats, at {_calls(lost[0])}.")
+            least = f"the smallest KL that its estimator detects, {floor} nats"
+            words.append(f"{line.label} is below {least}, at {_calls(lost[0])}.")
             continue
         best = min(line.points, key=lambda p: p.value)
         words.append(f"{line.label} is closest at {_calls(best)}: {number(best.value)} nats.")

@@ -8,7 +8,7 @@ from app.runs.library import LONGEST_LABEL
 
 __all__ = ["FILE", "SOURCES", "Choice"]
 
-SOURCES = ("Gallery", "Draw", "A table")
+SOURCES = ("Gallery", "Draw", "Your data (CSV)")
 """Where a target comes from."""
 FILE = "file"
 """How a link names a table that it cannot carry."""

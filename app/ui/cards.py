@@ -123,13 +123,16 @@ def kl_card(
     rows = [
         *how,
         ("Estimator", _estimator(estimate)),
-        ("Points · floor", f"{estimate.n:,} · {_floor(estimate.floor)}" if estimate.n else _floor(estimate.floor)),
+        (
+            "Samples · smallest detectable KL",
+            f"{estimate.n:,} · {_floor(estimate.floor)}" if estimate.n else _floor(estimate.floor),
+        ),
     ]
     diagnostics = estimate.diagnostics
     if "fold_share" in diagnostics:
         rows.append(("Folds", percent(diagnostics["fold_share"])))
     if "off_mode_mass" in diagnostics:
-        rows.append(("Mass off the modes", percent(diagnostics["off_mode_mass"])))
+        rows.append(("Samples outside every mode", percent(diagnostics["off_mode_mass"])))
     if estimate.delta > 0 and stopped is not None:
         rows.append(("Stopping at δ, KL(p₀ ∥ p_δ)", f"{number(stopped, 2)} nats"))
     if ddim_calls:
@@ -154,7 +157,7 @@ def bare_card(title: str, words: str) -> str:
 
 def _figure(estimate: Estimate) -> str:
     if not resolved(estimate):
-        beside = f"{estimate.unit}: below the floor"
+        beside = f"{estimate.unit}: below what can be detected"
         return f'<p class="card-value"><strong>&lt; {number(estimate.floor, 2)}</strong> <span>{beside}</span></p>'
     below, above = estimate.value - estimate.low, estimate.high - estimate.value
     if max(below, above) <= 1.3 * max(min(below, above), 1e-12):

@@ -43,7 +43,7 @@ CONTROLS = {
         Control("compare", "What is compared", ".st-key-compare_area"),
         Control("reading", "The figure in words", READING),
         Control("table", "Table", ".st-key-kl_table"),
-        Control("takeaway", "Code, take away", TAKE_AWAY),
+        Control("takeaway", "Code, export", TAKE_AWAY),
         Control("story", "What the lab found", ".st-key-story_area"),
     ],
     "inside": [
@@ -54,7 +54,7 @@ CONTROLS = {
         Control("folds", "Folds", ".st-key-folds_area"),
         Control("modes", "Modes", ".st-key-modes_area"),
         Control("straight", "Straightness", ".st-key-straight_area"),
-        Control("takeaway", "Code, take away", TAKE_AWAY),
+        Control("takeaway", "Code, export", TAKE_AWAY),
     ],
     "scaling": [
         Control("ask", "What is asked", ".st-key-question_area, .st-key-ask_area"),
@@ -62,7 +62,7 @@ CONTROLS = {
         Control("figures", "The figures", ".st-key-answer_area .st-key-panels"),
         Control("reading", "The figure in words", READING),
         Control("fits", "Fitted slopes", ".st-key-answer_fits"),
-        Control("takeaway", "Code, take away", TAKE_AWAY),
+        Control("takeaway", "Code, export", TAKE_AWAY),
         Control("rates", "Published rates", ".st-key-rates_area"),
     ],
     "runs": [
@@ -73,7 +73,7 @@ CONTROLS = {
         Control("samples", "Samples", ".st-key-samples_area"),
         Control("curves", "KL chart", ".st-key-chart_of_runs"),
         Control("reading", "The figure in words", READING),
-        Control("takeaway", "Code, take away", TAKE_AWAY),
+        Control("takeaway", "Code, export", TAKE_AWAY),
     ],
     "lessons": [
         Control("all_lessons", "All lessons", ".st-key-all_lessons"),
@@ -92,7 +92,7 @@ KEYS = (
     ("R", "Renoise after each jump, or not"),
     ("L", "Layers: arrows choose, Enter switches, L closes"),
     ("S", "A start of your own: arrows move it, Enter lets go"),
-    ("P", "Present; Esc leaves"),
+    ("P", "Presentation; Esc leaves"),
     ("?", "These keys"),
 )
 

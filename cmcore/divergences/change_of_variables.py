@@ -32,7 +32,10 @@ ESTIMATORS.register("change_of_variables")(
     Estimator("change of variables", "The model's exact density at its own samples, from the Jacobians of the jumps.")
 )
 ESTIMATORS.register("preimages")(
-    Estimator("all preimages", "The map folds, so the density at a point is summed over every noise that leads there.")
+    Estimator(
+        "exact density (all preimages)",
+        "The map folds, so the density at a point is summed over every noise that leads there.",
+    )
 )
 ESTIMATORS.register("bracket")(
     Estimator("bracket", "The map folds: the truth lies between one branch's density and all branches counted in full.")

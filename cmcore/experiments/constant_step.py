@@ -64,8 +64,8 @@ class ConstantStep(Experiment):
         horizon = self.delta + self.step * self.jumps
         if not 2 <= horizon <= 9:
             raise ValueError(
-                f"K jumps of h end at T = {horizon:.3g}: below T = 2 no slope settles, and beyond 9 the KL drowns in "
-                "rounding. Choose K h between 2 and 9."
+                f"K jumps of h end at T = {horizon:.3g}: below T = 2 no slope settles, and beyond 9 the KL falls below "
+                "floating-point precision. Choose K h between 2 and 9."
             )
         if any(not 1 <= k <= 16 for k in self.fixed_jumps):
             raise ValueError("The panel of fixed T takes between 1 and 16 jumps.")

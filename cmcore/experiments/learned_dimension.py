@@ -40,8 +40,8 @@ class LearnedDimension(Experiment):
     label: ClassVar[str] = "Dimension, learned maps"
     question: ClassVar[str] = "How many jumps of constant step does a learned map need as the dimension grows?"
     expects: ClassVar[str] = (
-        "Nothing is asserted of learned maps. With the exact map the number grows as log d (derived in this project; "
-        "the paper's abstract states O(log(d/ε)) iterations at constant step for smooth data)."
+        "The theory does not cover learned maps. With the exact map the number grows as log d (derived in this "
+        "project; the paper's abstract states O(log(d/ε)) iterations at constant step for smooth data)."
     )
 
     dims: tuple[Annotated[int, Field(ge=1, le=64)], ...] = Field(

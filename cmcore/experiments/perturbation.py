@@ -59,7 +59,8 @@ class Perturbation(Experiment):
         for name, low in (("amplitudes", 1e-4), ("plane_amplitudes", 0.02)):
             if any(not low <= a <= 0.3 for a in getattr(self, name)):
                 raise ValueError(
-                    f"{name} lie between {low:g} and 0.3: below, the KL drowns; above, no square law holds."
+                    f"{name} lie between {low:g} and 0.3: below, the KL falls below floating-point precision; "
+                    "above, no square law holds."
                 )
         return self
 

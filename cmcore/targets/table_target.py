@@ -89,7 +89,7 @@ class TableTarget(Target):
             made = f"a kernel density on {len(self._law.points):,} of its rows (bandwidth {self._law.bandwidth:.2g}"
         else:
             made = f"a Gaussian mixture fitted to {len(self.train):,} of its rows ({len(self._law.weights)} components"
-        return f"The truth here is {made}, in standard deviations), not the population the table was drawn from."
+        return f"Reference: {made}, in standard deviations), not the population the table was drawn from."
 
     # ---- to and from the table ----------------------------------------------------------------------------------
     def to_table(self, points: Float[Tensor, "n d"]) -> Float[Tensor, "n c"]:

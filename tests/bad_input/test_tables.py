@@ -99,7 +99,7 @@ def _train():
 @pytest.fixture(scope="module")
 def page():
     at = AppTest.from_function(_train, default_timeout=60).run()
-    at.button_group(key="source").set_value("A table").run()
+    at.button_group(key="source").set_value("Your data (CSV)").run()
     assert not at.exception
     return at
 

@@ -36,7 +36,7 @@ def test_no_page_breaks_the_content_policy(hosted, browser):
     for name in ("KL", "Scaling"):
         page.get_by_role("link", name=name, exact=True).click()
         page.locator(".js-plotly-plot").first.wait_for()
-    for name in ("Inside", "Runs", "Lessons"):
+    for name in ("Diagnostics", "Runs", "Lessons"):
         page.get_by_role("link", name=name, exact=True).click()
         page.locator("[data-testid=stMainBlockContainer] :is(h1, h2, h3, label, p)").filter(
             visible=True

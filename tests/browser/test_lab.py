@@ -147,7 +147,7 @@ def test_a_table_can_be_uploaded_and_a_bad_one_is_a_sentence(open_page, tmp_path
     file = tmp_path / "measured.csv"
     file.write_text("left,right\n" + "\n".join(f"{a:.5f},{b:.5f}" for a, b in rows))
     page = open_page("/train")
-    page.get_by_text("A table", exact=True).click()
+    page.get_by_text("Your data (CSV)", exact=True).click()
     page.locator("input[type=file]").set_input_files(str(bad))
     page.get_by_text("no numeric column").wait_for()
     assert page.get_by_role("button", name="Start training").is_disabled()

@@ -100,7 +100,7 @@ def test_back_and_forward_on_train_restore_what_was_set(open_page):
     at("?target=two_spirals&steps=300", "Two spirals")
     page.get_by_text("Draw", exact=True).click()
     at("?drawing=&steps=300", "Your drawing")
-    page.get_by_text("A table", exact=True).click()
+    page.get_by_text("Your data (CSV)", exact=True).click()
     page.wait_for_function("location.search === '?table=file&steps=300'")
     page.go_back()
     at("?drawing=&steps=300", "Your drawing")
@@ -149,7 +149,7 @@ def test_back_and_forward_in_lessons_restore_the_step_and_keep_the_answer(open_p
 
 def test_no_choice_is_lost_on_the_way_through_the_pages(open_page):
     page = open_page("/?sampler=renoise&from=model")
-    pages = ("Inside", "Train", "Explore", "KL", "Runs", "Explore", "Inside", "Explore")
+    pages = ("Diagnostics", "Train", "Explore", "KL", "Runs", "Explore", "Diagnostics", "Explore")
     page.get_by_text("Renoise", exact=True).first.wait_for()
     for name in pages:  # without waiting for what each page draws
         page.get_by_role("link", name=name, exact=True).click()

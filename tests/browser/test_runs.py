@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 def open_runs(open_page, **options):
     page = open_page("/runs", **options)
     page.set_default_timeout(120_000)  # the first page of a fresh server, and curves that are measured
-    page.get_by_role("heading", name="What was trained, and what made the difference?").wait_for()
+    page.get_by_role("heading", name="Your runs: what made the difference?").wait_for()
     page.locator(".st-key-compared_curves .js-plotly-plot").wait_for()
     return page
 
@@ -100,7 +100,7 @@ def test_the_stage_is_saved_as_a_picture_and_the_view_as_files(open_page, tmp_pa
     path = tmp_path / "stage.png"
     download.value.save_as(path)
     assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
-    page.get_by_text("Take away", exact=True).click()
+    page.get_by_text("Export", exact=True).click()
     for name, beginning in (("Parquet", b"PAR1"), ("CSV", b"x1@3,"), ("Script", b'"""Consistency Lab')):
         with page.expect_download() as download:
             page.get_by_role("button", name=name, exact=True).first.click()

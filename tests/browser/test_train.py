@@ -1,6 +1,7 @@
 """Train as a person meets it: a target drawn by mouse, finger or keys, a run that pauses, a cloud that turns."""
 
 import math
+import re
 
 import pytest
 
@@ -115,7 +116,7 @@ def test_p3_a_reload_while_training_finds_the_training_and_p4_its_end_leads_to_t
     page.wait_for_function("location.pathname.includes('explore') || location.search.includes('run=moons-')")
     page.wait_for_function("window.particleStage?.frames > 0")
     page.get_by_role("link", name="Runs", exact=True).click()
-    page.get_by_text("yours").nth(1).wait_for()
+    page.get_by_text(re.compile(r"\bmine\b")).nth(1).wait_for()
     assert page.get_by_text("1,000 steps").count()
 
 

@@ -129,8 +129,8 @@ def determinant_section(look: Look, found: dict[str, Any]) -> None:
     if times is not None:
         folds = times.folds[times.times.index(look.t)]
         words += (
-            f" Of {compute.PATHS:,} exact draws at t = {look.t:g}, this jump turns {share_words(folds)} over "
-            "(vermillion): those share their landing points with others."
+            f" Of {compute.PATHS:,} exact draws at t = {look.t:g}, this jump flips orientation on {share_words(folds)} "
+            "of the mass (red): those points share where they land with others."
         )
     _below(look, "map_error", "determinant", lambda: map_csv(known_maps, t=look.t, s=look.s), escape(words))
 

@@ -34,8 +34,8 @@ def curve_controls(runs: Mapping[str, Run]) -> View:
         help="Samplers that take steps along a score. With the exact score nothing in them is learned.",
         persist_state="session",
     )
-    score = _segments("Score they follow", SCORES, "kl_score", disabled=not baselines)
-    sampler = _segments("Runs are drawn", SAMPLERS, "kl_sampler")
+    score = _segments("Score for the baselines", SCORES, "kl_score", disabled=not baselines)
+    sampler = _segments("Sampler for the runs", SAMPLERS, "kl_sampler")
     renoise = state.value("kl_renoise")
     if sampler == "renoise":
         renoise = st.slider("η as a share of t", 0.05, 1.0, step=0.05, key="kl_renoise", persist_state="session")
@@ -43,7 +43,7 @@ def curve_controls(runs: Mapping[str, Run]) -> View:
     most = st.select_slider("Network calls up to", MOST, key="kl_most", persist_state="session")
     grid, horizon, step, delta = _times([runs[key] for key in chosen], sampler)
     shown = st.pills(
-        "Shown",
+        "Show",
         list(SHOWN),
         format_func=SHOWN.__getitem__,
         selection_mode="multi",

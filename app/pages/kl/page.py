@@ -127,7 +127,7 @@ def _taken_apart(view: View, curves: Sequence[Asked]) -> None:
         return
     st.html(f"<h2 class='question'>Where the KL of {escape(learned[0].label)} comes from</h2>")
     if not view.bounded:
-        st.caption("Bound A and its parts speak of KL(data ∥ model): choose that divergence to see them.")
+        st.caption("Bound A applies only to KL(data ∥ model): choose that divergence to see them.")
         return
     known = {n: told for n, told in decompositions(learned[0]).items() if math.isfinite(told.path.value)}
     if not known:

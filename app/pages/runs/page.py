@@ -40,7 +40,7 @@ PARTICLES = 2_000
 def runs_page() -> None:
     """The page."""
     link_warnings(open_runs_link())
-    st.html("<h1 class='question'>What was trained, and what made the difference?</h1>")
+    st.html("<h1 class='question'>Your runs: what made the difference?</h1>")
     training_offer("compared")
     with st.container(key="runsbench"):
         with st.container(key="ledger_area"):
@@ -92,7 +92,7 @@ def _about(entry: Entry) -> str:
         f"d = {model.dim} · {escape(learned_by(config))}",
         f"{weights(run):,} parameters · {model.steps:,} steps · {model.seconds:.0f} s · seed {config.seed}",
         f"KL at {how}: <b>{escape(shown)}</b>",
-        " · ".join(filter(None, ("pinned" * entry.pinned, "shipped" if run.shipped else "yours", ended(run)))),
+        " · ".join(filter(None, ("pinned" * entry.pinned, "example" if run.shipped else "mine", ended(run)))),
     )
     image = picture(run.key, theme(st.context.theme.type).data, run)
     words = "".join(f"<span>{line}</span>" for line in facts)
@@ -114,7 +114,7 @@ def _actions(entry: Entry) -> None:
         continue_controls(run)
         state.remember(f"name:{key}", run.label)
         st.text_input("Name", max_chars=LONGEST_NAME, key=f"name:{key}", on_change=_rename, args=(key,))
-    st.caption("Take away")
+    st.caption("Export")
     run_takeaway(run)
 
 
@@ -183,7 +183,7 @@ def _comparison() -> None:
         if len(chosen) > 1:
             _settings(chosen, names)
         else:
-            st.caption("One more, and their settings stand side by side.")
+            st.caption("Select a second run to compare settings.")
     with st.container(key="samples_area"):
         _samples(chosen, names)
     view = _view(chosen)

@@ -30,7 +30,7 @@ def first_card(choice: Choice | None, config: TrainingConfig | None) -> str:
     settings = dict(settings_in_words(config))
     rows = [(name, settings[name]) for name in ("Objective", "Budget", "Network", "Seed")]
     if question := live_question(choice.target, config):
-        rows.append(("Measured on the way", direction_title(question.direction, question.delta)))
+        rows.append(("Measured during training", direction_title(question.direction, question.delta)))
     if state.value("train link offers"):
         words = "A link carries how a map is trained and not the map. Start training to have it here."
         return card(f"From a link: {choice.label}", "", rows, aside=words)
@@ -100,10 +100,11 @@ def _until_it_starts(wait: float | None) -> str:
 
 
 def _memory(memory: Memorisation) -> str:
+    interval = f"({number(memory.low, 2)} … {number(memory.high, 2)})"
     return (
-        f"Samples lie {number(memory.ratio)} ({number(memory.low, 2)} … {number(memory.high, 2)}) times as far from "
-        "the rows trained on as unseen rows do: 1 means nothing was memorised, and samples of the smoothed law itself "
-        f"have {number(memory.of_the_truth)}."
+        f"Memorisation check: {number(memory.ratio)} {interval}, the distance of samples to the rows trained on "
+        "÷ that of unseen rows. About 1: none; well below 1: copies training rows. "
+        f"Samples of the reference itself have {number(memory.of_the_truth)}."
     )
 
 
@@ -114,7 +115,7 @@ def _rows(event: TrainingEvent) -> list[tuple[str, str]]:
     if math.isfinite(event.loss):
         rows.append(("Loss", number(event.loss)))
     if math.isfinite(event.quality):
-        rows.append(("Error of one jump, root mean square", number(event.quality, 2)))
+        rows.append(("One-jump error (RMS)", number(event.quality, 2)))
     return rows
 
 

@@ -29,7 +29,7 @@ COLUMNS = {"iris": 4, "wine": 13}
 
 def target_controls() -> Choice | None:
     """The chosen target, or None while there is none (the page has said why)."""
-    source = single_choice("Learn from", SOURCES, key="source", width="stretch")
+    source = single_choice("Train on", SOURCES, key="source", width="stretch")
     if source == "Draw":
         return _drawn()
     return _gallery() if source == "Gallery" else table_controls()

@@ -19,7 +19,7 @@ def test_smooth_data():
     assert "ε² = 0.0246 and d = 2" in words
     assert "2.5" in words  # log(2/√0.0246)
     assert "4 jumps" in words
-    assert "the map sets the error" in words
+    assert "the error comes from the learned map" in words
 
 
 def test_rough_data_and_no_estimate_yet():

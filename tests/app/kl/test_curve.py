@@ -90,7 +90,7 @@ def test_measuring_starts_with_the_n_on_screen_and_skips_what_is_known(monkeypat
     assert {name for name, _ in asked[6:]} == set(BASELINES)
     assert ("heun", 1) not in asked  # it makes two calls in a step
     first, then, *_ = told
-    assert first.waiting == "Taking a first look."
+    assert first.waiting == "Quick estimate."
     assert first.first is None
     assert then.waiting == "Measuring N = 8."
     assert then.first is not None

@@ -356,7 +356,7 @@ def test_every_toy_can_be_chosen(shipped):
 
 
 def table(at, content, name="points.csv"):
-    at.button_group(key="source").set_value("A table").run()
+    at.button_group(key="source").set_value("Your data (CSV)").run()
     at.file_uploader(key="file").set_value((name, content, "text/csv")).run()
     assert not at.exception
     return at

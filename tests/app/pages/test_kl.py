@@ -148,7 +148,7 @@ def test_the_code_that_makes_the_figure_runs(runs, step):
 def test_a_run_below_the_floor_is_not_ranked():
     points = (Point(1, 0.1, 0.09, 0.11, 0.01), Point(2, 0.004, 0.0, 0.02, 0.01), Point(4, 0.002, 0.0, 0.02, 0.01))
     told = reading([Line("a run", "model", points)])
-    assert told == "a run is below the floor of its estimator, 0.010 nats, at 2 calls."
+    assert told == "a run is below the smallest KL that its estimator detects, 0.010 nats, at 2 calls."
 
 
 # ---- the page ---------------------------------------------------------------------------------------------------

@@ -73,7 +73,7 @@ def test_own_runs_come_first_and_pinned_ones_before_them():
     assert labels(at) == ["second", "first", "Eight Gaussians", "Checkerboard"]
     press(at, "pin", "Checkerboard")
     assert labels(at) == ["Checkerboard", "second", "first", "Eight Gaussians"]
-    assert "pinned · shipped" in html(at)
+    assert "pinned · example" in html(at)
     press(at, "pin", "Checkerboard")
     assert labels(at)[0] == "second"
 
@@ -178,7 +178,7 @@ def test_the_view_lives_in_the_link():
     at = page(runs="checkerboard", n="8", seed="3")
     assert [box.label for box in at.checkbox if box.value] == ["Checkerboard"]
     assert at.button_group(key="compared_steps").value == 8
-    assert "One more" in " ".join(c.value for c in at.caption)
+    assert "second run" in " ".join(c.value for c in at.caption)
     for query in ({"runs": "nobody"}, {"n": "3"}, {"seed": "-1"}):
         assert len(page(**query).warning) == 1
 

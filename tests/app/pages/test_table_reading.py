@@ -23,7 +23,7 @@ def _train():
 
 def page_with(content):
     at = AppTest.from_function(_train, default_timeout=60).run()
-    at.button_group(key="source").set_value("A table").run()
+    at.button_group(key="source").set_value("Your data (CSV)").run()
     at.file_uploader(key="file").set_value(("points.csv", content, "text/csv")).run()
     assert not at.exception
     return at

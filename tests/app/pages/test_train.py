@@ -72,13 +72,13 @@ def test_a_link_restores_what_it_was_made_from_and_offers_to_train(shipped, quer
 
 def test_a_link_made_beside_an_uploaded_table_says_what_is_missing(shipped):
     at = page()
-    at.button_group(key="source").set_value("A table").run()
+    at.button_group(key="source").set_value("Your data (CSV)").run()
     assert link(at) == {"table": "file"}
     elsewhere = page(**link(at))
     for _ in range(2):  # it stays until there is a file
         assert "upload it here again" in elsewhere.warning[0].value
         elsewhere.run()
-    assert elsewhere.button_group(key="source").value == "A table"
+    assert elsewhere.button_group(key="source").value == "Your data (CSV)"
 
 
 @settings(max_examples=60)

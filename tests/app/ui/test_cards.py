@@ -63,7 +63,7 @@ def test_the_card_says_how_it_knows():
     card = kl_card(ESTIMATE, ddim_calls="≈ 25 calls")
     for part in ("KL(model ∥ data), δ = 0", "0.0246", "± 0.0042 nats", "change of variables", "20,000 · 1·10⁻⁵"):
         assert part in card
-    for part in ("Folds", "0.02 %", "Mass off the modes", "0.3 %", "≈ 25 calls"):
+    for part in ("Folds", "0.02 %", "Samples outside every mode", "0.3 %", "≈ 25 calls"):
         assert part in card
 
 
@@ -80,7 +80,7 @@ def test_an_untrusted_estimate_shows_its_note_and_no_number():
 def test_a_value_below_its_floor_is_not_shown():
     estimate = Estimate(7e-5, 0.0, 2e-4, DATA_MODEL, 0.02, "convolution_grid", 100_000, 1.1e-4)
     assert "&lt; 0.00011" in kl_card(estimate)
-    assert "below the floor" in kl_card(estimate)
+    assert "below what can be detected" in kl_card(estimate)
     assert short(estimate) == "< 0.00011"
 
 
