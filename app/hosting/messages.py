@@ -5,11 +5,10 @@ caches for everybody, install files, or stop the server. They are dropped here, 
 """
 
 import asyncio
-import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -21,6 +20,7 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 from app.hosting.limits import limits
 from app.hosting.refusal import refuse
 from app.hosting.turns import Turns, is_drawn
+from cmcore.json_input import BadJSON, parse_json
 
 __all__ = ["BadMessage", "Messages", "wanted"]
 
@@ -34,7 +34,7 @@ VALUES = frozenset({
 """Kinds of values that widgets of the lab have."""
 MOST_BYTES = 256 << 10
 MOST_WIDGETS, MOST_QUERY, MOST_FILES = 1_000, 64 << 10, 20
-DEEPEST = 16
+MOST_VALUES, DEEPEST = 1 << 16, 16
 BURST_SECONDS = 6.0
 """A page that was quiet for so long may send all that it did not send at once."""
 
@@ -179,27 +179,15 @@ def _check_finite(numbers: Iterable[float]) -> None:
 
 def _check_json(text: str) -> None:
     try:
-        value = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
-        _check_depth(value, DEEPEST)
-        json.dumps(value, ensure_ascii=False).encode()  # half a character has no bytes
-    except (ValueError, RecursionError):
-        raise BadMessage("The value of a component is no JSON of few levels and whole characters.") from None
+        value = parse_json(text, largest=MOST_BYTES, most_values=MOST_VALUES, deepest=DEEPEST)
+    except BadJSON as problem:
+        raise BadMessage(f"The value of a component {problem}.") from None
+    _check_finite(_numbers(value))
 
 
-def _finite(digits: str) -> float:
-    number = float(digits)
-    if math.isinf(number):
-        raise ValueError(digits)
-    return number
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(name)
-
-
-def _check_depth(value: Any, left: int) -> None:
-    if left == 0:
-        raise ValueError("too deep")
+def _numbers(value: Any) -> Iterator[float]:
     if isinstance(value, dict | list):
         for part in value.values() if isinstance(value, dict) else value:
-            _check_depth(part, left - 1)
+            yield from _numbers(part)
+    elif isinstance(value, float):
+        yield value
