@@ -109,7 +109,7 @@ def test_samples_alone_teach_through_a_teacher(objective):
 def test_a_teacher_takes_its_share_of_the_steps_and_says_how_many():
     run, said = learned("lmd", steps=100, teacher_budget=0.4)
     assert run.config.objective_parameters["teacher_steps"] == 40
-    assert said[0].startswith("computing")
+    assert said[0].startswith("preparing")
     run, said = learned("lmd", steps=100, teacher_steps=250)
     assert run.config.objective_parameters["teacher_steps"] == 250
     assert any("step 200 of 250" in sentence for sentence in said)
