@@ -233,7 +233,7 @@ def test_the_page_opens_on_a_run_and_fills_itself(folder):
     at = page()
     assert "Where does the map err" in html(at)
     words = html(done(at))
-    for part in ("Error, root mean square", "turns", "intervals of", "A perfect model", "Bound A"):
+    for part in ("Error, root mean square", "flips orientation", "intervals of", "A perfect model", "Bound A"):
         assert part in words
     assert not at.warning
     assert not dict(at.query_params)
