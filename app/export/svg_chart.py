@@ -81,8 +81,8 @@ def _how(line: Line, p: Point) -> str:
     """A point in words: its value, interval, and how it is known."""
     calls = "1 call" if p.calls == 1 else f"{p.calls} calls"
     if p.n and p.value <= p.floor:
-        words = f"{line.label}, {calls}: below the floor of {p.estimator}, {p.floor:.2g} nats, n = {p.n:,}"
-        return escape(words)
+        least = f"the smallest detectable KL, {p.floor:.2g} nats"
+        return escape(f"{line.label}, {calls}: below {least}, {p.estimator}, n = {p.n:,}")
     interval = f" [{p.low:.3g}, {p.high:.3g}]" if p.high > p.low else ""
     known = ", ".join(
         filter(None, (p.estimator, f"n = {p.n:,}" if p.n else "", f"floor {p.floor:.2g}" if p.floor else ""))

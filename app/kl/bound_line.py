@@ -77,6 +77,6 @@ def _claim(run: Run, config: SamplerConfig, value: float | None) -> str:
     needed = math.log(d / math.sqrt(value)) * (1 if smooth else d)
     jumps = "1 jump" if config.steps == 1 else f"{config.steps} jumps"
     return (
-        f"{claim} On screen ε² = {number(value)} and d = {d}, so {order} = {number(needed, 2)}, reached with {jumps}; "
+        f"{claim} On screen ε² = {number(value)} and d = {d}, so {order} = {number(needed, 2)}, reached with {jumps}, "
         "up to a constant factor."
     )

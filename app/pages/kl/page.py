@@ -113,7 +113,7 @@ def _beside(view: View, curves: Sequence[Asked]) -> None:
         titles = ("", *(f"N = {n}" for n in view.steps))
         st.html(table("KL by curve and network calls, in nats", titles, as_rows(view, curves, problems())))
     with st.container(horizontal=True, vertical_alignment="center", key="kl_takeaway"):
-        st.caption("Bands: 95 % intervals. Hatched: below the floor of the estimator.")
+        st.caption("Bands: 95 % intervals. Hatched: below the smallest detectable KL.")
         with st.popover("Code", type="tertiary"):
             st.code(curves_snippet(view, curves), language="python")
         curves_takeaway(view, curves, key="kl")

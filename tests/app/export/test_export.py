@@ -268,6 +268,6 @@ def test_the_chart_says_how_each_point_is_known():
     points_ = (Point(1, 0.1, 0.09, 0.11, 0.01, 500, "preimages"), Point(2, 0.002, 0.0, 0.02, 0.01, 500, "preimages"))
     svg = chart([Line('a <b> "run"', "model", points_)], steps=(1, 2))
     assert "1 call: 0.1 nats [0.09, 0.11]; preimages, n = 500, floor 0.01" in svg
-    assert "2 calls: below the floor of preimages, 0.01 nats, n = 500" in svg
+    assert "2 calls: below the smallest detectable KL, 0.01 nats, preimages, n = 500" in svg
     assert "<b>" not in svg
     assert chart([], steps=(1,)) == "<p>No measurement yet.</p>"
