@@ -8,7 +8,7 @@ import streamlit as st
 
 from app.background import pools
 
-ROOT = Path(pools.__file__).parents[2]
+ROOT = Path(pools.__file__).parents[1]
 POOLS = [getattr(pools, name) for name in pools.__all__]
 
 
