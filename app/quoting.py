@@ -11,8 +11,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["comment", "docstring", "escape", "file_stem", "in_figure", "keywords", "literal", "one_line", "plain"]
-
 _RECOGNISED = re.compile(r":(?=\S)|(?<=www)(?=\.)|(?=@)", re.IGNORECASE)
 """Inside what Markdown takes for an address or an icon after its escapes are resolved: https://, www., a@b, :name:."""
 _JOINER = "\u2060"

@@ -10,31 +10,6 @@ from typing import Any
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-__all__ = [
-    "BROWSERS",
-    "choose",
-    "drop_jobs",
-    "first_time",
-    "forget",
-    "forget_first_time",
-    "insist",
-    "insist_again",
-    "job",
-    "keep_across",
-    "keep_job",
-    "keep_pages",
-    "kept",
-    "left_out_of_link",
-    "link",
-    "page",
-    "remember",
-    "set_link",
-    "settle",
-    "takes_link",
-    "value",
-    "went_back",
-]
-
 
 # ---- values -----------------------------------------------------------------------------------------------------
 def value(key: str, default: Any = None) -> Any:

@@ -25,18 +25,6 @@ from torch.overrides import TorchFunctionMode
 from cmcore.runtime import give_memory_back
 from cmcore.threads import piecewise
 
-__all__ = [
-    "LEASE_SECONDS",
-    "PAUSED_SECONDS",
-    "Busy",
-    "Interrupted",
-    "Job",
-    "JobView",
-    "Status",
-    "Workers",
-    "freeze_imports",
-]
-
 T = TypeVar("T")
 Status = Literal["queued", "running", "paused", "finished", "stopped", "failed"]
 

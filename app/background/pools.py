@@ -11,16 +11,6 @@ from functools import partial
 from app.background.jobs import Workers, freeze_imports
 from app.hosting.limits import Limits, limits
 
-__all__ = [
-    "answer_workers",
-    "curve_workers",
-    "inside_workers",
-    "measuring_workers",
-    "reading_workers",
-    "table_workers",
-    "training_workers",
-]
-
 LONGEST_READING = 60.0
 """Seconds after which a shared server ends the reading of a file; 5 MB of a table take a few."""
 

@@ -9,8 +9,6 @@ import streamlit as st
 
 from app.background.pools import reading_workers
 
-__all__ = ["read_in_turn"]
-
 T = TypeVar("T")
 PATIENCE = 0.5
 """Seconds after which the page says what it waits for."""

@@ -13,8 +13,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["POSITION_RANGE", "pack", "quantise", "unpack"]
-
 POSITION_RANGE = 12_000
 """Positions are sent as 16-bit integers. The picture's edge is at ± this: finer than a pixel, with room beyond."""
 

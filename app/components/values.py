@@ -15,8 +15,6 @@ from streamlit.components.v2.bidi_component import serialization
 
 from cmcore.json_input import BadJSON, parse_json
 
-__all__ = ["PinnedPoint", "Sketch", "StagedSampler", "StagedStart", "StagedTimes", "Step", "sent"]
-
 LONGEST, MOST_VALUES, DEEPEST = 1 << 18, 1 << 16, 8
 """Of all that one component holds: bytes, three times those of the largest drawing; values, and how deep they lie."""
 _log = logging.getLogger(__name__)

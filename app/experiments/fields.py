@@ -13,8 +13,6 @@ from app.quoting import plain
 from cmcore.experiments import EXPERIMENTS, Experiment
 from cmcore.targets import GALLERY
 
-__all__ = ["experiment_controls", "field_key", "label_of", "one_field", "read_field", "write_field"]
-
 LABELS: Mapping[str, str] = {
     "amplitude": "Error a of the map",
     "amplitudes": "Errors a, on the line",

@@ -15,18 +15,6 @@ from app.quoting import keywords, literal
 from cmcore.experiments import EXPERIMENTS, Experiment, Progress, Result
 from cmcore.files import LAB
 
-__all__ = [
-    "Asked",
-    "ask",
-    "asked",
-    "first_choices",
-    "known_answer",
-    "most_of",
-    "shipped_answer",
-    "snippet_of",
-    "too_much",
-]
-
 SHIPPED = LAB / "assets" / "experiments"
 COSTLY = frozenset({
     *("steps", "training_steps", "models", "width", "depth", "batch"),  # of learning

@@ -13,8 +13,6 @@ from app.quoting import escape
 from app.ui.cards import kl_card, number, resolved, short
 from cmcore.divergences.estimate import ESTIMATORS, Estimate
 
-__all__ = ["page"]
-
 _HERE = Path(__file__).parent
 _MOUNT = "export default function ("
 """How a component begins; here its function needs a name instead."""

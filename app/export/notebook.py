@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from app.quoting import comment, docstring, one_line, plain
 
-__all__ = ["Cell", "as_notebook", "as_script"]
-
 
 @dataclass(frozen=True)
 class Cell:

@@ -29,8 +29,6 @@ from cmcore.divergences.estimate import Direction
 from cmcore.objectives.describe import own_drawing
 from cmcore.store import to_zip
 
-__all__ = ["curves_takeaway", "explore_takeaway", "run_takeaway"]
-
 JSON_NOTEBOOK = "application/x-ipynb+json"
 PARQUET = "application/vnd.apache.parquet"
 

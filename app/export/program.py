@@ -20,8 +20,6 @@ from app.stage.scene import Grids
 from cmcore.config import SamplerConfig
 from cmcore.divergences.estimate import Direction, Estimate
 
-__all__ = ["Shown", "about", "curves_cells", "explore_cells", "title", "zip_name"]
-
 
 def zip_name(run: Run) -> str:
     """The file that a run is exported as, and that its program looks for."""

@@ -17,8 +17,6 @@ from cmcore.objectives.describe import parameters_of
 from cmcore.targets import REAL_TABLES, Empirical, TableTarget
 from cmcore.training_run import resolved
 
-__all__ = ["curves_snippet", "model_code", "snippet", "target_code"]
-
 
 def snippet(run: Run, config: SamplerConfig, direction: Direction) -> str:
     """Python that computes the curve on screen."""

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from app.figures.kl_curve import Line, Point, describe, value_range
 from app.quoting import escape
 
-__all__ = ["chart"]
-
 WIDTH, HEIGHT = 470, 300
 LEFT, RIGHT, TOP, BOTTOM = 52, 96, 12, 44
 DASHES = {"solid": "", "dot": "2 4", "dash": "7 5", "dashdot": "7 4 2 4", "longdash": "12 5", "longdashdot": "12 4 2 4"}

@@ -11,8 +11,6 @@ from app.quoting import one_line
 from cmcore.spreadsheet import as_csv
 from cmcore.targets import TableTarget
 
-__all__ = ["csv_of", "parquet_of", "points", "table_of"]
-
 
 def points(shown: Shown) -> pd.DataFrame:
     """The draw on the stage, a row for each particle: where it stands at each time of the grid, its noise first.

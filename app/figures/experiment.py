@@ -11,8 +11,6 @@ from app.figures.theme import Theme, fade, on_paper
 from app.quoting import in_figure
 from cmcore.experiments.base import Axis, Panel, Result, Series
 
-__all__ = ["drawable", "panel_figure", "role_colour", "summary"]
-
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 

@@ -9,15 +9,6 @@ import plotly.graph_objects as go
 
 from app.figures.theme import Theme, fade, mix, on_paper
 
-__all__ = [
-    "Field",
-    "angle_axis",
-    "describe_field",
-    "determinant_map",
-    "field_map",
-    "time_ticks",
-]
-
 COLOURED = {"x": (-4.0, -0.5), "x/rad": (-3.0, 0.5)}
 """Decades between the palest and the strongest colour, by unit: the same for every t, s and run."""
 STRETCHED = (-2.0, 2.0)

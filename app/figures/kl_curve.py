@@ -11,8 +11,6 @@ from app.figures.log_axis import interval_band, marks, on_axis, reach, whole_dec
 from app.figures.theme import Theme, fade, on_paper
 from app.quoting import in_figure
 
-__all__ = ["Line", "Point", "band", "colour_of", "curve", "describe", "framed", "kl_curve", "name_ends", "value_range"]
-
 
 @dataclass(frozen=True)
 class Point:

@@ -9,8 +9,6 @@ from app.figures.kl_curve import Line, band, colour_of, curve, framed, name_ends
 from app.figures.theme import Theme, fade
 from app.quoting import in_figure
 
-__all__ = ["DASHES", "SYMBOLS", "kl_curves"]
-
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
 NEAR = 3.0

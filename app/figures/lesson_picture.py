@@ -8,8 +8,6 @@ import numpy as np
 
 from app.figures.theme import Theme
 
-__all__ = ["Trace", "chart_picture", "stage_picture"]
-
 WIDTH, HEIGHT = 320, 150
 MARGIN = 14
 

@@ -11,8 +11,6 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-__all__ = ["BELOW", "Interval", "interval_band", "marks", "on_axis", "reach", "whole_decades"]
-
 Interval = tuple[float, float, float]
 """Value, low end, high end."""
 NEAR = 10.0

@@ -4,8 +4,6 @@ from typing import Any
 
 from app.figures.theme import Theme
 
-__all__ = ["live_kl_chart", "loss_chart"]
-
 BEFORE = "the run before"
 """The value of the field `run` that is drawn faint and dashed."""
 

@@ -7,8 +7,6 @@ import plotly.graph_objects as go
 
 from app.figures.theme import Theme, fade, on_paper
 
-__all__ = ["ModeRow", "describe_modes", "mode_masses"]
-
 MOST = 16
 """Modes drawn; the table has them all."""
 

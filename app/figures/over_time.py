@@ -10,8 +10,6 @@ from app.figures.heat import angle_axis
 from app.figures.log_axis import interval_band, reach, whole_decades
 from app.figures.theme import Theme, fade, on_paper
 
-__all__ = ["Mean", "describe_means", "over_time"]
-
 
 @dataclass(frozen=True)
 class Mean:

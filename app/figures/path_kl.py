@@ -9,8 +9,6 @@ import plotly.graph_objects as go
 
 from app.figures.theme import Theme, fade, mix, on_paper
 
-__all__ = ["Parts", "describe_parts", "path_kl_bars"]
-
 
 @dataclass(frozen=True)
 class Parts:

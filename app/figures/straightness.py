@@ -5,8 +5,6 @@ import plotly.graph_objects as go
 
 from app.figures.theme import Theme, fade, mix, on_paper
 
-__all__ = ["describe_straightness", "straightness_histogram", "straightness_of_starts"]
-
 BINS = 25
 
 

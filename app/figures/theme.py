@@ -6,8 +6,6 @@ They stand in .streamlit/config.toml too, from where Streamlit and the canvases 
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["DARK", "LIGHT", "Theme", "fade", "mix", "on_paper", "theme"]
-
 
 @dataclass(frozen=True)
 class Theme:

@@ -4,8 +4,6 @@ import base64
 
 import numpy as np
 
-__all__ = ["thumbnail"]
-
 SIDE = 56
 
 

@@ -9,8 +9,6 @@ from streamlit import config
 
 from app.hosting.refusal import refuse
 
-__all__ = ["Access"]
-
 LOOPBACK = ("localhost", "*.localhost", "127.0.0.1", "::1")
 """Names of this machine, to which a server answers that was given no other."""
 HEALTH = re.compile(r"/_stcore/health$")

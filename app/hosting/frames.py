@@ -10,8 +10,6 @@ from websockets.frames import CloseCode, Frame
 
 from app.hosting.messages import MOST_BYTES
 
-__all__ = ["BoundedFrames", "receive_small_messages"]
-
 PIECE = 4 << 10
 """Bytes that are parsed at once; of the messages in them all wait."""
 MOST_PARTS = 4_096

@@ -7,8 +7,6 @@ from app.hosting.headers import SecurityHeaders
 from app.hosting.messages import Messages
 from app.hosting.uploads import Uploads
 
-__all__ = ["guards"]
-
 
 def guards(*, frames: str) -> list[Middleware]:
     """The guards, outermost first; `frames` is who may show the lab in a frame."""

@@ -16,8 +16,6 @@ from cmcore.costs import RunCost
 from cmcore.json_input import BadJSON, parse_json
 from cmcore.targets import Size, Target
 
-__all__ = ["OverLimit", "in_words", "limits"]
-
 SWITCH, CHANGES = "CONSISTENCY_LAB_HOSTED", "CONSISTENCY_LAB_LIMITS"
 
 Count = Annotated[int, Field(ge=1)]

@@ -9,8 +9,6 @@ from collections import OrderedDict
 from collections.abc import Callable
 from types import TracebackType
 
-__all__ = ["Brief", "keep_log_brief"]
-
 MOST_WORDS, MOST_TRACEBACK = 500, 6_000
 MOST_ERRORS = 256
 """Errors that are remembered; one that was forgotten is written whole again."""

@@ -16,8 +16,6 @@ from contextlib import asynccontextmanager
 
 from streamlit import runtime
 
-__all__ = ["RELEASES", "forget_lost_sessions", "hand_back", "share_arenas", "tidying"]
-
 SECONDS = 20.0
 """Between two looks at what can go."""
 ARENAS = 2

@@ -22,8 +22,6 @@ from app.hosting.refusal import refuse
 from app.hosting.turns import Turns, is_drawn
 from cmcore.json_input import BadJSON, parse_json
 
-__all__ = ["BadMessage", "Messages", "wanted"]
-
 OPEN = frozenset({"rerun_script", "app_heartbeat", "stop_script", "file_urls_request", "backend_operation_request"})
 """Kinds of messages that the lab's own pages need; a file that is made when its button is pressed is an operation."""
 VALUES = frozenset({

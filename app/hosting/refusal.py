@@ -3,8 +3,6 @@
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-__all__ = ["refuse"]
-
 
 async def refuse(scope: Scope, receive: Receive, send: Send, status: int, sentence: str) -> None:
     """Answer with the sentence, and close the connection: what is still to come of the request is not read."""

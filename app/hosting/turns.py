@@ -9,8 +9,6 @@ import os
 
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
-__all__ = ["Turns", "is_drawn"]
-
 SECONDS = 2.0
 """After which a turn is over in any case: a page that is drawn for longer waits for something itself."""
 LARGEST_END = 1 << 10

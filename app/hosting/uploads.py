@@ -13,8 +13,6 @@ from streamlit import runtime
 from app.hosting.limits import limits
 from app.hosting.refusal import refuse
 
-__all__ = ["Uploads"]
-
 PUT = re.compile(r"/_stcore/upload_file/([0-9a-fA-F-]{36})/([0-9a-fA-F-]{36})")
 FRAME = 64 << 10
 """Bytes around a file in the body of a request: its name and kind."""

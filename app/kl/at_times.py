@@ -16,8 +16,6 @@ from cmcore.config import SamplerConfig
 from cmcore.divergences.estimate import Direction, Estimate
 from cmcore.measure import kl_points
 
-__all__ = ["Known", "known", "known_already"]
-
 JOB = "moved"
 KEPT = 64
 """Estimates a session remembers."""

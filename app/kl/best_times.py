@@ -16,8 +16,6 @@ from cmcore.config import SamplerConfig
 from cmcore.divergences.estimate import Direction
 from cmcore.theory import BestChain, least_kl
 
-__all__ = ["Search", "cancel_search", "found_share", "found_times", "search_times", "searching"]
-
 JOB = "best times"
 SEARCH_SEED = SEED + 1
 """The search's own noise. What it finds was chosen for that noise, and is measured again with the noise of the card."""

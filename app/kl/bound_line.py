@@ -9,8 +9,6 @@ from cmcore.config import SamplerConfig
 from cmcore.diagnostics import midway
 from cmcore.theory import claimed_rate
 
-__all__ = ["map_sentence", "sentence"]
-
 
 def sentence(run: Run, config: SamplerConfig, known: Measured, start: float) -> str:
     """What theory says about the number on screen.

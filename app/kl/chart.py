@@ -16,8 +16,6 @@ from app.quoting import escape, plain
 from app.ui.cards import direction_title
 from app.ui.picture_format import picture_config
 
-__all__ = ["POLL", "curve_chart", "poll_until_measured", "under_way"]
-
 POLL = 1.2
 """Seconds between looks at the measuring: the figure is drawn anew whenever a point has come."""
 

@@ -20,22 +20,6 @@ from cmcore.samplers import SAMPLERS, Score
 from cmcore.samplers.adaptive import AdaptiveSampler
 from cmcore.theory import Decomposition
 
-__all__ = [
-    "BASELINES",
-    "FIRST_CURVES",
-    "MOST",
-    "SEEN_FROM",
-    "SHOWN",
-    "Asked",
-    "Going",
-    "View",
-    "asked",
-    "decompositions",
-    "left_out",
-    "measuring",
-    "problems",
-]
-
 BASELINES: tuple[str, ...] = tuple(name for name, sampler in SAMPLERS.items() if sampler.needs == "score")
 """Every sampler that follows a score, by name."""
 

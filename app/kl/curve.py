@@ -23,21 +23,6 @@ from cmcore.divergences.estimate import DATA_MODEL, Direction, Estimate
 from cmcore.samplers import SAMPLERS
 from cmcore.theory import initialisation_kl
 
-__all__ = [
-    "DIRECTIONS",
-    "Measured",
-    "as_csv",
-    "calls_for",
-    "ddim_calls",
-    "initialisation",
-    "known_now",
-    "leave_off_others",
-    "lines",
-    "measured",
-    "question_of",
-    "stopping",
-]
-
 DIRECTIONS: tuple[Direction, ...] = ("KL(model‖data)", "KL(data‖model)")
 LEASE = 8.0
 """Seconds without a look after which measuring stops; a page that comes back starts it again where it was."""

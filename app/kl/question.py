@@ -22,23 +22,6 @@ from cmcore.samplers import SAMPLERS, Score
 from cmcore.samplers.base import Sampler
 from cmcore.theory import BoundA, bound_a
 
-__all__ = [
-    "BOUND_POINTS",
-    "LANDINGS",
-    "SEED",
-    "Measurement",
-    "Once",
-    "Question",
-    "first_look",
-    "forget",
-    "how_measured",
-    "known_bound",
-    "known_point",
-    "landings",
-    "measure_bound",
-    "measure_point",
-]
-
 LANDINGS = 1 << 17
 """Landings behind an estimate of a renoised draw: a quarter of the estimator's default, since somebody is waiting."""
 FIRST_LANDINGS, FIRST_SAMPLES = 1 << 15, 1 << 11

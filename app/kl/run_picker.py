@@ -8,8 +8,6 @@ from app.kl.run_summary import ended, learned_by, picture
 from app.quoting import escape, plain
 from app.runs.library import Run, runs
 
-__all__ = ["SHOWN", "run_controls"]
-
 SHOWN = "shown run"
 """Key of the widget."""
 

@@ -17,8 +17,6 @@ from cmcore.objectives import OBJECTIVES
 from cmcore.objectives.describe import own_drawing
 from cmcore.training import FEW_STEPS
 
-__all__ = ["HEADLINE", "differences", "ended", "headline", "learned_by", "picture", "settings", "weights"]
-
 HEADLINE = 4
 """The N of the one number that stands beside a run."""
 

@@ -13,8 +13,6 @@ from app.ui.cards import number, resolved
 from cmcore import spreadsheet
 from cmcore.divergences.estimate import ESTIMATORS, Estimate
 
-__all__ = ["as_csv", "as_rows", "lines", "reading"]
-
 SPELLED = {">": "more than", "≈": "about", "≤": "at most"}
 
 

@@ -26,8 +26,6 @@ from cmcore.files import read_plain, write_atomically
 from cmcore.json_input import parse_json
 from cmcore.store import BadRun, Reading, load, run_files, write_run
 
-__all__ = ["Kept", "NotKept", "bounds", "forget", "keep", "kept", "root"]
-
 HOME = Bounds(days=400, runs=100, of_one=1 << 30, of_all=4 << 30)  # browsers keep no cookie for longer
 HOSTED = Bounds(days=7, runs=24, of_one=64 << 20, of_all=1 << 30)
 LARGEST_ABOUT = 10_000

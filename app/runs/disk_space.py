@@ -15,8 +15,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Bounds", "DiskSpace", "NoSpace", "by_age", "on_disk", "remove"]
-
 BLOCK = 4096
 """Bytes that a file or a folder takes at least."""
 COUNT_SECONDS = 600.0

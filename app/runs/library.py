@@ -19,23 +19,6 @@ from cmcore.files import LAB, read_plain
 from cmcore.json_input import parse_json
 from cmcore.targets import GALLERY
 
-__all__ = [
-    "FULL",
-    "LONGEST_LABEL",
-    "LONGEST_NAME",
-    "SHIPPED",
-    "Run",
-    "add_run",
-    "all_runs",
-    "first_run",
-    "keep",
-    "new_key",
-    "not_kept",
-    "own_runs",
-    "runs",
-    "runs_in",
-]
-
 FIRST = "eight_gaussians"
 """The run that the lab opens on."""
 SHIPPED = LAB / "assets" / "pretrained"

@@ -10,8 +10,6 @@ from torch import Tensor, nn
 from app.hosting.limits import limits
 from cmcore.model import TrainedModel
 
-__all__ = ["bytes_of", "count", "is_full", "total"]
-
 _lock = threading.RLock()  # what is collected while it is held lets its bytes go in the same thread
 _counted: dict[int, int] = {}
 _total = 0

@@ -8,8 +8,6 @@ from app.hosting.limits import limits
 from cmcore.objectives import OBJECTIVES
 from cmcore.objectives.describe import Parameter, parameters_of
 
-__all__ = ["bounds", "chosen", "families_first", "key_of", "matters", "read", "reset", "write"]
-
 EXTREME = 1_000_000_000
 MOST: Mapping[str, int] = {
     "solver_steps": 64,

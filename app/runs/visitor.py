@@ -15,8 +15,6 @@ from app import state
 from app.components.visitor_cookie import keep_cookie
 from app.runs import disk
 
-__all__ = ["greet", "token"]
-
 COOKIE = "consistency_lab_visitor"
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 """What `secrets.token_urlsafe(32)` makes: 256 random bits."""

@@ -21,8 +21,6 @@ from cmcore.objectives import OBJECTIVES
 from cmcore.targets import GALLERY
 from cmcore.training_run import resolved
 
-__all__ = ["LONGEST", "read_config", "write_config"]
-
 LONGEST = 6_144
 """Characters of a code, and of the codes of one link together. The longest drawing, 4,096 characters that compression
 leaves as they are, fits with the rest of its training; proxies cut off addresses of more than 8,192."""

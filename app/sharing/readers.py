@@ -5,19 +5,6 @@ from typing import Any
 
 from app import state
 
-__all__ = [
-    "PARAMETER",
-    "between",
-    "names_in",
-    "one_of",
-    "read_link",
-    "read_seed",
-    "refused",
-    "several_of",
-    "take_over",
-    "until_view_changes",
-]
-
 PARAMETER = "o."
 """Before the name of an objective's or a question's own parameter, in a link."""
 MOST_NAMES = 128

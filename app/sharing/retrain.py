@@ -17,19 +17,6 @@ from cmcore.objectives import OBJECTIVES
 from cmcore.objectives.describe import parameters_of
 from cmcore.targets import GALLERY
 
-__all__ = [
-    "MOST_OFFERED",
-    "Unknown",
-    "decline",
-    "left_behind",
-    "offered",
-    "others_stand_in",
-    "split_off",
-    "train_link",
-    "trained_again",
-    "with_training",
-]
-
 ONE = "run"
 """State key of the run on show; every other selection is of several runs."""
 NETWORKS = {(64, 4): "small", (96, 6): "medium", (160, 6): "large"}

@@ -8,8 +8,6 @@ from app import state
 from app.quoting import escape, plain
 from app.sharing.retrain import Unknown, decline, left_behind, offered, others_stand_in, train_link, trained_again
 
-__all__ = ["say_what_stays", "training_offer"]
-
 
 def training_offer(key: str) -> None:
     """Beside the selection under that state key: each run that its link asked for and that is not here."""

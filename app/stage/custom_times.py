@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from app.stage.scene import STEPS
 from cmcore.config import SamplerConfig
 
-__all__ = ["LATEST", "Moved", "checked_times", "fitting", "read_times", "with_times", "write_times"]
-
 Moved = Mapping[int, tuple[float, ...]]
 """t_1 > … > t_{N−1} by N."""
 LATEST = 20.0

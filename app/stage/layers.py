@@ -11,8 +11,6 @@ from app.background.pools import measuring_workers
 from app.components.particle_stage import MapLayers
 from app.stage.scene import Mapped, map_layers
 
-__all__ = ["Layered", "background_layers", "still_layering"]
-
 KEPT = 8
 """Scenes whose layers a session remembers."""
 JOB = "layers"

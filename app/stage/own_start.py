@@ -15,8 +15,6 @@ from cmcore.config import SamplerConfig
 from cmcore.samplers import SAMPLERS
 from cmcore.streams import stream
 
-__all__ = ["FURTHEST", "OwnPaths", "Start", "checked_start", "own_paths", "read_start", "with_start", "write_start"]
-
 FURTHEST = 50.0
 """A start lies within ± this in each coordinate; all that N(0, I) gives lies far inside."""
 

@@ -9,8 +9,6 @@ import torch
 import cmcore as cm
 from app.stage.scene import plane
 
-__all__ = ["PRINCIPAL", "TURNING", "Projection", "column_names", "named", "projection_of", "read_view", "views"]
-
 TURNING, PRINCIPAL = "turn", "principal"
 _LOWER = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 

@@ -11,8 +11,6 @@ from cmcore.config import SamplerConfig
 from cmcore.grids import GRIDS
 from cmcore.objectives.describe import own_drawing
 
-__all__ = ["FRESH", "LINKED_DELTA", "REDRAWN", "SAMPLERS", "default_delta", "sampler_controls"]
-
 SAMPLERS = {"deterministic": "Deterministic", "renoise": "Renoise"}
 DELTAS = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 FRESH = PINNED, REDRAWN = ("Pinned", "Redrawn")

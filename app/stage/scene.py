@@ -18,24 +18,6 @@ from cmcore.process import angle
 from cmcore.samplers import DETERMINISTIC
 from cmcore.streams import stream
 
-__all__ = [
-    "PIXELS",
-    "STEPS",
-    "Mapped",
-    "density_image",
-    "extent_around",
-    "extent_of",
-    "grids_of",
-    "histogram_image",
-    "legs_of",
-    "make_scene",
-    "map_layers",
-    "path_of",
-    "plane",
-    "shown_draw",
-    "shown_samples",
-]
-
 STEPS = (1, 2, 4, 8, 16)
 PARTICLES = 2_000
 FOLLOWED = 160

@@ -24,8 +24,6 @@ from app.ui.cards import short
 from cmcore.config import SamplerConfig
 from cmcore.divergences.estimate import Estimate
 
-__all__ = ["restore_times", "stage"]
-
 KEY = "particles"
 POLL = 0.8
 """Seconds between looks at layers under way."""

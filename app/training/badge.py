@@ -8,8 +8,6 @@ from app.quoting import plain
 from app.training.job import Progress
 from app.training.session import ended_run, join_runs, look_at_trained, training_view, unseen_end
 
-__all__ = ["badge_words", "training_badge"]
-
 POLL = 3.0
 """Seconds between looks; each renews the lease of the training."""
 

@@ -2,8 +2,6 @@
 
 from app.hosting.limits import limits
 
-__all__ = ["BUDGETS", "budgets"]
-
 BUDGETS = {5: "5 s", 10: "10 s", 20: "20 s", 60: "1 min", 120: "2 min", 300: "5 min"}
 """Seconds, in words."""
 

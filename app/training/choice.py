@@ -6,8 +6,6 @@ import cmcore as cm
 from app.quoting import one_line
 from app.runs.library import LONGEST_LABEL
 
-__all__ = ["FILE", "SOURCES", "Choice"]
-
 SOURCES = ("Gallery", "Draw", "Your data (CSV)")
 """Where a target comes from."""
 FILE = "file"

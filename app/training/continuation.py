@@ -12,8 +12,6 @@ from cmcore.config import TrainingConfig
 from cmcore.model import TrainedModel
 from cmcore.training import continuation
 
-__all__ = ["can_continue", "choice_of", "continued_config", "continued_name", "unfinished", "what_is_left"]
-
 _CONTINUED = re.compile(r", continued to [\d,]+ steps$")
 
 

@@ -13,8 +13,6 @@ from app.training.choice import FILE
 from app.training.continuation import can_continue, unfinished, what_is_left
 from app.training.session import continue_training
 
-__all__ = ["continue_controls"]
-
 
 def continue_controls(run: Run) -> None:
     """By default as much again as it was given; Train then shows how far it is, and can stop it."""

@@ -18,16 +18,6 @@ from cmcore.objectives.describe import own_drawing
 from cmcore.targets.tables import Memorisation, TableTarget
 from cmcore.training import TrainingEvent
 
-__all__ = [
-    "LIVE_JUMPS",
-    "LiveKL",
-    "Progress",
-    "final_progress",
-    "live_question",
-    "measure_live",
-    "train_live",
-]
-
 LIVE_JUMPS = 4
 """N of the live samples."""
 LIVE_SAMPLES = 1_500

@@ -9,16 +9,6 @@ from app.training.job import LiveKL
 from cmcore.config import TrainingConfig
 from cmcore.objectives import OBJECTIVES
 
-__all__ = [
-    "Trained",
-    "again_in_words",
-    "budget_in_words",
-    "changes",
-    "remember_trained",
-    "run_before",
-    "settings_in_words",
-]
-
 
 @dataclass(frozen=True)
 class Trained:

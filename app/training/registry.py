@@ -22,8 +22,6 @@ from app.training.job import LiveKL, Progress, final_progress, train_live
 from app.training.previous import Trained
 from cmcore.config import TrainingConfig
 
-__all__ = ["MOST_ENDED", "UNSEEN_SECONDS", "Training", "current", "forget", "let_go", "start"]
-
 UNSEEN_SECONDS = 600.0
 """How long the result of a training stays here without a look; the run itself is on disk by then."""
 MOST_ENDED = 32

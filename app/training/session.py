@@ -14,18 +14,6 @@ from app.training.previous import Trained, remember_trained, run_before
 from app.training.registry import Training
 from cmcore.config import TrainingConfig
 
-__all__ = [
-    "continue_training",
-    "ended_run",
-    "join_runs",
-    "look_at_trained",
-    "shown_training",
-    "start_training",
-    "training",
-    "training_view",
-    "unseen_end",
-]
-
 BESIDE = "target beside training"
 """State key: what was chosen on Train while the training went on; its result is shown until something else is."""
 

@@ -7,22 +7,6 @@ from collections.abc import Sequence
 from app.quoting import escape
 from cmcore.divergences.estimate import ESTIMATORS, Direction, Estimate
 
-__all__ = [
-    "bare_card",
-    "card",
-    "direction_title",
-    "direction_words",
-    "in_words",
-    "kl_card",
-    "number",
-    "percent",
-    "resolved",
-    "short",
-    "spaced",
-    "table",
-    "typeset",
-]
-
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _IN_ASCII = re.compile(
     r"(?<=\d)e(?P<exponent>[-+]?\d+)\b"

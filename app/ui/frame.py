@@ -4,8 +4,6 @@ import streamlit as st
 
 from app.components.frame import Control, frame
 
-__all__ = ["CONTROLS", "KEYS", "show_frame"]
-
 TAKE_AWAY = (
     ".st-key-kl_takeaway, .st-key-answer_takeaway, .st-key-runs_takeaway, "
     '[class*="st-key-below_"] [class*="st-key-take_"]'

@@ -6,8 +6,6 @@ import streamlit as st
 
 from app.quoting import plain
 
-__all__ = ["link_warnings"]
-
 MOST = 6
 """Sentences; a link does not fill the page."""
 

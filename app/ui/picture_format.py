@@ -6,8 +6,6 @@ import streamlit as st
 
 from app import state
 
-__all__ = ["picture_config", "picture_format"]
-
 FORMATS = {"png": "PNG", "svg": "SVG"}
 CHOSEN = "picture format"
 

@@ -7,8 +7,6 @@ import streamlit as st
 
 from app import state
 
-__all__ = ["single_choice"]
-
 
 def single_choice(
     label: str,

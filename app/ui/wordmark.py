@@ -2,8 +2,6 @@
 
 from app.figures.theme import theme
 
-__all__ = ["wordmark"]
-
 
 def wordmark(theme_name: str | None) -> str:
     """An SVG of “Consistency·Lab” in ink, the dot in the colour of the model."""

@@ -10,8 +10,6 @@ from streamlit.components.v2 import component
 
 from app.components.buffer import pack, quantise
 
-__all__ = ["FlowScene", "flow_message", "flow_picture"]
-
 _HERE = Path(__file__).parent
 
 _COMPONENT = component(

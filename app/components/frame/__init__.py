@@ -6,8 +6,6 @@ from pathlib import Path
 
 from streamlit.components.v2 import component
 
-__all__ = ["Control", "frame"]
-
 _HERE = Path(__file__).parent
 
 _COMPONENT = component(

@@ -5,8 +5,6 @@ from pathlib import Path
 
 from streamlit.components.v2 import component
 
-__all__ = ["lesson_steps"]
-
 _HERE = Path(__file__).parent
 
 _COMPONENT = component(

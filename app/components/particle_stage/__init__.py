@@ -11,18 +11,6 @@ from streamlit.components.v2 import component
 
 from app.components.buffer import pack, quantise
 
-__all__ = [
-    "STAGE_CODE",
-    "STAGE_HTML",
-    "STAGE_STYLE",
-    "Draw",
-    "MapLayers",
-    "Mover",
-    "Scene",
-    "particle_stage",
-    "scene_message",
-]
-
 _HERE = Path(__file__).parent
 _read = lambda *parts: "\n".join(path.read_text(encoding="utf-8") for path in parts)  # noqa: E731
 

@@ -8,8 +8,6 @@ from streamlit.components.v2 import component
 
 from app.components.buffer import pack, quantise
 
-__all__ = ["cloud_message", "sample_cloud"]
-
 _HERE = Path(__file__).parent
 
 _COMPONENT = component(

@@ -9,8 +9,6 @@ from streamlit.components.v2 import component
 
 from app.components.buffer import pack
 
-__all__ = ["pad_message", "sketch_pad"]
-
 _HERE = Path(__file__).parent
 
 _COMPONENT = component(

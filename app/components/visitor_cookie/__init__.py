@@ -4,8 +4,6 @@ from pathlib import Path
 
 from streamlit.components.v2 import component
 
-__all__ = ["keep_cookie"]
-
 _COMPONENT = component("visitor_cookie", js=Path(__file__).with_name("cookie.js").read_text(encoding="utf-8"))
 
 

@@ -17,8 +17,6 @@ from cmcore.divergences.estimate import Direction
 from cmcore.grids import GRIDS
 from cmcore.objectives.describe import own_drawing
 
-__all__ = ["DEFAULTS", "LINKED_DIRECTION", "open_link", "write_link"]
-
 DEFAULTS: Mapping[str, Any] = {
     "run": FIRST,
     "steps": 4,

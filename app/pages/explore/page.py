@@ -28,8 +28,6 @@ from app.ui.single_choice import single_choice
 from cmcore.config import SamplerConfig
 from cmcore.divergences.estimate import Direction
 
-__all__ = ["explore"]
-
 POLL, SOON = 0.8, 0.3
 """Seconds between looks at a measurement under way; while the number on screen is still to come."""
 

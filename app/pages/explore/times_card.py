@@ -13,8 +13,6 @@ from app.ui.cards import in_words
 from cmcore.config import SamplerConfig
 from cmcore.divergences.estimate import Direction
 
-__all__ = ["times_card", "under_way"]
-
 
 def under_way(run: Run, config: SamplerConfig, direction: Direction) -> bool:
     """Whether times for this draw are being searched for, or have been found and not been looked at."""

@@ -37,29 +37,6 @@ from cmcore.process import angle, time_from_angle
 from cmcore.samplers import starting_noise
 from cmcore.theory import Interval, share
 
-__all__ = [
-    "DRAWS",
-    "PATHS",
-    "SEED",
-    "STARTS",
-    "Masses",
-    "OverTimes",
-    "PathBends",
-    "PlaneMaps",
-    "TimeMaps",
-    "angles_of",
-    "bends_of",
-    "drawing_words",
-    "end_times",
-    "has_paths",
-    "masses_of",
-    "offered",
-    "over_times",
-    "plane_maps",
-    "start_times",
-    "time_maps",
-]
-
 SEED = 4
 SIDE = 64
 """Points along each side of a map over the plane; an even number, so that none is the centre, where symmetric flows

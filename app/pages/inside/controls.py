@@ -8,8 +8,6 @@ from app.runs.library import Run
 from app.stage.scene import STEPS
 from app.ui.single_choice import single_choice
 
-__all__ = ["end_controls", "quantity_control", "start_control"]
-
 
 def end_controls(run: Run) -> tuple[float, int]:
     """Where jumps land, s, and N, the jumps of samples."""

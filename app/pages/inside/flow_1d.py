@@ -14,8 +14,6 @@ from cmcore.objectives.describe import own_drawing
 from cmcore.process import time_from_angle
 from cmcore.samplers import DETERMINISTIC
 
-__all__ = ["flow_scene"]
-
 LEVELS = 97
 ACROSS = 241
 REACH = 4.0

@@ -15,8 +15,6 @@ from app.pages.inside.flow_1d import flow_scene
 from app.runs.library import Run
 from app.stage.scene import STEPS
 
-__all__ = ["Going", "Look", "forget", "known", "looking", "problem_of"]
-
 KEPT = 160
 """Answers in memory; a map over the plane takes a quarter of a megabyte."""
 

@@ -10,8 +10,6 @@ from app.sharing.retrain import split_off, with_training
 from app.stage.scene import STEPS
 from cmcore.diagnostics import QUANTITIES
 
-__all__ = ["open_inside_link", "write_inside_link"]
-
 DEFAULTS: Mapping[str, Any] = {"run": FIRST, "steps": 4, "inside quantity": "map_error", "inside at": None}
 """What the first visit shows, by widget key; the times are the run's own."""
 _time = between(0.0, 20.0, "a time")

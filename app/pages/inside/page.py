@@ -26,8 +26,6 @@ from app.stage.scene import STEPS
 from app.ui.link_warnings import link_warnings
 from cmcore.diagnostics import QUANTITIES
 
-__all__ = ["inside"]
-
 POLL = 1.0
 """Seconds between looks at what is being measured."""
 FLOW = "inside flow"

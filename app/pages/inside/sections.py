@@ -32,15 +32,6 @@ from app.quoting import escape, file_stem, plain
 from app.ui.cards import bare_card, card, number, table
 from cmcore.diagnostics import QUANTITIES, Quantity
 
-__all__ = [
-    "absent",
-    "determinant_section",
-    "map_section",
-    "mean_section",
-    "modes_section",
-    "straightness_section",
-]
-
 PICTURE = {"displaylogo": False, "modeBarButtons": [["toImage"]], "toImageButtonOptions": {"scale": 3}}
 UNITS = {"x": "", "x/rad": "per radian"}
 

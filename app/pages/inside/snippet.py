@@ -5,8 +5,6 @@ from app.pages.inside import compute
 from app.quoting import literal
 from app.runs.library import Run
 
-__all__ = ["inside_snippet"]
-
 _MODES = ["modes = modes_of(target, model.delta)", "print(modes.masses, mode_mass(modes, draw.points))"]
 _LEAKAGE = ["log_p = target.log_prob(draw.points.double(), model.delta)"]
 _LEAKAGE += ["print(off_mode_mass(target, log_p, delta=model.delta))"]

@@ -15,20 +15,6 @@ from app.ui.cards import number
 from cmcore.spreadsheet import as_csv
 from cmcore.theory import Interval
 
-__all__ = [
-    "bends_csv",
-    "determinant_fields",
-    "field_of",
-    "leak",
-    "map_csv",
-    "masses_csv",
-    "masses_rows",
-    "means_of",
-    "mode_rows",
-    "share_words",
-    "times_csv",
-]
-
 
 def field_of(maps: PlaneMaps | TimeMaps, quantity: str, *, s: float) -> Field:
     """The lattice of one quantity, coloured where p_t has its mass."""

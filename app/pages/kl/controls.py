@@ -14,8 +14,6 @@ from app.ui.single_choice import single_choice
 from cmcore.grids import GRIDS
 from cmcore.samplers import SAMPLERS as ALL
 
-__all__ = ["curve_controls", "default_delta"]
-
 SCORES = {"exact": "Exact", "model": "The run’s own"}
 HORIZONS = {"fixed": "T fixed", "grows": "T grows with K"}
 

@@ -10,8 +10,6 @@ from app.sharing.readers import between, one_of, read_link, several_of, take_ove
 from app.sharing.retrain import split_off, with_training
 from cmcore.grids import GRIDS
 
-__all__ = ["open_kl_link", "write_kl_link"]
-
 KL_LINK: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "runs": ("kl_runs", several_of(runs, "the run")),
     "baselines": ("kl_baselines", several_of(lambda: BASELINES, "the baseline")),

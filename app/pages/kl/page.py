@@ -26,8 +26,6 @@ from app.ui.picture_format import picture_config
 from cmcore.experiments import Result
 from cmcore.theory import Decomposition
 
-__all__ = ["kl"]
-
 STORY = "equal_calls"
 """The shipped answer that ends the page, where the lab ships with it."""
 

@@ -14,8 +14,6 @@ from cmcore.experiments import EXPERIMENTS
 from cmcore.grids import GRIDS
 from cmcore.targets import GALLERY
 
-__all__ = ["FOLDER", "Shelf", "check", "lessons_of", "shelf"]
-
 FOLDER = Path(__file__).parent / "content"
 """The lessons that come with the lab; a teacher's own folder is named by CONSISTENCY_LAB_LESSONS."""
 MOST = 60

@@ -28,8 +28,6 @@ from cmcore.experiments import EXPERIMENTS, Experiment, Result
 from cmcore.samplers.ddim import ddim
 from cmcore.samplers.scores import TargetScore
 
-__all__ = ["mapped_of", "onward_of", "sampler_of", "show_figure"]
-
 PLACE = "lesson "
 """Begins the names of what is done on the stage of a lesson."""
 PARTICLES = 1_200

@@ -4,8 +4,6 @@ from app import state
 from app.pages.lessons.catalogue import Shelf
 from app.sharing.readers import between, one_of, read_link, refused
 
-__all__ = ["open_lessons_link", "write_lessons_link"]
-
 
 def open_lessons_link(shelf: Shelf) -> list[str]:
     """On the first run of a session, the lesson and the step that the link asks for; a sentence where it cannot."""

@@ -8,32 +8,6 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_val
 
 from cmcore.divergences.estimate import Direction
 
-__all__ = [
-    "NUMBER_KINDS",
-    "About",
-    "AnswerFigure",
-    "AnyFigure",
-    "Claim",
-    "CurveFigure",
-    "CurvePoint",
-    "Fact",
-    "Figure",
-    "Fitted",
-    "Head",
-    "Lesson",
-    "Link",
-    "Number",
-    "Part",
-    "Point",
-    "Question",
-    "Ratio",
-    "Setting",
-    "StageFigure",
-    "Step",
-    "Stopping",
-    "figures_of",
-]
-
 Short = Annotated[str, Field(min_length=1, max_length=160)]
 Sentence = Annotated[str, Field(min_length=1, max_length=900)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]

@@ -17,8 +17,6 @@ from cmcore.experiments import Result
 from cmcore.experiments.base import Series
 from cmcore.files import LAB
 
-__all__ = ["OWN", "answer_of", "filled", "is_own", "run_of", "value_of", "values_of"]
-
 OWN = LAB / "assets" / "lessons"
 """Small runs and answers of the failure gallery, made by assets/make_lessons.py."""
 

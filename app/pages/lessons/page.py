@@ -15,8 +15,6 @@ from app.pages.lessons.picture import picture_of
 from app.quoting import escape, plain
 from app.ui.link_warnings import link_warnings
 
-__all__ = ["lessons"]
-
 STEPS = "lesson_steps"
 LINKS = {
     "explore": ("link", "explore link"),

@@ -15,8 +15,6 @@ from app.pages.lessons.numbers import answer_of, run_of
 from app.stage.scene import extent_of, plane, shown_samples
 from cmcore.experiments.base import Axis
 
-__all__ = ["picture_of"]
-
 DOTS = 260
 
 

@@ -19,8 +19,6 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from app.pages.lessons.model import Figure, Head, Lesson, Link, Part, Question, Ratio, Step, figures_of
 from cmcore.files import BadFile, read_plain
 
-__all__ = ["PLACEHOLDER", "BadLesson", "read_lesson", "read_lesson_file"]
-
 LARGEST = 64_000
 """Bytes of a lesson file."""
 MOST_IN_HEAD, MOST_IN_BLOCK, LONGEST_VALUE = 2_000, 64, 2_000

@@ -14,20 +14,6 @@ from cmcore.costs import RunCost
 from cmcore.store import BadRun, Reading, from_zip
 from cmcore.targets import GALLERY
 
-__all__ = [
-    "MOST_BYTES",
-    "Entry",
-    "bring_in",
-    "entries",
-    "hide",
-    "pin",
-    "remove",
-    "removed",
-    "rename",
-    "show",
-    "undo",
-]
-
 MOST_BYTES = 16 << 20
 """What one file of a run that is brought in may unfold to."""
 

@@ -9,8 +9,6 @@ from app.sharing.readers import one_of, read_link, read_seed, several_of, take_o
 from app.sharing.retrain import split_off, with_training
 from app.stage.scene import STEPS
 
-__all__ = ["open_runs_link", "write_runs_link"]
-
 RUNS_LINK: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "runs": ("compared", several_of(runs, "the run")),
     "n": ("compared_steps", one_of(lambda: STEPS, "N")),

@@ -30,8 +30,6 @@ from cmcore.objectives.describe import own_drawing
 from cmcore.samplers import sample
 from cmcore.store import BadRun
 
-__all__ = ["runs_page"]
-
 SIDE_BY_SIDE = 6
 """Runs whose samples are shown at once."""
 PARTICLES = 2_000

@@ -6,8 +6,6 @@ from app.experiments.results import first_choices
 from app.sharing.readers import PARAMETER, one_of, read_link, refused
 from cmcore.experiments import EXPERIMENTS
 
-__all__ = ["open_scaling_link", "questions", "write_scaling_link"]
-
 
 def questions() -> list[str]:
     """Names of the experiments, E1 first."""

@@ -16,8 +16,6 @@ from app.ui.link_warnings import link_warnings
 from cmcore.experiments import EXPERIMENTS, Experiment, Result
 from cmcore.theory.rates import CAVEAT, RATES
 
-__all__ = ["scaling"]
-
 POLL = 0.5
 
 

@@ -12,17 +12,6 @@ from app.pages.train.objective import objective_controls
 from app.training.budgets import BUDGETS, budgets
 from cmcore.config import NetworkConfig, TrainingConfig
 
-__all__ = [
-    "DELTAS",
-    "FIRST_BUDGET",
-    "FIRST_NETWORK",
-    "NETWORKS",
-    "delta_key",
-    "first_delta",
-    "networks",
-    "training_controls",
-]
-
 FIRST_BUDGET, FIRST_NETWORK = 20, "medium"
 NETWORKS = {
     "small": ("Small, 4 × 64", NetworkConfig(width=64, depth=4)),

@@ -16,8 +16,6 @@ from cmcore.objectives.describe import own_drawing
 from cmcore.targets.tables import Memorisation
 from cmcore.training import FEW_STEPS, TrainingEvent
 
-__all__ = ["first_card", "status_card"]
-
 NOTHING = "Stopped before the first step: there are no weights to keep."
 FEW = "So few steps give no samples worth looking at: continue training."
 UNCOUNTED = "The budget counts from the first step."

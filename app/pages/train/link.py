@@ -20,8 +20,6 @@ from cmcore.objectives.describe import parameters_of
 from cmcore.targets import GALLERY
 from cmcore.targets.tables import REAL_TABLES
 
-__all__ = ["open_train_link", "write_train_link"]
-
 """What a link says in place of an uploaded table."""
 
 

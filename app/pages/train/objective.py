@@ -14,8 +14,6 @@ from app.ui.single_choice import single_choice
 from cmcore.objectives import OBJECTIVES, Objective
 from cmcore.objectives.describe import NEEDS_IN_WORDS, Parameter, parameters_of, summary
 
-__all__ = ["needs_in_words", "objective_controls"]
-
 VELOCITIES = {
     "exact": "Exact score",
     "learned": "Learned from samples",

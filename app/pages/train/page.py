@@ -35,8 +35,6 @@ from app.ui.link_warnings import link_warnings
 from cmcore.config import TrainingConfig
 from cmcore.training_run import resolved
 
-__all__ = ["train"]
-
 POLL = 0.5
 
 

@@ -18,8 +18,6 @@ from cmcore.config import TrainingConfig
 from cmcore.objectives.describe import own_drawing
 from cmcore.streams import stream
 
-__all__ = ["shown_in_picture", "training_picture"]
-
 DOTS = 1_500
 
 

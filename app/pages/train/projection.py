@@ -6,8 +6,6 @@ import cmcore as cm
 from app import state
 from app.stage.projections import PRINCIPAL, TURNING, Projection, named, projection_of, views
 
-__all__ = ["projection_controls", "view_key"]
-
 
 def view_key(dim: int) -> str:
     """Under which key the page holds the view of R^dim."""

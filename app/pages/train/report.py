@@ -23,8 +23,6 @@ from app.ui.cards import bare_card, direction_title, in_words, kl_card, number, 
 from cmcore.divergences.estimate import DATA_MODEL, Estimate
 from cmcore.theory import initialisation_kl
 
-__all__ = ["comparison", "final_kl", "kl_of_training", "loss_report", "still_noise", "unmeasured"]
-
 THIS = "this run"
 NOISY = 1 / 3
 """Share of the KL of noise itself, or of samples outside every mode, from which a run is said to be still noise."""

@@ -10,8 +10,6 @@ from app.stage.scene import PIXELS, density_image, extent_around
 from cmcore.targets import GaussianMixture, Stroke, read_strokes, sketch_law, write_strokes
 from cmcore.targets.sketch import MOST_BEADS, REACH, WIDTHS
 
-__all__ = ["checked_drawing", "checked_strokes", "drawing_pad", "take_over"]
-
 PAD = "pad"
 FIRST_WIDTH = 14
 MOST_STROKES, MOST_POINTS = 400, 6_000

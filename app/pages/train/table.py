@@ -23,8 +23,6 @@ from app.ui.single_choice import single_choice
 from cmcore.targets.files import SEPARATORS, TableFile
 from cmcore.targets.tables import MOST_COLUMNS, REAL_TABLES
 
-__all__ = ["AUTOMATIC", "BANDWIDTHS", "COMPONENTS", "DENSITIES", "LINK_NAMES_FILE", "UPLOAD", "table_controls"]
-
 UPLOAD = "Upload a file"
 COMPONENTS = (1, 2, 3, 4)
 DENSITIES = {"kernel_density": "Kernels", "gaussian_mixture": "Gaussians"}

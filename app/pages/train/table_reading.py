@@ -19,18 +19,6 @@ from cmcore.targets.table_fit import fit_table
 from cmcore.targets.table_target import TableTarget
 from cmcore.targets.tables import opening_table, reading_numbers, real_table
 
-__all__ = [
-    "Fitted",
-    "Reading",
-    "cancel_reading",
-    "fitted",
-    "forget_reading",
-    "forget_table",
-    "opened",
-    "reading_view",
-    "shipped",
-]
-
 T = TypeVar("T")
 
 PATIENCE = 0.4

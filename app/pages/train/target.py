@@ -16,8 +16,6 @@ from cmcore.config import TargetConfig
 from cmcore.targets import GALLERY
 from cmcore.targets.sketch import LONGEST_TEXT
 
-__all__ = ["DRAWING", "FIRST_TARGET", "TOYS", "dimensions_of", "target_controls"]
-
 DRAWING = "sketch"
 TOYS = tuple(name for name in GALLERY if name != DRAWING)
 """The toys with a picture to choose them by."""
