@@ -9,7 +9,7 @@ import streamlit as st
 from app.background import pools
 
 ROOT = Path(pools.__file__).parents[1]
-POOLS = [getattr(pools, name) for name in pools.__all__]
+POOLS = [pool for name, pool in vars(pools).items() if name.endswith("_workers")]
 
 
 def test_s1_clearing_streamlits_caches_makes_no_second_pool():
