@@ -33,13 +33,13 @@ def main() -> None:
         from app import state
         from app.runs import visitor
     state.keep_pages(pages)
-    state.insist_again()
+    state.set_pending()
     visitor.greet()
     with st.container(key="badge_area"):
         if name != "train":
             _badge()
     chosen.run()
-    state.settle()
+    state.clear_pending()
 
 
 def _badge() -> None:

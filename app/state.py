@@ -20,36 +20,36 @@ def value(key: str, default: Any = None) -> Any:
 def take(key: str) -> Any:
     """A value, once: afterwards there is none."""
     taken = value(key)
-    choose(key, None)
+    set_value(key, None)
     return taken
 
 
-def choose(key: str, new: Any) -> None:
+def set_value(key: str, new: Any) -> None:
     """Set a value; a widget's own before the widget is drawn, in a callback or earlier in the run."""
     st.session_state[key] = new
 
 
-def insist(key: str, new: Any) -> None:
+def set_until_rendered(key: str, new: Any) -> None:
     """Set a widget's value, and again in every run until one ends.
 
     A run may be interrupted by the next before it draws the widget: the browser then still sends the old value.
     """
-    choose(key, new)
-    kept("insisted")[key] = new
+    set_value(key, new)
+    session_dict("pending")[key] = new
 
 
-def insist_again() -> None:
+def set_pending() -> None:
     """At the beginning of a run."""
-    for key, new in kept("insisted").items():
-        choose(key, new)
+    for key, new in session_dict("pending").items():
+        set_value(key, new)
 
 
-def settle() -> None:
+def clear_pending() -> None:
     """At the end of a run, which has drawn its widgets."""
-    kept("insisted").clear()
+    session_dict("pending").clear()
 
 
-def remember(key: str, default: Any, *, allowed: Container[Any] | None = None) -> None:
+def set_default(key: str, default: Any, *, allowed: Container[Any] | None = None) -> None:
     """Give a widget its first value, and a new one when the old is no longer among the allowed."""
     if key not in st.session_state or (allowed is not None and st.session_state[key] not in allowed):
         st.session_state[key] = default
@@ -60,14 +60,14 @@ def forget(key: str) -> None:
     st.session_state.pop(key, None)
 
 
-def kept(name: str) -> dict[Any, Any]:
+def session_dict(name: str) -> dict[Any, Any]:
     """A dictionary that lives as long as the session."""
-    return st.session_state.setdefault(f"kept:{name}", {})
+    return st.session_state.setdefault(f"session:{name}", {})
 
 
 def first_time(name: str) -> bool:
     """True once in a session for each name."""
-    seen = kept("first times")
+    seen = session_dict("first times")
     first = name not in seen
     seen[name] = True
     return first
@@ -75,7 +75,7 @@ def first_time(name: str) -> bool:
 
 def forget_first_time(name: str) -> None:
     """What was done once is done once more."""
-    kept("first times").pop(name, None)
+    session_dict("first times").pop(name, None)
 
 
 # ---- the address bar --------------------------------------------------------------------------------------------
@@ -105,7 +105,7 @@ def set_link(parameters: Mapping[str, str]) -> None:
     browser: another run is a new entry, another N is not.
     """
     shown = link()
-    wanted = {**kept("across"), **parameters}
+    wanted = {**session_dict("across"), **parameters}
     if {name: text for name, text in shown.items() if name not in BROWSERS} != wanted:
         st.query_params.from_dict({**wanted, **{name: shown[name] for name in BROWSERS if name in shown}})
 
@@ -113,9 +113,9 @@ def set_link(parameters: Mapping[str, str]) -> None:
 def keep_across(name: str, text: str | None) -> None:
     """Keep a parameter in the address of every page, or with None no longer."""
     if text is None:
-        kept("across").pop(name, None)
+        session_dict("across").pop(name, None)
     else:
-        kept("across")[name] = text
+        session_dict("across")[name] = text
 
 
 def takes_link(page: str) -> bool:
@@ -146,18 +146,18 @@ def page(name: str) -> Any:
 # ---- jobs -------------------------------------------------------------------------------------------------------
 def job(name: str) -> Any:
     """The session's job of that name, or None."""
-    return kept("jobs").get(name)
+    return session_dict("jobs").get(name)
 
 
 def keep_job(name: str, new: Any) -> None:
     """Make this the session's job of that name; an older one is asked to end."""
     drop_jobs(name)
-    kept("jobs")[name] = new
+    session_dict("jobs")[name] = new
 
 
 def drop_jobs(stem: str, *, unfinished: bool = False, but: str = "") -> None:
     """Ask the jobs named `stem`…, `but` one, to end, and forget them; with `unfinished`, keep finished ones."""
-    jobs = kept("jobs")
+    jobs = session_dict("jobs")
     for name in [name for name in jobs if name.startswith(stem) and name != but]:
         if not (unfinished and jobs[name].status == "finished"):
             jobs.pop(name).cancel()

@@ -202,7 +202,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, 2_000))
 at.button(key="start").click().run()
 poll(at, lambda at: "Finished" in html(at) and "open" in [button.key for button in at.button], seconds=120)
 print("|".join(warning.value for warning in at.warning))
-print(len(at.session_state["kept:runs"]), flush=True)
+print(len(at.session_state["session:runs"]), flush=True)
 os._exit(0)  # while the last weights are still being measured
 """
 
@@ -251,7 +251,7 @@ def test_on_the_page_a_loss_that_is_no_number_is_told_and_the_last_good_weights_
     poll(at, lambda at: "Diverged" in html(at) and "open" in [button.key for button in at.button], seconds=120)
     assert not at.exception
     assert "The weights of step 100 are kept." in html(at)
-    (run,) = at.session_state["kept:runs"].values()
+    (run,) = at.session_state["session:runs"].values()
     assert 0 < run.model.steps <= 120
     assert all(bool(torch.isfinite(part).all()) for part in run.model.flow_map.parameters())
     assert not at.button(key="start").disabled, "another training may begin"

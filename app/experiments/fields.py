@@ -86,7 +86,7 @@ def experiment_controls(name: str, *, disabled: bool) -> tuple[Experiment | None
     first = first_choices(name)
     asked, folded = st.container(), st.expander("Accuracy and seed")
     for field, info in kind.model_fields.items():
-        state.remember(field_key(name, field), write_field(first[field]))
+        state.set_default(field_key(name, field), write_field(first[field]))
         with folded if label_of(name, field) in EFFORT else asked:
             given[field] = _widget(name, field, info, disabled=disabled)
     changed = [field for field in given if write_field(given[field]) != write_field(first[field])]
@@ -104,7 +104,7 @@ def experiment_controls(name: str, *, disabled: bool) -> tuple[Experiment | None
 def one_field(name: str, field: str, *, disabled: bool) -> tuple[Experiment | None, str]:
     """The experiment steered by this field alone, with the shipped settings elsewhere, or a sentence."""
     kind, first = EXPERIMENTS[name], first_choices(name)
-    state.remember(field_key(name, field), write_field(first[field]))
+    state.set_default(field_key(name, field), write_field(first[field]))
     return _asked(name, kind, {**first, field: _widget(name, field, kind.model_fields[field], disabled=disabled)})
 
 
@@ -214,7 +214,7 @@ def _many(value: Any) -> bool:
 
 def _reset(name: str) -> None:
     for field, value in first_choices(name).items():
-        state.choose(field_key(name, field), write_field(value))
+        state.set_value(field_key(name, field), write_field(value))
 
 
 def _first_sentence(name: str, problem: ValueError) -> str:

@@ -75,7 +75,7 @@ def _several(value: Any) -> bool:
 
 def known_answer(name: str, question: Experiment) -> Result | None:
     """The answer to exactly this question, measured here or shipped."""
-    own = state.kept("answers").get((name, question.key))
+    own = state.session_dict("answers").get((name, question.key))
     if own is not None:
         return own
     shipped = shipped_answer(name)
@@ -89,7 +89,7 @@ def ask(name: str, question: Experiment) -> None:
         raise OverLimit("{}: {}.".format(*refused))
     job = answer_workers().submit(lambda stop: _parts(question, stop))
     state.keep_job("answer", job)
-    state.choose("asked", (name, question))
+    state.set_value("asked", (name, question))
 
 
 def asked(name: str) -> JobView[Asked] | None:
@@ -99,7 +99,7 @@ def asked(name: str) -> JobView[Asked] | None:
         return None
     view = answer_workers().view(job)
     if view.latest and view.latest.result:
-        state.kept("answers")[name, about[1].key] = view.latest.result
+        state.session_dict("answers")[name, about[1].key] = view.latest.result
     return view
 
 

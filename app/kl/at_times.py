@@ -79,13 +79,13 @@ def _key(run: Run, config: SamplerConfig, direction: Direction) -> str:
 
 
 def _kept(run: Run, config: SamplerConfig, direction: Direction) -> MovedKL:
-    return state.kept("moved kl").get(_key(run, config, direction), MovedKL())
+    return state.session_dict("moved kl").get(_key(run, config, direction), MovedKL())
 
 
 def _moved_kl(run: Run, config: SamplerConfig, direction: Direction) -> MovedKL:
     """The KL with the times of `config`; the first question starts measuring it, ahead of the rest of the curve."""
     key = _key(run, config, direction)
-    kept = state.kept("moved kl")
+    kept = state.session_dict("moved kl")
     if key in kept:
         return kept[key]
     if state.value("moved kl of") != key or state.job(JOB).status == "stopped":
@@ -95,7 +95,7 @@ def _moved_kl(run: Run, config: SamplerConfig, direction: Direction) -> MovedKL:
         except Busy as busy:
             return MovedKL(problem=str(busy))
         state.keep_job(JOB, job)
-        state.choose("moved kl of", key)
+        state.set_value("moved kl of", key)
     view = measuring_workers().view(state.job(JOB))
     if not view.over:
         words = f"Waiting for a worker, place {view.place} in the queue." if view.place else "Measuring."

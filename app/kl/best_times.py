@@ -37,7 +37,7 @@ def search_times(run: Run, config: SamplerConfig, direction: Direction) -> None:
     """Start to search for this draw; an older search of this session is given up. May raise Busy."""
     job = answer_workers().submit(lambda stop: _search(run, config, direction, stop))
     state.keep_job(JOB, job)
-    state.choose("searched", _question(run, config, direction))
+    state.set_value("searched", _question(run, config, direction))
 
 
 def searching(run: Run, config: SamplerConfig, direction: Direction) -> JobView[Search] | None:

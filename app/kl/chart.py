@@ -53,9 +53,9 @@ def curve_chart(view: View, curves: Sequence[Asked], going: JobView[Going] | str
 def poll_until_measured(going: JobView[Going] | str, name: str) -> None:
     """At the end of a fragment that polls: once the measuring has ended, the page runs again without polling."""
     if not going and state.value(name):
-        state.choose(name, new=False)
+        state.set_value(name, new=False)
         st.rerun()
-    state.choose(name, bool(going))
+    state.set_value(name, bool(going))
 
 
 def _progress(going: JobView[Going] | str) -> None:

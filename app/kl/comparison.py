@@ -166,7 +166,7 @@ def _training(run: Run) -> str:
 # ---- what is known ----------------------------------------------------------------------------------------------
 def problems() -> dict[Hashable, str]:
     """Why a point could not be measured, by the key of its question."""
-    return state.kept("curve problems")
+    return state.session_dict("curve problems")
 
 
 def decompositions(curve: Asked) -> dict[int, Decomposition]:

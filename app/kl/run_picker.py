@@ -15,11 +15,11 @@ SHOWN = "shown run"
 def run_controls() -> Run:
     """A picture per run, and what is known of the chosen one."""
     known = runs()
-    state.remember("run", next(iter(known)), allowed=known)
+    state.set_default("run", next(iter(known)), allowed=known)
     colour = theme(st.context.theme.type).data
     pictures = {key: picture(key, colour, run) for key, run in known.items()}
     # The widget only shows what is chosen: were it the choice, another page's copy of it could bring back nothing.
-    state.choose(SHOWN, state.value("run"))
+    state.set_value(SHOWN, state.value("run"))
     st.pills(
         "Run",
         list(known),
@@ -46,4 +46,4 @@ def run_controls() -> Run:
 def _take() -> None:
     """Another picture was clicked."""
     if state.value(SHOWN) in runs():
-        state.choose("run", state.value(SHOWN))
+        state.set_value("run", state.value(SHOWN))

@@ -61,7 +61,7 @@ class Run:
 
 def runs() -> Mapping[str, Run]:
     """Runs by key: pinned ones first, then the shipped, then this session's own, newest last; hidden ones left out."""
-    pinned, hidden = state.kept("pinned"), state.kept("hidden")
+    pinned, hidden = state.session_dict("pinned"), state.session_dict("hidden")
     shown = {key: run for key, run in all_runs().items() if key not in hidden}
     return dict(sorted(shown.items(), key=lambda item: item[0] not in pinned))
 
@@ -79,12 +79,12 @@ def all_runs() -> Mapping[str, Run]:
 
 def own_runs() -> dict[str, Run]:
     """What was trained or brought in by this visitor; after a reload, as the server kept it."""
-    own = state.kept("runs")
+    own = state.session_dict("runs")
     if state.first_time("kept runs"):
         for found in _kept():
             own.setdefault(found.key, Run(found.key, found.label, found.model))
             if found.pinned:
-                state.kept("pinned")[found.key] = True
+                state.session_dict("pinned")[found.key] = True
         _let_oldest_go(own)
     return own
 
@@ -94,7 +94,7 @@ def _kept() -> list[disk.Kept]:
     token = visitor.token()
     if disk.root() is None:
         return []
-    state.choose("runs wait", memory.is_full())
+    state.set_value("runs wait", memory.is_full())
     if memory.is_full():
         state.forget_first_time("kept runs")
         return []
@@ -136,12 +136,12 @@ def _let_oldest_go(own: dict[str, Run]) -> None:
 def _first_to_go(own: Mapping[str, Run]) -> str:
     """The oldest run that is not pinned, or the oldest of all, as on the disk; never the newest."""
     *older, _ = own
-    return next((key for key in older if key not in state.kept("pinned")), older[0])
+    return next((key for key in older if key not in state.session_dict("pinned")), older[0])
 
 
 def keep(run: Run) -> None:
     """Let the server keep a run of one's own as it is called now, if it can."""
-    pinned, failed = run.key in state.kept("pinned"), state.kept("not kept")
+    pinned, failed = run.key in state.session_dict("pinned"), state.session_dict("not kept")
     try:
         disk.keep(visitor.token(), disk.Kept(run.key, run.label, pinned, run.model))
         failed.pop(run.key, None)
@@ -153,7 +153,7 @@ def not_kept() -> str:
     """Which runs of one's own a reload would lose, or that they wait; empty where all are kept and there."""
     if state.value("runs wait"):
         return f"{FULL} Yours open as soon as others have left."
-    failed = state.kept("not kept")
+    failed = state.session_dict("not kept")
     lost = [key for key in own_runs() if key in failed]
     if not lost:
         return ""

@@ -70,7 +70,7 @@ def chosen(objective: str) -> dict[str, Any]:
 def reset(objective: str) -> None:
     """Back to the defaults."""
     for parameter in parameters_of(OBJECTIVES[objective]):
-        state.choose(key_of(objective, parameter.name), parameter.default)
+        state.set_value(key_of(objective, parameter.name), parameter.default)
 
 
 def read(parameter: Parameter, text: str) -> Any:

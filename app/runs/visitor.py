@@ -26,7 +26,7 @@ def token() -> str:
     if known is None:
         told = str(st.context.cookies.get(COOKIE, ""))
         known = told if _TOKEN.fullmatch(told) else secrets.token_urlsafe(32)
-        state.choose("visitor", known)
+        state.set_value("visitor", known)
     return known
 
 

@@ -75,18 +75,18 @@ def take_over(asked: Mapping[str, str], known: Mapping[str, tuple[str, Callable[
     for name in [name for name in known if name in asked]:
         key, read = known[name]
         try:
-            state.choose(key, read(asked[name]))
+            state.set_value(key, read(asked[name]))
         except ValueError as problem:
             problems.append(refused(problem))
     return problems
 
 
-def until_view_changes(page: str, new: list[str] | None) -> list[str]:
+def link_warnings(page: str, new: list[str] | None) -> list[str]:
     """What there is to say of the link that a page took its view from; `new` where it did so in this run.
 
     A page runs again on its own as numbers come in: what was said stays until the view is another one.
     """
-    said = state.kept("said of links")
+    said = state.session_dict("said of links")
     if new is not None:
         said[page] = (new, None)
         return new

@@ -74,7 +74,7 @@ class _Offer:
 
 
 # ---- reading ----------------------------------------------------------------------------------------------------
-def split_off(key: str, asked: dict[str, str], first: Sequence[str]) -> list[str]:
+def extract_missing_runs(key: str, asked: dict[str, str], first: Sequence[str]) -> list[str]:
     """Take the runs that are not here out of what a link asks for, and offer to train them again.
 
     Args:
@@ -98,7 +98,7 @@ def split_off(key: str, asked: dict[str, str], first: Sequence[str]) -> list[str
         problems.append(f"This link names more than {MOST_NAMED:,} runs, and those after them are left out.")
     if wanted and not here:
         asked.pop(name)
-        state.choose(key, first[0] if key == ONE else list(first))
+        state.set_value(key, first[0] if key == ONE else list(first))
     elif wanted:
         asked[name] = ",".join(here)
     _keep(key, _Offer(unknown, () if here else tuple(first)) if unknown else None)
@@ -159,7 +159,7 @@ def trained_again(key: str, unknown: Unknown) -> None:
     offer = _offer(key)
     if key != ONE and offer:
         beside = [] if tuple(state.value(key)) == offer.beside else list(state.value(key))
-        state.choose("joins", (key, beside))
+        state.set_value("joins", (key, beside))
     decline(key, unknown)
 
 
@@ -175,7 +175,7 @@ def _offer(key: str) -> _Offer | None:
 
 
 def _keep(key: str, offer: _Offer | None) -> None:
-    state.choose(f"unknown of {key}", offer)
+    state.set_value(f"unknown of {key}", offer)
 
 
 def _parameter(key: str) -> str:

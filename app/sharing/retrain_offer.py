@@ -47,7 +47,7 @@ def _one(key: str, unknown: Unknown, number: int) -> None:
     st.button("Not now", type="tertiary", key=f"not_again_{number}", on_click=decline, args=(key, unknown))
 
 
-def say_what_stays(key: str) -> None:
+def warn_not_shareable(key: str) -> None:
     """Which of the chosen runs a link to this view names without a word on how to train them."""
     if left := left_behind(key):
         st.caption(plain(f"A link to this view cannot hold how these were trained: {'; '.join(left)}."))

@@ -26,7 +26,7 @@ class Layered:
 
 def background_layers(key: str, run: Mapped, how: Mapping[str, Any]) -> Layered:
     """The layers of the scene of that key, made as `map_layers` is told to; the first question starts the work."""
-    kept = state.kept("layers")
+    kept = state.session_dict("layers")
     if key in kept:
         return Layered(kept[key])
     if how["config"].sampler != "deterministic" or run.target.dim != 2:
@@ -37,7 +37,7 @@ def background_layers(key: str, run: Mapped, how: Mapping[str, Any]) -> Layered:
         except Busy:
             return Layered()
         state.keep_job(JOB, work)
-        state.choose("layers of", key)
+        state.set_value("layers of", key)
     return Layered(kept[key]) if _take(key) else Layered(pending=True)
 
 
@@ -51,10 +51,10 @@ def _take(key: str) -> bool:
     job = state.job(JOB)
     view = measuring_workers().view(job)
     if view.status == "stopped":  # nobody looked for a while: begin again
-        state.choose("layers of", None)
+        state.set_value("layers of", None)
     if not view.over or view.status == "stopped":
         return False
-    kept = state.kept("layers")
+    kept = state.session_dict("layers")
     kept[key] = view.latest
     while len(kept) > KEPT:
         del kept[next(iter(kept))]

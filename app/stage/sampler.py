@@ -82,15 +82,15 @@ def sampler_controls(run: Run) -> SamplerConfig:
 
 def _name_grid() -> None:
     """A grid was named: it holds for every N."""
-    state.choose("moved times", None)
+    state.set_value("moved times", None)
 
 
 def _take_share() -> None:
     """η/t that a search found, once."""
     share = state.value("found share")
     if share is not None:
-        state.choose("found share", None)
-        state.choose("renoise", min(1.0, max(0.05, share)))
+        state.set_value("found share", None)
+        state.set_value("renoise", min(1.0, max(0.05, share)))
 
 
 def _own_noise() -> None:
@@ -109,9 +109,9 @@ def _suit(run: Run) -> None:
     own = own_drawing(run.model.config)
     way = (own.sampler, own.renoise)
     if state.value("suited", way) != way:
-        state.choose("sampler", own.sampler)
-        state.choose("renoise", own.renoise)
-    state.choose("suited", way)
+        state.set_value("sampler", own.sampler)
+        state.set_value("renoise", own.renoise)
+    state.set_value("suited", way)
 
 
 def note(run: Run, sampler: str, renoise: float, steps: int) -> str:
@@ -137,10 +137,10 @@ def _delta(run: Run, sampler: str) -> float:
     least = max(first, DELTAS[1]) if sampler == "renoise" else first
     options = sorted({least, *(delta for delta in DELTAS if delta > least)})
     key = f"delta:{sampler}"
-    state.remember(key, default_delta(run, sampler), allowed=options)
+    state.set_default(key, default_delta(run, sampler), allowed=options)
     asked = state.take(LINKED_DELTA)
     if asked is not None:
-        state.choose(key, min(options, key=lambda option: abs(option - asked)))
+        state.set_value(key, min(options, key=lambda option: abs(option - asked)))
     return st.select_slider(
         "Stop at δ",
         options,

@@ -111,14 +111,14 @@ def _take_steps(place: str) -> None:
     """N was chosen: the slider follows."""
     steps = _sent(place, "steps", Step)
     if steps in STEPS:
-        state.insist(f"{place}steps", steps)
+        state.set_until_rendered(f"{place}steps", steps)
 
 
 def _take_sampler(place: str) -> None:
     """The other sampler was asked for by its key."""
     asked: StagedSampler | None = _sent(place, "sampler", StagedSampler)
     if asked is not None and asked.to in SAMPLERS:
-        state.insist(f"{place}sampler", asked.to)
+        state.set_until_rendered(f"{place}sampler", asked.to)
 
 
 def _take_start(place: str) -> None:
@@ -126,9 +126,9 @@ def _take_start(place: str) -> None:
     start: StagedStart | None = _sent(place, "start", StagedStart)
     if start is None:
         return
-    state.choose(f"{place}own start", checked_start(start.at))
+    state.set_value(f"{place}own start", checked_start(start.at))
     if state.value("own_noise") == REDRAWN:
-        state.choose(f"{place}release", state.value(f"{place}release", 0) + 1)
+        state.set_value(f"{place}release", state.value(f"{place}release", 0) + 1)
 
 
 def _take_times(place: str) -> None:
@@ -141,11 +141,11 @@ def _take_times(place: str) -> None:
         restore_times(moved.steps, place)
     else:
         key = f"{place}moved times"
-        state.choose(key, {**(state.value(key) or {}), moved.steps: times})
+        state.set_value(key, {**(state.value(key) or {}), moved.steps: times})
 
 
 def restore_times(steps: int, place: str = "") -> None:
     """N jumps take the named grid again."""
     key = f"{place}moved times"
     left = {n: times for n, times in (state.value(key) or {}).items() if n != steps}
-    state.choose(key, left or None)
+    state.set_value(key, left or None)

@@ -35,8 +35,8 @@ def _budget(run: Run) -> dict[str, Any]:
         st.caption(what_is_left(model))
         return {}
     if model.config.seconds is None:
-        state.remember(key, min(model.config.steps or model.steps, limits().steps))
+        state.set_default(key, min(model.config.steps or model.steps, limits().steps))
         return {"steps": int(st.number_input("Further steps", 1, limits().steps, key=key))}
     offered, given = budgets(), model.config.seconds
-    state.remember(key, min(offered, key=lambda seconds: abs(seconds - given)))
+    state.set_default(key, min(offered, key=lambda seconds: abs(seconds - given)))
     return {"seconds": float(st.select_slider("Further training", offered, format_func=BUDGETS.__getitem__, key=key))}

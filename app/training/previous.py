@@ -33,7 +33,7 @@ class Trained:
 
 def remember_trained(trained: Trained) -> None:
     """The next run of this session can be compared with it, as long as the session has the run."""
-    runs, own = state.kept("trained"), own_runs()
+    runs, own = state.session_dict("trained"), own_runs()
     runs[trained.run.key] = trained
     for gone in runs.keys() - own.keys():  # what the session no longer keeps takes no memory here either
         del runs[gone]
@@ -41,7 +41,7 @@ def remember_trained(trained: Trained) -> None:
 
 def run_before(key: str) -> Trained | None:
     """The last run that learned this target from the start."""
-    return next((t for t in reversed(state.kept("trained").values()) if t.key == key and not t.continued), None)
+    return next((t for t in reversed(state.session_dict("trained").values()) if t.key == key and not t.continued), None)
 
 
 def changes(new: TrainingConfig, old: TrainingConfig) -> list[tuple[str, str, str]]:

@@ -23,7 +23,7 @@ def training() -> Training | None:
     held = registry.current(visitor.token()) or state.value("training")
     if held is not None and held.deleted:
         held = None
-    state.choose("training", held)
+    state.set_value("training", held)
     return held
 
 
@@ -45,9 +45,9 @@ def continue_training(run: Run, *, steps: int | None = None, seconds: float | No
     try:
         config = continued_config(run, steps=steps, seconds=seconds) if new else run.model.config
     except ValueError as problem:
-        state.choose("start_problem", str(problem))
+        state.set_value("start_problem", str(problem))
         return
-    last, trained = training(), state.kept("trained").get(run.key)
+    last, trained = training(), state.session_dict("trained").get(run.key)
     choice = last.choice if last is not None and last.run_key == run.key else choice_of(run)
     question = live_question(choice.target, config)
     measured = known_point(run, question) if question else None
@@ -57,24 +57,24 @@ def continue_training(run: Run, *, steps: int | None = None, seconds: float | No
 
 
 def _start(new: Training) -> None:
-    state.choose("start_problem", "")
+    state.set_value("start_problem", "")
     try:
         registry.start(new, training_workers(), measuring_workers())
     except Busy as busy:
-        state.choose("start_problem", str(busy))
+        state.set_value("start_problem", str(busy))
         return
-    state.choose("training", new)
-    state.choose("redrawing", "")
+    state.set_value("training", new)
+    state.set_value("redrawing", "")
 
 
 # ---- its end ----------------------------------------------------------------------------------------------------
 def join_runs() -> None:
     """What an ended training leaves joins the runs of the session, once."""
     now = training()
-    if now is None or not now.over or now.run_key in state.kept("joined trainings"):
+    if now is None or not now.over or now.run_key in state.session_dict("joined trainings"):
         return
     latest = now.view().latest
-    state.kept("joined trainings")[now.run_key] = True
+    state.session_dict("joined trainings")[now.run_key] = True
     if latest is None or latest.model is None:
         return
     run = add_run(now.choice.name, now.label(latest.model.steps), latest.model, key=now.run_key)
@@ -87,14 +87,14 @@ def _join_selection(run: str) -> None:
     """Where a link asked for this run among others, it takes its place among them."""
     if joins := state.value("joins"):
         selection, beside = joins
-        state.choose(selection, [*beside, run])
-        state.choose("joins", None)
+        state.set_value(selection, [*beside, run])
+        state.set_value("joins", None)
 
 
 def ended_run() -> Trained | None:
     """The run that the last training left, once it has joined the runs."""
     now = training()
-    return None if now is None else state.kept("trained").get(now.run_key)
+    return None if now is None else state.session_dict("trained").get(now.run_key)
 
 
 def unseen_end() -> bool:
@@ -109,7 +109,7 @@ def look_at_trained() -> None:
     if now is not None:
         now.seen = True
     if (trained := ended_run()) is not None:
-        state.choose("run", trained.run.key)
+        state.set_value("run", trained.run.key)
 
 
 # ---- on the page Train ------------------------------------------------------------------------------------------
@@ -124,10 +124,10 @@ def shown_training(choice: Choice | None) -> Training | None:
         return None
     chosen = choice.key if choice else ""
     if not now.over:
-        state.choose(BESIDE, (now.run_key, chosen))
+        state.set_value(BESIDE, (now.run_key, chosen))
         return now
     gone = choice is None and state.value("source") == SOURCES[2] and now.choice.key.startswith("file:")
     if chosen == now.choice.key or gone or state.value(BESIDE) == (now.run_key, chosen):
         return now
-    state.choose(BESIDE, None)
+    state.set_value(BESIDE, None)
     return None

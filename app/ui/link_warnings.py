@@ -10,7 +10,7 @@ MOST = 6
 """Sentences; a link does not fill the page."""
 
 
-def link_warnings(problems: Sequence[str]) -> None:
+def show_link_warnings(problems: Sequence[str]) -> None:
     """A warning for each thing that could not be followed, and one for all that are beyond a few."""
     for problem in problems[:MOST]:
         st.warning(plain(problem))

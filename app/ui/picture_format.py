@@ -19,7 +19,7 @@ def picture_config() -> dict[str, Any]:
 def picture_format(place: str) -> None:
     """The choice, the same wherever it is offered."""
     key = f"{CHOSEN}:{place}"
-    state.choose(key, state.value(CHOSEN, "png"))
+    state.set_value(key, state.value(CHOSEN, "png"))
     st.segmented_control(
         "Charts save as",
         list(FORMATS),
@@ -33,4 +33,4 @@ def picture_format(place: str) -> None:
 
 
 def _take(key: str) -> None:
-    state.choose(CHOSEN, state.value(key) or state.value(CHOSEN, "png"))
+    state.set_value(CHOSEN, state.value(key) or state.value(CHOSEN, "png"))

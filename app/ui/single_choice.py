@@ -25,10 +25,10 @@ def single_choice(
     another page or while its options change, before it was told the choice. Then what was chosen last holds, and the
     browser is told.
     """
-    last = state.kept("single choices")
+    last = state.session_dict("single choices")
     held = next(one for one in (state.value(key), last.get(key), first, *options) if one in options)
     if state.value(key) != held:
-        state.choose(key, held)
+        state.set_value(key, held)
     pick = st.pills if style == "pills" else st.segmented_control
     reported = pick(label, options, key=key, required=True, persist_state="session", **settings)
     last[key] = reported if reported in options else held

@@ -64,7 +64,7 @@ def read_all(page: str, links: list[dict[str, str]]) -> None:
     import streamlit as st
 
     from app.pages.lessons.catalogue import shelf
-    from app.state import choose, value
+    from app.state import set_value, value
 
     module = importlib.import_module(f"app.pages.{page}.link")
     name = "open_link" if page == "explore" else f"open_{page}_link"
@@ -78,7 +78,7 @@ def read_all(page: str, links: list[dict[str, str]]) -> None:
         began = time.thread_time()
         problems = getattr(module, name)(*offered)
         told.append((problems, time.thread_time() - began))
-    choose("told", told)
+    set_value("told", told)
     assert value("told")
 
 

@@ -7,8 +7,8 @@ from app import state
 from app.hosting.limits import limits
 from app.kl.comparison import SEEN_FROM
 from app.runs.library import FIRST, first_run, runs
-from app.sharing.readers import between, one_of, read_link, read_seed, take_over, until_view_changes
-from app.sharing.retrain import split_off, with_training
+from app.sharing.readers import between, link_warnings, one_of, read_link, read_seed, take_over
+from app.sharing.retrain import extract_missing_runs, with_training
 from app.stage.custom_times import read_times, write_times
 from app.stage.own_start import read_start, write_start
 from app.stage.sampler import FRESH, LINKED_DELTA
@@ -69,11 +69,11 @@ def open_link() -> list[str]:
         asked, problems = read_link()
         if state.went_back():
             _begin_afresh()
-        problems += split_off("run", asked, [first_run()])
+        problems += extract_missing_runs("run", asked, [first_run()])
         problems += take_over(asked, LINK)
     for key, value in _defaults().items():
-        state.remember(key, value)
-    return until_view_changes("explore", problems if takes else None)
+        state.set_default(key, value)
+    return link_warnings("explore", problems if takes else None)
 
 
 def _begin_afresh() -> None:

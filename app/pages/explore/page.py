@@ -18,11 +18,11 @@ from app.pages.explore.link import LINKED_DIRECTION, open_link, write_link
 from app.pages.explore.times_card import times_card, under_way
 from app.quoting import escape
 from app.runs.library import Run, runs
-from app.sharing.retrain_offer import say_what_stays, training_offer
+from app.sharing.retrain_offer import training_offer, warn_not_shareable
 from app.stage.sampler import default_delta, sampler_controls
 from app.stage.stage import stage
 from app.ui.cards import bare_card, direction_title, direction_words, kl_card
-from app.ui.link_warnings import link_warnings
+from app.ui.link_warnings import show_link_warnings
 from app.ui.picture_format import picture_config
 from app.ui.single_choice import single_choice
 from cmcore.config import SamplerConfig
@@ -34,7 +34,7 @@ POLL, SOON = 0.8, 0.3
 
 def explore() -> None:
     """The page."""
-    link_warnings(open_link())
+    show_link_warnings(open_link())
     training_offer("run")
     if not runs():
         st.info("There is no run to look at yet. Train one: it takes less than a minute.")
@@ -42,7 +42,7 @@ def explore() -> None:
     with st.container(key="workbench"):
         with st.container(key="run_area"):
             run = run_controls()
-            say_what_stays("run")
+            warn_not_shareable("run")
         with st.container(key="sampler_area"):
             config = sampler_controls(run)
         measures = st.container(key="measures_area")
@@ -52,7 +52,7 @@ def explore() -> None:
             stage(run, config, known_already(run, config, direction).shown.estimates)
         with measures:
             now = known(run, config, direction).shown
-            state.choose("on screen", _extent(now))
+            state.set_value("on screen", _extent(now))
             going = now.waiting or under_way(run, config, direction)
             poll = POLL if config.steps in now.estimates else SOON
             st.fragment(_measures, run_every=poll if going else None)(run, config, direction)
@@ -67,9 +67,9 @@ def explore() -> None:
 def _direction(sampler: str) -> Direction:
     """KL(q‖p) asks whether every sample is plausible, KL(p‖q) whether all of the data is reached."""
     key = f"direction:{sampler}"
-    state.remember(key, _first_direction(sampler))
+    state.set_default(key, _first_direction(sampler))
     if asked := state.take(LINKED_DIRECTION):
-        state.choose(key, asked)
+        state.set_value(key, asked)
     return single_choice(
         "Divergence",
         DIRECTIONS,

@@ -56,11 +56,11 @@ def _buttons(run: Run, config: SamplerConfig, direction: Direction) -> None:
         if config.times is not None:
             st.button("Restore times", on_click=restore_times, args=(config.steps,), key="restore_times")
     if pressed:
-        state.choose("search problem", "")
+        state.set_value("search problem", "")
         try:
             search_times(run, config, direction)
         except Busy as busy:
-            state.choose("search problem", str(busy))
+            state.set_value("search problem", str(busy))
         st.rerun()
 
 
@@ -81,9 +81,9 @@ def _take(view: JobView[Search], config: SamplerConfig) -> None:
     times = None if found is None else found_times(found)
     cancel_search()
     if found is not None and times is not None:
-        state.choose("moved times", {**(state.value("moved times") or {}), config.steps: times})
-        state.choose("best times", {**state.value("best times", {}), times: found.trials})
+        state.set_value("moved times", {**(state.value("moved times") or {}), config.steps: times})
+        state.set_value("best times", {**state.value("best times", {}), times: found.trials})
         if config.sampler == "renoise":
-            state.choose("found share", found_share(found))
-    state.choose("search problem", view.problem)
+            state.set_value("found share", found_share(found))
+    state.set_value("search problem", view.problem)
     st.rerun()

@@ -18,13 +18,13 @@ def end_controls(run: Run) -> tuple[float, int]:
         s = options[0]
         st.caption(f"This run learned jumps to δ = {s:g} alone: s stays there.")
     # N is that of Explore too; the widget only shows it, since another page's copy of it could bring back another N.
-    state.choose("inside steps", state.value("steps"))
+    state.set_value("inside steps", state.value("steps"))
     st.select_slider("Samples in N jumps", STEPS, key="inside steps", on_change=_take_steps)
     return s, state.value("steps")
 
 
 def _take_steps() -> None:
-    state.choose("steps", state.value("inside steps"))
+    state.set_value("steps", state.value("inside steps"))
 
 
 def start_control(run: Run, s: float) -> float:
@@ -51,9 +51,9 @@ def _time(label: str, options: list[float], key: str, linked: str, first: float)
     """A slider over times; what a link asked for is taken to the nearest of them, once."""
     asked = state.value(linked)
     if asked is not None:
-        state.choose(linked, None)
-        state.choose(key, min(options, key=lambda option: abs(option - asked)))
+        state.set_value(linked, None)
+        state.set_value(key, min(options, key=lambda option: abs(option - asked)))
     elif state.value(key) not in (None, *options):
-        state.choose(key, min(options, key=lambda option: abs(option - state.value(key))))
-    state.remember(key, first, allowed=options)
+        state.set_value(key, min(options, key=lambda option: abs(option - state.value(key))))
+    state.set_default(key, first, allowed=options)
     return st.select_slider(label, options, format_func=lambda t: f"{t:g}", key=key, persist_state="session")

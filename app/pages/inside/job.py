@@ -88,7 +88,7 @@ def forget() -> None:
 
 
 def _problems() -> dict[Hashable, str]:
-    return state.kept("inside problems")
+    return state.session_dict("inside problems")
 
 
 # ---- measuring --------------------------------------------------------------------------------------------------

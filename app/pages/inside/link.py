@@ -5,8 +5,8 @@ from typing import Any
 
 from app import state
 from app.runs.library import FIRST, first_run, runs
-from app.sharing.readers import between, one_of, read_link, take_over, until_view_changes
-from app.sharing.retrain import split_off, with_training
+from app.sharing.readers import between, link_warnings, one_of, read_link, take_over
+from app.sharing.retrain import extract_missing_runs, with_training
 from app.stage.scene import STEPS
 from cmcore.diagnostics import QUANTITIES
 
@@ -38,15 +38,15 @@ def open_inside_link() -> list[str]:
     takes = state.takes_link("inside")
     if state.went_back():
         for key, value in DEFAULTS.items():
-            state.choose(key, value)
+            state.set_value(key, value)
     problems = []
     if takes:
         asked, problems = read_link()
-        problems += split_off("run", asked, [first_run()])
+        problems += extract_missing_runs("run", asked, [first_run()])
         problems += take_over(asked, INSIDE_LINK)
     for key, value in DEFAULTS.items():
-        state.remember(key, value)
-    return until_view_changes("inside", problems if takes else None)
+        state.set_default(key, value)
+    return link_warnings("inside", problems if takes else None)
 
 
 def write_inside_link(*, t: float, s: float, first_t: float, first_s: float) -> None:

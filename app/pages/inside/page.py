@@ -21,9 +21,9 @@ from app.pages.inside.sections import (
 )
 from app.quoting import escape, plain
 from app.runs.library import Run, runs
-from app.sharing.retrain_offer import say_what_stays, training_offer
+from app.sharing.retrain_offer import training_offer, warn_not_shareable
 from app.stage.scene import STEPS
-from app.ui.link_warnings import link_warnings
+from app.ui.link_warnings import show_link_warnings
 from cmcore.diagnostics import QUANTITIES
 
 POLL = 1.0
@@ -33,7 +33,7 @@ FLOW = "inside flow"
 
 def inside() -> None:
     """The page."""
-    link_warnings(open_inside_link())
+    show_link_warnings(open_inside_link())
     st.html("<h1 class='question'>Where does the map err, and how does it bend space?</h1>")
     training_offer("run")
     if not runs():
@@ -42,7 +42,7 @@ def inside() -> None:
     with st.container(key="insidebench"):
         with st.container(key="look_area"), st.container(key="run_area"):
             run = run_controls()
-            say_what_stays("run")
+            warn_not_shareable("run")
             s, steps = end_controls(run)
         with st.container(key="found_area"):
             if not run.target.has_score:
@@ -76,7 +76,7 @@ def _going(look: Look) -> JobView[Going] | str:
 # ---- the whole flow of a line -----------------------------------------------------------------------------------
 def _flow(look: Look) -> None:
     scene: FlowScene | None = known(look).get("flow")
-    state.choose("flow on screen", scene is not None)
+    state.set_value("flow on screen", scene is not None)
     if scene is None:
         absent(look, "flow", 520)
         return
@@ -89,14 +89,14 @@ def _take_steps() -> None:
     """N was chosen on the picture: the slider follows."""
     steps = sent(state.value(FLOW), "steps", Step)
     if steps in STEPS:
-        state.choose("steps", steps)
+        state.set_value("steps", steps)
 
 
 def _take_point() -> None:
     """A point was pinned, or let go."""
     pinned = sent(state.value(FLOW), "at", PinnedPoint)
     if pinned is not None:
-        state.choose("inside at", None if pinned.at is None else tuple(pinned.at))
+        state.set_value("inside at", None if pinned.at is None else tuple(pinned.at))
 
 
 # ---- what was found ---------------------------------------------------------------------------------------------
@@ -119,9 +119,9 @@ def _found(look: Look, quantity: str) -> None:
         straightness_section(look, found.get("bends"))
     late = "flow" in found and not state.value("flow on screen")
     if late or (not going and state.value("inside going")):
-        state.choose("inside going", new=False)
+        state.set_value("inside going", new=False)
         st.rerun()  # the flow picture stands outside this fragment, and polling ends with the measuring
-    state.choose("inside going", bool(going))
+    state.set_value("inside going", bool(going))
 
 
 def _progress(going: JobView[Going] | str) -> None:

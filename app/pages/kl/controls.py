@@ -20,7 +20,7 @@ HORIZONS = {"fixed": "T fixed", "grows": "T grows with K"}
 
 def curve_controls(runs: Mapping[str, Run]) -> View:
     """Everything that is chosen."""
-    state.choose("kl_runs", [key for key in state.value("kl_runs") if key in runs])  # some may be gone since
+    state.set_value("kl_runs", [key for key in state.value("kl_runs") if key in runs])  # some may be gone since
     chosen = st.multiselect(
         "Runs", list(runs), format_func=lambda key: runs[key].label, key="kl_runs", persist_state="session"
     )
@@ -84,7 +84,7 @@ def _times(runs: list[Run], sampler: str) -> tuple[str, float, float | None, flo
         else:
             delta_free = sampler == "renoise" or any(run.model.delta > 0 for run in runs)
             grids = [name for name in GRIDS if name != "shrinking_step" or delta_free]
-            state.remember("kl_grid", grids[0], allowed=grids)
+            state.set_default("kl_grid", grids[0], allowed=grids)
             grid = st.selectbox(
                 "Time grid",
                 grids,
@@ -113,9 +113,9 @@ def _delta(runs: list[Run], sampler: str) -> float:
     key = f"kl_delta:{sampler}"
     linked = state.value("kl linked delta")
     if linked is not None:
-        state.choose("kl linked delta", None)
-        state.choose(key, min(options, key=lambda option: abs(option - linked)))
-    state.remember(key, default_delta(runs, sampler), allowed=options)
+        state.set_value("kl linked delta", None)
+        state.set_value(key, min(options, key=lambda option: abs(option - linked)))
+    state.set_default(key, default_delta(runs, sampler), allowed=options)
     return st.select_slider(
         "Stop at δ", options, format_func=lambda delta: f"{delta:g}", key=key, persist_state="session"
     )

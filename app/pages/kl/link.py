@@ -6,8 +6,8 @@ from typing import Any
 from app import state
 from app.kl.comparison import BASELINES, FIRST_CURVES, MOST, SEEN_FROM, SHOWN
 from app.runs.library import first_run, runs
-from app.sharing.readers import between, one_of, read_link, several_of, take_over, until_view_changes
-from app.sharing.retrain import split_off, with_training
+from app.sharing.readers import between, link_warnings, one_of, read_link, several_of, take_over
+from app.sharing.retrain import extract_missing_runs, with_training
 from cmcore.grids import GRIDS
 
 KL_LINK: Mapping[str, tuple[str, Callable[[str], Any]]] = {
@@ -33,17 +33,17 @@ def open_kl_link() -> list[str]:
     takes = state.takes_link("kl")
     if state.went_back():
         for key, value in _first_curves().items():
-            state.choose(key, value)
+            state.set_value(key, value)
         for sampler in ("deterministic", "renoise"):
             state.forget(f"kl_delta:{sampler}")
     problems = []
     if takes:
         asked, problems = read_link()
-        problems += split_off("kl_runs", asked, _first_curves()["kl_runs"])
+        problems += extract_missing_runs("kl_runs", asked, _first_curves()["kl_runs"])
         problems += take_over(asked, KL_LINK)
     for key, value in _first_curves().items():
-        state.remember(key, value)
-    return until_view_changes("kl", problems if takes else None)
+        state.set_default(key, value)
+    return link_warnings("kl", problems if takes else None)
 
 
 def write_kl_link(*, delta: float, default_delta: float) -> None:

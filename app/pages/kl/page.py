@@ -18,10 +18,10 @@ from app.pages.kl.controls import curve_controls, default_delta
 from app.pages.kl.link import open_kl_link, write_kl_link
 from app.quoting import escape, plain
 from app.runs.library import Run, runs
-from app.sharing.retrain_offer import say_what_stays, training_offer
+from app.sharing.retrain_offer import training_offer, warn_not_shareable
 from app.stage.sampler import note
 from app.ui.cards import number, resolved, table, typeset
-from app.ui.link_warnings import link_warnings
+from app.ui.link_warnings import show_link_warnings
 from app.ui.picture_format import picture_config
 from cmcore.experiments import Result
 from cmcore.theory import Decomposition
@@ -32,7 +32,7 @@ STORY = "equal_calls"
 
 def kl() -> None:
     """The page."""
-    link_warnings(open_kl_link())
+    show_link_warnings(open_kl_link())
     st.html("<h1 class='question'>How far from the truth, after how many network calls?</h1>")
     training_offer("kl_runs")
     known = runs()
@@ -48,7 +48,7 @@ def _compared(known: Mapping[str, Run]) -> None:
     with st.container(key="klbench"):
         with st.container(key="compare_area"):
             view = curve_controls(known)
-            say_what_stays("kl_runs")
+            warn_not_shareable("kl_runs")
         with st.container(key="curves_area"):
             curves = asked(view, known)
             with st.container(key="kl_notes"):

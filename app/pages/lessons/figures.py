@@ -109,10 +109,10 @@ def _begin(figure: StageFigure) -> None:
     """Another preset puts away what was done on the stage before."""
     if state.value(f"{PLACE}preset") == figure:
         return
-    state.choose(f"{PLACE}preset", figure)
+    state.set_value(f"{PLACE}preset", figure)
     first = {"steps": figure.steps, "seed": figure.seed, "particle count": PARTICLES, "release": 0}
     for name, value in {**first, "own start": None, "moved times": None}.items():
-        state.choose(PLACE + name, value)
+        state.set_value(PLACE + name, value)
 
 
 def _caption(figure: StageFigure, run: Mapped) -> str:

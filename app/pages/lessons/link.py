@@ -11,19 +11,19 @@ def open_lessons_link(shelf: Shelf) -> list[str]:
     if state.takes_link("lessons"):
         asked, problems = read_link()
         if state.went_back() and "lesson" not in asked:
-            state.choose("lesson", None)
+            state.set_value("lesson", None)
         try:
             if "lesson" in asked:
                 lesson = one_of(lambda: shelf.lessons, "the lesson")(asked["lesson"])
-                state.choose("lesson", lesson)
+                state.set_value("lesson", lesson)
                 if "step" in asked:
                     last = len(shelf.lessons[lesson].steps)
-                    state.choose("lesson step", int(between(1, last, "the step")(asked["step"])))
+                    state.set_value("lesson step", int(between(1, last, "the step")(asked["step"])))
         except ValueError as problem:
             problems.append(refused(problem))
-    state.remember("lesson", None, allowed=(None, *shelf.lessons))
+    state.set_default("lesson", None, allowed=(None, *shelf.lessons))
     lesson = state.value("lesson")
-    state.remember("lesson step", 1, allowed=range(1, len(shelf.lessons[lesson].steps) + 1) if lesson else (1,))
+    state.set_default("lesson step", 1, allowed=range(1, len(shelf.lessons[lesson].steps) + 1) if lesson else (1,))
     return problems
 
 

@@ -13,7 +13,7 @@ from app.pages.lessons.model import AnyFigure, Lesson, Question, Step
 from app.pages.lessons.numbers import filled
 from app.pages.lessons.picture import picture_of
 from app.quoting import escape, plain
-from app.ui.link_warnings import link_warnings
+from app.ui.link_warnings import show_link_warnings
 
 STEPS = "lesson_steps"
 LINKS = {
@@ -28,7 +28,7 @@ LINKS = {
 def lessons() -> None:
     """The page."""
     offered = shelf()
-    link_warnings(open_lessons_link(offered))
+    show_link_warnings(open_lessons_link(offered))
     write_lessons_link()  # before the figure, which may take its time: who goes on meanwhile can come back
     chosen = state.value("lesson")
     if chosen is None:
@@ -72,7 +72,7 @@ def _length(lesson: Lesson) -> str:
 
 
 def _seen(lesson: Lesson) -> set[int]:
-    return state.kept("lessons seen").setdefault(lesson.slug, set())
+    return state.session_dict("lessons seen").setdefault(lesson.slug, set())
 
 
 def _resume(lesson: Lesson) -> int:
@@ -81,8 +81,8 @@ def _resume(lesson: Lesson) -> int:
 
 
 def _open(slug: str | None, step: int = 1) -> None:
-    state.choose("lesson", slug)
-    state.choose("lesson step", step)
+    state.set_value("lesson", slug)
+    state.set_value("lesson step", step)
 
 
 # ---- a lesson -------------------------------------------------------------------------------------------------------
@@ -127,12 +127,12 @@ def _shown(lesson: Lesson, step: Step, number: int) -> AnyFigure | None:
 
 
 def _revealed(lesson: Lesson, number: int) -> bool:
-    return (lesson.slug, number) in state.kept("revealed")
+    return (lesson.slug, number) in state.session_dict("revealed")
 
 
 def _question(lesson: Lesson, question: Question, number: int) -> None:
     """Predict, then reveal: no answer without a prediction."""
-    guessed = state.kept("revealed").get((lesson.slug, number))
+    guessed = state.session_dict("revealed").get((lesson.slug, number))
     with st.container(key="lesson_question"):
         if guessed is None:
             _predict(lesson, question, number)
@@ -171,7 +171,7 @@ def _answered(lesson: Lesson, question: Question, guess: int) -> str:
 
 
 def _reveal(slug: str, number: int, guess: int | None) -> None:
-    state.kept("revealed")[slug, number] = guess
+    state.session_dict("revealed")[slug, number] = guess
 
 
 def _onward(step: Step, figure: AnyFigure | None) -> None:

@@ -29,7 +29,7 @@ class Entry:
 
 def entries() -> list[Entry]:
     """Pinned runs, then one's own, newest first, then those shipped."""
-    pinned, hidden = state.kept("pinned"), state.kept("hidden")
+    pinned, hidden = state.session_dict("pinned"), state.session_dict("hidden")
     own = list(own_runs())
     known = {**{key: own_runs()[key] for key in reversed(own)}, **all_runs()}
     told = [Entry(run, key in pinned, key in hidden) for key, run in known.items()]
@@ -39,9 +39,9 @@ def entries() -> list[Entry]:
 def pin(key: str, *, pinned: bool) -> None:
     """Put a run before the others, or back among them."""
     if pinned:
-        state.kept("pinned")[key] = True
+        state.session_dict("pinned")[key] = True
     else:
-        state.kept("pinned").pop(key, None)
+        state.session_dict("pinned").pop(key, None)
     if key in own_runs():
         keep(own_runs()[key])
 
@@ -56,12 +56,12 @@ def rename(key: str, label: str) -> None:
 
 def hide(key: str) -> None:
     """Leave a run out everywhere but in the ledger."""
-    state.kept("hidden")[key] = True
+    state.session_dict("hidden")[key] = True
 
 
 def show(key: str) -> None:
     """Undo :func:`hide`."""
-    state.kept("hidden").pop(key, None)
+    state.session_dict("hidden").pop(key, None)
 
 
 # ---- gone, and back again ---------------------------------------------------------------------------------------
@@ -69,8 +69,8 @@ def remove(key: str) -> None:
     """Delete a run of one's own, here and on the server's disk. The last one deleted can be had back."""
     own = own_runs()
     if key in own:
-        state.choose("removed run", (own.pop(key), key in state.kept("pinned")))
-        state.kept("pinned").pop(key, None)
+        state.set_value("removed run", (own.pop(key), key in state.session_dict("pinned")))
+        state.session_dict("pinned").pop(key, None)
         registry.forget(visitor.token(), key)
         disk.forget(visitor.token(), key)
 
@@ -89,9 +89,9 @@ def undo() -> None:
     run, pinned = told
     own_runs()[run.key] = run
     if pinned:
-        state.kept("pinned")[run.key] = True
+        state.session_dict("pinned")[run.key] = True
     keep(run)
-    state.choose("removed run", None)
+    state.set_value("removed run", None)
 
 
 # ---- from a file ------------------------------------------------------------------------------------------------

@@ -5,8 +5,8 @@ from typing import Any
 
 from app import state
 from app.runs.library import runs
-from app.sharing.readers import one_of, read_link, read_seed, several_of, take_over, until_view_changes
-from app.sharing.retrain import split_off, with_training
+from app.sharing.readers import link_warnings, one_of, read_link, read_seed, several_of, take_over
+from app.sharing.retrain import extract_missing_runs, with_training
 from app.stage.scene import STEPS
 
 RUNS_LINK: Mapping[str, tuple[str, Callable[[str], Any]]] = {
@@ -22,15 +22,15 @@ def open_runs_link() -> list[str]:
     takes = state.takes_link("runs")
     if state.went_back():
         for key, first in _first().items():
-            state.choose(key, first)
+            state.set_value(key, first)
     problems = []
     if takes:
         asked, problems = read_link()
-        problems += split_off("compared", asked, _first()["compared"])
+        problems += extract_missing_runs("compared", asked, _first()["compared"])
         problems += take_over(asked, RUNS_LINK)
     for key, first in _first().items():
-        state.remember(key, first)
-    return until_view_changes("runs", problems if takes else None)
+        state.set_default(key, first)
+    return link_warnings("runs", problems if takes else None)
 
 
 def write_runs_link() -> None:

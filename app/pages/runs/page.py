@@ -18,13 +18,13 @@ from app.pages.runs.ledger import Entry
 from app.pages.runs.link import open_runs_link, write_runs_link
 from app.quoting import escape, plain
 from app.runs.library import LONGEST_NAME, Run, not_kept, runs
-from app.sharing.retrain_offer import say_what_stays, training_offer
+from app.sharing.retrain_offer import training_offer, warn_not_shareable
 from app.stage.sampler import default_delta, note
 from app.stage.scene import STEPS, density_image, extent_of, plane
-from app.state import choose, value
+from app.state import set_value, value
 from app.training.continue_controls import continue_controls
 from app.ui.cards import in_words, table
-from app.ui.link_warnings import link_warnings
+from app.ui.link_warnings import show_link_warnings
 from app.ui.single_choice import single_choice
 from cmcore.objectives.describe import own_drawing
 from cmcore.samplers import sample
@@ -37,7 +37,7 @@ PARTICLES = 2_000
 
 def runs_page() -> None:
     """The page."""
-    link_warnings(open_runs_link())
+    show_link_warnings(open_runs_link())
     st.html("<h1 class='question'>Your runs: what made the difference?</h1>")
     training_offer("compared")
     with st.container(key="runsbench"):
@@ -54,7 +54,7 @@ def runs_page() -> None:
                 _bring_in()
         with st.container(key="comparison_area"):
             _comparison()
-            say_what_stays("compared")
+            warn_not_shareable("compared")
     write_runs_link()
 
 
@@ -63,7 +63,7 @@ def _row(entry: Entry) -> None:
     """One run: whether it is compared, what it is, and what can be done with it."""
     run = entry.run
     box = f"compare:{run.key}"
-    choose(box, run.key in value("compared"))
+    set_value(box, run.key in value("compared"))
     with st.container(key=f"ledger_row_{run.key}"):
         st.checkbox(plain(run.label), key=box, on_change=_compare, args=(run.key,))
         st.html(_about(entry))
@@ -74,7 +74,7 @@ def _row(entry: Entry) -> None:
 def _compare(key: str) -> None:
     """The box of a run was clicked."""
     others = [one for one in value("compared") if one != key]
-    choose("compared", [*others, key] if value(f"compare:{key}") else others)
+    set_value("compared", [*others, key] if value(f"compare:{key}") else others)
 
 
 def _about(entry: Entry) -> str:
@@ -110,7 +110,7 @@ def _actions(entry: Entry) -> None:
             st.button("Delete", key=f"delete:{key}", on_click=_leave_out, args=(ledger.remove, key))
     if not run.shipped:
         continue_controls(run)
-        state.remember(f"name:{key}", run.label)
+        state.set_default(f"name:{key}", run.label)
         st.text_input("Name", max_chars=LONGEST_NAME, key=f"name:{key}", on_change=_rename, args=(key,))
     st.caption("Export")
     run_takeaway(run)
@@ -118,12 +118,12 @@ def _actions(entry: Entry) -> None:
 
 def _rename(key: str) -> None:
     ledger.rename(key, value(f"name:{key}"))
-    choose(f"name:{key}", next(entry.run.label for entry in ledger.entries() if entry.run.key == key))
+    set_value(f"name:{key}", next(entry.run.label for entry in ledger.entries() if entry.run.key == key))
 
 
 def _leave_out(how, key: str) -> None:
     how(key)
-    choose("compared", [one for one in value("compared") if one != key])
+    set_value("compared", [one for one in value("compared") if one != key])
 
 
 def _removed() -> None:
@@ -158,12 +158,12 @@ def _bring_in() -> None:
     )
     if file is not None:
         try:
-            choose("import problem", "")
+            set_value("import problem", "")
             run = ledger.bring_in(file.name, file.getvalue())
-            choose("compared", [*value("compared")[-1:], run.key])
+            set_value("compared", [*value("compared")[-1:], run.key])
         except BadRun as problem:
-            choose("import problem", str(problem))
-        choose("imports", round_ + 1)  # an empty uploader again
+            set_value("import problem", str(problem))
+        set_value("imports", round_ + 1)  # an empty uploader again
         st.rerun()
     if words := value("import problem"):
         st.warning(plain(words))
@@ -191,7 +191,7 @@ def _comparison() -> None:
         st.fragment(_curves, run_every=POLL if under_way(view, curves) else None)(view, curves)
     with st.container(horizontal=True, vertical_alignment="center", key="runs_takeaway"):
         if st.button("Open in KL, with baselines", key="open_kl"):
-            choose("kl_runs", list(chosen))
+            set_value("kl_runs", list(chosen))
             st.switch_page(state.page("kl"))
         curves_takeaway(view, curves, key="runs")
 

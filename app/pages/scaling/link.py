@@ -14,7 +14,7 @@ def questions() -> list[str]:
 
 def open_scaling_link() -> list[str]:
     """The question, and those of its fields that differ from the shipped answer."""
-    state.remember("experiment", questions()[0], allowed=EXPERIMENTS)
+    state.set_default("experiment", questions()[0], allowed=EXPERIMENTS)
     if not state.takes_link("scaling"):
         return []
     if state.went_back():
@@ -22,14 +22,14 @@ def open_scaling_link() -> list[str]:
     asked, problems = read_link()
     try:
         if "question" in asked:
-            state.choose("experiment", one_of(lambda: EXPERIMENTS, "the question")(asked["question"]))
+            state.set_value("experiment", one_of(lambda: EXPERIMENTS, "the question")(asked["question"]))
     except ValueError as problem:
         return [*problems, refused(problem)]
     name = state.value("experiment")
     for field in EXPERIMENTS[name].model_fields:
         try:
             if PARAMETER + field in asked:
-                state.choose(field_key(name, field), read_field(name, field, asked[PARAMETER + field]))
+                state.set_value(field_key(name, field), read_field(name, field, asked[PARAMETER + field]))
         except ValueError as problem:
             problems.append(refused(problem))
     return problems
@@ -37,7 +37,7 @@ def open_scaling_link() -> list[str]:
 
 def _begin_afresh() -> None:
     """The first question, and of each question its own first choices."""
-    state.choose("experiment", questions()[0])
+    state.set_value("experiment", questions()[0])
     for name in EXPERIMENTS:
         for field in EXPERIMENTS[name].model_fields:
             state.forget(field_key(name, field))

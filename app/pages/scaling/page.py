@@ -12,7 +12,7 @@ from app.hosting.limits import OverLimit
 from app.pages.scaling.link import open_scaling_link, questions, write_scaling_link
 from app.quoting import escape, plain
 from app.ui.cards import number, table, typeset
-from app.ui.link_warnings import link_warnings
+from app.ui.link_warnings import show_link_warnings
 from cmcore.experiments import EXPERIMENTS, Experiment, Result
 from cmcore.theory.rates import CAVEAT, RATES
 
@@ -21,7 +21,7 @@ POLL = 0.5
 
 def scaling() -> None:
     """The page."""
-    link_warnings(open_scaling_link())
+    show_link_warnings(open_scaling_link())
     with st.container(key="scalingbench"):
         with st.container(key="question_area"):
             name = _choice()

@@ -41,7 +41,7 @@ def training_controls(target: cm.Target, folded: DeltaGenerator, *, disabled: bo
     objective, parameters = objective_controls(folded, disabled=disabled)
     offered = budgets()
     first = FIRST_BUDGET if FIRST_BUDGET in offered else offered[-1]
-    state.remember("budget", first, allowed=offered)
+    state.set_default("budget", first, allowed=offered)
     seconds = st.select_slider(
         "Budget",
         offered,
@@ -51,7 +51,7 @@ def training_controls(target: cm.Target, folded: DeltaGenerator, *, disabled: bo
         persist_state="session",
     )
     for key, first in (("network", FIRST_NETWORK), ("train_steps", None), ("train_seed", 0)):
-        state.remember(key, first)
+        state.set_default(key, first)
     with folded.expander("Network, steps, seed"):
         preset = st.selectbox(
             "Network",
@@ -72,7 +72,7 @@ def training_controls(target: cm.Target, folded: DeltaGenerator, *, disabled: bo
         )
         seed = st.number_input("Seed", 0, 2**31 - 1, key="train_seed", disabled=disabled, persist_state="session")
         deltas = [delta for delta in DELTAS if target.smooth or delta > 0]
-        state.remember(delta_key(smooth=target.smooth), first_delta(smooth=target.smooth), allowed=deltas)
+        state.set_default(delta_key(smooth=target.smooth), first_delta(smooth=target.smooth), allowed=deltas)
         delta = st.select_slider(
             "Learn down to δ",
             deltas,

@@ -42,7 +42,7 @@ _read_delta = one_of(lambda: {f"{delta:g}" for delta in DELTAS}, "δ")
 # ---- reading ----------------------------------------------------------------------------------------------------
 def open_train_link() -> list[str]:
     """On the first run of a session, take over what the link asks for; a sentence for each thing that does not fit."""
-    state.remember("objective", families_first()[0], allowed=OBJECTIVES)
+    state.set_default("objective", families_first()[0], allowed=OBJECTIVES)
     if not state.takes_link("train"):
         return []
     asked, problems = read_link()
@@ -54,17 +54,17 @@ def open_train_link() -> list[str]:
             take()
         except ValueError as problem:
             problems.append(refused(problem))
-    state.choose(LINK_NAMES_FILE, asked.get("table") == FILE)
-    state.choose("train link offers", ours and not state.went_back())
+    state.set_value(LINK_NAMES_FILE, asked.get("table") == FILE)
+    state.set_value("train link offers", ours and not state.went_back())
     return problems
 
 
 def _begin_afresh() -> None:
     """What the link says holds, and the defaults for what it does not say; a drawing stays on its sheet."""
     for key, first in (("source", SOURCES[0]), ("toy", FIRST_TARGET), ("density", next(iter(DENSITIES)))):
-        state.choose(key, first)
+        state.set_value(key, first)
     for key, _, default in LINK.values():
-        state.choose(key, default)
+        state.set_value(key, default)
     for key in ("budget", "table", "components", "bandwidth", *(f"dim:{toy}" for toy in TOYS)):
         state.forget(key)  # what comes first depends on the server, or on the other choices
     for dim in range(1, limits().dim + 1):
@@ -98,13 +98,13 @@ def _takers(asked: Mapping[str, str]) -> Iterator[Callable[[], None]]:
 
 
 def _take(key: str, reader: Callable[[str], Any], text: str) -> None:
-    state.choose(key, reader(text))
+    state.set_value(key, reader(text))
 
 
 def _take_drawing(text: str) -> None:
     if text != state.value("drawing", ""):
         take_over(checked_drawing(text) if text else "")
-    state.choose("source", SOURCES[1])
+    state.set_value("source", SOURCES[1])
 
 
 def _table_takers(asked: Mapping[str, str]) -> Iterator[Callable[[], None]]:
@@ -112,8 +112,8 @@ def _table_takers(asked: Mapping[str, str]) -> Iterator[Callable[[], None]]:
 
     def take_table() -> None:
         name = one_of(lambda: known, "the table")(asked["table"])
-        state.choose("source", SOURCES[2])
-        state.choose("table", known[name] or name)
+        state.set_value("source", SOURCES[2])
+        state.set_value("table", known[name] or name)
 
     yield take_table
     if "components" in asked:
@@ -127,21 +127,21 @@ def _table_takers(asked: Mapping[str, str]) -> Iterator[Callable[[], None]]:
 def _take_dim(text: str) -> None:
     toy = state.value("toy", FIRST_TARGET)
     known = dimensions_of(toy)
-    state.choose(f"dim:{toy}", one_of(lambda: known, f"a dimension of {GALLERY[toy].label}")(text))
+    state.set_value(f"dim:{toy}", one_of(lambda: known, f"a dimension of {GALLERY[toy].label}")(text))
 
 
 def _take_view(text: str) -> None:
     view, dim = read_view(text), _dim()
     if view not in views(dim):
         raise ValueError(f"it asks for the view “{text[:20]}” of {dim} dimensions, and there is none such")
-    state.choose(view_key(dim), view)
+    state.set_value(view_key(dim), view)
 
 
 def _take_delta(text: str) -> None:
     delta, smooth = float(_read_delta(text)), _smooth()
     if not smooth and delta == 0:
         raise ValueError("it asks for δ = 0, and this target can be learned down to some δ > 0 alone")
-    state.choose(delta_key(smooth=smooth), delta)
+    state.set_value(delta_key(smooth=smooth), delta)
 
 
 def _take_parameter(asked: Mapping[str, str], name: str, text: str) -> None:
@@ -151,7 +151,7 @@ def _take_parameter(asked: Mapping[str, str], name: str, text: str) -> None:
     known = {parameter.name: parameter for parameter in parameters_of(OBJECTIVES[objective])}
     if name not in known:
         raise ValueError(f"{OBJECTIVES[objective].label} has no parameter “{name[:40]}”")
-    state.choose(key_of(objective, name), read(known[name], text))
+    state.set_value(key_of(objective, name), read(known[name], text))
 
 
 def _source() -> str:

@@ -25,7 +25,7 @@ VELOCITIES = {
 def objective_controls(folded: DeltaGenerator, *, disabled: bool) -> tuple[str, dict[str, Any]]:
     """The chosen objective and those of its parameters that differ from its defaults; most of them `folded` away."""
     names = families_first()
-    state.remember("objective", names[0], allowed=names)
+    state.set_default("objective", names[0], allowed=names)
     name = st.selectbox(
         "Objective",
         names,
@@ -37,7 +37,7 @@ def objective_controls(folded: DeltaGenerator, *, disabled: bool) -> tuple[str, 
     kind = OBJECTIVES[name]
     parameters = parameters_of(kind)
     for parameter in parameters:
-        state.remember(key_of(name, parameter.name), parameter.default)
+        state.set_default(key_of(name, parameter.name), parameter.default)
     by_name = {parameter.name: parameter for parameter in parameters}
     about = st.container()
     if "velocity" in by_name and len(by_name["velocity"].choices) > 1:

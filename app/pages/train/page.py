@@ -31,7 +31,7 @@ from app.training.session import (
     training_view,
     unseen_end,
 )
-from app.ui.link_warnings import link_warnings
+from app.ui.link_warnings import show_link_warnings
 from cmcore.config import TrainingConfig
 from cmcore.training_run import resolved
 
@@ -40,9 +40,9 @@ POLL = 0.5
 
 def train() -> None:
     """The page."""
-    link_warnings(open_train_link())
+    show_link_warnings(open_train_link())
     if training() is not None:
-        state.choose(LINK_NAMES_FILE, False)  # the training has the table
+        state.set_value(LINK_NAMES_FILE, False)  # the training has the table
     view = training_view()
     if view and view.over:
         join_runs()
@@ -117,7 +117,7 @@ def _transport(
     if about is not None and trained is not None and can_continue(trained.run):
         _continue_button(trained.run, config)
     if choice and same and choice.name == DRAWING and state.value("redrawing") != choice.key:
-        st.button("Draw on", on_click=state.choose, args=("redrawing", choice.key), key="draw_on")
+        st.button("Draw on", on_click=state.set_value, args=("redrawing", choice.key), key="draw_on")
     if trained and st.button("Open in Explore", type="primary", key="open"):
         look_at_trained()
         st.switch_page(state.page("explore"))
@@ -141,7 +141,7 @@ def _beside_transport(choice: Choice | None, config: TrainingConfig | None, goin
     """A sentence under the buttons: why nothing can start, or what starting again would share with the run before."""
     if problem := (not going and refused) or state.value("start_problem"):
         st.warning(plain(problem))
-        state.choose("start_problem", "")  # said once: the next look asks again
+        state.set_value("start_problem", "")  # said once: the next look asks again
     elif not going and choice and config and (before := run_before(choice.key)):
         st.caption(plain(again_in_words(config, before.config)))
 

@@ -16,7 +16,7 @@ def projection_controls(target: cm.Target) -> Projection:
     """The chosen projection; there is nothing to choose in the plane."""
     known, key = views(target.dim), view_key(target.dim)
     if known:
-        state.remember(key, known[0], allowed=known)
+        state.set_default(key, known[0], allowed=known)
         st.selectbox(
             "Seen along",
             known,

@@ -95,7 +95,7 @@ def kl_of_training(about: Training, view: JobView[Progress], trained: Trained | 
     if len(points) > 1:
         _kl_chart(points, about.before, question)
     if trained and not unmeasured(trained) and state.value("final kl shown") != trained.run.key:
-        state.choose("final kl shown", trained.run.key)
+        state.set_value("final kl shown", trained.run.key)
         st.rerun()  # polling ends with the measuring
 
 

@@ -56,8 +56,8 @@ def checked_drawing(text: str) -> str:
 
 def take_over(text: str) -> None:
     """Make this the drawing on the sheet."""
-    state.choose("drawing", text)
-    state.choose("drawing adopted", state.value("drawing adopted", 0) + 1)
+    state.set_value("drawing", text)
+    state.set_value("drawing adopted", state.value("drawing adopted", 0) + 1)
 
 
 def drawing_pad() -> None:
@@ -90,11 +90,11 @@ def _take_drawing() -> None:
     sketch = sent(state.value(PAD), "drawing", Sketch)
     if sketch is None:
         return
-    state.choose("drawing release", sketch.release)
-    state.choose("drawing problem", "")
+    state.set_value("drawing release", sketch.release)
+    state.set_value("drawing problem", "")
     try:
         strokes = checked_strokes([line.model_dump() for line in sketch.strokes])
-        state.choose("drawing", checked_drawing(write_strokes(strokes)) if strokes else "")
+        state.set_value("drawing", checked_drawing(write_strokes(strokes)) if strokes else "")
     except ValueError as problem:
-        state.choose("drawing problem", f"The last line was not taken: {problem}.")
+        state.set_value("drawing problem", f"The last line was not taken: {problem}.")
         take_over(state.value("drawing", ""))

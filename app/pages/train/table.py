@@ -46,7 +46,7 @@ NO_TABLE = "This address was made beside an uploaded table. An address never car
 
 def table_controls() -> Choice | None:
     """The chosen table as a target, or None while there is none (the page has said why)."""
-    state.remember("table", UPLOAD, allowed=(UPLOAD, *REAL_TABLES))
+    state.set_default("table", UPLOAD, allowed=(UPLOAD, *REAL_TABLES))
     source = st.selectbox(
         "Table",
         [UPLOAD, *REAL_TABLES],
@@ -62,7 +62,7 @@ def table_controls() -> Choice | None:
 
 
 def _shipped(name: str) -> Choice | None:
-    state.remember("components", 2, allowed=COMPONENTS)
+    state.set_default("components", 2, allowed=COMPONENTS)
     dim = st.slider("Principal components", COMPONENTS[0], COMPONENTS[-1], key="components", persist_state="session")
     density, bandwidth = _smoothing()
     key = f"table:{name}:{dim}:{density}:{bandwidth}"
@@ -80,7 +80,7 @@ def _smoothing() -> tuple[str, float | None]:
     )
     if density != "kernel_density":
         return density, None
-    state.remember("bandwidth", AUTOMATIC, allowed=BANDWIDTHS)
+    state.set_default("bandwidth", AUTOMATIC, allowed=BANDWIDTHS)
     chosen = st.select_slider(
         "Bandwidth",
         BANDWIDTHS,

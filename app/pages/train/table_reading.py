@@ -64,7 +64,7 @@ def shipped(key: str, name: str, **fit: Any) -> Fitted | None:
 def forget_table() -> None:
     """End the reading of an uploaded file that is gone, and forget what it held."""
     state.drop_jobs("table ")
-    state.kept("table opened").clear()
+    state.session_dict("table opened").clear()
 
 
 def reading_view() -> JobView[Reading] | None:
@@ -88,12 +88,12 @@ def forget_reading() -> None:
 # ---- the job ----------------------------------------------------------------------------------------------------
 def _result(kind: str, key: str, most: int, work: Callable[[threading.Event], Iterator[Reading[T]]]) -> T | None:
     """What the session has under this key, or its job begun; the oldest of more than `most` results goes."""
-    results = state.kept(f"table {kind}")
+    results = state.session_dict(f"table {kind}")
     if key in results:
         results[key] = results.pop(key)  # the newest now
         return results[key]
     name = f"table {kind}:{key}"
-    state.choose("table job", name)
+    state.set_value("table job", name)
     job = state.job(name)
     if job is None:
         state.drop_jobs(f"table {kind}:")

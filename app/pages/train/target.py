@@ -77,7 +77,7 @@ def _gallery() -> Choice:
     parameters = {}
     if toy.dims == "any":
         known, key = dimensions_of(name), f"dim:{name}"
-        state.remember(key, 3, allowed=known)
+        state.set_default(key, 3, allowed=known)
         parameters["dim"] = st.slider("Dimension d", known[0], known[-1], key=key, persist_state="session")
     config = TargetConfig(name=name, parameters=parameters)
     return Choice(config.key, name, toy.label, _target(config.key, config))

@@ -99,12 +99,12 @@ def test_a_session_keeps_one_file_and_a_few_laws(monkeypatch):
     for bandwidth in ("0.05", "0.1", "0.2", "0.3", "0.5"):
         at.select_slider(key="bandwidth").set_value(bandwidth).run()
         until(at, ready)
-    assert len(at.session_state["kept:table fitted"]) == table_reading.LAWS
+    assert len(at.session_state["session:table fitted"]) == table_reading.LAWS
     other = "\n".join(["c,d", *LINES]).encode()
     at.file_uploader(key="file").set_value(("others.csv", other, "text/csv")).run()
     until(at, ready)
-    assert len(at.session_state["kept:table opened"]) == 1
-    assert not [name for name in at.session_state["kept:jobs"] if name.startswith("table ")]
+    assert len(at.session_state["session:table opened"]) == 1
+    assert not [name for name in at.session_state["session:jobs"] if name.startswith("table ")]
 
 
 def test_a_long_table_is_read_evenly_and_says_so():

@@ -45,9 +45,9 @@ def page(name, own=(), **query):
                 if target == "moons":
                     model.target.config = None  # as a table's is
                 keys.append(add_run(target, target, model).key)
-            state.choose("run", keys[-1])
-            state.choose("kl_runs", ["eight_gaussians", *keys])
-            state.choose("compared", ["eight_gaussians", *keys])
+            state.set_value("run", keys[-1])
+            state.set_value("kl_runs", ["eight_gaussians", *keys])
+            state.set_value("compared", ["eight_gaussians", *keys])
         getattr(importlib.import_module(f"app.pages.{module}.page"), function)()
 
     at = AppTest.from_function(script, default_timeout=60, args=(name, PAGES[name][0], tuple(own)))
