@@ -64,7 +64,7 @@ class Messages:
                     await send({"type": "websocket.close", "code": 1008, "reason": inbox.problem})
             finally:
                 self._pages -= 1
-                self._turns.end(inbox)
+                self._turns.leave(inbox)
         else:
             await self._app(scope, receive, send)
 

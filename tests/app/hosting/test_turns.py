@@ -65,6 +65,30 @@ def test_a_page_alone_is_drawn_anew_at_once_and_so_many_are_drawn_together():
     asyncio.run(play())
 
 
+def test_s9_pages_that_are_drawn_all_the_time_leave_a_place_free():
+    async def play():
+        now = 0.0
+        turns = Turns(2, 60, clock=lambda: now)
+        storms = [Storm(turns) for _ in range(6)]
+        await settle()
+        for _ in range(5):  # each is drawn for more than a second
+            for storm in storms:
+                now += 0.5
+                turns.end(storm)
+                await settle()
+        assert len(turns._drawn) == 1, "one of two places"
+        await asyncio.wait_for(turns.take("honest"), 5)
+        turns.leave("honest")
+        for storm in storms:
+            turns.leave(storm)
+            storm.task.cancel()
+        now += 60.0
+        await turns.take(storms[0])
+        await asyncio.wait_for(turns.take(storms[1]), 5)  # what is long ago does not count
+
+    asyncio.run(play())
+
+
 def test_a_turn_is_over_in_any_case_and_who_leaves_while_waiting_is_forgotten():
     async def play():
         turns = Turns(1, 0.01)
