@@ -435,7 +435,7 @@ def steps_per_second(choices: argparse.Namespace) -> float:
     import torch
 
     from cmcore.config import NetworkConfig, TrainingConfig
-    from cmcore.objectives import Source, make_objective
+    from cmcore.objectives import BatchSource, make_objective
     from cmcore.runtime import reuse_memory
     from cmcore.streams import stream
     from cmcore.targets import make_target
@@ -452,7 +452,7 @@ def steps_per_second(choices: argparse.Namespace) -> float:
         **RATES,
     )
     objective = make_objective("trajectory_regression", trajectories=8000)
-    source = Source(make_target("eight_gaussians"), 3.0, 0.0, torch.device("cpu"), stream(0, "objective"))
+    source = BatchSource(make_target("eight_gaussians"), 3.0, 0.0, torch.device("cpu"), stream(0, "objective"))
     pool = objective.prepare(source)
     step = (_plain_loop if choices.variant == "plain-loop" else _lab_loop)(config, objective, pool)
     paces = []
@@ -471,7 +471,7 @@ def _lab_loop(config, objective, pool):
     import torch
 
     from cmcore.model import FlowMap
-    from cmcore.objectives import Learner
+    from cmcore.objectives import LossContext
     from cmcore.optimizer import FlatOptimizer
     from cmcore.runtime import products_dtype
     from cmcore.schedule import moment
@@ -479,14 +479,14 @@ def _lab_loop(config, objective, pool):
 
     flow_map = FlowMap(2, config.network, generator=stream(0, "weights"))
     flow_map.products = products_dtype(config.products, torch.device("cpu"))
-    learner = Learner(flow_map, flow_map, {})
+    context = LossContext(flow_map, flow_map, {})
     optimizer = FlatOptimizer(flow_map, config)
     blocks = (objective.batches(pool, 64, config.batch, generator=stream(0, f"batches {b}")) for b in count())
     batches = (batch for block in blocks for batch in block)
     numbers = count()
 
     def step() -> None:
-        objective.backward(learner, next(batches))
+        objective.backward(context, next(batches))
         number = next(numbers)
         optimizer.step(moment(config, number, config.steps).factor, number)
 

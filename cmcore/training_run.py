@@ -15,7 +15,7 @@ from torch import Tensor
 
 from cmcore.config import MOST_STEPS, Plan, TrainingConfig
 from cmcore.model import Ending, FlowMap, TrainedModel
-from cmcore.objectives import Learner, Objective, Source, Velocity, VelocityField, make_objective
+from cmcore.objectives import BatchSource, LossContext, Objective, Velocity, VelocityField, make_objective
 from cmcore.optimizer import FlatOptimizer
 from cmcore.process import angle
 from cmcore.runtime import choose_device, describe_device, products_dtype, reuse_memory, view_as_slices
@@ -236,10 +236,10 @@ class Run:
             make_objective(self.config.objective, **{**self.objective.parameters(), "teacher_steps": run.step})
         )
 
-    def _source(self, i: int, purpose: str) -> Source:
+    def _source(self, i: int, purpose: str) -> BatchSource:
         teacher = None if self.teacher is None else _velocity_of(self.teacher.member(i))
         generator = stream(self.all_seeds[i], f"{self.purpose}{purpose}")
-        return Source(self.target, self.config.horizon, self.delta, self.device, generator, teacher)
+        return BatchSource(self.target, self.config.horizon, self.delta, self.device, generator, teacher)
 
     def _velocities(self) -> dict[Velocity, VelocityField]:
         """The velocities a loss may ask for at points of its own."""
@@ -296,8 +296,8 @@ class Run:
 
     def _backward(self, batch: Any) -> Tensor:
         progress = self._moment(self.step).progress
-        learner = Learner(self.flow_map, self.targets, self.velocities, self.earliest, progress)
-        return self.objective.backward(learner, batch).reshape(-1)
+        context = LossContext(self.flow_map, self.targets, self.velocities, self.earliest, progress)
+        return self.objective.backward(context, batch).reshape(-1)
 
     def advance(self) -> None:
         """Steps up to the next report, by the team of threads that the run chose; afterwards the team is given back."""

@@ -9,7 +9,7 @@ import torch
 
 import cmcore as cm
 from cmcore.config import NetworkConfig, TrainingConfig
-from cmcore.objectives import Source, make_objective
+from cmcore.objectives import BatchSource, make_objective
 from cmcore.optimizer import FlatOptimizer
 from cmcore.pools import GrowingPool, PoolCache, pools, same_law
 from cmcore.streams import stream
@@ -189,7 +189,7 @@ def test_pools_of_other_settings_are_others(changes):
     span = {key: changes.get(key, value) for key, value in {"horizon": 3.0, "delta": 0.0}.items()}
 
     def prepared(objective, span, seed):
-        source = Source(TARGET, **span, device=torch.device("cpu"), generator=stream(seed, "objective"))
+        source = BatchSource(TARGET, **span, device=torch.device("cpu"), generator=stream(seed, "objective"))
         return make_objective("trajectory_regression", **{"trajectories": 300, **POOL, **objective}).prepare(source)
 
     one = prepared({}, {"horizon": 3.0, "delta": 0.0}, 0)

@@ -20,7 +20,7 @@ from torch import Tensor
 from cmcore.chain import CHUNK, JumpMap, Stage, land, like_map
 from cmcore.flow import velocity_in_angle
 from cmcore.model import FlowMap
-from cmcore.objectives.base import Learner
+from cmcore.objectives.base import LossContext
 from cmcore.objectives.composition import Points
 from cmcore.objectives.identities.eulerian import Eulerian
 from cmcore.objectives.identities.lagrangian import Lagrangian
@@ -61,7 +61,7 @@ def lagrangian_residual(f: FlowMap, target: Target, x: Float[Tensor, "n d"], t: 
 def eulerian_residual(f: FlowMap, target: Target, x: Float[Tensor, "n d"], t: float, s: float) -> Float[Tensor, " n"]:
     """|∂f/∂θ_t + ∇f · v(x, t)|, s < t: how far the landing point moves while its start is carried along the flow."""
     return _in_pieces(
-        lambda learner, points: _EULERIAN.residual(learner, points, points.velocity)[1], f, target, x, t, s
+        lambda context, points: _EULERIAN.residual(context, points, points.velocity)[1], f, target, x, t, s
     )
 
 
@@ -74,11 +74,11 @@ def _in_pieces(residual, f: FlowMap, target: Target, x: Tensor, t: float, s: flo
     def velocity(x: Tensor, theta: Tensor) -> Tensor:
         return velocity_in_angle(target, x.double(), theta.double().reshape(-1)).to(dtype)
 
-    learner = Learner(f, f, {"exact": velocity}, progress=1.0)
+    context = LossContext(f, f, {"exact": velocity}, progress=1.0)
     late, early = angle(torch.tensor([t, s], dtype=torch.float64)).tolist()
     sizes = []
     for piece in x.to(device, dtype).split(CHUNK):
         theta, gap = (torch.full((len(piece), 1), value, dtype=dtype, device=device) for value in (late, late - early))
         points = Points(piece, theta, gap, velocity(piece, theta), theta, piece)
-        sizes.append(residual(learner, points).norm(dim=1).double().cpu())
+        sizes.append(residual(context, points).norm(dim=1).double().cpu())
     return torch.cat(sizes)

@@ -10,16 +10,25 @@ from pkgutil import iter_modules
 from cmcore.objectives import families
 from cmcore.objectives.base import (
     OBJECTIVES,
-    Learner,
+    BatchSource,
+    LossContext,
     Need,
     Objective,
-    Source,
     Velocity,
     VelocityField,
     make_objective,
 )
 
-__all__ = ["OBJECTIVES", "Learner", "Need", "Objective", "Source", "Velocity", "VelocityField", "make_objective"]
+__all__ = [
+    "OBJECTIVES",
+    "BatchSource",
+    "LossContext",
+    "Need",
+    "Objective",
+    "Velocity",
+    "VelocityField",
+    "make_objective",
+]
 
 for _module in sorted(iter_modules(families.__path__), key=lambda module: module.name != "trajectory_regression"):
     import_module(f"{families.__name__}.{_module.name}")  # registers what it defines; the default comes first

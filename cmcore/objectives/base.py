@@ -20,11 +20,11 @@ from cmcore.targets import Described, Target
 
 __all__ = [
     "OBJECTIVES",
-    "Learner",
+    "BatchSource",
+    "LossContext",
     "Need",
     "Objective",
     "Preparation",
-    "Source",
     "Velocity",
     "VelocityField",
     "make_objective",
@@ -45,8 +45,8 @@ LEAST_SPAN = 1e-3
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where an objective's batches come from.
+class BatchSource:
+    """What an objective makes its batches from: the target, the span of time, and random numbers.
 
     Attributes:
         target: the law to learn.
@@ -89,8 +89,8 @@ class Preparation:
 
 
 @dataclass(frozen=True)
-class Learner:
-    """What a loss may look at beside its batch.
+class LossContext:
+    """What a loss reads beside its batch: the map, the map of its targets, velocities, and how far the run is.
 
     Attributes:
         flow_map: the map being trained.
@@ -112,8 +112,8 @@ class Learner:
 class Objective(ABC, Generic[Batch]):
     """One way to learn f(x, t, s).
 
-    A subclass is a frozen dataclass of its hyper-parameters. It is prepared once with a :class:`Source`, and then gives
-    batches and their loss. Batches are drawn for many steps at once: for small networks, drawing is what costs.
+    A subclass is a frozen dataclass of its hyper-parameters. It is prepared once with a :class:`BatchSource`, and then
+    gives batches and their loss. Batches are drawn for many steps at once: for small networks, drawing is what costs.
 
     Attributes:
         label: for people.
@@ -171,10 +171,10 @@ class Objective(ABC, Generic[Batch]):
         del size
 
     @abstractmethod
-    def prepare(self, source: Source) -> Any:
+    def prepare(self, source: BatchSource) -> Any:
         """Whatever training needs that is made once: a pool of trajectories, a teacher, samples."""
 
-    def preparing(self, source: Source) -> Iterator["Preparation"]:
+    def preparing(self, source: BatchSource) -> Iterator["Preparation"]:
         """What :meth:`prepare` makes, in pieces: whoever is out of time takes what there is after any of them."""
         yield Preparation("", True, self, partial(self.prepare, source))
 
@@ -192,15 +192,15 @@ class Objective(ABC, Generic[Batch]):
         """
 
     @abstractmethod
-    def loss(self, learner: Learner, batch: Batch) -> Float[Tensor, "*s"]:
+    def loss(self, context: LossContext, batch: Batch) -> Float[Tensor, "*s"]:
         """The scalar to minimise, one a member; zero where theory says the exact map has none."""
 
-    def backward(self, learner: Learner, batch: Batch) -> Float[Tensor, "*s"]:
+    def backward(self, context: LossContext, batch: Batch) -> Float[Tensor, "*s"]:
         """The loss, a constant, once its gradient is added to the weights': by the tape, or without it in a subclass.
 
         What a subclass does must be what the tape does; for a small network the tape costs a tenth of a step.
         """
-        losses = self.loss(learner, batch)
+        losses = self.loss(context, batch)
         losses.sum().backward()
         return losses.detach()
 

@@ -27,7 +27,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cmcore.networks import PullBack
-from cmcore.objectives.base import Learner, Need, Objective, Source, Velocity
+from cmcore.objectives.base import BatchSource, LossContext, Need, Objective, Velocity
 from cmcore.objectives.clocks import CLOCKS, Clock, ClockName
 from cmcore.objectives.metrics import METRICS, Metric, distance, distance_and_slope
 from cmcore.process import angle, round_angle
@@ -77,7 +77,7 @@ class Points(NamedTuple):
 class Prepared(NamedTuple):
     """What a composition draws from: the source, and the clock of its times."""
 
-    source: Source
+    source: BatchSource
     clock: Clock
 
 
@@ -155,7 +155,7 @@ class Composition(Objective[Points]):
 
     # ---- what an identity writes --------------------------------------------------------------------------------
     @abstractmethod
-    def errors(self, learner: Learner, points: Points) -> Float[Tensor, "*n d"]:
+    def errors(self, context: LossContext, points: Points) -> Float[Tensor, "*n d"]:
         """The residual of the identity on rows off the diagonal, in units of F."""
 
     def angles(self, clock: Clock, chance: Tensor, progress: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -190,7 +190,7 @@ class Composition(Objective[Points]):
     def target_decay(self) -> float | None:
         return self.target_average or None
 
-    def prepare(self, source: Source) -> Prepared:
+    def prepare(self, source: BatchSource) -> Prepared:
         return Prepared(source, self._clock(source.horizon, source.delta))
 
     def check_times(self, horizon: float, delta: float) -> None:
@@ -216,7 +216,7 @@ class Composition(Objective[Points]):
         columns = (x, theta, gap, velocity, inner, earlier)
         yield from map(Points._make, zip(*(column.split(size) for column in columns), strict=True))
 
-    def earlier(self, source: Source, points: Points, data: Tensor, noise: Tensor) -> Tensor:
+    def earlier(self, source: BatchSource, points: Points, data: Tensor, noise: Tensor) -> Tensor:
         """The states at the inner angle, where the identity uses them."""
         del source, data, noise
         return points.x
@@ -234,7 +234,7 @@ class Composition(Objective[Points]):
         gap, inner = torch.where(on_diagonal, 0.0, theta - end), torch.where(on_diagonal, alone, inner)
         return round_angle(theta, torch.float32), gap.float(), round_angle(inner, torch.float32)
 
-    def _velocity(self, source: Source, x: Tensor, theta: Tensor, conditional: Tensor) -> Tensor:
+    def _velocity(self, source: BatchSource, x: Tensor, theta: Tensor, conditional: Tensor) -> Tensor:
         if self.velocity == "exact":
             return source.exact_velocity(x, theta)
         if self.velocity == "learned":
@@ -252,63 +252,63 @@ class Composition(Objective[Points]):
         """The metric on the diagonal: the plain square where it alone sees pairs, since its minimiser is their mean."""
         return "l2" if self.velocity == "self" else self.metric
 
-    def velocity_at(self, learner: Learner, points: Points) -> Tensor:
+    def velocity_at(self, context: LossContext, points: Points) -> Tensor:
         """dx/dθ at the rows off the diagonal; "self" asks the targets' own diagonal."""
         if self.velocity != "self":
             return points.velocity
         with torch.no_grad():
-            return learner.targets.velocity_in_angle(points.x, points.theta, for_weights=True)
+            return context.targets.velocity_in_angle(points.x, points.theta, for_weights=True)
 
     def weights(self, points: Points) -> Tensor | float:
         """The weight of each row off the diagonal."""
         return points.gap.sin() ** self.weight_power if self.weight_power else 1.0
 
-    def loss(self, learner: Learner, batch: Points) -> Float[Tensor, "*s"]:
+    def loss(self, context: LossContext, batch: Points) -> Float[Tensor, "*s"]:
         n = batch.x.shape[-2]
         rows = self.diagonal_rows(n)
         total = torch.zeros((), device=batch.x.device)
         if rows < n:
             off = batch.rows(slice(rows, n))
-            distances = distance(self.errors(learner, off), self.metric, self.metric_scale)
+            distances = distance(self.errors(context, off), self.metric, self.metric_scale)
             total = total + (self.weights(off) * distances).sum((-2, -1))
         if rows:
             on = batch.rows(slice(rows))
-            answer = learner.flow_map.direction(on.x, on.theta, on.gap, for_weights=True)
-            error = answer - learner.flow_map.preconditioning.direction(on.x, on.theta, on.velocity)
+            answer = context.flow_map.direction(on.x, on.theta, on.gap, for_weights=True)
+            error = answer - context.flow_map.preconditioning.direction(on.x, on.theta, on.velocity)
             total = total + distance(error, self.diagonal_metric, self.metric_scale).sum((-2, -1))
         return total / n
 
     # ---- the same without a tape --------------------------------------------------------------------------------
     @property
-    def closed(self) -> bool:
-        """Whether :meth:`adjoint` is there, and the loss that of this class."""
+    def has_manual_gradient(self) -> bool:
+        """Whether the gradient is written out in :meth:`manual_gradient`, and the loss that of this class."""
         return False
 
-    def adjoint(self, learner: Learner, points: Points) -> tuple[Float[Tensor, "*n d"], PullBack]:
+    def manual_gradient(self, context: LossContext, points: Points) -> tuple[Float[Tensor, "*n d"], PullBack]:
         """The residual of :meth:`errors`, and what takes a gradient of it to the weights."""
-        del learner, points
+        del context, points
         raise NotImplementedError(f"{self.label} leaves its gradient to the tape.")
 
-    def backward(self, learner: Learner, batch: Points) -> Float[Tensor, "*s"]:
-        return self.closed_backward(learner, batch) if self.closed else super().backward(learner, batch)
+    def backward(self, context: LossContext, batch: Points) -> Float[Tensor, "*s"]:
+        return self.manual_backward(context, batch) if self.has_manual_gradient else super().backward(context, batch)
 
     @torch.no_grad()
-    def closed_backward(self, learner: Learner, batch: Points) -> Float[Tensor, "*s"]:
-        """:meth:`backward` by :meth:`adjoint`: first the rows off the diagonal, then those on it."""
+    def manual_backward(self, context: LossContext, batch: Points) -> Float[Tensor, "*s"]:
+        """:meth:`backward` by :meth:`manual_gradient`: first the rows off the diagonal, then those on it."""
         n = batch.x.shape[-2]
         rows = self.diagonal_rows(n)
         total = torch.zeros((), device=batch.x.device)
         if rows < n:
             off = batch.rows(slice(rows, n))
-            error, pull_back = self.adjoint(learner, off)
+            error, pull_back = self.manual_gradient(context, off)
             distances, slopes = distance_and_slope(error, self.metric, self.metric_scale)
             weights = self.weights(off)
             pull_back(slopes * (weights / n))
             total = total + (weights * distances).sum((-2, -1))
         if rows:
             on = batch.rows(slice(rows))
-            answer, pull_back = learner.flow_map.pulled_direction(on.x, on.theta, on.gap)
-            error = answer - learner.flow_map.preconditioning.direction(on.x, on.theta, on.velocity)
+            answer, pull_back = context.flow_map.pulled_direction(on.x, on.theta, on.gap)
+            error = answer - context.flow_map.preconditioning.direction(on.x, on.theta, on.velocity)
             distances, slopes = distance_and_slope(error, self.diagonal_metric, self.metric_scale)
             pull_back(slopes / n)
             total = total + distances.sum((-2, -1))

@@ -16,7 +16,7 @@ from cmcore.chain import make_chain, renoised_chain
 from cmcore.config import NetworkConfig, TrainingConfig
 from cmcore.grids import make_grid
 from cmcore.model import FlowMap
-from cmcore.objectives import OBJECTIVES, Learner, Source, make_objective
+from cmcore.objectives import OBJECTIVES, BatchSource, LossContext, make_objective
 from cmcore.objectives.composition import Composition, Points
 from cmcore.objectives.identities.consistency import Consistency
 from cmcore.objectives.identities.moment_matching import matching
@@ -47,7 +47,7 @@ def objective(name):
 
 def source(delta=0.0, horizon=3.0, target=GAUSSIAN):
     # A teacher that happens to know the truth: what is learned from it has the same exact map.
-    return Source(target, horizon, delta, torch.device("cpu"), stream(0, "objective"), exact_velocity)
+    return BatchSource(target, horizon, delta, torch.device("cpu"), stream(0, "objective"), exact_velocity)
 
 
 def batches(objective, count, size, progress=0.0, delta=0.0, purpose="batches"):
@@ -57,7 +57,7 @@ def batches(objective, count, size, progress=0.0, delta=0.0, purpose="batches"):
 
 
 def exact_velocity(x, theta):
-    return Source(GAUSSIAN, 3.0, 0.0, torch.device("cpu"), torch.Generator()).exact_velocity(x, theta)
+    return BatchSource(GAUSSIAN, 3.0, 0.0, torch.device("cpu"), torch.Generator()).exact_velocity(x, theta)
 
 
 def exact_flow(x, theta, gap):
@@ -95,9 +95,9 @@ class ExactMap(FlowMap):
         return answer, tangent if through_tangent else tangent.detach()
 
 
-def learner(flow_map, targets=None, progress=1.0, earliest=0.0):
+def context(flow_map, targets=None, progress=1.0, earliest=0.0):
     fields = {"exact": exact_velocity, "learned": exact_velocity}
-    return Learner(flow_map, targets or flow_map, fields, earliest, progress)
+    return LossContext(flow_map, targets or flow_map, fields, earliest, progress)
 
 
 def truthful(batch):
@@ -120,7 +120,7 @@ def gradients(loss, flow_map):
 def test_the_exact_map_has_zero_loss_and_zero_gradient(objective, form, delta, progress):
     exact, earliest = ExactMap(form), float(angle(torch.tensor(delta, dtype=torch.float64)))
     for batch in map(truthful, batches(objective, 1, 512, progress, delta)):
-        loss = objective.loss(learner(exact, earliest=earliest), batch)
+        loss = objective.loss(context(exact, earliest=earliest), batch)
         assert float(loss.detach()) < 1e-11
         assert float(gradients(loss, exact).abs().max()) < 1e-6
 
@@ -129,7 +129,7 @@ def test_the_exact_map_has_zero_loss_and_zero_gradient(objective, form, delta, p
 def test_a_spoilt_map_has_a_loss_and_a_gradient_that_points_back(objective, form):
     spoilt, exact = ExactMap(form, shift=0.1), ExactMap(form)
     (batch,) = map(truthful, batches(objective, 1, 512))
-    loss = objective.loss(learner(spoilt, exact), batch)
+    loss = objective.loss(context(spoilt, exact), batch)
     assert float(loss.detach()) > 1e-3
     assert float(gradients(loss, spoilt)[:2].min()) > 0
 
@@ -154,7 +154,7 @@ def test_single_precision_leaves_the_exact_map_almost_no_loss(name, delta):
             batch = batch._replace(**fields)
         earliest = float(angle(torch.tensor(delta, dtype=torch.float64)))
         rounded = Rounded()
-        assert float(objective.loss(learner(rounded, earliest=earliest), batch).detach()) < 1e-3
+        assert float(objective.loss(context(rounded, earliest=earliest), batch).detach()) < 1e-3
 
 
 class Rounded(ExactMap):
@@ -189,7 +189,7 @@ def test_pairs_alone_leave_the_exact_map_no_gradient_on_average(name, choice, fo
     def mean_and_error(shift):
         flow_map, exact = ExactMap(form, shift), ExactMap(form)
         drawn = batches(objective, 25, 400, 1.0, purpose="pairs")
-        each = torch.stack([gradients(objective.loss(learner(flow_map, exact), b), flow_map) for b in drawn])
+        each = torch.stack([gradients(objective.loss(context(flow_map, exact), b), flow_map) for b in drawn])
         return each.mean(0), each.std(0) / math.sqrt(len(each))
 
     mean, error = mean_and_error(0.0)
@@ -209,7 +209,7 @@ def test_the_discrete_identity_holds_at_the_order_of_its_solver(solver, order):
         objective = make_objective("two_time_cd", solver=solver, solver_steps=steps)
         rows = points._replace(inner=theta - length)
         rows = rows._replace(earlier=objective.earlier(source(), rows, x, x))
-        return float(objective.errors(learner(exact), rows).detach().square().mean().sqrt())
+        return float(objective.errors(context(exact), rows).detach().square().mean().sqrt())
 
     over_all = [residual(steps, 0.8) for steps in (8, 16, 32)]
     of_one_step = [residual(1, length) for length in (0.1, 0.05, 0.025)]
@@ -226,13 +226,13 @@ def test_an_own_or_a_learned_velocity_is_followed_as_the_exact_one(solver):
     for velocity in ("exact", "learned", "self"):
         objective = make_objective("consistency", velocity=velocity, **common)
         (batch,) = batches(objective, 1, 512)
-        losses.append(float(objective.loss(learner(ExactMap()), batch).detach()))
+        losses.append(float(objective.loss(context(ExactMap()), batch).detach()))
     on_diagonal = make_objective("consistency", velocity="exact", **{**common, "diagonal_share": 1.0})
     assert losses[0] > 0
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
     (batch,) = batches(make_objective("consistency", velocity="self", **common), 1, 512)
     rows = batch.rows(slice(128))
-    taught_by_pairs = float(on_diagonal.loss(learner(ExactMap()), rows).detach()) / 4
+    taught_by_pairs = float(on_diagonal.loss(context(ExactMap()), rows).detach()) / 4
     assert losses[2] - taught_by_pairs == pytest.approx(losses[0], rel=1e-2)
 
 
@@ -277,7 +277,7 @@ def test_the_eulerian_residual_is_mean_flow_s_on_the_linear_path():
 
     x, v = (1 - tau) * data + tau * noise, noise - data
     answer, along = torch.func.jvp(of_linear, (x, tau, end), (v, torch.ones_like(tau), torch.zeros_like(end)))
-    found = make_objective("mean_flow").errors(learner(f), points)
+    found = make_objective("mean_flow").errors(context(f), points)
     torch.testing.assert_close(found, answer - v + (tau - end) * along, rtol=1e-9, atol=1e-9)
 
 
@@ -289,7 +289,7 @@ def test_the_eulerian_residual_is_scm_s_tangent(share):
     answer, along = torch.func.jvp(partial(raw, f), points[:3], (points.velocity, one, one))
     expected = points.gap.cos() * (answer - points.velocity) + share * points.gap.sin() * (points.x + along)
     objective = make_objective("scm", tangent_warmup=0.5)
-    found = objective.errors(learner(f, progress=share / 2), points)
+    found = objective.errors(context(f, progress=share / 2), points)
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
 
 
@@ -300,7 +300,7 @@ def test_four_families_share_one_eulerian_residual(form):
         own = points._replace(velocity=f.velocity_in_angle(points.x, points.theta))
     families = [make_objective(name) for name in ("eulerian", "mean_flow", "ayf", "esd", "scm", "emd")]
     families.append(make_objective("esd", through_time=True))
-    errors = [objective.errors(learner(f), own) for objective in families]
+    errors = [objective.errors(context(f), own) for objective in families]
     for error in errors[1:]:
         torch.testing.assert_close(error, errors[0], rtol=1e-9, atol=1e-9)
     expected = weights_gradient(errors[0].square().sum(), f)
@@ -323,11 +323,11 @@ def test_gradients_of_the_eulerian_identities_flow_where_they_say(form):
     skip_t, out_t = f.preconditioning.by_start(own.theta, own.gap)
     full = out_t * answer + out * (by_start + in_space) - skip_t * own.x - skip * own.velocity
     full = full / out_t if form == "linear" else full
-    through = make_objective("esd", through_time=True).errors(learner(f), own)
+    through = make_objective("esd", through_time=True).errors(context(f), own)
     torch.testing.assert_close(
         weights_gradient(through.square().sum(), f), weights_gradient(full.square().sum(), f), rtol=1e-8, atol=1e-8
     )
-    plain = make_objective("eulerian").errors(learner(f), own)
+    plain = make_objective("eulerian").errors(context(f), own)
     regression = (answer - (answer - full).detach()).square().sum()
     torch.testing.assert_close(
         weights_gradient(plain.square().sum(), f), weights_gradient(regression, f), rtol=1e-8, atol=1e-8
@@ -345,7 +345,7 @@ def test_the_lagrangian_residual_is_how_the_landing_point_moves(form):
 
     landed, moved = torch.func.jvp(landing, (end,), (torch.ones_like(end),))
     own = f.velocity_in_angle(landed, end).detach()
-    found = make_objective("lsd").errors(learner(f), points)
+    found = make_objective("lsd").errors(context(f), points)
     torch.testing.assert_close(found, moved - own, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(
         weights_gradient(found.square().sum(), f),
@@ -353,7 +353,7 @@ def test_the_lagrangian_residual_is_how_the_landing_point_moves(form):
         rtol=1e-8,
         atol=1e-8,
     )
-    by_the_exact_one = make_objective("lmd").errors(learner(f), points)
+    by_the_exact_one = make_objective("lmd").errors(context(f), points)
     torch.testing.assert_close(by_the_exact_one, moved - exact_velocity(landed, end), rtol=1e-9, atol=1e-9)
 
 
@@ -366,7 +366,7 @@ def test_the_semigroup_s_target_is_the_average_of_two_jumps_on_the_linear_path()
     halfway = f.landing(points.x, points.theta, points.theta - points.inner, first)
     second = raw(f, halfway, points.inner, points.inner - end)
     expected = ((t - u) * first + (u - s) * second) / (t - s)
-    torch.testing.assert_close(make_objective("psd").wanted(learner(f), points), expected, rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(make_objective("psd").wanted(context(f), points), expected, rtol=1e-8, atol=1e-8)
 
 
 def test_shortcut_models_are_the_semigroup_at_dyadic_midpoints():
@@ -387,7 +387,7 @@ def test_shortcut_models_are_the_semigroup_at_dyadic_midpoints():
     assert bool(((counts - 1 / levels).abs() < 0.03).all())
     f, targets = random_map("linear").float(), random_map("linear", seed=1).float()
     f.products = targets.products = torch.float32
-    losses = [o.loss(learner(f, targets), batch) for o in (shortcut, semigroup)]
+    losses = [o.loss(context(f, targets), batch) for o in (shortcut, semigroup)]
     assert torch.equal(*losses)
 
 
@@ -399,13 +399,13 @@ def test_moment_matching_one_particle_at_a_time_is_consistency_training(form, pa
     matched = make_objective("imm", particles=particles, kernel="negative_square")
     trained = make_objective("ct", target_average=0.5, metric="l2", mirrored=False)
     if particles == 1:
-        losses = [o.loss(learner(f, targets), points) for o in (matched, trained)]
+        losses = [o.loss(context(f, targets), points) for o in (matched, trained)]
         torch.testing.assert_close(losses[0], 2 * losses[1])
         torch.testing.assert_close(weights_gradient(losses[0], f), 2 * weights_gradient(losses[1], f))
         return
     shared = points._replace(**{c: getattr(points, c)[:1].expand(60, 1) for c in ("theta", "gap", "inner")})
-    difference = trained.errors(learner(f, targets), shared).reshape(20, 3, 2).mean(1)
-    found = matched.loss(learner(f, targets), shared)
+    difference = trained.errors(context(f, targets), shared).reshape(20, 3, 2).mean(1)
+    found = matched.loss(context(f, targets), shared)
     torch.testing.assert_close(found, 2 * difference.square().sum(-1).mean())
 
 
@@ -421,7 +421,7 @@ def test_over_mirror_images_a_mirrored_target_is_the_map_between_them(form):
     sides = [points._replace(earlier=middle + side * reach) for side in (1, -1)]
     wanted = f.landing(middle, points.inner, rest, f.direction(middle, points.inner, rest))
     plain, mirrored = (
-        sum(make_objective("ct", mirrored=m).target_landing(learner(f), side) for side in sides) / 2
+        sum(make_objective("ct", mirrored=m).target_landing(context(f), side) for side in sides) / 2
         for m in (False, True)
     )
     torch.testing.assert_close(mirrored[noisy], wanted[noisy])
@@ -464,7 +464,7 @@ def test_ctm_compares_at_the_earliest_time_through_the_averaged_map():
     landing = f.at_angles(points.x, points.theta, end)
     wanted = averaged.at_angles(points.earlier, points.inner, end)
     expected = there(landing) - there(wanted).detach()
-    found = make_objective("ctm").errors(learner(f, averaged, earliest=first), points)
+    found = make_objective("ctm").errors(context(f, averaged, earliest=first), points)
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(
         weights_gradient(found.square().sum(), f), weights_gradient(expected.square().sum(), f), rtol=1e-8, atol=1e-8
@@ -571,8 +571,8 @@ def test_a_loss_is_the_mean_over_the_diagonal_and_the_rest(name, velocity, form,
     taught = taught / f.preconditioning.by_start(on.theta, on.gap).out
     total = distance(taught, "l2" if velocity == "self" else metric, c).sum()
     if len(off.x):
-        total = total + (off.gap.sin() ** power * distance(objective.errors(learner(f), off), metric, c)).sum()
-    torch.testing.assert_close(objective.loss(learner(f), batch), total / 64)
+        total = total + (off.gap.sin() ** power * distance(objective.errors(context(f), off), metric, c)).sum()
+    torch.testing.assert_close(objective.loss(context(f), batch), total / 64)
 
 
 @pytest.mark.parametrize("name", ["ict", "ect"])
@@ -587,7 +587,7 @@ def test_improved_consistency_training_weighs_a_map_s_error_by_the_step_in_noise
     error = f.at_angles(points.x, points.theta, end) - wanted
     huber = (error.square().sum(-1, keepdim=True) + 0.1**2).sqrt() - 0.1
     expected = (huber / (points.theta.tan() - points.inner.tan())).mean()
-    found = objective.loss(learner(f, targets), points)
+    found = objective.loss(context(f, targets), points)
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(weights_gradient(found, f), weights_gradient(expected, f), rtol=1e-8, atol=1e-8)
 
@@ -693,7 +693,7 @@ def test_a_step_without_the_tape_has_the_loss_and_the_gradient_of_the_tape(name,
     if members:
         batch = type(batch)(*map(torch.stack, zip(batch, other, strict=True)))
     fields = {"exact": lambda x, theta: x.sin() + theta, "learned": lambda x, theta: x.cos() - theta}
-    of_batch = Learner(f, f, fields, 0.0, 0.5)
+    of_batch = LossContext(f, f, fields, 0.0, 0.5)
     loss = objective.loss(of_batch, batch)
     expected = weights_gradient(loss.sum(), f)
     for p in f.parameters():

@@ -14,7 +14,7 @@ from cmcore.divergences import DATA_MODEL, MODEL_DATA, kl
 from cmcore.flow import ExactFlow, trajectory_pool
 from cmcore.grids import make_grid
 from cmcore.model import FlowMap
-from cmcore.objectives import OBJECTIVES, Learner
+from cmcore.objectives import OBJECTIVES, LossContext
 from cmcore.samplers import SAMPLERS, source_for, starting_noise
 from cmcore.streams import stream
 from cmcore.targets import BoxMixture, GaussianMixture
@@ -283,9 +283,9 @@ def test_a_step_of_every_objective_is_the_same_and_stops_nothing(second, name, m
     losses = []
     for run in (here, there):  # as the tape has it, where a step may do without one
         batch = next(run.batches)
-        learner = Learner(run.flow_map, run.targets, run.velocities, run.earliest, 0.5)
+        context = LossContext(run.flow_map, run.targets, run.velocities, run.earliest, 0.5)
         with second.without_a_stop():
-            loss = run.objective.loss(learner, batch)
+            loss = run.objective.loss(context, batch)
             loss.sum().backward()
         losses.append(loss.detach())
     agree(losses[1], losses[0], 1e-3)

@@ -8,7 +8,7 @@ from scipy import stats
 
 from cmcore.config import NetworkConfig
 from cmcore.model import FlowMap
-from cmcore.objectives import OBJECTIVES, Learner, Source, make_objective
+from cmcore.objectives import OBJECTIVES, BatchSource, LossContext, make_objective
 from cmcore.objectives.clocks import CLOCKS, Clock
 from cmcore.objectives.composition import SMALLEST_GAP, Composition
 from cmcore.objectives.identities.consistency import Consistency
@@ -33,7 +33,7 @@ def ends(delta):
 
 def rows(objective, n=4096, progress=0.0, delta=0.0):
     """Points, and the clock of their times."""
-    source = Source(TARGET, HORIZON, delta, torch.device("cpu"), stream(0, "objective"), lambda x, theta: 0 * x)
+    source = BatchSource(TARGET, HORIZON, delta, torch.device("cpu"), stream(0, "objective"), lambda x, theta: 0 * x)
     prepared = objective.prepare(source)
     (batch,) = objective.batches(prepared, 1, n, generator=stream(0, "batches"), progress=progress)
     return batch, prepared.clock
@@ -120,7 +120,7 @@ def test_g2_times_come_back_from_angles_near_a_right_one():
 
 
 def velocities(horizon):
-    exact = Source(TARGET, horizon, 0.0, torch.device("cpu"), stream(0, "objective")).exact_velocity
+    exact = BatchSource(TARGET, horizon, 0.0, torch.device("cpu"), stream(0, "objective")).exact_velocity
     return {"exact": exact, "learned": exact}
 
 
@@ -133,7 +133,7 @@ def test_g2_every_objective_on_every_clock_is_finite_at_every_horizon(name, hori
         objective, fields = make_objective(name, **choice), velocities(horizon)
         network = NetworkConfig(width=8, depth=2, preconditioning=objective.preconditioning)
         flow_map = FlowMap(2, network, generator=stream(0, "weights"))
-        source = Source(TARGET, horizon, 0.0, torch.device("cpu"), stream(0, "objective"), fields["learned"])
+        source = BatchSource(TARGET, horizon, 0.0, torch.device("cpu"), stream(0, "objective"), fields["learned"])
         prepared = objective.prepare(source)
         for progress in (0.0, 1.0):
             (batch,) = objective.batches(prepared, 1, 128, generator=stream(0, "batches"), progress=progress)
@@ -142,7 +142,7 @@ def test_g2_every_objective_on_every_clock_is_finite_at_every_horizon(name, hori
             assert bool((batch.gap >= 0).all())
             for p in flow_map.parameters():
                 p.grad = torch.zeros_like(p)
-            loss = objective.backward(Learner(flow_map, flow_map, fields, 0.0, progress), batch)
+            loss = objective.backward(LossContext(flow_map, flow_map, fields, 0.0, progress), batch)
             slopes = [p.grad for p in flow_map.parameters()]
             assert bool(torch.isfinite(loss)), choice
             assert all(bool(torch.isfinite(slope).all()) for slope in slopes if slope is not None), choice
@@ -152,7 +152,7 @@ def test_g2_every_objective_on_every_clock_is_finite_at_every_horizon(name, hori
 def test_g2_the_exact_velocity_is_exact_near_a_right_angle(name):
     """−tan θ (x + score) cancels: in single precision nothing is left of it at T = 18."""
     target = TARGET if name == "gaussian" else GaussianMixture([0.5, 0.5], [[-1.0, 0.0], [1.0, 0.5]], 0.09, name="pair")
-    source = Source(target, 20.0, 0.0, torch.device("cpu"), stream(0, "objective"))
+    source = BatchSource(target, 20.0, 0.0, torch.device("cpu"), stream(0, "objective"))
     x = torch.randn(200, 2, generator=stream(0, "x"))
     for t in (9.0, 14.0, 18.0):
         theta = angle(torch.full((200, 1), t))
@@ -374,7 +374,7 @@ def test_g3_the_numbers_of_a_docstring_are_the_defaults(name):
 def test_g3_a_pool_has_the_trajectories_that_are_documented(components, most):
     means = torch.randn(components, 2, generator=stream(0, "means"))
     law = GaussianMixture([1 / components] * components, means.tolist(), 0.2, name="many")
-    source = Source(law, HORIZON, 0.0, torch.device("cpu"), stream(0, "objective"))
+    source = BatchSource(law, HORIZON, 0.0, torch.device("cpu"), stream(0, "objective"))
     assert make_objective("trajectory_regression")._most(source) == most
 
 

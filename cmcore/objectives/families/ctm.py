@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cmcore.objectives.base import OBJECTIVES, Learner, Velocity
+from cmcore.objectives.base import OBJECTIVES, LossContext, Velocity
 from cmcore.objectives.composition import Composition, Points
 from cmcore.objectives.identities.consistency import Consistency
 from cmcore.objectives.metrics import Metric
@@ -48,18 +48,18 @@ class ConsistencyTrajectory(Consistency):
         if not self.target_average:
             raise ValueError("CTM compares through an averaged map: target_average > 0.")
 
-    def errors(self, learner: Learner, points: Points) -> Float[Tensor, "*n d"]:
-        f, (x, theta, gap) = learner.flow_map, points[:3]
+    def errors(self, context: LossContext, points: Points) -> Float[Tensor, "*n d"]:
+        f, (x, theta, gap) = context.flow_map, points[:3]
         landing = f.landing(x, theta, gap, f.direction(x, theta, gap, for_weights=True))
-        wanted = self.target_landing(learner, points)
-        end, first = theta - gap, torch.full_like(theta, learner.earliest)
+        wanted = self.target_landing(context, points)
+        end, first = theta - gap, torch.full_like(theta, context.earliest)
         with torch.no_grad():
-            wanted = learner.targets.at_angles(wanted, end, first)
-        return learner.targets.at_angles(landing, end, first) - wanted
+            wanted = context.targets.at_angles(wanted, end, first)
+        return context.targets.at_angles(landing, end, first) - wanted
 
     @property
-    def closed(self) -> bool:
+    def has_manual_gradient(self) -> bool:
         return False  # its gradient goes through the averaged map
 
-    def loss(self, learner: Learner, batch: Points) -> Float[Tensor, "*s"]:
-        return Composition.loss(self, learner, batch)
+    def loss(self, context: LossContext, batch: Points) -> Float[Tensor, "*s"]:
+        return Composition.loss(self, context, batch)

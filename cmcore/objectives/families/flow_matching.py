@@ -6,7 +6,7 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
-from cmcore.objectives.base import OBJECTIVES, Learner, Velocity
+from cmcore.objectives.base import OBJECTIVES, LossContext, Velocity
 from cmcore.objectives.composition import Points
 from cmcore.objectives.identities.regressed import Regressed
 
@@ -35,5 +35,5 @@ class FlowMatching(Regressed):
         if self.diagonal_share != 1:
             raise ValueError("Flow matching has no rows off the diagonal: leave diagonal_share at 1.")
 
-    def wanted(self, learner: Learner, points: Points) -> Float[Tensor, "*n d"]:
-        raise AssertionError(f"{self.label} has no rows off the diagonal, got {len(points.x)} for {learner.progress}")
+    def wanted(self, context: LossContext, points: Points) -> Float[Tensor, "*n d"]:
+        raise AssertionError(f"{self.label} has no rows off the diagonal, got {len(points.x)} for {context.progress}")

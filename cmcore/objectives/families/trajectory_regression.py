@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cmcore.flow import TrajectoryPool, pool_along
-from cmcore.objectives.base import OBJECTIVES, Learner, Need, Objective, Preparation, Source, Velocity
+from cmcore.objectives.base import OBJECTIVES, BatchSource, LossContext, Need, Objective, Preparation, Velocity
 from cmcore.objectives.metrics import distance_and_slope
 from cmcore.pools import GrowingPool, pools, same_law
 from cmcore.process import round_angle
@@ -110,7 +110,7 @@ class TrajectoryRegression(Objective[TrajectoryPairs]):
     def teacher_share(self) -> float:
         return self.teacher_budget if self.velocity == "learned" else 0.0
 
-    def prepare(self, source: Source) -> TrajectoryPool:
+    def prepare(self, source: BatchSource) -> TrajectoryPool:
         if self.velocity == "exact":
             return self._growing(source).pool(self.trajectories or self._most(source))
         assert source.teacher is not None
@@ -126,7 +126,7 @@ class TrajectoryRegression(Objective[TrajectoryPairs]):
             device=source.device,
         )
 
-    def preparing(self, source: Source) -> Iterator[Preparation]:
+    def preparing(self, source: BatchSource) -> Iterator[Preparation]:
         """The pool of a known velocity, piece by piece; one of a learned velocity is made at once."""
         if self.velocity == "learned":
             yield from super().preparing(source)
@@ -141,7 +141,7 @@ class TrajectoryRegression(Objective[TrajectoryPairs]):
             yield Preparation(message, enough, replace(self, trajectories=done), partial(growing.pool, done))
         pools.trim()
 
-    def _growing(self, source: Source) -> GrowingPool:
+    def _growing(self, source: BatchSource) -> GrowingPool:
         """The pool of this process from which all runs of one law, span of time and seed take their trajectories."""
         choice = {"levels": self.levels, "wide_share": self.wide_share, "device": source.device}
         span = {"horizon": source.horizon, "delta": source.delta}
@@ -152,7 +152,7 @@ class TrajectoryRegression(Objective[TrajectoryPairs]):
         return pools.get(key, make)
 
     @staticmethod
-    def _most(source: Source) -> int:
+    def _most(source: BatchSource) -> int:
         """40,000, and down to 4,000 for laws of many components, whose scores cost as many times more."""
         return max(4_000, 40_000 * 32 // max(32, source.target.components))
 
@@ -173,21 +173,21 @@ class TrajectoryRegression(Objective[TrajectoryPairs]):
         columns = (x, y, theta, gap)
         yield from map(TrajectoryPairs._make, zip(*(column.split(size) for column in columns), strict=True))
 
-    def loss(self, learner: Learner, batch: TrajectoryPairs) -> Float[Tensor, "*s"]:
-        answer = learner.flow_map.direction(batch.x, batch.theta, batch.gap, for_weights=True)
-        return self._distances(learner, batch, answer)[0].mean((-2, -1))
+    def loss(self, context: LossContext, batch: TrajectoryPairs) -> Float[Tensor, "*s"]:
+        answer = context.flow_map.direction(batch.x, batch.theta, batch.gap, for_weights=True)
+        return self._distances(context, batch, answer)[0].mean((-2, -1))
 
     @torch.no_grad()
-    def backward(self, learner: Learner, batch: TrajectoryPairs) -> Float[Tensor, "*s"]:
-        answer, pull_back = learner.flow_map.pulled_direction(batch.x, batch.theta, batch.gap)
-        distances, slopes = self._distances(learner, batch, answer)
+    def backward(self, context: LossContext, batch: TrajectoryPairs) -> Float[Tensor, "*s"]:
+        answer, pull_back = context.flow_map.pulled_direction(batch.x, batch.theta, batch.gap)
+        distances, slopes = self._distances(context, batch, answer)
         pull_back(slopes.div_(batch.x.shape[-2]))
         return distances.mean((-2, -1))
 
-    def _distances(self, learner: Learner, batch: TrajectoryPairs, answer: Tensor) -> tuple[Tensor, Tensor]:
+    def _distances(self, context: LossContext, batch: TrajectoryPairs, answer: Tensor) -> tuple[Tensor, Tensor]:
         """Weighted distances of the answers from what they should be, and their gradients."""
         x, y, theta, gap = batch
-        skip, out = learner.flow_map.preconditioning(theta, gap)
+        skip, out = context.flow_map.preconditioning(theta, gap)
         error = answer - (skip * x - y) / out
         distances, slopes = distance_and_slope(error, "pseudo_huber", self.threshold * x.shape[-1] ** 0.5)
         weights = gap.sin() ** self.weight_power if self.weight_power else 1.0

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cmcore.networks import PullBack
-from cmcore.objectives.base import OBJECTIVES, Learner, Source, VelocityField
+from cmcore.objectives.base import OBJECTIVES, BatchSource, LossContext, VelocityField
 from cmcore.objectives.clocks import CLOCKS, Clock, ClockName
 from cmcore.objectives.composition import Points
 from cmcore.objectives.identities.regressed import Regressed, direction_to
@@ -141,7 +141,7 @@ class Consistency(Regressed):
         return tuple(grid.angle(i / number) for i in (at, last, before))  # pyright: ignore[reportReturnType]
 
     # ---- the state at r -----------------------------------------------------------------------------------------
-    def earlier(self, source: Source, points: Points, data: Tensor, noise: Tensor) -> Tensor:
+    def earlier(self, source: BatchSource, points: Points, data: Tensor, noise: Tensor) -> Tensor:
         if self.velocity == "conditional":
             return points.inner.cos() * data + points.inner.sin() * noise
         if self.velocity == "self":
@@ -165,9 +165,9 @@ class Consistency(Regressed):
 
     # ---- the identity -------------------------------------------------------------------------------------------
     @torch.no_grad()
-    def target_landing(self, learner: Learner, points: Points) -> Tensor:
+    def target_landing(self, context: LossContext, points: Points) -> Tensor:
         """sg f(x_r, r, s)."""
-        f, inner = learner.targets, points.inner
+        f, inner = context.targets, points.inner
         earlier = points.earlier
         if self.velocity == "self":
             earlier = self.solve(lambda x, theta: f.velocity_in_angle(x, theta, for_weights=True), points)
@@ -181,18 +181,18 @@ class Consistency(Regressed):
         ahead, behind, between = landed.chunk(3, -2)
         return torch.where(points.theta > NOISY, between + (ahead - behind) / 2, ahead)
 
-    def wanted(self, learner: Learner, points: Points) -> Float[Tensor, "*n d"]:
-        return direction_to(learner, points, self.target_landing(learner, points))
+    def wanted(self, context: LossContext, points: Points) -> Float[Tensor, "*n d"]:
+        return direction_to(context, points, self.target_landing(context, points))
 
-    def errors(self, learner: Learner, points: Points) -> Float[Tensor, "*n d"]:
-        error = super().errors(learner, points)
-        return error * learner.flow_map.preconditioning(points.theta, points.gap).out if self.space == "map" else error
+    def errors(self, context: LossContext, points: Points) -> Float[Tensor, "*n d"]:
+        error = super().errors(context, points)
+        return error * context.flow_map.preconditioning(points.theta, points.gap).out if self.space == "map" else error
 
-    def adjoint(self, learner: Learner, points: Points) -> tuple[Float[Tensor, "*n d"], PullBack]:
-        error, pull_back = super().adjoint(learner, points)
+    def manual_gradient(self, context: LossContext, points: Points) -> tuple[Float[Tensor, "*n d"], PullBack]:
+        error, pull_back = super().manual_gradient(context, points)
         if self.space == "network":
             return error, pull_back
-        out = learner.flow_map.preconditioning(points.theta, points.gap).out
+        out = context.flow_map.preconditioning(points.theta, points.gap).out
         return error * out, lambda slope: pull_back(slope * out)
 
     def weights(self, points: Points) -> Tensor | float:
@@ -208,11 +208,11 @@ class Consistency(Regressed):
         """Whether rows on and off the diagonal are weighed alike, and can share one evaluation."""
         return self.space == "network" and self.step_power == 0
 
-    def loss(self, learner: Learner, batch: Points) -> Float[Tensor, "*s"]:
-        return super().loss(learner, batch) if self._plain else super(Regressed, self).loss(learner, batch)
+    def loss(self, context: LossContext, batch: Points) -> Float[Tensor, "*s"]:
+        return super().loss(context, batch) if self._plain else super(Regressed, self).loss(context, batch)
 
-    def closed_backward(self, learner: Learner, batch: Points) -> Float[Tensor, "*s"]:
+    def manual_backward(self, context: LossContext, batch: Points) -> Float[Tensor, "*s"]:
         """:meth:`backward` as :meth:`loss` takes the rows."""
         if self._plain:
-            return super().closed_backward(learner, batch)
-        return super(Regressed, self).closed_backward(learner, batch)
+            return super().manual_backward(context, batch)
+        return super(Regressed, self).manual_backward(context, batch)

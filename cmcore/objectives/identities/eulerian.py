@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cmcore.networks import PullBack
-from cmcore.objectives.base import OBJECTIVES, Learner
+from cmcore.objectives.base import OBJECTIVES, LossContext
 from cmcore.objectives.composition import Composition, Points
 
 __all__ = ["Eulerian"]
@@ -45,51 +45,51 @@ class Eulerian(Composition):
         if not 0 <= self.tangent_warmup <= 1:
             raise ValueError(f"tangent_warmup is a share of the run; got {self.tangent_warmup:g}.")
 
-    def errors(self, learner: Learner, points: Points) -> Float[Tensor, "*n d"]:
-        answer, residual = self.residual(learner, points, self.velocity_at(learner, points))
-        residual = self._in_units_of_network(learner, points, residual)
+    def errors(self, context: LossContext, points: Points) -> Float[Tensor, "*n d"]:
+        answer, residual = self.residual(context, points, self.velocity_at(context, points))
+        residual = self._in_units_of_network(context, points, residual)
         if self.through_time:
             return residual
         # The value of E, and the gradient of |F − sg(F − E)|².
         return answer - (answer - residual).detach()
 
     @property
-    def closed(self) -> bool:
+    def has_manual_gradient(self) -> bool:
         return not self.through_time
 
-    def adjoint(self, learner: Learner, points: Points) -> tuple[Float[Tensor, "*n d"], PullBack]:
-        velocity = self.velocity_at(learner, points)
-        answer, along_flow, pull_back = learner.flow_map.pulled_direction_and_tangent(*points[:3], (velocity, 1.0, 1.0))
-        residual = self._residual(learner, points, velocity, answer, along_flow)
-        return self._in_units_of_network(learner, points, residual), pull_back
+    def manual_gradient(self, context: LossContext, points: Points) -> tuple[Float[Tensor, "*n d"], PullBack]:
+        velocity = self.velocity_at(context, points)
+        answer, along_flow, pull_back = context.flow_map.pulled_direction_and_tangent(*points[:3], (velocity, 1.0, 1.0))
+        residual = self._residual(context, points, velocity, answer, along_flow)
+        return self._in_units_of_network(context, points, residual), pull_back
 
-    def residual(self, learner: Learner, points: Points, velocity: Tensor) -> tuple[Tensor, Tensor]:
+    def residual(self, context: LossContext, points: Points, velocity: Tensor) -> tuple[Tensor, Tensor]:
         """F, and E before anything is divided out: with r = 1 it is −(∂_t f + ∇f · v), [*, n, d] each."""
-        answer, along_flow = self._tangent(learner, points, velocity)
-        return answer, self._residual(learner, points, velocity, answer, along_flow)
+        answer, along_flow = self._tangent(context, points, velocity)
+        return answer, self._residual(context, points, velocity, answer, along_flow)
 
     def _residual(
-        self, learner: Learner, points: Points, velocity: Tensor, answer: Tensor, along_flow: Tensor
+        self, context: LossContext, points: Points, velocity: Tensor, answer: Tensor, along_flow: Tensor
     ) -> Tensor:
-        f, (x, theta, gap) = learner.flow_map, points[:3]
+        f, (x, theta, gap) = context.flow_map, points[:3]
         skip, out = f.preconditioning(theta, gap)
         skip_t, out_t = f.preconditioning.by_start(theta, gap)
         at_rest = f.preconditioning.direction(x, theta, velocity)
         rest = out * along_flow + out_t * at_rest - skip_t * x - skip * velocity
-        share = min(1.0, learner.progress / self.tangent_warmup) if self.tangent_warmup else 1.0
+        share = min(1.0, context.progress / self.tangent_warmup) if self.tangent_warmup else 1.0
         return out_t * (answer - at_rest) + share * rest
 
     @staticmethod
-    def _in_units_of_network(learner: Learner, points: Points, residual: Tensor) -> Tensor:
+    def _in_units_of_network(context: LossContext, points: Points, residual: Tensor) -> Tensor:
         """On the linear path ∂_t out is divided out, as in MeanFlow."""
-        f = learner.flow_map
+        f = context.flow_map
         if f.config.preconditioning != "linear":
             return residual
         return residual / f.preconditioning.by_start(points.theta, points.gap).out
 
-    def _tangent(self, learner: Learner, points: Points, velocity: Tensor) -> tuple[Tensor, Tensor]:
+    def _tangent(self, context: LossContext, points: Points, velocity: Tensor) -> tuple[Tensor, Tensor]:
         """F and Ḟ; of Ḟ only ∂_t F carries gradient, and only with `through_time`."""
-        f, (x, theta, gap) = learner.flow_map, points[:3]
+        f, (x, theta, gap) = context.flow_map, points[:3]
         if not self.through_time:
             return f.direction_and_tangent(x, theta, gap, (velocity, 1.0, 1.0))
         answer, by_start = f.direction_and_tangent(x, theta, gap, (None, 1.0, 1.0), through_tangent=True)

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cmcore.networks import PullBack
-from cmcore.objectives.base import OBJECTIVES, Learner, Velocity
+from cmcore.objectives.base import OBJECTIVES, LossContext, Velocity
 from cmcore.objectives.composition import Composition, Points
 
 __all__ = ["Lagrangian"]
@@ -32,34 +32,34 @@ class Lagrangian(Composition):
     building_block: ClassVar[bool] = True
     velocities: ClassVar[tuple[Velocity, ...]] = ("self", "learned", "exact")
 
-    def errors(self, learner: Learner, points: Points) -> Float[Tensor, "*n d"]:
-        f, (x, theta, gap) = learner.flow_map, points[:3]
+    def errors(self, context: LossContext, points: Points) -> Float[Tensor, "*n d"]:
+        f, (x, theta, gap) = context.flow_map, points[:3]
         answer, by_end = f.direction_and_tangent(x, theta, gap, (None, 0.0, -1.0), through_tangent=True)
-        return self._residual(learner, points, answer, by_end)
+        return self._residual(context, points, answer, by_end)
 
     @property
-    def closed(self) -> bool:
+    def has_manual_gradient(self) -> bool:
         return True
 
-    def adjoint(self, learner: Learner, points: Points) -> tuple[Float[Tensor, "*n d"], PullBack]:
-        f, (x, theta, gap) = learner.flow_map, points[:3]
+    def manual_gradient(self, context: LossContext, points: Points) -> tuple[Float[Tensor, "*n d"], PullBack]:
+        f, (x, theta, gap) = context.flow_map, points[:3]
         answer, by_end, pull_back = f.pulled_direction_and_tangent(
             x, theta, gap, (None, 0.0, -1.0), through_tangent=True
         )
         out, out_s = f.preconditioning(theta, gap).out, f.preconditioning.by_end(theta, gap).out
-        error = self._residual(learner, points, answer, by_end)
+        error = self._residual(context, points, answer, by_end)
         return error, lambda slope: pull_back(-out_s * slope, -out * slope)
 
-    def _residual(self, learner: Learner, points: Points, answer: Tensor, by_end: Tensor) -> Tensor:
-        f, (x, theta, gap) = learner.flow_map, points[:3]
+    def _residual(self, context: LossContext, points: Points, answer: Tensor, by_end: Tensor) -> Tensor:
+        f, (x, theta, gap) = context.flow_map, points[:3]
         _, out = f.preconditioning(theta, gap)
         skip_s, out_s = f.preconditioning.by_end(theta, gap)
         with torch.no_grad():
             landing = f.landing(x, theta, gap, answer)
-            velocity = self._flow(learner, landing, theta - gap)
+            velocity = self._flow(context, landing, theta - gap)
         return skip_s * x - velocity - out_s * answer - out * by_end
 
-    def _flow(self, learner: Learner, x: Tensor, theta: Tensor) -> Tensor:
+    def _flow(self, context: LossContext, x: Tensor, theta: Tensor) -> Tensor:
         if self.velocity == "self":
-            return learner.targets.velocity_in_angle(x, theta, for_weights=True)
-        return learner.velocities[self.velocity](x, theta)
+            return context.targets.velocity_in_angle(x, theta, for_weights=True)
+        return context.velocities[self.velocity](x, theta)

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cmcore.objectives.base import OBJECTIVES, Learner, Velocity
+from cmcore.objectives.base import OBJECTIVES, LossContext, Velocity
 from cmcore.objectives.clocks import Clock
 from cmcore.objectives.composition import Points
 from cmcore.objectives.identities.consistency import Consistency, Step
@@ -77,15 +77,15 @@ class MomentMatching(Consistency):
         return super()._angles(clock, chance[:, first], size, progress)
 
     @property
-    def closed(self) -> bool:
+    def has_manual_gradient(self) -> bool:
         return False  # its kernel compares rows with one another
 
-    def loss(self, learner: Learner, batch: Points) -> Float[Tensor, "*s"]:
+    def loss(self, context: LossContext, batch: Points) -> Float[Tensor, "*s"]:
         n = batch.x.shape[-2] // self.particles * self.particles
         rows = batch.rows(slice(n))
-        f, (x, theta, gap) = learner.flow_map, rows[:3]
+        f, (x, theta, gap) = context.flow_map, rows[:3]
         landing = f.landing(x, theta, gap, f.direction(x, theta, gap, for_weights=True))
-        wanted = self.target_landing(learner, rows)
+        wanted = self.target_landing(context, rows)
         _, out = f.preconditioning(theta, gap)
         in_groups = (*x.shape[:-2], n // self.particles, self.particles)
         y, z, scale = (a.reshape(*in_groups, a.shape[-1]) for a in (landing, wanted, out))

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cmcore.objectives.base import OBJECTIVES, Learner, Velocity
+from cmcore.objectives.base import OBJECTIVES, LossContext, Velocity
 from cmcore.objectives.clocks import Clock
 from cmcore.objectives.composition import Points
 from cmcore.objectives.identities.regressed import Regressed, direction_to
@@ -51,10 +51,10 @@ class Semigroup(Regressed):
         return clock.angle(late), clock.angle(early), clock.angle(early + share * (late - early))
 
     @torch.no_grad()
-    def wanted(self, learner: Learner, points: Points) -> Float[Tensor, "*n d"]:
-        f, (x, theta, gap), between = learner.targets, points[:3], points.inner
+    def wanted(self, context: LossContext, points: Points) -> Float[Tensor, "*n d"]:
+        f, (x, theta, gap), between = context.targets, points[:3], points.inner
         half = theta - between
         halfway = f.landing(x, theta, half, f.direction(x, theta, half, for_weights=True))
         rest = gap - half
         landing = f.landing(halfway, between, rest, f.direction(halfway, between, rest, for_weights=True))
-        return direction_to(learner, points, landing)
+        return direction_to(context, points, landing)
