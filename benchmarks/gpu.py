@@ -272,7 +272,7 @@ def _engine_steps(width: int, batch: int, device: str, *, small: bool) -> float:
     rates = {"learning_rate": SETTINGS["learning_rate"], "matrix_learning_rate": 1e-2, "average": SETTINGS["average"]}
     config = TrainingConfig(network=network, optimizer="adam", steps=10**7, warmup=0, **rates)
     flow_map = FlowMap(2, network, generator=stream(0, "weights")).to(device)
-    flow_map.products = torch.float32
+    flow_map.matmul_dtype = torch.float32
     optimizer = FlatOptimizer(flow_map, config)
     x, y = (torch.randn(batch, 2, device=device) for _ in "xy")
     theta, gap = (torch.rand(batch, 1, device=device) for _ in "tg")

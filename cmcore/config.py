@@ -10,7 +10,7 @@ from numbers import Integral
 from reprlib import repr as shortened
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 __all__ = [
     "LONGEST_WORD",
@@ -129,8 +129,11 @@ class TrainingConfig(Config):
     )
     seed: Seed = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    products: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="matrix products of a training step; auto: bfloat16 where the CPU multiplies it in hardware"
+    matmul_dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto",
+        validation_alias=AliasChoices("matmul_dtype", "products"),  # as runs, sweeps and links of before call it
+        serialization_alias="products",  # where a hash names what was kept before
+        description="matrix products of a training step; auto: bfloat16 where the CPU multiplies it in hardware",
     )
     threads: int = Field(0, ge=0, le=256, description="CPU threads; 0: chosen by a probe of the training step")
 

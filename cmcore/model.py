@@ -36,7 +36,7 @@ class FlowMap(nn.Module):
 
     Attributes:
         members: S, or None for a single map.
-        products: the dtype in which a training step multiplies matrices; everything else follows the weights.
+        matmul_dtype: the dtype in which a training step multiplies matrices; everything else follows the weights.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class FlowMap(nn.Module):
         super().__init__()
         self.dim = dim
         self.config = config
-        self.products = torch.get_default_dtype()
+        self.matmul_dtype = torch.get_default_dtype()
         self.preconditioning = PRECONDITIONINGS[config.preconditioning or "trig"]
         self.features = Features(dim, config)
         self.network = Perceptron([self.features.width, *[config.width] * config.depth, dim], generator=generator)
@@ -77,10 +77,10 @@ class FlowMap(nn.Module):
         """The raw network F(x, θ_t, θ_t − θ_s).
 
         With `for_weights` only the weights get gradients, and only first ones: the fast path of a training step, which
-        multiplies matrices in `self.products`.
+        multiplies matrices in `self.matmul_dtype`.
         """
         features = self.features(x, *self._angles(x, theta, gap))
-        return self.network.for_weights(features, self.products) if for_weights else self.network(features)
+        return self.network.for_weights(features, self.matmul_dtype) if for_weights else self.network(features)
 
     def direction_and_tangent(
         self,
@@ -99,14 +99,14 @@ class FlowMap(nn.Module):
         if not self.config.second_time:
             dgap = 0.0
         features = self.features.with_tangent(x, *self._angles(x, theta, gap), dx, dtheta, dgap)
-        return self.network.dual(*features, self.products, through_tangent=through_tangent)
+        return self.network.dual(*features, self.matmul_dtype, through_tangent=through_tangent)
 
     def pulled_direction(
         self, x: Float[Tensor, "*s n d"], theta: Tensor, gap: Tensor
     ) -> tuple[Float[Tensor, "*s n d"], PullBack]:
         """F as `for_weights` has it, and what takes a gradient of it to the weights, without a tape."""
         features = self.features(x, *self._angles(x, theta, gap))
-        answer, _, pull_back = self.network.pulled(features, None, self.products)
+        answer, _, pull_back = self.network.pulled(features, None, self.matmul_dtype)
         return answer, pull_back
 
     def pulled_direction_and_tangent(
@@ -123,7 +123,7 @@ class FlowMap(nn.Module):
         if not self.config.second_time:
             dgap = 0.0
         features = self.features.with_tangent(x, *self._angles(x, theta, gap), dx, dtheta, dgap)
-        answer, tangent, pull_back = self.network.pulled(*features, self.products, through_tangent=through_tangent)
+        answer, tangent, pull_back = self.network.pulled(*features, self.matmul_dtype, through_tangent=through_tangent)
         assert tangent is not None
         return answer, tangent, pull_back
 
@@ -146,7 +146,7 @@ class FlowMap(nn.Module):
         alone = FlowMap(self.dim, self.config, generator=torch.Generator())
         weights = {name: w[i] if self.members else w for name, w in self.state_dict().items()}
         alone.load_state_dict(weights)
-        alone.products = self.products
+        alone.matmul_dtype = self.matmul_dtype
         return alone.to(next(self.parameters()).device)
 
 
@@ -176,7 +176,7 @@ class TrainedModel:
     Attributes:
         flow_map: f, with the exponential average of the weights; on the CPU.
         target: the law it learned; None when a loaded run did not carry it.
-        config: how it was trained, with what the run decided filled in: δ, threads, the dtype of products, the size of
+        config: how it was trained, with what the run decided filled in: δ, threads, the dtype of matmuls, the size of
             what was prepared, and, unless it was stopped before a budget in seconds became steps, their number.
         steps: optimiser steps done; fewer than `config.steps` when stopped or diverged.
         seconds: wall time of the training, from its first step on.

@@ -136,12 +136,12 @@ class Perceptron(nn.Module):
             h = nn.functional.silu(layer(h))
         return self.layers[-1](h)
 
-    def for_weights(self, h: Float[Tensor, "*m n inputs"], products: torch.dtype) -> Float[Tensor, "*m n outputs"]:
+    def for_weights(self, h: Float[Tensor, "*m n inputs"], matmul_dtype: torch.dtype) -> Float[Tensor, "*m n outputs"]:
         """The same outputs as one node of the tape, for first derivatives with respect to the weights alone.
 
-        Matrix products before the last layer are taken in `products`; weights, sums and outputs keep their dtype.
+        Matrix products before the last layer are taken in `matmul_dtype`; weights, sums and outputs keep their dtype.
         """
-        layers = _Layers(self.layers, products)
+        layers = _Layers(self.layers, matmul_dtype)
         if not layers.tape:
             return _value(layers, h, None)[0]
         return _Value.apply(layers, h, None, *layers.tracked)[0]
@@ -150,7 +150,7 @@ class Perceptron(nn.Module):
         self,
         h: Float[Tensor, "*m n inputs"],
         tangent: Float[Tensor, "*m n inputs"],
-        products: torch.dtype,
+        matmul_dtype: torch.dtype,
         *,
         through_tangent: bool,
     ) -> tuple[Float[Tensor, "*m n outputs"], Float[Tensor, "*m n outputs"]]:
@@ -162,7 +162,7 @@ class Perceptron(nn.Module):
         Without `through_tangent` the derivative is a constant to the tape, and a backward pass costs no more than that
         of the values alone.
         """
-        layers = _Layers(self.layers, products)
+        layers = _Layers(self.layers, matmul_dtype)
         return (_Dual if through_tangent else _Value).apply(layers, h, tangent, *layers.tracked)
 
     @torch.no_grad()
@@ -170,7 +170,7 @@ class Perceptron(nn.Module):
         self,
         h: Float[Tensor, "*m n inputs"],
         tangent: Float[Tensor, "*m n inputs"] | None,
-        products: torch.dtype,
+        matmul_dtype: torch.dtype,
         *,
         through_tangent: bool = False,
     ) -> tuple[Tensor, Tensor | None, PullBack]:
@@ -179,7 +179,7 @@ class Perceptron(nn.Module):
         The pull-back takes a gradient of the outputs, and with `through_tangent` one of their derivative. Where the
         loss is known in closed form this saves the tape, at small batches a tenth of a step.
         """
-        layers = _Layers(self.layers, products, tape=True)
+        layers = _Layers(self.layers, matmul_dtype, tape=True)
         if through_tangent:
             assert tangent is not None
             backward, (value, along, saved) = _dual_backward, _dual(layers, h, tangent)
@@ -205,16 +205,16 @@ class _Layers:
     Attributes:
         tape: whether there will be a backward pass.
         parameters: weight and bias of each layer in turn.
-        rounded: the same in the dtype of products.
+        rounded: the same in the dtype of matrix products.
         in_place: whether gradients are added into `.grad`.
         tracked: the parameters that the node names.
     """
 
-    def __init__(self, layers: Iterable[Any], products: torch.dtype, *, tape: bool | None = None) -> None:
+    def __init__(self, layers: Iterable[Any], matmul_dtype: torch.dtype, *, tape: bool | None = None) -> None:
         self.tape = torch.is_grad_enabled() if tape is None else tape
         self.parameters = [p for layer in layers for p in (layer.weight, layer.bias)]
-        self.products, self.dtype = products, self.parameters[0].dtype
-        self.rounded = self.parameters if products == self.dtype else [p.to(products) for p in self.parameters]
+        self.matmul_dtype, self.dtype = matmul_dtype, self.parameters[0].dtype
+        self.rounded = self.parameters if matmul_dtype == self.dtype else [p.to(matmul_dtype) for p in self.parameters]
         self.gradients = [p.grad for p in self.parameters]
         self.in_place = all(g is not None for g in self.gradients)
         self.tracked = self.parameters[:1] if self.in_place else self.parameters
@@ -298,8 +298,8 @@ def _value(layers: _Layers, h: Tensor, tangent: Tensor | None) -> tuple[Tensor, 
 
     With σ = sigmoid(z), silu' = h' + σ(1 − h').
     """
-    h = h.to(layers.products)
-    tangent = None if tangent is None else tangent.to(layers.products)
+    h = h.to(layers.matmul_dtype)
+    tangent = None if tangent is None else tangent.to(layers.matmul_dtype)
     saved, one = [h], h.new_ones(())
     for weight, bias in layers.hidden():
         z = _affine(weight, bias, h)
@@ -317,7 +317,7 @@ def _value(layers: _Layers, h: Tensor, tangent: Tensor | None) -> tuple[Tensor, 
 
 def _backward(layers: _Layers, saved: Sequence[Tensor], gradient: Tensor) -> Sequence[Tensor]:
     """Add the weights' gradients, for one of the values, to their sums."""
-    gradient = gradient.to(layers.products)
+    gradient = gradient.to(layers.matmul_dtype)
     sums = layers.sums()
     for k in range(len(sums) // 2 - 1, -1, -1):
         _add_gradients(sums[2 * k : 2 * k + 2], gradient, gradient, saved[2 * k])
@@ -331,7 +331,7 @@ def _dual(layers: _Layers, h: Tensor, tangent: Tensor) -> tuple[Tensor, Tensor, 
 
     With σ = sigmoid(z), silu'' ż = (1 − σ)(2ḣ' − h' ż).
     """
-    pair = torch.cat((h, tangent), dim=-2).to(layers.products)
+    pair = torch.cat((h, tangent), dim=-2).to(layers.matmul_dtype)
     saved, one = [pair], pair.new_ones(())
     for weight, bias in layers.hidden():
         sums = pair @ weight.mT
@@ -351,7 +351,7 @@ def _dual(layers: _Layers, h: Tensor, tangent: Tensor) -> tuple[Tensor, Tensor, 
 
 def _dual_backward(layers: _Layers, saved: Sequence[Tensor], gradient: Tensor, dgradient: Tensor) -> Sequence[Tensor]:
     """Add the weights' gradients, for those of the values and of the tangents, to their sums."""
-    pair = torch.cat((gradient, dgradient), dim=-2).to(layers.products)
+    pair = torch.cat((gradient, dgradient), dim=-2).to(layers.matmul_dtype)
     sums = layers.sums()
     for k in range(len(sums) // 2 - 1, -1, -1):
         _add_gradients(sums[2 * k : 2 * k + 2], pair, _halves(pair)[0], saved[3 * k])

@@ -24,14 +24,14 @@ class BatchedMuon:
     Args:
         weights: the matrices, [L, w, w], a view of the flat weights; updated in place.
         gradients: their gradients, a view of the flat gradients.
-        products: the dtype of the Newton–Schulz steps, which tolerate bfloat16.
+        matmul_dtype: the dtype of the Newton–Schulz steps, which tolerate bfloat16.
     """
 
     MOMENTUM = 0.95
     COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
-    def __init__(self, weights: Tensor, gradients: Tensor, products: torch.dtype) -> None:
-        self.weights, self.gradients, self.products = weights, gradients, products
+    def __init__(self, weights: Tensor, gradients: Tensor, matmul_dtype: torch.dtype) -> None:
+        self.weights, self.gradients, self.matmul_dtype = weights, gradients, matmul_dtype
         self.momentum = torch.zeros_like(weights)
 
     @torch.no_grad()
@@ -47,7 +47,7 @@ class BatchedMuon:
     def _orthogonalised(self, update: Tensor) -> Tensor:
         """Singular values pushed towards 1: X ← aX + (bA + cA²)X with A = XXᵀ, five times."""
         a, b, c = self.COEFFICIENTS
-        x = update.to(self.products)
+        x = update.to(self.matmul_dtype)
         x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
         for _ in range(5):
             gram = x @ x.mT
@@ -128,7 +128,7 @@ class FlatOptimizer:
         rest = sum(named[n].numel() for n in self.names[: len(named) - len(hidden)])
         self.adam = FlatAdam(self.weights[:rest], self.gradients[:rest])
         matrices, slopes = (vector[rest:].view(-1, *square) for vector in (self.weights, self.gradients))
-        self.muon = BatchedMuon(matrices, slopes, flow_map.products) if hidden else None
+        self.muon = BatchedMuon(matrices, slopes, flow_map.matmul_dtype) if hidden else None
         self._set_rates(varied or {}, rest, len(hidden))
         self.guard = SpikeGuard(self.members or 1, self.weights)
 

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 __all__ = [
     "choose_device",
+    "choose_matmul_dtype",
     "describe_device",
     "exact_float32",
     "give_memory_back",
-    "products_dtype",
     "reuse_memory",
     "view_as_slices",
 ]
@@ -58,7 +58,7 @@ def exact_float32(device: torch.device) -> bool:
     return torch._C._get_fp32_precision_getter(backend, "matmul") in ("none", "ieee")
 
 
-def products_dtype(choice: str, device: torch.device) -> torch.dtype:
+def choose_matmul_dtype(choice: str, device: torch.device) -> torch.dtype:
     """The dtype for matrix products that tolerate bfloat16.
 
     "auto" is bfloat16 on CPUs that multiply it in hardware, where it is twice as fast, and float32 elsewhere: small

@@ -18,7 +18,7 @@ from cmcore.model import Ending, FlowMap, TrainedModel
 from cmcore.objectives import BatchSource, LossContext, Objective, Velocity, VelocityField, make_objective
 from cmcore.optimizer import FlatOptimizer
 from cmcore.process import angle
-from cmcore.runtime import choose_device, describe_device, products_dtype, reuse_memory, view_as_slices
+from cmcore.runtime import choose_device, choose_matmul_dtype, describe_device, reuse_memory, view_as_slices
 from cmcore.schedule import Moment, moment, restarts, stage_start
 from cmcore.streams import stream
 from cmcore.targets import Described, Target
@@ -120,9 +120,9 @@ class Run:
         self.device_name = describe_device(self.device, config.threads or 1)
         self.objective: Objective = make_objective(config.objective, **config.objective_parameters)
         self.flow_map = self._fresh_map(config).to(self.device)
-        self.flow_map.products = products_dtype(config.products, self.device)
-        name = str(self.flow_map.products).removeprefix("torch.")
-        self.config = config.model_copy(update={"products": name})
+        self.flow_map.matmul_dtype = choose_matmul_dtype(config.matmul_dtype, self.device)
+        name = str(self.flow_map.matmul_dtype).removeprefix("torch.")
+        self.config = config.model_copy(update={"matmul_dtype": name})
         reuse_memory()
         self.optimizer = FlatOptimizer(self.flow_map, self.config, self.varied)
         self.teacher: FlowMap | None = None
@@ -155,7 +155,7 @@ class Run:
         if self.objective.target_decay is None:
             return self.flow_map
         copy = self._fresh_map(self.config).to(self.device)
-        copy.products = self.flow_map.products
+        copy.matmul_dtype = self.flow_map.matmul_dtype
         self.target_weights = self.optimizer.weights.clone()
         named = dict(copy.named_parameters())
         view_as_slices([named[name] for name in self.optimizer.names], self.target_weights)
@@ -483,7 +483,7 @@ class Run:
             if own.keys() != taught.keys() or any(own[name].shape != taught[name].shape for name in own):
                 raise ValueError("The saved teacher does not fit this network; train from the start.")
             teacher.load_state_dict(taught)
-            teacher.products = self.flow_map.products
+            teacher.matmul_dtype = self.flow_map.matmul_dtype
             self.teacher = teacher.to(self.device).requires_grad_(requires_grad=False)
         self.step, self.spent = resume.steps, {False: resume.preparation, True: resume.seconds}
         self.histories, self.spikes = [list(resume.history)], [list(resume.spikes)]
@@ -552,7 +552,7 @@ class Run:
         """All members with their averaged weights, frozen."""
         averaged = self._fresh_map(self.config).to(self.device)
         averaged.load_state_dict(self.optimizer.named(self.optimizer.average))
-        averaged.products = self.flow_map.products
+        averaged.matmul_dtype = self.flow_map.matmul_dtype
         return averaged.requires_grad_(requires_grad=False)
 
     def models(self, status: Ending, seconds: float) -> tuple[TrainedModel, ...]:

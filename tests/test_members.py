@@ -35,7 +35,7 @@ def choices(objective, **changes):
         "batch": 64,
         "steps": 50,
         "threads": 1,
-        "products": "float32",
+        "matmul_dtype": "float32",
         "warmup": 10,
         "device": "cpu",
     }

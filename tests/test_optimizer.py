@@ -22,7 +22,7 @@ class Map(FlowMap):
         nn.Module.__init__(self)
         generator = stream(seeds, "weights") if isinstance(seeds, int) else [stream(i, "weights") for i in seeds]
         self.network = Perceptron([5, WIDTH, WIDTH, WIDTH, 2], generator=generator).to(device, dtype)
-        self.products = dtype
+        self.matmul_dtype = dtype
 
 
 def config(**choices):
@@ -37,7 +37,7 @@ def train(flow_map, optimizer, which, spoil=None):
     points = torch.stack([torch.randn(20, 5, generator=stream(i, "points")) for i in which]).to(parameters)
     points = points if flow_map.network.members else points[0]
     for step in range(STEPS):
-        loss = (flow_map.network.for_weights(points, flow_map.products) - points[..., :2].sin()).square().mean(-2)
+        loss = (flow_map.network.for_weights(points, flow_map.matmul_dtype) - points[..., :2].sin()).square().mean(-2)
         loss.sum().backward()
         if spoil is not None and step == STEPS // 2:
             flow_map.network.layers[1].weight.grad[spoil, 0, 0] = float("nan")

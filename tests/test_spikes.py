@@ -19,7 +19,7 @@ CHOICES = {
     "steps": 300,
     "warmup": 20,
     "average": 0.98,
-    "products": "float32",
+    "matmul_dtype": "float32",
 }
 
 

@@ -50,6 +50,13 @@ def test_what_is_saved_comes_back(model, folder):
     assert set(back.resume_state) == set(model.resume_state)
 
 
+def test_a_run_of_before_says_products_and_opens(model, folder):
+    record = json.loads((folder / "run.json").read_text())
+    record["config"]["products"] = record["config"].pop("matmul_dtype")
+    (folder / "run.json").write_text(json.dumps(record))
+    assert cm.load(folder).config == model.config
+
+
 @pytest.mark.slow
 def test_a_run_can_go_on_after_a_round_trip(tmp_path):
     target = cm.make_target("eight_gaussians")

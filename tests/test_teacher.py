@@ -19,7 +19,7 @@ SMALL = {
     "batch": 256,
     "threads": 1,
     "warmup": 20,
-    "products": "float32",
+    "matmul_dtype": "float32",
     "device": "cpu",
 }
 

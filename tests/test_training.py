@@ -220,7 +220,7 @@ def test_a_run_stopped_before_its_budget_became_steps_goes_on(target):
 def test_what_the_machine_decided_is_in_the_config(target):
     chosen = cm.train(target, steps=1, **{**SMALL, "threads": 0}).config
     assert chosen.threads >= 1
-    assert chosen.products in {"float32", "bfloat16"}
+    assert chosen.matmul_dtype in {"float32", "bfloat16"}
     assert chosen.delta == 0.0
 
 
@@ -337,7 +337,7 @@ def test_batched_muon_is_torch_s_muon():
         batched.step(0.02)
     moved = (together - start).norm()
     assert float((torch.stack([p.detach() for p in separate]) - together).norm()) < 0.02 * float(moved)
-    batched.products = torch.float32
+    batched.matmul_dtype = torch.float32
     assert torch.linalg.svdvals(batched._orthogonalised(gradients)).sub(1).abs().max() < 0.6  # Newton–Schulz's own band
 
 

@@ -90,7 +90,7 @@ def settings(run: Run) -> dict[str, str]:
         "Warm-up": _written(config.warmup),
         "Average": _written(config.average),
         "Seed": str(config.seed),
-        "Products": config.products,
+        "Matmul precision": config.matmul_dtype,
         "Threads": str(config.threads or "chosen by a probe"),
         "Device": model.device,
         "Ended": model.status,

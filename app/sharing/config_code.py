@@ -26,8 +26,8 @@ LONGEST = 6_144
 leaves as they are, fits with the rest of its training; proxies cut off addresses of more than 8,192."""
 UNFOLDED, MOST_VALUES = 65_536, 4_096
 """Bytes of JSON that a code may unfold to, and values in it."""
-MACHINE = {"device", "threads", "products"}
-"""What the machine decides and another machine decides anew."""
+MACHINE = {"device", "threads", "matmul_dtype", "products"}
+"""What the machine decides and another machine decides anew; products is what links of before call matmul_dtype."""
 
 
 def write_config(target: TargetConfig, config: TrainingConfig) -> str | None:

@@ -131,7 +131,7 @@ class Discretization(Experiment):
                 warmup=min(200, self.steps // 4),
                 horizon=self.horizon,
                 delta=0.0,
-                products="float32",
+                matmul_dtype="float32",
             )
         )
 

@@ -109,7 +109,7 @@ class LearnedDimension(Experiment):
         network = {"width": self.width, "depth": self.depth, "space_frequencies": (1.0,)}
         return train(
             target, objective="trajectory_regression", steps=self.steps, batch=self.batch, network=network,
-            horizon=self.horizon, delta=0.0, seed=self.seed, warmup=min(200, self.steps // 4), products="float32",
+            horizon=self.horizon, delta=0.0, seed=self.seed, warmup=min(200, self.steps // 4), matmul_dtype="float32",
         )  # fmt: skip
 
     def _exact(self, n: int) -> float:

@@ -59,7 +59,7 @@ class Cell(Config):
     @property
     def digest(self) -> str:
         """16 hexadecimal digits of the hash of the config: the name of this cell's folder and its key in the table."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        text = json.dumps(self.model_dump(mode="json", by_alias=True), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -22,6 +22,7 @@ ELSEWHERE = {"objective", "objective_parameters", "network", "seed", "threads"}
 WRITTEN = {
     **{name: f"training.{name}" for name in ("delta", "horizon", "steps", "seconds")},
     **{f"training.{name}": name for name in ("objective", "seed")},
+    "training.products": "training.matmul_dtype",  # as sweeps of before call it
 }
 KEYS = (
     *("target", "objective", "seed"),

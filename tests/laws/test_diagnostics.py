@@ -47,7 +47,7 @@ def points(n=64, dim=2):
 def learned(dim=2, form="trig"):
     network = NetworkConfig(width=16, depth=2, preconditioning=form)
     f = FlowMap(dim, network, generator=stream(1, "weights")).double()
-    f.products = torch.float64
+    f.matmul_dtype = torch.float64
     return f.requires_grad_(requires_grad=False)
 
 

@@ -73,7 +73,7 @@ def test_the_fast_path_is_the_same_function_with_the_same_gradients(config):
     f = FlowMap(2, config, generator=stream(7, "weights")).double()
     x = torch.randn(40, 2, generator=stream(7, "x"), dtype=torch.float64)
     theta, gap = torch.rand(2, 40, 1, generator=stream(7, "angles"), dtype=torch.float64)
-    f.products = torch.float64
+    f.matmul_dtype = torch.float64
     answers, gradients = [], []
     for fast in (False, True):
         answer = f.direction(x, theta, gap, for_weights=fast)
@@ -90,7 +90,7 @@ def test_bfloat16_products_point_the_same_way(config):
     x = torch.randn(512, 2, generator=stream(8, "x"))
     theta, gap = torch.rand(2, 512, 1, generator=stream(8, "angles"))
     gradients = []
-    for f.products in (torch.float32, torch.bfloat16):
+    for f.matmul_dtype in (torch.float32, torch.bfloat16):
         answer = f.direction(x, theta, gap, for_weights=True)
         assert answer.dtype == torch.float32
         parts = torch.autograd.grad(answer.sin().sum(), list(f.parameters()))

@@ -178,10 +178,10 @@ def test_weights_are_torch_s_own_default():
 @pytest.mark.parametrize("through", [False, True])
 def test_bfloat16_products_change_results_by_rounding(members, through):
     answers = []
-    for dtype, products in ((torch.float64, torch.float64), (torch.float32, torch.bfloat16)):
+    for dtype, matmul_dtype in ((torch.float64, torch.float64), (torch.float32, torch.bfloat16)):
         features, perceptron, point, direction = network(members, dtype=dtype, width=64)
         inputs = features.with_tangent(*point, *direction)
-        outputs = perceptron.dual(*inputs, products, through_tangent=through)
+        outputs = perceptron.dual(*inputs, matmul_dtype, through_tangent=through)
         assert {out.dtype for out in outputs} == {dtype}
         gradients = torch.autograd.grad(objective(outputs, "both"), list(perceptron.parameters()))
         assert {g.dtype for g in gradients} == {dtype}

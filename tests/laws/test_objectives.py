@@ -240,7 +240,7 @@ def test_an_own_or_a_learned_velocity_is_followed_as_the_exact_one(solver):
 def random_map(form, seed=0):
     network = NetworkConfig(width=8, depth=2, preconditioning=form)
     flow_map = FlowMap(2, network, generator=stream(seed, "weights")).double()
-    flow_map.products = torch.float64
+    flow_map.matmul_dtype = torch.float64
     return flow_map
 
 
@@ -386,7 +386,7 @@ def test_shortcut_models_are_the_semigroup_at_dyadic_midpoints():
     counts = torch.bincount(level.round().flatten().int(), minlength=levels) / len(off.x)
     assert bool(((counts - 1 / levels).abs() < 0.03).all())
     f, targets = random_map("linear").float(), random_map("linear", seed=1).float()
-    f.products = targets.products = torch.float32
+    f.matmul_dtype = targets.matmul_dtype = torch.float32
     losses = [o.loss(context(f, targets), batch) for o in (shortcut, semigroup)]
     assert torch.equal(*losses)
 
@@ -869,7 +869,7 @@ def one_step(name, device):
         batch=64,
         device=device,
         threads=1,
-        products="float32",
+        matmul_dtype="float32",
         warmup=1,
     )
     run = Run(GAUSSIAN, resolved(config, GAUSSIAN))

@@ -141,7 +141,7 @@ def test_a_map_of_one_time_is_a_ddim_step(name, form, rows):
     x, _, theta, gap = rows
     network = NetworkConfig(width=8, depth=2, preconditioning=name, second_time=False)
     f = FlowMap(3, network, generator=stream(0, "weights")).double()
-    f.products = torch.float64
+    f.matmul_dtype = torch.float64
     skip, out = form(theta, gap)
     answer = form.direction(x, theta, f.velocity_in_angle(x, theta))
     torch.testing.assert_close(f.at_angles(x, theta, theta - gap), skip * x - out * answer, rtol=1e-10, atol=1e-10)

@@ -264,7 +264,7 @@ def run_of(name, monkeypatch, device, seeds=None):
         warmup=1,
         batch=32,
         threads=1,
-        products="float32",
+        matmul_dtype="float32",
     )
     run = Run(GAUSSIAN, resolved(config, GAUSSIAN), seeds=seeds)
     list(run.prepare())

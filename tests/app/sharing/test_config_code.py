@@ -37,11 +37,16 @@ def test_what_is_written_is_read_back(seed, steps, delta, width, objective):
 
 
 def test_a_budget_that_became_steps_is_those_steps():
-    config = TrainingConfig(seconds=20.0, steps=812, threads=1, products="float32")
+    config = TrainingConfig(seconds=20.0, steps=812, threads=1, matmul_dtype="float32")
     code = write_config(TargetConfig(name="moons"), config)
     assert code is not None
     _, back = read_config(code)
     assert (back.steps, back.seconds, back.threads) == (812, None, 0)  # threads are the other machine's to choose
+
+
+def test_a_link_of_before_says_products_and_opens():
+    _, back = read_config(code_of({"training": {"steps": 10, "products": "float32"}}))
+    assert back.matmul_dtype == "auto"  # another machine's choice is this machine's to make anew
 
 
 @pytest.mark.parametrize(
