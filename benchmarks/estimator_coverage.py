@@ -33,7 +33,7 @@ from cmcore.divergences import (
     kl_change_of_variables,
     kl_convolution_grid,
     kl_neighbours,
-    kl_neighbours_known,
+    kl_neighbours_with_density,
     kl_sandwich,
     kl_to_noised,
     mmd,
@@ -353,7 +353,7 @@ def floors(repeats: int) -> None:
         floor(
             f"nearest neighbours, p known, d = {dim}, n = {n:,}",
             some,
-            lambda s: kl_neighbours_known(two(target, n, s)[0], target, seed=s),  # noqa: B023
+            lambda s: kl_neighbours_with_density(two(target, n, s)[0], target, seed=s),  # noqa: B023
         )
     for dim in (2, 8):
         for label, distance in (

@@ -98,12 +98,12 @@ def _check_characters(value: Any) -> None:
     """No half of a character in any word or name."""
     waiting = [value]
     while waiting:
-        one = waiting.pop()
-        if isinstance(one, dict):
-            waiting += [*one, *one.values()]
-        elif isinstance(one, list):
-            waiting += one
-        elif isinstance(one, str) and _HALF.search(one):
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += [*value, *value.values()]
+        elif isinstance(value, list):
+            waiting += value
+        elif isinstance(value, str) and _HALF.search(value):
             raise BadJSON("holds half a character, a surrogate without its other half")
 
 

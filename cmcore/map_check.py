@@ -77,11 +77,11 @@ def check_map(f: Any, dim: int, *, horizon: float = 3.0, delta: float = 0.0) -> 
     middle = delta + (horizon - delta) / 2
     problems, notes = list[str](), list[str]()
     try:
-        end, again, part = (_answer(f, x, horizon, delta) for x in (points, points, points[: _POINTS // 2]))
+        end, repeated, part = (_answer(f, x, horizon, delta) for x in (points, points, points[: _POINTS // 2]))
         inner, same = _answer(f, points, horizon, middle), _answer(f, points, horizon, horizon)
     except ValueError as wrong:
         return MapReport((str(wrong),), (), dtype, device)
-    if not torch.equal(end, again):
+    if not torch.equal(end, repeated):
         problems.append(
             "It answers otherwise when asked again: put it in evaluation mode, or fix the noise that it draws."
         )
@@ -135,7 +135,7 @@ def guarded(f: JumpMap) -> JumpMap:
 
 def _answer(f: JumpMap, x: Tensor, t: Any, s: Any) -> Tensor:
     """f(x, t, s) without a tape, or ValueError where it raises, is no tensor like x, or is not finite."""
-    kept = x.clone()
+    before = x.clone()
     with torch.no_grad():
         try:
             y = f(x, t, s)
@@ -148,7 +148,7 @@ def _answer(f: JumpMap, x: Tensor, t: Any, s: Any) -> Tensor:
         raise ValueError(f"It answers {tuple(x.shape)} points with shape {tuple(y.shape)}; the shape must be the same.")
     if not y.is_floating_point() or y.device != x.device:
         raise ValueError(f"It answers in {y.dtype} on {y.device}; points come in {x.dtype} on {x.device}.")
-    if not torch.equal(x, kept):
+    if not torch.equal(x, before):
         raise ValueError("It changes the points it is given: let it work on a copy, x.clone().")
     if not bool(y.isfinite().all()):
         bad = int((~y.isfinite()).any(-1).sum())

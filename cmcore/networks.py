@@ -300,7 +300,7 @@ def _value(layers: _Layers, h: Tensor, tangent: Tensor | None) -> tuple[Tensor, 
     """
     h = h.to(layers.matmul_dtype)
     tangent = None if tangent is None else tangent.to(layers.matmul_dtype)
-    saved, one = [h], h.new_ones(())
+    saved, unit = [h], h.new_ones(())
     for weight, bias in layers.hidden():
         z = _affine(weight, bias, h)
         if tangent is None and not layers.tape:
@@ -308,7 +308,7 @@ def _value(layers: _Layers, h: Tensor, tangent: Tensor | None) -> tuple[Tensor, 
             continue
         sigmoid = z.sigmoid()
         h = z.mul_(sigmoid)
-        slope = torch.lerp(h, one, sigmoid, out=sigmoid)
+        slope = torch.lerp(h, unit, sigmoid, out=sigmoid)
         if tangent is not None:
             tangent = (tangent @ weight.mT).mul_(slope)
         saved += [slope, h] if layers.tape else []
@@ -332,14 +332,14 @@ def _dual(layers: _Layers, h: Tensor, tangent: Tensor) -> tuple[Tensor, Tensor, 
     With σ = sigmoid(z), silu'' ż = (1 − σ)(2ḣ' − h' ż).
     """
     pair = torch.cat((h, tangent), dim=-2).to(layers.matmul_dtype)
-    saved, one = [pair], pair.new_ones(())
+    saved, unit = [pair], pair.new_ones(())
     for weight, bias in layers.hidden():
         sums = pair @ weight.mT
         pair = torch.empty_like(sums)
         (z, dz), (h, dh) = _halves(sums), _halves(pair)
         sigmoid = z.add_(bias.unsqueeze(-2)).sigmoid()
         torch.mul(z, sigmoid, out=h)
-        slope = torch.lerp(h, one, sigmoid, out=z)
+        slope = torch.lerp(h, unit, sigmoid, out=z)
         torch.mul(dz, slope, out=dh)
         if layers.tape:
             half_curve = torch.addcmul(dh, h, dz, value=-0.5, out=dz)

@@ -66,8 +66,8 @@ def choose_matmul_dtype(choice: str, device: torch.device) -> torch.dtype:
     """
     if choice != "auto":
         return {"float32": torch.float32, "bfloat16": torch.bfloat16}[choice]
-    known = getattr(torch.cpu, "get_capabilities", dict)()
-    return torch.bfloat16 if device.type == "cpu" and known.get("avx512_bf16") else torch.float32
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return torch.bfloat16 if device.type == "cpu" and capabilities.get("avx512_bf16") else torch.float32
 
 
 def choose_device(name: str = "auto") -> torch.device:

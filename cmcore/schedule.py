@@ -3,7 +3,7 @@ r"""How the rates rise and fall over a training, and how far its curricula have 
 The rates rise over the warm-up, stay until the length of the run is settled, and fall along half a cosine to zero at
 its end. A plan may change on the way: because the pace of the machine did, and then the rates fall on from where they
 are; or because the run was continued with a new budget, and then they rise anew (SGDR, Loshchilov & Hutter 2017,
-arXiv:1608.03983), to `AGAIN` of the peak. Earlier plans stand in the config, so that it repeats the run.
+arXiv:1608.03983), to `CONTINUED_PEAK` of the peak. Earlier plans stand in the config, so that it repeats the run.
 """
 
 import math
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from cmcore.config import TrainingConfig
 
-__all__ = ["AGAIN", "Moment", "moment", "restarts", "stage_start"]
+__all__ = ["CONTINUED_PEAK", "Moment", "moment", "restarts", "stage_start"]
 
-AGAIN = 0.2
+CONTINUED_PEAK = 0.2
 """Peak of the rates of a continued run, as a share of their first peak."""
 
 
@@ -45,7 +45,7 @@ def moment(config: TrainingConfig, step: int, steps: int | None) -> Moment:
         fallen, progress = (_advanced(share, plan.until, first, plan.steps) for share in (fallen, progress))
         since = plan.until
         if plan.continued:
-            start, fallen, peak = plan.until, 0.0, AGAIN
+            start, fallen, peak = plan.until, 0.0, CONTINUED_PEAK
     else:
         hold = config.hold
     first = max(since, start + config.warmup, hold)

@@ -307,10 +307,10 @@ def _read_of_folder(place: Path, name: str, most: int) -> bytes:
 def _version(folder: Path) -> tuple[int, int, int] | None:
     """What changes when another run.json takes the place of the one in the folder."""
     try:
-        found = (folder / RUN_FILE).stat()
+        file = (folder / RUN_FILE).stat()
     except OSError:
         return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
+    return file.st_ino, file.st_mtime_ns, file.st_size
 
 
 def from_zip(content: bytes, *, most: int = LARGEST_TENSORS, reading: Reading | None = None) -> TrainedModel:
@@ -437,11 +437,12 @@ def _require_few(raw: Mapping[str, Any], path: str, reports: int) -> None:
             raise BadRun(f"{path}: its {name} has more than {reports:,} reports.")
     count, waiting = 0, [{name: value for name, value in raw.items() if name not in LONG_LISTS}]
     while waiting:
-        one = waiting.pop()
-        count += len(one)
+        part = waiting.pop()
+        count += len(part)
         if count > SMALL:
             raise BadRun(f"{path} holds more than {SMALL:,} values beside its history.")
-        waiting += [part for part in (one.values() if isinstance(one, dict) else one) if isinstance(part, dict | list)]
+        inner = part.values() if isinstance(part, dict) else part
+        waiting += [value for value in inner if isinstance(value, dict | list)]
 
 
 @dataclass(frozen=True)
@@ -488,12 +489,12 @@ def _require_numbers(tensors: Mapping[str, Tensor], path: str) -> None:
             raise BadRun(f"{path}: {name} holds numbers that are not finite.")
 
 
-def _require_same_shapes(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], says: str, path: str) -> None:
-    if set(found) != set(wanted):
+def _require_same_shapes(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], says: str, path: str) -> None:
+    if set(tensors) != set(wanted):
         raise BadRun(f"{path} does not hold the weights that {says} describes.")
     for name, tensor in wanted.items():
-        if found[name].shape != tensor.shape or found[name].dtype != tensor.dtype:
-            here, there = (f"{_dtype(one)} of shape {tuple(one.shape)}" for one in (found[name], tensor))
+        if tensors[name].shape != tensor.shape or tensors[name].dtype != tensor.dtype:
+            here, there = (f"{_dtype(x)} of shape {tuple(x.shape)}" for x in (tensors[name], tensor))
             raise BadRun(f"{path}: {name} is {here}, but {says} says {there}.")
 
 

@@ -10,7 +10,7 @@ import torch
 import cmcore as cm
 from cmcore.config import NetworkConfig, TrainingConfig
 from cmcore.optimizer import BatchedMuon, FlatOptimizer
-from cmcore.schedule import AGAIN, moment
+from cmcore.schedule import CONTINUED_PEAK, moment
 from cmcore.streams import stream
 from cmcore.training import FEW_STEPS
 
@@ -127,8 +127,8 @@ def test_a_continued_run_goes_on_from_its_averaged_weights_and_rates_that_rise_a
     choice = cm.continuation(finished, steps=100)
     factors = [moment(choice, step, choice.steps).factor for step in range(200)]
     assert factors[:100] == [moment(finished.config, step, 100).factor for step in range(100)]
-    assert max(factors[100:]) == pytest.approx(AGAIN)
-    assert factors[100] == pytest.approx(AGAIN / 10)
+    assert max(factors[100:]) == pytest.approx(CONTINUED_PEAK)
+    assert factors[100] == pytest.approx(CONTINUED_PEAK / 10)
     assert factors[199] < 0.01
     assert {moment(choice, step, 200).progress for step in range(100, 200)} == {1.0}, "what has grown stays"
 

@@ -110,7 +110,9 @@ def _summary(outcome: "Outcome") -> dict[str, Any]:
         "folder": str(outcome.folder),
         "cells": len(outcome.results),
         "finished": len(outcome.results) - len(outcome.failed),
-        "failed": [{"key": one.cell.digest, "status": one.status, "message": one.message} for one in outcome.failed],
+        "failed": [
+            {"key": result.cell.digest, "status": result.status, "message": result.message} for result in outcome.failed
+        ],
         "table": [str(outcome.folder / f"table.{kind}") for kind in ("csv", "parquet")],
         "rows": outcome.table.num_rows,
     }

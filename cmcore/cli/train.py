@@ -216,14 +216,14 @@ def _config(earlier: "TrainedModel | None", options: dict[str, Any]) -> "cm.Trai
 def _progress() -> Iterator[Callable[["TrainingEvent"], None]]:
     """Shows events on standard error: the device once, and a bar when a person is watching."""
     bar = click.progressbar(length=1000, file=sys.stderr, hidden=not sys.stderr.isatty(), show_eta=False)
-    told: set[str] = set()
+    shown: set[str] = set()
 
     def show(event: "TrainingEvent") -> None:
         preparing, where = event.status == "preparing", f"Training on {event.device}."
         words = f"Preparing: {event.message.partition(', ')[0]}." if preparing else where
-        if words not in told:
+        if words not in shown:
             say(words, err=True)
-            told.add(words)
+            shown.add(words)
         if preparing:
             bar.label = event.message
             bar.update(0)
@@ -257,14 +257,14 @@ def _summary(model: "TrainedModel", folder: Path, message: str, loss: float, qua
 
 
 def _in_words(summary: dict[str, Any]) -> str:
-    told = figures(summary["loss"], "loss") + figures(summary["jump_error"], "error of one jump T → δ")
+    numbers = figures(summary["loss"], "loss") + figures(summary["jump_error"], "error of one jump T → δ")
     return (
         f"{summary['target']}: {summary['steps']:,} steps in {summary['seconds']:.1f} s on {summary['device']}, "
-        f"{summary['status']}{told}.\n"
+        f"{summary['status']}{numbers}.\n"
         f"Kept in {summary['folder']}."
     )
 
 
 def _in_a_line(summary: dict[str, Any]) -> str:
-    told = figures(summary["loss"], "loss") + figures(summary["jump_error"], "error of one jump T → δ")
-    return f"{summary['folder']}: {summary['steps']:,} steps, {summary['status']}{told}."
+    numbers = figures(summary["loss"], "loss") + figures(summary["jump_error"], "error of one jump T → δ")
+    return f"{summary['folder']}: {summary['steps']:,} steps, {summary['status']}{numbers}."

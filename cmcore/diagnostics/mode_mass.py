@@ -107,19 +107,20 @@ def modes_of(target: Target, delta: float) -> Modes:
     density = torch.where(log_p >= level, log_p.exp(), 0.0).numpy().reshape(shape) * float(np.prod(width))
     pieces = _pieces(target, density > 0, points, shape)
     weights = ndimage.sum_labels(density, pieces, range(1, pieces.max() + 1))
-    kept = 1 + np.flatnonzero(weights >= _LEAST)
+    large = 1 + np.flatnonzero(weights >= _LEAST)
     centres = np.stack(
-        [ndimage.sum_labels(density * column, pieces, kept) for column in points.numpy().T.reshape(-1, *shape)], axis=-1
+        [ndimage.sum_labels(density * column, pieces, large) for column in points.numpy().T.reshape(-1, *shape)],
+        axis=-1,
     )
-    centres /= weights[kept - 1, None]
+    centres /= weights[large - 1, None]
     order = _order(centres - target.mean.numpy())
     renamed = np.full(pieces.max() + 1, -1)
-    renamed[kept[order]] = np.arange(len(kept))
+    renamed[large[order]] = np.arange(len(large))
     labels = renamed[pieces]
     unnamed = labels < 0
     nearest: Any = ndimage.distance_transform_edt(unnamed, return_distances=False, return_indices=True)
     labels = labels[tuple(nearest)]
-    masses = ndimage.sum_labels(density, labels, range(len(kept)))
+    masses = ndimage.sum_labels(density, labels, range(len(large)))
     return Modes(target, delta, level, torch.from_numpy(centres[order]), tuple(masses.tolist()), labels, low, width)
 
 

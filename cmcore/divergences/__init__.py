@@ -21,7 +21,7 @@ from cmcore.divergences.estimate import (
 )
 from cmcore.divergences.gaussian import gaussian_kl, kl_gaussian
 from cmcore.divergences.histogram import kl_histogram
-from cmcore.divergences.neighbours import kl_neighbours, kl_neighbours_known
+from cmcore.divergences.neighbours import kl_neighbours, kl_neighbours_with_density
 from cmcore.divergences.product import kl_product
 from cmcore.divergences.quadrature_1d import kl_1d
 from cmcore.divergences.sandwich import kl_sandwich
@@ -50,7 +50,7 @@ __all__ = [
     "kl_gaussian",
     "kl_histogram",
     "kl_neighbours",
-    "kl_neighbours_known",
+    "kl_neighbours_with_density",
     "kl_of_chain",
     "kl_product",
     "kl_sandwich",

@@ -167,11 +167,11 @@ def _bracket(draw: ModelDraw) -> Estimate:
     cloud = NoiseCloud(draw.noise, draw.branch.points)
     turned = draw.branch.orientation < 0
     index = turned[cloud.nearest(draw.branch.points)].any(1).nonzero()[:, 0]
-    found = _with_company(draw, cloud.candidates(draw.branch.points), index)
+    with_company = _with_company(draw, cloud.candidates(draw.branch.points), index)
     own = draw.branch.log_density
     summed, counted = own.clone(), own.clone()
-    summed[index] = found.log_density
-    counted[index] += found.count.clamp_min(1).double().log()
+    summed[index] = with_company.log_density
+    counted[index] += with_company.count.clamp_min(1).double().log()
     k1, value, top = (draw.kl(log_q, control_variate=False) for log_q in (own, summed, counted))
     note = "The map folds: the interval brackets the truth between one branch and all branches counted in full."
     ends = _around(k1)[0], _around(top)[1]

@@ -167,12 +167,12 @@ def _sliced(along: Float[Tensor, "rows lines"]) -> Statistic:
     values = np.take_along_axis(along.numpy().T, order, axis=1)
 
     def statistic(first: Membership, second: Membership) -> Tensor:
-        found = []
+        means = []
         for x, y in zip(first.numpy(), second.numpy(), strict=True):
             # Sorted once: choosing rows in that order leaves them sorted.
             difference = values[x[order]] - values[y[order]]
-            found.append(np.square(difference).mean())
-        return torch.tensor(found, dtype=torch.float64)
+            means.append(np.square(difference).mean())
+        return torch.tensor(means, dtype=torch.float64)
 
     return statistic
 
@@ -199,8 +199,8 @@ def _distance(  # noqa: PLR0917
     place = torch.arange(rows)
     points = (place < n)[None]
     value = float(statistic(points, ~points))
-    kept = place % n % _BLOCKS != torch.arange(_BLOCKS)[:, None]
-    without = statistic(kept & points, kept & ~points)
+    retained = place % n % _BLOCKS != torch.arange(_BLOCKS)[:, None]
+    without = statistic(retained & points, retained & ~points)
     half = quantile(_BLOCKS) * math.sqrt((_BLOCKS - 1) * float(without.var(correction=0)))
     generator = stream(seed, "exchanged rows")
     exchanged = torch.stack([torch.randperm(rows, generator=generator) < n for _ in range(_EXCHANGES)])

@@ -65,14 +65,14 @@ class DataDensity:
     complete: bool
 
     @property
-    def found(self) -> Bool[Tensor, " n"]:
+    def covered(self) -> Bool[Tensor, " n"]:
         """Where noise was found."""
         return torch.isfinite(self.log_q)
 
     @property
-    def not_found_share(self) -> float:
+    def uncovered_share(self) -> float:
         """The share of the data for which no noise was found."""
-        return self.data.share(~self.found)
+        return self.data.share(~self.covered)
 
 
 def too_much(starts: int, grid: TimeGrid, *, newton_steps: int = _NEWTON) -> bool:
@@ -132,25 +132,25 @@ def kl_by_inversion(draw: ModelDraw, reverse: LogRatioKL, *, folds: bool, own: T
         own: log q in full at the draw's own points; it makes a control variate.
     """
     density = density_at_data(draw, min(draw.log_p.numel(), _INVERTED), folds=folds)
-    data, lost, log_ratio = density.data, density.not_found_share, density.log_q - density.log_p
+    data, lost, log_ratio = density.data, density.uncovered_share, density.log_q - density.log_p
     diagnostics = draw.diagnostics(reverse) | {"uncovered_share": lost}
-    found = data.mean(torch.where(density.found, -log_ratio, 0.0))
+    of_covered = data.mean(torch.where(density.covered, -log_ratio, 0.0))
     missed = _missed_nats(draw) if density.complete and folds and draw.target.dim > 2 else 0.0
     whole = draw.kl(draw.branch.log_density if own is None else own, control_variate=False)
     away = _not_there(whole, lost, len(data.points)) if lost else 0.0
     if not lost and density.complete and own is not None:
         mean = kl_at_data(data, log_ratio, draw.rows(own - draw.log_p), draw.weight)
     else:
-        mean = found._replace(value=found.value / (1 - lost) if lost < 1 else math.inf)
+        mean = of_covered._replace(value=of_covered.value / (1 - lost) if lost < 1 else math.inf)
     half = quantile(1 + int(min(mean.freedom, 1e9))) * mean.error
-    ends, note = interval(mean), _not_found_note(lost, away)
+    ends, note = interval(mean), _uncovered_note(lost, away)
     estimate = draw.estimate(DATA_MODEL, "inversion", mean.value, ends, half, diagnostics, note)
     estimate = replace(estimate, n=len(data.points), low=max(0.0, estimate.low - missed))
     if not lost and density.complete and missed <= half:
         return estimate
     # Of what was not found, log p/q adds at least m log m, m its share of the data: all of q may be there.
     share = min(1 / math.e, lost + 3 / len(data.points))
-    counted = interval(found)[0] + share * math.log(share) - missed
+    counted = interval(of_covered)[0] + share * math.log(share) - missed
     in_full = density.complete and not (own is None and draw.target.dim == 2)
     return _one_sided(draw, estimate, lost, least=counted if in_full else 0.0, not_there=away > 0)
 
@@ -183,7 +183,7 @@ def _not_there(kl: LogRatioKL, lost: float, points: int) -> float:
     return share if share <= lost + 3 * math.sqrt(lost / points) + 3 / points else 0.0
 
 
-def _not_found_note(lost: float, not_there: float) -> str:
+def _uncovered_note(lost: float, not_there: float) -> str:
     if not lost:
         return ""
     if not_there > 0:
@@ -207,11 +207,11 @@ def _missed_nats(draw: ModelDraw) -> float:
     seen = torch.zeros(len(points), dtype=torch.bool)
     same = (roots.noise - noise[roots.point]).norm(dim=1) < _SAME * (1 + noise[roots.point].norm(dim=1))
     seen[roots.point[same]] = True
-    found = density_of(roots, minor).log_density
-    log_q = torch.where(seen, found, torch.logaddexp(found, own))
+    of_roots = density_of(roots, minor).log_density
+    log_q = torch.where(seen, of_roots, torch.logaddexp(of_roots, own))
     # −log(1 − s)/s at s = own/q; where nothing at all was found, the data would have been counted as not found.
     share = (own - log_q).exp().clamp(1e-12, 1 - 1e-9)
-    each = torch.where(seen | torch.isneginf(found), 0.0, -torch.log1p(-share) / share)
+    each = torch.where(seen | torch.isneginf(of_roots), 0.0, -torch.log1p(-share) / share)
     weight = draw.weight.flatten()[chosen] * (draw.log_p[chosen] - log_q).exp()
     weight = weight.nan_to_num(nan=0.0, posinf=0.0)
     mean, error = mean_and_error((weight * each / weight.mean())[:, None])

@@ -39,7 +39,7 @@ from cmcore.streams import stream
 from cmcore.targets.base import Target
 from cmcore.threads import piecewise
 
-__all__ = ["LARGEST_DIM", "fewest_rows", "kl_neighbours", "kl_neighbours_known"]
+__all__ = ["LARGEST_DIM", "fewest_rows", "kl_neighbours", "kl_neighbours_with_density"]
 
 ESTIMATORS.register("neighbours")(
     Estimator("nearest neighbours", "From samples of both laws alone: how far the nearest are of either kind; d ≤ 3.")
@@ -112,7 +112,7 @@ def kl_neighbours(
 
 
 @piecewise()
-def kl_neighbours_known(
+def kl_neighbours_with_density(
     points: Float[Tensor, "n d"], target: Target, *, seed: int, delta: float = 0.0, k: int = 50
 ) -> Estimate:
     """KL(q‖p_δ) from samples of q where log p_δ is known, in nats, d ≤ 3.
@@ -140,10 +140,10 @@ def kl_neighbours_known(
 
     estimate = _estimate(points, exact, difference, k, MODEL_DATA, delta, "neighbours_known")
     squares = target.log_prob(points, delta).sub(target.log_prob(points, delta).mean()).square().sort().values
-    held = float(squares[-10:].sum() / squares.sum())
-    if held <= _HEAVY or not estimate.trusted:
+    heaviest = float(squares[-10:].sum() / squares.sum())
+    if heaviest <= _HEAVY or not estimate.trusted:
         return estimate
-    note = f"Ten rows hold {held:.0%} of the variance of log p: the tails are too heavy for more than a lower end."
+    note = f"Ten rows hold {heaviest:.0%} of the variance of log p: the tails are too heavy for more than a lower end."
     return replace(estimate, high=math.inf, trusted=False, note=note)
 
 

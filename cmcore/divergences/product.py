@@ -41,10 +41,10 @@ def kl_product(f: JumpMap, target: Target, chain: Chain, *, direction: Direction
         return None
     parts = []
     for factor, columns in target.columns():
-        one = kl_1d(_along(f, target, columns), factor, chain, direction=direction)
-        parts.append((columns.stop - columns.start, one))
-    total = {name: sum(c * getattr(one, name) for c, one in parts) for name in ("value", "low", "high", "floor")}
-    worst = next((one for _, one in parts if not one.trusted), parts[0][1])
+        kl = kl_1d(_along(f, target, columns), factor, chain, direction=direction)
+        parts.append((columns.stop - columns.start, kl))
+    total = {name: sum(c * getattr(kl, name) for c, kl in parts) for name in ("value", "low", "high", "floor")}
+    worst = next((kl for _, kl in parts if not kl.trusted), parts[0][1])
     return replace(worst, **total, estimator="product", diagnostics={})
 
 
@@ -58,8 +58,8 @@ def _along(f: JumpMap, target: Product, columns: slice) -> JumpMap:
     def along(x: Tensor, t: Time, s: Time) -> Tensor:
         rows = torch.nn.functional.pad(x, (0, 0, 0, -len(x) % count)).reshape(-1, count)
         y = torch.nn.functional.pad(rows, (columns.start, target.dim - columns.stop))
-        moved = target.unrotate(f(target.rotate(y), t, s))[:, columns]
-        return moved.reshape(-1, 1)[: len(x)]
+        images = target.unrotate(f(target.rotate(y), t, s))[:, columns]
+        return images.reshape(-1, 1)[: len(x)]
 
     return along
 
@@ -74,20 +74,20 @@ def _separates(f: JumpMap, target: Product, stage: Stage) -> bool:
     generator = stream(0, "product probes")
     probes, others = torch.randn(2, _PROBES, target.dim, generator=generator, dtype=dtype)
 
-    def moved(x: Tensor) -> Tensor:
+    def pushed(x: Tensor) -> Tensor:
         return target.unrotate(land(f, target.rotate(x), stage))
 
-    image = moved(probes)
+    image = pushed(probes)
     tolerance = _CLOSE * (1 + float(image.abs().max()))
     order = torch.arange(target.dim)
     for _, columns in target.columns():
         order[columns] = order[columns][torch.randperm(columns.stop - columns.start, generator=generator)]
-    if float((moved(probes[:, order]) - image[:, order]).abs().max()) > tolerance:
+    if float((pushed(probes[:, order]) - image[:, order]).abs().max()) > tolerance:
         return False
     for digit in range(max(1, (target.dim - 1).bit_length())):
         chosen = (torch.arange(target.dim) >> digit) % 2 == 1
         for replaced in (chosen, ~chosen):
-            change = (moved(torch.where(replaced, others, probes)) - image)[:, ~replaced]
+            change = (pushed(torch.where(replaced, others, probes)) - image)[:, ~replaced]
             if change.numel() and float(change.abs().max()) > tolerance:
                 return False
     return True

@@ -95,34 +95,34 @@ def kl_1d(f: JumpMap, target: Target, chain: Chain, *, direction: Direction) -> 
         ValueError: fresh noise too fine for the cells.
     """
     direction = direction_of(direction)
-    f, found = doubled(f), None
+    f, total = doubled(f), None
     for depth in _DEPTHS:
         try:
-            found = _at_depth(depth, f, target, chain, direction)
+            total = _at_depth(depth, f, target, chain, direction)
         except NotFinite as problem:
             return _none(str(problem), chain, direction)
         except TooFine:
-            if found is None:
+            if total is None:
                 raise
             break
-        if found.missed <= max(_RELATIVE * found.value, _ROUNDING):
+        if total.missed <= max(_RELATIVE * total.value, _ROUNDING):
             break
-    assert found is not None
-    return _estimate(found, target, chain, direction)
+    assert total is not None
+    return _estimate(total, target, chain, direction)
 
 
-def _at_depth(depth: float, f: JumpMap, target: Target, chain: Chain, direction: Direction) -> "_Found":
+def _at_depth(depth: float, f: JumpMap, target: Target, chain: Chain, direction: Direction) -> "_Integral":
     """The KL when noise rarer than e^{−depth} is left out before the last noisy stage."""
     law, stages = StandardNormal(_WIDTHS[0] if chain.deterministic else _WIDTHS[1]), []
     for stage in chain.stages:
         stages.append(stage)
         if stage.spread > 0:
             law, stages = blurred(law, LineMap(f, stages), stage.spread, depth=depth), []
-    return _Comparison(law, LineMap(f, stages), target, chain.delta, direction).found(depth)
+    return _Comparison(law, LineMap(f, stages), target, chain.delta, direction).integral(depth)
 
 
 # ---- the estimate ---------------------------------------------------------------------------------------------------
-class _Found(NamedTuple):
+class _Integral(NamedTuple):
     """A KL by quadrature.
 
     Attributes:
@@ -140,38 +140,38 @@ class _Found(NamedTuple):
     mass: Float[Tensor, " k"]
 
 
-def _estimate(found: _Found, target: Target, chain: Chain, direction: Direction) -> Estimate:
-    infinite = found.uncovered > _UNREACHED
-    error = found.error + found.missed + _ROUNDING * max(1.0, found.value)
-    note = _note(found, error, direction)
+def _estimate(total: _Integral, target: Target, chain: Chain, direction: Direction) -> Estimate:
+    infinite = total.uncovered > _UNREACHED
+    error = total.error + total.missed + _ROUNDING * max(1.0, total.value)
+    note = _note(total, error, direction)
     return Estimate(
-        value=math.inf if infinite else found.value,
-        low=0.0 if infinite else max(0.0, found.value - error),
-        high=math.inf if infinite else found.value + error,
+        value=math.inf if infinite else total.value,
+        low=0.0 if infinite else max(0.0, total.value - error),
+        high=math.inf if infinite else total.value + error,
         direction=direction,
         delta=chain.delta,
         estimator="quadrature_1d",
-        n=len(found.mass),
+        n=len(total.mass),
         floor=error,
         trusted=not note,
         note=note,
         diagnostics={
-            "uncovered_share": found.uncovered,
-            "off_mode_mass": off_mode_mass(target, found.log_p, found.mass, delta=chain.delta),
+            "uncovered_share": total.uncovered,
+            "off_mode_mass": off_mode_mass(target, total.log_p, total.mass, delta=chain.delta),
             "off_mode_floor": density_level(target, chain.delta)[1],
         },
     )
 
 
-def _note(found: _Found, error: float, direction: Direction) -> str:
+def _note(total: _Integral, error: float, direction: Direction) -> str:
     """Why the number is none, in a sentence; empty where it is one."""
-    if found.uncovered > _UNREACHED and direction == MODEL_DATA:
-        return f"A share of {found.uncovered:.2g} of the model lies where the data has no density: the KL is infinite."
-    if found.uncovered > _UNREACHED:
-        return f"No noise leads to a share of {found.uncovered:.2g} of the data: the KL is infinite."
-    if found.missed > max(_TRUSTED * found.value, _SMALL):
+    if total.uncovered > _UNREACHED and direction == MODEL_DATA:
+        return f"A share of {total.uncovered:.2g} of the model lies where the data has no density: the KL is infinite."
+    if total.uncovered > _UNREACHED:
+        return f"No noise leads to a share of {total.uncovered:.2g} of the data: the KL is infinite."
+    if total.missed > max(_TRUSTED * total.value, _SMALL):
         return "Some of the data lies so far from the model that its density there is only bounded."
-    if not error <= max(_TRUSTED * found.value, _SMALL):
+    if not error <= max(_TRUSTED * total.value, _SMALL):
         return "The map changes faster than these cells resolve, so the KL is only known to lie in the interval."
     return ""
 
@@ -213,7 +213,7 @@ class _Comparison:
     delta: float
     direction: Direction
 
-    def found(self, depth: float) -> _Found:
+    def integral(self, depth: float) -> _Integral:
         cells, outside = self._extended(self._finite(self.F.cells(*self.law.cells(depth))))
         cells, folds = chosen(cells, self._matter(cells)), torch.empty(0, dtype=torch.float64)
         for restarts in range(_MOST_RESTARTS, -1, -1):
@@ -367,7 +367,7 @@ class _Comparison:
         return after._replace(stalls=stalls.repeat(2))
 
     # ---- the sum ----------------------------------------------------------------------------------------------------
-    def _summary(self, cells: Cells, pieces: Pieces, sums: _Sums, outside: float) -> _Found:
+    def _summary(self, cells: Cells, pieces: Pieces, sums: _Sums, outside: float) -> _Integral:
         def whole(values: Tensor) -> float:
             return float(integrals(cells.low, cells.high, values)[0].sum())
 
@@ -390,7 +390,7 @@ class _Comparison:
         else:
             uncovered = 1 - covered
         mass = sums.log_q0.exp() * KRONROD * (cells.high - cells.low)[:, None] / 2
-        return _Found(max(0.0, value + edge), error, missed, uncovered, sums.log_p.flatten(), mass.flatten())
+        return _Integral(max(0.0, value + edge), error, missed, uncovered, sums.log_p.flatten(), mass.flatten())
 
 
 def _terms(log_q0: Tensor, log_ratio: Tensor, direction: Direction) -> Tensor:

@@ -88,15 +88,15 @@ class ConstantStep(Experiment):
                 fits.append(_slope(line, -2 * order * self.step * (1 + self.renoise)))
         yield Progress(0.75, "one jump or many")
         same, apart = self._one_or_many()
-        found = tuple(fit for fit in fits if fit)
+        fitted = tuple(fit for fit in fits if fit)
         return Result(
             experiment="constant_step",
             config=self.model_dump(mode="json"),
             panels=self._panels(),
             series=(*series, *same),
-            fits=found,
-            reading=self._reading(found, apart),
-            facts={"one_or_many_apart": apart} | {f"per unit T, {fit.label}": fit.slope / self.step for fit in found},
+            fits=fitted,
+            reading=self._reading(fitted, apart),
+            facts={"one_or_many_apart": apart} | {f"per unit T, {fit.label}": fit.slope / self.step for fit in fitted},
             seconds=time.perf_counter() - started,
         )
 
@@ -113,8 +113,8 @@ class ConstantStep(Experiment):
         return Series(label=f"exact map, {words}", role="exact", panel="steps", x=ks, y=values, how=how)
 
     def _renoised(self, target: Target, words: str) -> Series:
-        kept = list(self._while_resolved(target))
-        ks, estimates = [k for k, _ in kept], [e for _, e in kept]
+        resolved_part = list(self._while_resolved(target))
+        ks, estimates = [k for k, _ in resolved_part], [e for _, e in resolved_part]
         how = (
             f"{DATA_MODEL} of the exact map renoised for η = {self.renoise:g} h a jump, quadrature; shown while above "
             f"{_ABOVE_FLOOR} times its floor"

@@ -104,79 +104,87 @@ class PathDecomposition(Experiment):
             warmup=min(200, self.steps // 4),
             seed=self.seed,
         )
-        found = []
+        results = []
         apart = decompositions(
             model, target, self.numbers, delta=self.delta, horizon=self.horizon,
             seed=self.seed, renoise=self.renoise, n=self.points, landings=self.landings,
         )  # fmt: skip
         for i, n in enumerate(self.numbers):
             yield Progress(0.5 + i / len(self.numbers) / 2, f"taking {n} jumps apart")
-            found.append(next(apart))
-        return self._result(found, time.perf_counter() - started)
+            results.append(next(apart))
+        return self._result(results, time.perf_counter() - started)
 
     # ---- the answer ---------------------------------------------------------------------------------------------
-    def _result(self, found: list[Decomposition], seconds: float) -> Result:
+    def _result(self, results: list[Decomposition], seconds: float) -> Result:
         return Result(
             experiment="decomposition",
             config=self.model_dump(mode="json"),
             panels=PANELS,
-            series=(*self._whole(found), *(self._steps(n, one) for n, one in zip(self.numbers, found, strict=True))),
-            reading=self._read(found),
+            series=(
+                *self._whole(results),
+                *(self._steps(n, parts) for n, parts in zip(self.numbers, results, strict=True)),
+            ),
+            reading=self._read(results),
             facts={
-                f"N = {n}, share of the KL of the paths that does not show": one.slack.value / one.path.value
-                for n, one in zip(self.numbers, found, strict=True)
+                f"N = {n}, share of the KL of the paths that does not show": parts.slack.value / parts.path.value
+                for n, parts in zip(self.numbers, results, strict=True)
             },
             seconds=seconds,
         )
 
-    def _whole(self, found: list[Decomposition]) -> Iterator[Series]:
+    def _whole(self, results: list[Decomposition]) -> Iterator[Series]:
         drawn = f"{self.points:,} exact samples a jump"
-        measured = found[0].measured
+        measured = results[0].measured
         rows: tuple[tuple[str, Role, list[Interval], str], ...] = (
-            ("KL of the paths (Bound A)", "bound", [one.path for one in found], f"the sum of its parts; {drawn}"),
-            ("measured KL", "model", [_interval(one) for one in found], f"{measured.estimator}, n = {measured.n:,}"),
-            ("initialisation", "exact", [one.initialisation for one in found], "KL(p_T‖γ) by quadrature"),
-            ("map errors", "baseline", [_of_map(one) for one in found], f"Σ ε²/(2(e^{{2η}} − 1)); {drawn}"),
-            ("slack", "baseline", [one.slack for one in found], "KL of the paths less the measured KL"),
+            ("KL of the paths (Bound A)", "bound", [parts.path for parts in results], f"the sum of its parts; {drawn}"),
+            (
+                "measured KL",
+                "model",
+                [_interval(parts) for parts in results],
+                f"{measured.estimator}, n = {measured.n:,}",
+            ),
+            ("initialisation", "exact", [parts.initialisation for parts in results], "KL(p_T‖γ) by quadrature"),
+            ("map errors", "baseline", [_of_map(parts) for parts in results], f"Σ ε²/(2(e^{{2η}} − 1)); {drawn}"),
+            ("slack", "baseline", [parts.slack for parts in results], "KL of the paths less the measured KL"),
         )
         x = tuple(float(n) for n in self.numbers)
         for label, role, values, how in rows:
             said = f"KL(data‖model), δ = {self.delta:g}; {how}"
             yield _series(label, role, values, panel="parts", x=x, how=said)
-        floors = [Interval(one.floor, one.floor, one.floor) for one in found]
+        floors = [Interval(parts.floor, parts.floor, parts.floor) for parts in results]
         how = "the least KL the estimator can tell from 0"
         yield _series("floor of the measurement", "floor", floors, panel="parts", x=x, how=how)
 
-    def _steps(self, n: int, one: Decomposition) -> Series:
+    def _steps(self, n: int, parts: Decomposition) -> Series:
         times = make_grid("uniform_angle", n, horizon=self.horizon, delta=self.delta).times[1:]
         how = f"ε²/(2(e^{{2η}} − 1)) of each jump; {self.points:,} exact samples"
-        return _series(f"N = {n}", "model", one.jumps, panel="jumps", x=times, how=how)
+        return _series(f"N = {n}", "model", parts.jumps, panel="jumps", x=times, how=how)
 
-    def _read(self, found: list[Decomposition]) -> str:
-        told = []
-        for n, one in _ends(self.numbers, found):
-            path, measured = one.path.value, one.measured.value
-            told.append(
+    def _read(self, results: list[Decomposition]) -> str:
+        sentences = []
+        for n, parts in _ends(self.numbers, results):
+            path, measured = parts.path.value, parts.measured.value
+            sentences.append(
                 f"With {n} jump{'s' if n > 1 else ''} the KL of the paths is {path:.2g} nats: "
-                f"{one.initialisation.value:.2g} from the start and {_of_map(one).value:.2g} from the map. "
-                f"{measured:.2g} of it is measured in the samples; {one.slack.value / path:.0%} does not show there."
+                f"{parts.initialisation.value:.2g} from the start and {_of_map(parts).value:.2g} from the map. "
+                f"{measured:.2g} of it is measured in the samples; {parts.slack.value / path:.0%} does not show there."
             )
-        jumps, of_map = found[-1].jumps, _of_map(found[-1]).value
+        jumps, of_map = results[-1].jumps, _of_map(results[-1]).value
         if len(jumps) > 1:
             k = max(range(len(jumps)), key=lambda i: jumps[i].value)
-            told.append(
+            sentences.append(
                 f"Of the {len(jumps)} jumps number {k + 1} counts most, {jumps[k].value / of_map:.0%} of the map."
             )
-        below = [n for n, one in zip(self.numbers, found, strict=True) if one.slack.high < 0]
-        told.append(
+        below = [n for n, parts in zip(self.numbers, results, strict=True) if parts.slack.high < 0]
+        sentences.append(
             f"At N = {', '.join(map(str, below))} the measured KL exceeds its bound by more than the intervals allow."
             if below
             else "The slack is nowhere below 0 by more than its interval."
         )
-        near = [n for n, one in zip(self.numbers, found, strict=True) if one.measured.value < 2 * one.floor]
+        near = [n for n, parts in zip(self.numbers, results, strict=True) if parts.measured.value < 2 * parts.floor]
         if near:
-            told.append(f"At N = {', '.join(map(str, near))} the measured KL is within twice its floor.")
-        return " ".join(told)
+            sentences.append(f"At N = {', '.join(map(str, near))} the measured KL is within twice its floor.")
+        return " ".join(sentences)
 
 
 _KL = Axis(label="KL(data‖model), nats", log=True)
@@ -188,18 +196,18 @@ PANELS = (
 )
 
 
-def _ends(numbers: Sequence[int], found: Sequence[Decomposition]) -> list[tuple[int, Decomposition]]:
+def _ends(numbers: Sequence[int], results: Sequence[Decomposition]) -> list[tuple[int, Decomposition]]:
     """The fewest jumps and the most, once where they are the same."""
-    pairs = list(zip(numbers, found, strict=True))
+    pairs = list(zip(numbers, results, strict=True))
     return [pairs[0], pairs[-1]] if len(pairs) > 1 else pairs
 
 
-def _of_map(one: Decomposition) -> Interval:
-    return reduce(add, one.jumps)
+def _of_map(parts: Decomposition) -> Interval:
+    return reduce(add, parts.jumps)
 
 
-def _interval(one: Decomposition) -> Interval:
-    return Interval(one.measured.value, one.measured.low, one.measured.high)
+def _interval(parts: Decomposition) -> Interval:
+    return Interval(parts.measured.value, parts.measured.low, parts.measured.high)
 
 
 def _series(label: str, role: Role, values: Sequence[Interval], **rest: Any) -> Series:

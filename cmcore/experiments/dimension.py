@@ -126,30 +126,30 @@ class Dimension(Experiment):
 
     def _order(self, sampler: Sampler) -> Series:
         """KL_1 against calls. A solver that chooses its steps has one point at most, and no order."""
-        target, found = coordinate(self.case, self.sd), {}
+        target, of_calls = coordinate(self.case, self.sd), {}
         for steps in _ladder(self.most_calls // sampler.calls_per_jump):
             grid = make_grid(self.grid, steps, horizon=self.horizon, delta=self.delta)
             plan = sampler.plan(source_for(target, sampler, "exact"), grid)
-            known = plan.chain.deterministic or plan.chain.always_noisy  # else there is no quadrature of its law
-            if not known or plan.calls > self.most_calls or plan.calls in found:
+            computable = plan.chain.deterministic or plan.chain.always_noisy  # else no quadrature of its law
+            if not computable or plan.calls > self.most_calls or plan.calls in of_calls:
                 continue
             estimate = kl_of_chain(plan.f, target, plan.chain, seed=self.seed, direction=DATA_MODEL)
             if estimate.trusted and math.isfinite(estimate.value) and estimate.value > _ABOVE_FLOOR * estimate.floor:
-                found[plan.calls] = estimate
-        calls, estimates = list(found), list(found.values())
+                of_calls[plan.calls] = estimate
+        calls, estimates = list(of_calls), list(of_calls.values())
         how = f"{DATA_MODEL} in one dimension, quadrature; T = {self.horizon:g} fixed, grid {self.grid}"
         return measured(sampler.labelled("exact"), calls, estimates, panel="order", role="baseline", how=how)
 
     def _needed(self, order: Series) -> Series:
         """The same points as d = ε²/KL_1 against calls: the dimension each number of calls suffices for."""
         pairs = [(self.eps**2 / kl, calls) for calls, kl in zip(order.x, order.y, strict=True)]
-        kept = [(d, calls) for d, calls in pairs if 1 <= d <= self.max_d]
+        within = [(d, calls) for d, calls in pairs if 1 <= d <= self.max_d]
         return Series(
             label=order.label,
             role="baseline",
             panel="needed",
-            x=tuple(d for d, _ in kept),
-            y=tuple(calls for _, calls in kept),
+            x=tuple(d for d, _ in within),
+            y=tuple(calls for _, calls in within),
             how="d = ε²/KL_1 for the measured KL_1 of that many calls; nothing is extrapolated",
         )
 
@@ -173,11 +173,11 @@ class Dimension(Experiment):
     ) -> str:
         slopes = "; ".join(f"{fit.label}: {fit.slope:.3f}" for fit in logs)
         text = f"Jumps of the exact map per unit of log d, where settled: {slopes}. {verdict(logs)}"
-        told = []
+        sentences = []
         for line, fit in zip(orders, powers, strict=True):
             order = _order_read(fit) if fit else "no settled order here"
-            told.append(f"{line.label}: {order}")
-        solvers = f" Solvers of the exact score, KL ~ calls^−p: {'; '.join(told)}." if told else ""
+            sentences.append(f"{line.label}: {order}")
+        solvers = f" Solvers of the exact score, KL ~ calls^−p: {'; '.join(sentences)}." if sentences else ""
         forms = "; ".join(f"{label}: {fit.best}" for label, fit in growth.items())
         return (
             f"{text}{solvers} Of log d, √d and d, the growth that predicts larger d best: {forms}. These are "

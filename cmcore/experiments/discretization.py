@@ -199,15 +199,15 @@ class Discretization(Experiment):
         return self._error(heun(self.target.score), make_grid("uniform_angle", steps, horizon=self.horizon, delta=0.0))
 
     def _series(self, panel: str, label: str, role: Role, points: list[Measured], how: str) -> Series:
-        of = [point[panel] for point in points]
+        values = [point[panel] for point in points]
         return Series(
             label=label,
             role=role,
             panel=panel,
             x=tuple(self.sub_step(n) for n in self.intervals),
-            y=tuple(one.median for one in of),
-            low=tuple(one.low for one in of) if role != "baseline" else (),
-            high=tuple(one.high for one in of) if role != "baseline" else (),
+            y=tuple(value.median for value in values),
+            low=tuple(value.low for value in values) if role != "baseline" else (),
+            high=tuple(value.high for value in values) if role != "baseline" else (),
             how=f"{HOW[panel]}; {how}",
         )
 
@@ -224,7 +224,7 @@ class Discretization(Experiment):
             return ()
         x = [math.log(self.sub_step(n)) for n in self.intervals[:clear]]
         of_models = zip(*(point[name].each for point in learned[:clear]), strict=False)
-        each = [fit_line(x, [math.log(value) for value in one]).slope for one in of_models]
+        each = [fit_line(x, [math.log(value) for value in errors]).slope for errors in of_models]
         note = f"{clear} values of τ; each model alone: {min(each):.2f} to {max(each):.2f}" if each else ""
         over = self.sub_step(self.intervals[0]), self.sub_step(self.intervals[clear - 1])
         fits = []
@@ -238,14 +238,14 @@ class Discretization(Experiment):
         return tuple(fits)
 
     def _slopes_read(self, fits: Mapping[str, tuple[Fit, ...]]) -> Generator[str, None, None]:
-        for name, found in fits.items():
-            if not found:
+        for name, slopes in fits.items():
+            if not slopes:
                 yield (
                     f"The {WHAT[name]} stands {ABOVE_FLOOR:g} times above the floor at fewer than {FEWEST} values of "
                     "τ, so it has no slope here; longer training lowers the floor."
                 )
                 continue
-            mine, teachers = found
+            mine, teachers = slopes
             away = mine.slope - SLOPES[name]
             close = (
                 f"within {ASKED} of" if abs(away) <= ASKED else f"{abs(away):.2f} {'above' if away > 0 else 'below'}"

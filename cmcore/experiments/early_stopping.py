@@ -141,20 +141,20 @@ class EarlyStopping(Experiment):
     def _against_delta(self, substeps: int) -> Series:
         deltas = sorted(self.deltas, reverse=True)
         estimates = [self._kl(delta, self._jumps(delta), substeps) for delta in deltas]
-        kept = [(delta, e) for delta, e in zip(deltas, estimates, strict=True) if e.trusted]
+        pairs = [(delta, e) for delta, e in zip(deltas, estimates, strict=True) if e.trusted]
         how = (
             f"{DATA_MODEL}, {'convolution on a grid' if self.law == 'thin_ring' else 'quadrature'}; κ = {self.kappa:g}"
         )
-        at, values = [delta for delta, _ in kept], [e for _, e in kept]
+        at, values = [delta for delta, _ in pairs], [e for _, e in pairs]
         return measured(f"N = {substeps}", at, values, panel="delta", role="model", how=how)
 
     def _constant(self, *, refined: bool) -> Series:
         """KL_d at the same jumps for every d; the teacher's sub-steps are N, or N d."""
         jumps = self._jumps(self.delta)
         counts = [self.substeps * (d if refined else 1) for d in self._dims]
-        found = {n: self._kl(self.delta, jumps, n) for n in dict.fromkeys(counts)}
+        kl_of = {n: self._kl(self.delta, jumps, n) for n in dict.fromkeys(counts)}
         label = "κ constant, N ∝ d" if refined else "κ constant, N constant"
-        return self._times_d(label, [found[n] for n in counts])
+        return self._times_d(label, [kl_of[n] for n in counts])
 
     def _shrinking(self) -> list[Series]:
         """KL_d with d times the jumps; and the dimension that each number of jumps suffices for."""
@@ -199,12 +199,12 @@ class EarlyStopping(Experiment):
         return tuple(panels)
 
     def _reading(self, series: list[Series], fits: tuple[Fit, ...]) -> str:
-        told = [
+        falls = [
             f"{line.label}: KL {line.y[0]:.3g} at δ = {line.x[0]:g} and {line.y[-1]:.3g} at δ = {line.x[-1]:g}"
             for line in series[:2]
             if line.x
         ]
-        first = f"{LAWS[self.law].capitalize()}, jumps growing as log(1/δ): {'; '.join(told)}."
+        first = f"{LAWS[self.law].capitalize()}, jumps growing as log(1/δ): {'; '.join(falls)}."
         if not self._dims:
             return f"{first} The dimension is not varied in the plane."
         slopes = {fit.label: fit.slope for fit in fits}
@@ -219,13 +219,13 @@ class EarlyStopping(Experiment):
         if needed is None or refined is None:
             return f"Too few points reach ε² to say how the jumps needed grow. {caveat}"
         factor = "the factor d shows" if needed > 0.9 else "fewer than the factor d would ask for"
-        held = "no more jumps at all" if refined <= 0 else "more jumps still"
+        asked = "no more jumps at all" if refined <= 0 else "more jumps still"
         return (
             f"With a teacher of N sub-steps the jumps that reach ε² grow as d^{needed:.2f}: {factor}. With a teacher "
-            f"refined in proportion to d, larger d asks for {held}. {caveat}"
+            f"refined in proportion to d, larger d asks for {asked}. {caveat}"
         )
 
 
 def _exponent(line: Series) -> Fit | None:
-    kept = [(x, y) for x, y in zip(line.x, line.y, strict=True) if y > 0 and math.isfinite(y)]
-    return power_fit(line.label, [x for x, _ in kept], [y for _, y in kept], expected=None, note="exponent of d")
+    pairs = [(x, y) for x, y in zip(line.x, line.y, strict=True) if y > 0 and math.isfinite(y)]
+    return power_fit(line.label, [x for x, _ in pairs], [y for _, y in pairs], expected=None, note="exponent of d")

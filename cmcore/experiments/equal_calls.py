@@ -84,7 +84,7 @@ class EqualCalls(Experiment):
     # ---- measuring ----------------------------------------------------------------------------------------------
     def measure(self) -> Generator[Progress, None, Result]:
         started = time.perf_counter()
-        found = []
+        settings = []
         for i, (name, target) in enumerate(targets().items()):
             yield Progress(i / 2, f"training {self.models} maps of {target.name}")
             models = self._trained(target)
@@ -103,8 +103,8 @@ class EqualCalls(Experiment):
             baselines = [self._curve(target, target, sampler) for sampler in (*SOLVERS, *SDE_SAMPLERS)]
             middle: dict[Direction, Curve] = {direction: median_over_seeds(of) for direction, of in learned.items()}
             bound = [over_seeds(of_n) for of_n in zip(*bounds, strict=True)]
-            found.append(_Setting(name, target, len(models), middle, bound, exact, baselines))
-        return self._result(found, time.perf_counter() - started)
+            settings.append(_Setting(name, target, len(models), middle, bound, exact, baselines))
+        return self._result(settings, time.perf_counter() - started)
 
     def _trained(self, target: Target) -> list[TrainedModel]:
         return finished(
@@ -143,91 +143,93 @@ class EqualCalls(Experiment):
         return Interval(value, max(0.0, value - half), value + half)
 
     # ---- the answer ---------------------------------------------------------------------------------------------
-    def _result(self, found: list[_Setting], seconds: float) -> Result:
+    def _result(self, settings: list[_Setting], seconds: float) -> Result:
         return Result(
             experiment="equal_calls",
             config=self.model_dump(mode="json"),
-            panels=tuple(self._panel(one, direction) for one in found for direction in one.learned),
-            series=tuple(line for one in found for line in self._lines(one)),
-            reading=" ".join(sentence for one in found for sentence in self._read(one)),
+            panels=tuple(self._panel(setting, direction) for setting in settings for direction in setting.learned),
+            series=tuple(line for setting in settings for line in self._lines(setting)),
+            reading=" ".join(sentence for setting in settings for sentence in self._read(setting)),
             facts={
-                f"{one.target.name}, Bound A over the measured KL, N = {n}": bound.median / estimate.value
-                for one in found
-                for n, bound, estimate in zip(self.calls, one.bound, one.learned[DATA_MODEL].estimates, strict=True)
+                f"{setting.target.name}, Bound A over the measured KL, N = {n}": bound.median / estimate.value
+                for setting in settings
+                for n, bound, estimate in zip(
+                    self.calls, setting.bound, setting.learned[DATA_MODEL].estimates, strict=True
+                )
                 if estimate.value > 0
             },
             seconds=seconds,
         )
 
-    def _panel(self, one: _Setting, direction: Direction) -> Panel:
+    def _panel(self, setting: _Setting, direction: Direction) -> Panel:
         drawn = "without noise" if direction == MODEL_DATA else "with noise"
         return Panel(
-            name=f"{one.name}, {direction}",
+            name=f"{setting.name}, {direction}",
             x=Axis(label="network calls", log=True),
             y=Axis(label=f"{direction}, nats", log=True),
-            title=f"{one.target.name}, {drawn}: {direction}",
+            title=f"{setting.target.name}, {drawn}: {direction}",
         )
 
-    def _lines(self, one: _Setting) -> Iterator[Series]:
+    def _lines(self, setting: _Setting) -> Iterator[Series]:
         x = tuple(float(n) for n in self.calls)
-        of_models = f"median of {one.models} maps, lowest to highest; {self.steps:,} training steps"
-        for direction, curve in one.learned.items():
+        of_models = f"median of {setting.models} maps, lowest to highest; {self.steps:,} training steps"
+        for direction, curve in setting.learned.items():
             label = "learned map" if direction == MODEL_DATA else "learned map, renoised"
             low, high = zip(*curve.band, strict=True)
-            panel = f"{one.name}, {direction}"
+            panel = f"{setting.name}, {direction}"
             yield _line(label, "model", curve, panel=panel, how=of_models, low=low, high=high)
         yield Series(
             label="Bound A of the learned map",
             role="bound",
-            panel=f"{one.name}, {DATA_MODEL}",
+            panel=f"{setting.name}, {DATA_MODEL}",
             x=x,
-            y=tuple(bound.median for bound in one.bound),
-            low=tuple(bound.low for bound in one.bound),
-            high=tuple(bound.high for bound in one.bound),
+            y=tuple(bound.median for bound in setting.bound),
+            low=tuple(bound.low for bound in setting.bound),
+            high=tuple(bound.high for bound in setting.bound),
             how=f"on KL(data‖model); {self.points:,} exact samples a jump; {of_models}",
         )
         said = {
             MODEL_DATA: "KL(γ‖p_T), which the exact map keeps whatever the number of calls",
             DATA_MODEL: "at most KL(p_T‖γ): Bound A of a map without error",
         }
-        for direction, value in one.exact.items():
+        for direction, value in setting.exact.items():
             yield Series(
                 label="exact map" if direction == MODEL_DATA else "exact map, renoised: at most",
                 role="exact",
-                panel=f"{one.name}, {direction}",
+                panel=f"{setting.name}, {direction}",
                 x=x,
                 y=(value.value,) * len(x),
                 how=said[direction],
             )
-        for curve in one.baselines:
+        for curve in setting.baselines:
             label = SAMPLERS[curve.sampler].labelled("exact")
-            panel = f"{one.name}, {curve.estimates[0].direction}"
+            panel = f"{setting.name}, {curve.estimates[0].direction}"
             low, high = zip(*((e.low, e.high) for e in curve.estimates), strict=True)
             yield _line(label, "baseline", curve, panel=panel, how="nothing is learned", low=low, high=high)
 
-    def _read(self, one: _Setting) -> Iterator[str]:
+    def _read(self, setting: _Setting) -> Iterator[str]:
         n = self.calls[len(self.calls) // 2]
-        for direction, curve in one.learned.items():
+        for direction, curve in setting.learned.items():
             i = curve.values.index(float(n))
             mine, (low, high) = curve.estimates[i].value, curve.band[i]
-            told = []
-            for other in one.baselines:
+            solvers = []
+            for other in setting.baselines:
                 if other.estimates[0].direction != direction:
                     continue
                 name = SAMPLERS[other.sampler].label
                 enough = next((c for c, e in zip(other.calls, other.estimates, strict=True) if e.value <= mine), None)
-                told.append(
+                solvers.append(
                     f"{name} takes {enough} calls to come as close" if enough
                     else f"{name} has {other.estimates[-1].value:.2g} after {other.calls[-1]} calls"
                 )  # fmt: skip
-            against = f"; with the exact score {', '.join(told)}" if told else ""
+            against = f"; with the exact score {', '.join(solvers)}" if solvers else ""
             yield (
-                f"On {one.target.name} with {n} calls {direction} of the learned map is {mine:.2g} nats "
-                f"({low:.2g} to {high:.2g} over {one.models} maps){against}."
+                f"On {setting.target.name} with {n} calls {direction} of the learned map is {mine:.2g} nats "
+                f"({low:.2g} to {high:.2g} over {setting.models} maps){against}."
             )
         ratios = [
             bound.median / estimate.value
-            for bound, estimate in zip(one.bound, one.learned[DATA_MODEL].estimates, strict=True)
+            for bound, estimate in zip(setting.bound, setting.learned[DATA_MODEL].estimates, strict=True)
             if estimate.value > 0
         ]
         if ratios:

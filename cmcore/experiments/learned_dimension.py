@@ -87,7 +87,7 @@ class LearnedDimension(Experiment):
     def measure(self) -> Generator[Progress, None, Result]:
         started = time.perf_counter()
         yield Progress(0.0, "the exact map, one coordinate")
-        one = [self._exact(n) for n in range(1, self.jumps + 1)]
+        exact_one = [self._exact(n) for n in range(1, self.jumps + 1)]
         learned: list[list[Estimate]] = []
         for d in self.dims:
             done = sum(self.dims[: len(learned)]) / sum(self.dims)
@@ -96,7 +96,7 @@ class LearnedDimension(Experiment):
             model = self._trained(target)
             yield Progress(done, f"measuring it, d = {d}")
             learned.append([self._learned(model, target, n) for n in range(1, self.jumps + 1)])
-        exact = [[d * value for value in one] for d in self.dims]
+        exact = [[d * value for value in exact_one] for d in self.dims]
         return self._result(learned, exact, time.perf_counter() - started)
 
     def target(self, d: int) -> Product:
@@ -130,10 +130,10 @@ class LearnedDimension(Experiment):
         series = [
             *(self._against_n(d, of_d) for d, of_d in zip(self.dims, learned, strict=True)),
             *(self._exact_against_n(d, of_d) for d, of_d in zip(self.dims, exact, strict=True)),
-            *(self._against_d(label, found) for label, found in needed.items()),
+            *(self._against_d(label, numbers) for label, numbers in needed.items()),
             *self._left(learned, exact),
         ]
-        fits = tuple(fit for label, found in needed.items() for fit in self._growth(label, found))
+        fits = tuple(fit for label, numbers in needed.items() for fit in self._growth(label, numbers))
         return Result(
             experiment="learned_dimension",
             config=self.model_dump(mode="json"),
@@ -177,10 +177,10 @@ class LearnedDimension(Experiment):
             label=f"exact map, d = {d}", role="exact", panel="kl", x=self.numbers, y=tuple(of_d), how=how
         )  # fmt: skip
 
-    def _against_d(self, label: str, found: dict[int, float]) -> Series:
+    def _against_d(self, label: str, numbers: dict[int, float]) -> Series:
         role: Role = "exact" if label == "exact map" else "model"
         how = f"interpolated in log KL(model‖data) to {self.goal:g}; left out where no N up to {self.jumps} reaches it"
-        x, y = tuple(float(d) for d in found), tuple(found.values())
+        x, y = tuple(float(d) for d in numbers), tuple(numbers.values())
         return Series(label=label, role=role, panel="needed", x=x, y=y, how=how)
 
     def _left(self, learned: list[list[Estimate]], exact: list[list[float]]) -> tuple[Series, ...]:
@@ -202,14 +202,14 @@ class LearnedDimension(Experiment):
 
     def _needed(self, values: Sequence[Sequence[float]]) -> dict[int, float]:
         """For each d that gets there within the N tried, the real N at which the KL falls to ε²."""
-        found = {d: crossing(self.numbers, of_d, self.goal) for d, of_d in zip(self.dims, values, strict=True)}
-        return {d: n for d, n in found.items() if n is not None}
+        numbers = {d: crossing(self.numbers, of_d, self.goal) for d, of_d in zip(self.dims, values, strict=True)}
+        return {d: n for d, n in numbers.items() if n is not None}
 
-    def _growth(self, label: str, found: dict[int, float]) -> tuple[Fit, ...]:
-        if len(found) < FEWEST:
+    def _growth(self, label: str, numbers: dict[int, float]) -> tuple[Fit, ...]:
+        if len(numbers) < FEWEST:
             return ()
-        line = fit_line([math.log(d) for d in found], list(found.values()))
-        over = float(min(found)), float(max(found))
+        line = fit_line([math.log(d) for d in numbers], list(numbers.values()))
+        over = float(min(numbers)), float(max(numbers))
         return (
             Fit(
                 label=f"N to ε² against log d, {label}",
@@ -233,25 +233,25 @@ class LearnedDimension(Experiment):
         for d in (d for d in (self.dims[0], self.dims[-1]) if d in truth):
             got = f"{mine[d]:.2f} jumps" if d in mine else f"a number that is not among 1 to {self.jumps}"
             words.append(f"{got} at d = {d}, where the exact one needs {truth[d]:.2f}")
-        told = [f"To reach {self.goal:g} nats the learned map needs {', and '.join(words)}."] if words else []
+        sentences = [f"To reach {self.goal:g} nats the learned map needs {', and '.join(words)}."] if words else []
         if len(fits) == len(needed):
-            told.append(
+            sentences.append(
                 f"Against log d the learned line has slope {fits[0].slope:.2f} and the exact one {fits[1].slope:.2f}."
             )
         missed = [d for d in self.dims if d not in mine]
         if missed:
             dims = ", ".join(map(str, missed))
-            told.append(
+            sentences.append(
                 f"At d = {dims} no N from 1 to {self.jumps} passes it: the map is off by more at every N, or by less "
                 "already at N = 1."
             )
         first, last = (f"d = {d}" for d in (self.dims[0], self.dims[-1]))
-        told.append(
+        sentences.append(
             f"At N = {self.jumps} the exact map leaves {exact[0][-1]:.1g} nats at {first} and {exact[-1][-1]:.1g} at "
             f"{last}, the learned one {values[0][-1]:.2g} and {values[-1][-1]:.2g}: what is beyond the exact map is "
             f"what learning with {self.steps:,} steps adds, one model for each d."
         )
-        return " ".join(told)
+        return " ".join(sentences)
 
 
 def crossing(numbers: Sequence[float], values: Sequence[float], goal: float) -> float | None:

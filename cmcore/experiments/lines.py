@@ -100,5 +100,5 @@ def verdict(fits: Sequence[Fit], tolerance: float = 0.05) -> str:
         return "No slope has settled on these settings, so none is claimed."
     if not off:
         return f"All {len(judged)} settled slopes lie within {tolerance:.0%} of what is expected."
-    told = ", ".join(f"{fit.label}: {fit.slope:.3g} where {fit.expected:.3g} is expected" for fit in off)
-    return f"{len(judged) - len(off)} of {len(judged)} settled slopes lie within {tolerance:.0%}; not so {told}."
+    deviations = ", ".join(f"{fit.label}: {fit.slope:.3g} where {fit.expected:.3g} is expected" for fit in off)
+    return f"{len(judged) - len(off)} of {len(judged)} settled slopes lie within {tolerance:.0%}; not so {deviations}."

@@ -91,18 +91,18 @@ class Perturbation(Experiment):
         """The measured KL and Bound A of the same runs."""
         grid = uniform_angle(self.jumps, horizon=self.horizon, delta=self.delta)
         chain = make_chain(grid, sampler="renoise", renoise=self.renoise)
-        kept, bounds, at = [], [], []
+        estimates, bounds, at = [], [], []
         for a in amplitudes:
             f = perturbed(target, a)
             estimate = kl_of_chain(f, target, chain, seed=self.seed, n=self.landings, direction=DATA_MODEL)
             if not estimate.trusted or estimate.value < _ABOVE_FLOOR * estimate.floor:
                 continue
             at.append(a)
-            kept.append(estimate)
+            estimates.append(estimate)
             bounds.append(bound_a(f, target, grid, seed=self.seed, renoise=self.renoise, n=_BOUND_POINTS).total)
         way = "quadrature" if target.dim == 1 else f"convolution on a grid, {self.landings} landings"
         how = f"{DATA_MODEL}, {way}; shown above {_ABOVE_FLOOR} times its floor"
-        measured_line = measured(f"measured, d = {target.dim}", at, kept, panel=panel, role="model", how=how)
+        measured_line = measured(f"measured, d = {target.dim}", at, estimates, panel=panel, role="model", how=how)
         bound = Series(
             label=f"Bound A, d = {target.dim}",
             role="bound",
@@ -137,7 +137,7 @@ def _ratios(series: list[Series]) -> dict[str, float]:
 
 
 def _reading(series: list[Series], fits: tuple[Fit, ...], start: float) -> str:
-    told = "; ".join(f"{fit.label}: {fit.slope:.3f} [{fit.low:.3f}, {fit.high:.3f}]" for fit in fits) or "none"
+    read = "; ".join(f"{fit.label}: {fit.slope:.3f} [{fit.low:.3f}, {fit.high:.3f}]" for fit in fits) or "none"
     ratios = list(_ratios(series).values())
     if not ratios:
         return "No KL stood clear of its floor on these settings, so nothing is claimed."
@@ -147,7 +147,7 @@ def _reading(series: list[Series], fits: tuple[Fit, ...], start: float) -> str:
     negligible = start < _HARDLY * smallest
     begin = "negligible beside" if negligible else "NOT negligible beside"
     return (
-        f"Exponent of the error in the KL: {told}; {'within' if square else 'not within'} 0.1 of 2. The KL lies below "
+        f"Exponent of the error in the KL: {read}; {'within' if square else 'not within'} 0.1 of 2. The KL lies below "
         f"Bound A in {runs}, at {min(ratios):.3g} to {max(ratios):.3g} of it: the slack is what renoising forgets. "
         f"Runs start from N(0, I) at T, where KL(p_T‖γ) = {start:.1e} a coordinate is {begin} the smallest measured "
         f"KL, {smallest:.1e}."

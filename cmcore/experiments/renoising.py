@@ -102,18 +102,18 @@ class Renoising(Experiment):
         return (Panel(name="share", x=x, y=Axis(label=f"{DATA_MODEL}, nats", log=True), title=title),)
 
     def _reading(self, series: list[Series]) -> str:
-        told = []
+        sentences = []
         for line, bound in zip(series[::2], series[1::2], strict=True):
             at, last = _lowest(line), line.x[-1]
             rise = f"at η/t = {last:g} it is {line.y[-1] / min(line.y):.3g} times that"
             where = "the largest share tried" if at == last else rise
             above = sum(b > y for y, b in zip(line.y, bound.y, strict=True))
             falls = "falls throughout" if list(bound.y) == sorted(bound.y, reverse=True) else "does not always fall"
-            told.append(
+            sentences.append(
                 f"{line.label}: smallest KL {min(line.y):.3g} at η/t = {at:g} ({where}); Bound A {falls} and lies "
                 f"above in {above} of {len(line.y)} runs"
             )
-        return f"{'. '.join(told)}. What the bound favours and what the KL favours are {self._agree(series)}."
+        return f"{'. '.join(sentences)}. What the bound favours and what the KL favours are {self._agree(series)}."
 
     def _agree(self, series: list[Series]) -> str:
         same = all(_lowest(a) == _lowest(b) for a, b in zip(series[::2], series[1::2], strict=True))

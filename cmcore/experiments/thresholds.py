@@ -70,15 +70,15 @@ class Thresholds(Experiment):
         two = self._two_steps()
         yield Progress(0.5, "schedules")
         lines = [self._schedule(name) for name in ("even", "halving")]
-        one = self._w2([self.horizon])[0]
+        one_jump = self._w2([self.horizon])[0]
         perfect = self.distance * math.sqrt(abs(share_after([self.horizon], [0.0], distance=self.distance) - 0.5))
         start = Series(
             label="one exact jump from N(0, 1)", role="floor", panel="second", x=(two.x[0], two.x[-1]),
             y=(perfect, perfect), how="what starting at N(0, 1) instead of p_T costs",
         )  # fmt: skip
         best = min(range(len(two.x)), key=lambda i: two.y[i])
-        facts = {"one step": one, "best two steps": two.y[best], "best second time": two.x[best], "exact map": perfect}
-        facts |= {f"{line.label}, best": min(line.y) for line in lines}
+        facts = {"one step": one_jump, "best two steps": two.y[best], "best second time": two.x[best]}
+        facts |= {"exact map": perfect} | {f"{line.label}, best": min(line.y) for line in lines}
         return Result(
             experiment="thresholds",
             config=self.model_dump(mode="json"),
@@ -110,7 +110,7 @@ class Thresholds(Experiment):
         return [math.log1p((level / 2**k) ** 2) / 2 for k in range(steps)]
 
     def _line(self, label: str, panel: str, x: Sequence[float | int], grids: Sequence[list[float]]) -> Series:
-        found = [self._w2(times) for times in grids]
+        errors = [self._w2(times) for times in grids]
         random = self.signs == "random"
         signs = f"root mean square over {self.repeats} draws of random signs" if random else "all thresholds too high"
         return Series(
@@ -118,9 +118,9 @@ class Thresholds(Experiment):
             role="model",
             panel=panel,
             x=tuple(float(v) for v in x),
-            y=tuple(w for w, _, _ in found),
-            low=tuple(low for _, low, _ in found) if random else (),
-            high=tuple(high for _, _, high in found) if random else (),
+            y=tuple(w for w, _, _ in errors),
+            low=tuple(low for _, low, _ in errors) if random else (),
+            high=tuple(high for _, _, high in errors) if random else (),
             how=f"W₂ = D √|p − 1/2|, p exact by the chain on two atoms; {signs}",
         )
 
@@ -149,8 +149,8 @@ class Thresholds(Experiment):
         )
 
     def _reading(self, lines: list[Series], facts: dict[str, float]) -> str:
-        one, two = facts["one step"], facts["best two steps"]
-        helps = f"{two / one:.2f} of that" if two < one else "no better"
+        one_jump, two = facts["one step"], facts["best two steps"]
+        helps = f"{two / one_jump:.2f} of that" if two < one_jump else "no better"
         more = "; ".join(
             f"{line.label} reach {min(line.y):.3g} at K = {int(line.x[line.y.index(min(line.y))])}"
             f" and end at {line.y[-1]:.3g} with K = {int(line.x[-1])}"
@@ -159,7 +159,7 @@ class Thresholds(Experiment):
         least = min(min(line.y) for line in lines)
         beyond = "below" if least < two * 0.99 else "not below"
         return (
-            f"One step is off by W₂ = {one:.3g}, the best two steps by {two:.3g} ({helps}), taken at t = "
+            f"One step is off by W₂ = {one_jump:.3g}, the best two steps by {two:.3g} ({helps}), taken at t = "
             f"{facts['best second time']:.2g}. {more}: the best of them is {beyond} the best two steps. An exact map "
             f"would be off by {facts['exact map']:.3g}, from its start at N(0, 1)."
         )

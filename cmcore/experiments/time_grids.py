@@ -51,26 +51,26 @@ class TimeGrids(Experiment):
         yield Progress(0.0, "Training the map.")
         model = train(target, steps=self.training_steps, seed=self.seed, threads=1)
         chains: list[tuple[str, str, int, RenoisedChain]] = []
-        found: dict[tuple[str, str, int], Estimate] = {}
+        kls: dict[tuple[str, str, int], Estimate] = {}
         parts = [(draw, k) for draw in DRAWS for k in self.steps]
         for i, (draw, k) in enumerate(parts):
             yield Progress(0.2 + 0.8 * i / len(parts), f"Choosing and measuring {k} {DRAWS[draw][1]} jumps.")
             for name, chain in self._chains(model, draw, k):
                 chains.append((draw, name, k, chain))
-                found[draw, name, k] = self._measured(model, chain, DRAWS[draw][0])
+                kls[draw, name, k] = self._measured(model, chain, DRAWS[draw][0])
         bounds = {
             (name, k): bound_of_chain(model, target, chain, seed=self.seed + 2, n=4096).total
             for draw, name, k, chain in chains
             if draw == "renoise"
         }
-        series = [self._series(found, draw, name) for draw in DRAWS for name in (*NAMED, "kl", "bound")]
+        series = [self._series(kls, draw, name) for draw in DRAWS for name in (*NAMED, "kl", "bound")]
         series += [self._bound(bounds, name) for name in ("uniform_angle", "bound")]
         return Result(
             experiment="time_grids",
             config=self.model_dump(),
             panels=self._panels(model),
             series=tuple(line for line in series if line is not None),
-            reading=self._reading(found, chains),
+            reading=self._reading(kls, chains),
             facts={
                 f"{draw} {name} K={k} {what} {j}": value
                 for draw, name, k, chain in chains
@@ -104,8 +104,8 @@ class TimeGrids(Experiment):
         n = self.n if direction == MODEL_DATA else self.landings
         return kl_of_chain(model.flow_map, model.target, chain, seed=self.seed + 1, n=n, direction=direction)
 
-    def _series(self, found: dict[tuple[str, str, int], Estimate], draw: str, name: str) -> Series | None:
-        estimates = [found[draw, name, k] for k in self.steps if (draw, name, k) in found]
+    def _series(self, kls: dict[tuple[str, str, int], Estimate], draw: str, name: str) -> Series | None:
+        estimates = [kls[draw, name, k] for k in self.steps if (draw, name, k) in kls]
         if not estimates:
             return None
         first = estimates[0]
@@ -153,16 +153,16 @@ class TimeGrids(Experiment):
         )
 
     def _reading(
-        self, found: dict[tuple[str, str, int], Estimate], chains: list[tuple[str, str, int, RenoisedChain]]
+        self, kls: dict[tuple[str, str, int], Estimate], chains: list[tuple[str, str, int, RenoisedChain]]
     ) -> str:
         """What the chosen times save at each K, in words."""
-        told = []
+        sentences = []
         for draw, (direction, word) in DRAWS.items():
             for k in self.steps:
-                best = min((found[draw, name, k] for name in NAMED), key=lambda e: e.value)
-                ours = found[draw, "kl", k]
+                best = min((kls[draw, name, k] for name in NAMED), key=lambda e: e.value)
+                ours = kls[draw, "kl", k]
                 apart = "" if ours.high < best.low or ours.low > best.high else ", within the intervals"
-                told.append(
+                sentences.append(
                     f"{word}, K = {k}: {direction} {ours.value:.2g} [{ours.low:.2g}, {ours.high:.2g}] with chosen "
                     f"times, {best.value:.2g} [{best.low:.2g}, {best.high:.2g}] with the best named grid{apart}"
                 )
@@ -170,6 +170,6 @@ class TimeGrids(Experiment):
         few = min(self.steps)
         inner = ", ".join(f"{t:.3g}" for t in times["deterministic", "kl", few][1:-1]) or "none"
         return (
-            "Chosen on one noise and measured on another. " + "; ".join(told) + ". "
+            "Chosen on one noise and measured on another. " + "; ".join(sentences) + ". "
             f"Chosen times between T and δ at K = {few}, deterministic: {inner}."
         )

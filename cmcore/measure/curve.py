@@ -73,7 +73,7 @@ class Curve:
         """The curve that `to_json` wrote; anything else raises ValueError."""
         try:
             raw = parse_json(text, largest=LARGEST, most_values=MOST_VALUES)
-            estimates = tuple(_estimate(one) for one in raw.pop("estimates"))
+            estimates = tuple(_estimate(entry) for entry in raw.pop("estimates"))
             band = tuple((float(low), float(high)) for low, high in raw.pop("band"))
             values, calls = tuple(map(float, raw.pop("values"))), tuple(raw.pop("calls"))
             return cls(values=values, estimates=estimates, calls=calls, band=band, **raw)
@@ -90,12 +90,12 @@ def _finite(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, Mapping):
-        return {key: _finite(one) for key, one in value.items()}
-    return [_finite(one) for one in value] if isinstance(value, list | tuple) else value
+        return {key: _finite(inner) for key, inner in value.items()}
+    return [_finite(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _estimate(raw: dict[str, Any]) -> Estimate:
-    diagnostics = {key: float(one) for key, one in raw.pop("diagnostics").items()}
+    diagnostics = {key: float(number) for key, number in raw.pop("diagnostics").items()}
     numbers: dict[str, Any] = {key: float(raw.pop(key)) for key in _NUMBERS}
     return Estimate(**raw, **numbers, diagnostics=diagnostics)
 

@@ -218,15 +218,15 @@ def make_objective(name: str, **parameters: Any) -> Objective:
     Raises ValueError in a sentence on an unknown name or parameter, and on a value of the wrong kind.
     """
     kind = OBJECTIVES[name]
-    known = {field.name: field for field in fields(kind)}
-    unknown = sorted(set(parameters) - set(known))
+    own = {field.name: field for field in fields(kind)}
+    unknown = sorted(set(parameters) - set(own))
     if unknown:
-        has = ", ".join(known) or "none"
+        has = ", ".join(own) or "none"
         raise ValueError(
             f"The objective {name!r} has no parameter {', '.join(map(shortened, unknown[:4]))}. It has: {has}."
         )
     hints = get_type_hints(kind)
-    fitted = {name: _fitted(name, value, hints[name], known[name].default) for name, value in parameters.items()}
+    fitted = {name: _fitted(name, value, hints[name], own[name].default) for name, value in parameters.items()}
     return kind(**fitted)
 
 

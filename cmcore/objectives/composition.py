@@ -315,6 +315,6 @@ class Composition(Objective[Points]):
         return total / n
 
 
-def _one_of(name: str, value: str, known: tuple[str, ...], label: str) -> None:
-    if value not in known:
-        raise ValueError(f"{label}: {name} is one of {', '.join(known)}; got {value!r}.")
+def _one_of(name: str, value: str, choices: tuple[str, ...], label: str) -> None:
+    if value not in choices:
+        raise ValueError(f"{label}: {name} is one of {', '.join(choices)}; got {value!r}.")

@@ -96,9 +96,9 @@ def _accepts(kind: type[Objective], velocity: Velocity) -> bool:
 
 def parameters_of(kind: type[Objective]) -> tuple[Parameter, ...]:
     """Its hyper-parameters, those it sets itself before those it inherits."""
-    hints, said, known = get_type_hints(kind), _said(kind), {field.name: field for field in fields(kind)}
-    order = dict.fromkeys(name for cls in kind.__mro__ for name in inspect.get_annotations(cls) if name in known)
-    defaults = {name: None if known[name].default is MISSING else known[name].default for name in order}
+    hints, said, own = get_type_hints(kind), _said(kind), {field.name: field for field in fields(kind)}
+    order = dict.fromkeys(name for cls in kind.__mro__ for name in inspect.get_annotations(cls) if name in own)
+    defaults = {name: None if own[name].default is MISSING else own[name].default for name in order}
     hints["velocity"] = Literal[velocities_of(kind)]  # pyright: ignore[reportInvalidTypeForm]  those it accepts
     return tuple(_parameter(name, hints[name], defaults[name], said.get(name, "")) for name in order)
 

@@ -121,10 +121,10 @@ def source_for(model: Any, sampler: Sampler, score: Score | None = None) -> Any:
 
 
 def _dim(model: Any, dim: int | None) -> int:
-    known = dim or getattr(model, "dim", None) or getattr(getattr(model, "flow_map", None), "dim", None)
-    if known is None:
+    own = dim or getattr(model, "dim", None) or getattr(getattr(model, "flow_map", None), "dim", None)
+    if own is None:
         raise ValueError("This map does not know its dimension; pass dim=.")
-    return known
+    return own
 
 
 def grid_for(

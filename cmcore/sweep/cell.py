@@ -91,11 +91,11 @@ class CellResult(BaseModel):
     @property
     def estimates(self) -> tuple[Estimate | None, ...]:
         """The estimate at each N asked for; None where there is none."""
-        found: dict[float, Estimate] = {}
+        by_steps: dict[float, Estimate] = {}
         if self.curve is not None:
             curve = Curve.from_json(json.dumps(self.curve))
-            found = dict(zip(curve.values, curve.estimates, strict=True))
-        return tuple(found.get(steps) for steps in self.cell.measure.steps)
+            by_steps = dict(zip(curve.values, curve.estimates, strict=True))
+        return tuple(by_steps.get(steps) for steps in self.cell.measure.steps)
 
 
 def run_cell(cell: Cell, *, keep_model: bool = False) -> tuple[CellResult, TrainedModel | None]:
@@ -106,22 +106,22 @@ def run_cell(cell: Cell, *, keep_model: bool = False) -> tuple[CellResult, Train
         keep_model: whether to return the trained map, without the state of the optimiser, beside the result.
     """
     started = time.perf_counter()
-    told: dict[str, Any]
+    outcome: dict[str, Any]
     event = model = None
     try:
         with _one_thread():
             target = make_target(cell.target.name, **cell.target.parameters)
             *_, event = training(target, cell.training)
-            told = {"status": event.status, "message": event.message, "device": event.device}
+            outcome = {"status": event.status, "message": event.message, "device": event.device}
             model = event.model()
             if event.status == "finished":
-                told["curve"] = json.loads(_measured(model, target, cell.measure).to_json())
+                outcome["curve"] = json.loads(_measured(model, target, cell.measure).to_json())
     except Exception as error:  # noqa: BLE001  one cell's error, of whatever kind, must not end the others
         sentence = next(iter(str(error).strip().splitlines()), "")
         trace = "".join(traceback.format_exception(error))[-LONGEST_TRACE:]
-        told = {"status": "failed", "message": sentence or type(error).__name__, "trace": trace}
+        outcome = {"status": "failed", "message": sentence or type(error).__name__, "trace": trace}
     seconds, steps = time.perf_counter() - started, 0 if event is None else event.step
-    result = CellResult(cell=cell, seconds=round(seconds, 3), training_steps=steps, **told)
+    result = CellResult(cell=cell, seconds=round(seconds, 3), training_steps=steps, **outcome)
     return result, replace(model, resume_state={}) if keep_model and model is not None else None
 
 

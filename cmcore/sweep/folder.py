@@ -89,8 +89,8 @@ class SweepFolder:
 
         Those that only the folder has are there too: another process may be at work on the same sweep.
         """
-        found = (results.get(cell.digest) or self.result(cell) for cell in self.sweep.cells)
-        done = [result for result in found if result is not None]
+        of_cells = (results.get(cell.digest) or self.result(cell) for cell in self.sweep.cells)
+        done = [result for result in of_cells if result is not None]
         rows = [row for result in done for row in _rows(result, self.sweep.varied)]
         columns = {key: _column([row[key] for row in rows]) for key in self.sweep.varied}
         columns |= {key: pa.array([row[key] for row in rows], kind) for key, kind in (OF_CELL | OF_ESTIMATE).items()}

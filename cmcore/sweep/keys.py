@@ -37,7 +37,7 @@ def flattened(table: Mapping[str, Any]) -> list[tuple[str, Any]]:
     pairs = []
     for key, value in table.items():
         inner = value.items() if isinstance(value, Mapping) else None
-        pairs += [(key, value)] if inner is None else [(f"{key}.{name}", one) for name, one in inner]
+        pairs += [(key, value)] if inner is None else [(f"{key}.{name}", entry) for name, entry in inner]
     return pairs
 
 
@@ -47,7 +47,7 @@ def canonical(key: str) -> str:
     table, dot, name = key.partition(".")
     if key in KEYS or (table in OPEN and dot and name):
         return key
-    near = [known for known in KEYS if known.endswith(f".{key}")] or get_close_matches(key, KEYS, n=1)
+    near = [name for name in KEYS if name.endswith(f".{key}")] or get_close_matches(key, KEYS, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     listed = ", ".join((*KEYS, *(f"{name}.NAME" for name in OPEN)))
     raise ValueError(f"there is no key {shown(key)}.{hint} Known: {listed}.")

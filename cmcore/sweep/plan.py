@@ -139,7 +139,7 @@ def _sweep(content: Any, source: str) -> Sweep:
 def _grids(shared: Axes, tables: Any) -> list[Axes]:
     """The product that each [[grid]] table is, with the shared lists it does not replace."""
     tables = [{}] if tables is None else [tables] if isinstance(tables, Mapping) else tables
-    if not isinstance(tables, list) or not tables or not all(isinstance(one, Mapping) for one in tables):
+    if not isinstance(tables, list) or not tables or not all(isinstance(table, Mapping) for table in tables):
         raise BadSweep("grid is a table of lists, written [[grid]].")
     grids = []
     for table in tables:

@@ -106,8 +106,10 @@ def run_sweep(
                     results[result.cell.digest] = result
                     tell(result)
     except TerminatedWorkerError:
-        kept = f"{len(results)} of {len(plan.cells)} cells are kept"
-        words = f"A worker process ended without a word, perhaps for lack of memory; {kept}. Try again with fewer jobs."
+        finished = f"{len(results)} of {len(plan.cells)} cells are kept"
+        words = (
+            f"A worker process ended without a word, perhaps for lack of memory; {finished}. Try again with fewer jobs."
+        )
         raise RuntimeError(words) from None
     finally:
         table = folder.write_table(results)

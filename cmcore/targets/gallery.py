@@ -92,8 +92,8 @@ class Toy:
         fitted = {}
         unknown = [name for name in parameters if name not in self.parameters]
         if unknown:
-            known = ", ".join(self.parameters) or "none"
-            raise ValueError(f"{self.label} has no parameter {shortened(unknown[0])}. Its parameters: {known}.")
+            names = ", ".join(self.parameters) or "none"
+            raise ValueError(f"{self.label} has no parameter {shortened(unknown[0])}. Its parameters: {names}.")
         for name, value in parameters.items():
             try:
                 checked_setting(value)

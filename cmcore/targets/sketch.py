@@ -132,7 +132,7 @@ def _simplified(stroke: Stroke) -> list[tuple[int, int]]:
     """
     points = [p for i, p in enumerate(stroke.points) if i == 0 or p != stroke.points[i - 1]]
     places = np.array(points, dtype=np.float64)
-    kept, pending = {0, len(points) - 1}, [(0, len(points) - 1)]
+    corners, pending = {0, len(points) - 1}, [(0, len(points) - 1)]
     while pending:
         low, high = pending.pop()
         if high - low < 2:
@@ -140,11 +140,11 @@ def _simplified(stroke: Stroke) -> list[tuple[int, int]]:
         away = _distances(places[low + 1 : high], places[low], places[high])
         far = low + 1 + int(away.argmax())
         if away[far - low - 1] > _SLACK * stroke.width:
-            kept.add(far)
+            corners.add(far)
             pending += [(low, far), (far, high)]
-        if len(kept) > MOST_POINTS:
+        if len(corners) > MOST_POINTS:
             raise ValueError(f"a drawing takes at most {LONGEST_TEXT:,} characters, and this one would take more")
-    return [points[i] for i in sorted(kept)]
+    return [points[i] for i in sorted(corners)]
 
 
 def _distances(points: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -60,7 +60,7 @@ def fit_table(
     kept_out = min(max(1, round(held_out * len(rows))), len(rows) - 2)
     train, unseen = rows[kept_out:], rows[:kept_out]
     centre, directions, projection = _coordinates(train, columns, dim, one_unit=one_unit)
-    points, held = (torch.from_numpy((part - centre) @ projection) for part in (train, unseen))
+    points, others = (torch.from_numpy((part - centre) @ projection) for part in (train, unseen))
     if density == "kernel_density":
         if len(points) > most:
             notes.append(f"The kernel density stands on {most:,} of the {len(points):,} training rows.")
@@ -73,7 +73,7 @@ def fit_table(
         name=name,
         columns=columns,
         train=points,
-        held_out=held,
+        held_out=others,
         centre=torch.from_numpy(centre),
         directions=torch.from_numpy(directions),
         projection=torch.from_numpy(projection),

@@ -199,13 +199,13 @@ def least_kl(
     free = _gaps_of(starts[name]) + ([] if sampler == "deterministic" else [0.0])
     if not free:  # one deterministic jump has nothing to choose
         return BestChain(chain_of(free), math.exp(first[name]), name, done)
-    found = minimize(
+    solution = minimize(
         lambda point: measured(chain_of(point)),
         free,
         method="Nelder-Mead",
         options={"maxfev": max(1, trials - done), "xatol": 1e-2, "fatol": 1e-3, "initial_simplex": _simplex(free)},
     )
-    value, best = (found.fun, chain_of(found.x)) if found.fun < first[name] else (first[name], chain_of(free))
+    value, best = (solution.fun, chain_of(solution.x)) if solution.fun < first[name] else (first[name], chain_of(free))
     return BestChain(best, math.exp(value), name, done)
 
 

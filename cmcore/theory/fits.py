@@ -178,7 +178,7 @@ def best_growth(d: ArrayLike, K: ArrayLike) -> GrowthFit:
     dims, steps = dims[order], steps[order]
     lines, errors = {}, {}
     for name, form in GROWTHS.items():
-        at = [form(one) for one in dims.tolist()]
+        at = [form(d) for d in dims.tolist()]
         misses = [fit_line(at[:i], steps[:i].tolist())(at[i]) - steps[i] for i in range(_FEWEST, len(at))]
         errors[name] = math.sqrt(sum(miss**2 for miss in misses) / len(misses))
         lines[name] = fit_line(at, steps.tolist())

@@ -65,4 +65,4 @@ def largest(intervals: list[Interval]) -> Interval:
 
     The noise of each only lifts the largest value, so that a bound made of it errs upward.
     """
-    return Interval(*(max(getattr(one, end) for one in intervals) for end in ("value", "low", "high")))
+    return Interval(*(max(getattr(interval, end) for interval in intervals) for end in ("value", "low", "high")))

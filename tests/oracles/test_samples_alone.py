@@ -15,7 +15,7 @@ from cmcore.divergences import (
     compare_with_target,
     energy_distance,
     kl_neighbours,
-    kl_neighbours_known,
+    kl_neighbours_with_density,
     mmd,
     sliced_wasserstein,
 )
@@ -85,7 +85,7 @@ def test_o7_a_thread_between_modes_lies_within_the_interval(mass):
     log_q = torch.logaddexp(log_p + math.log1p(-mass), thread.log_prob(x) + (math.log(mass) if mass else -math.inf))
     truth = float((log_q - log_p).mean())
     y = target.sample(10_000, generator=torch.Generator().manual_seed(4))
-    for estimate in (kl_neighbours(x, y), kl_neighbours_known(x, target, seed=0)):
+    for estimate in (kl_neighbours(x, y), kl_neighbours_with_density(x, target, seed=0)):
         assert estimate.low <= truth <= estimate.high
 
 
@@ -94,7 +94,7 @@ def test_o7_heavy_tails_have_a_lower_end_only():
     generator = torch.Generator().manual_seed(5)
     x = normal(10_000, 2, 6)
     squares = torch.randn(3, *x.shape, generator=generator, dtype=torch.float64).square().sum(0)
-    estimate = kl_neighbours_known(x / (squares / 3).sqrt(), GaussianMixture([1.0], [[0.0, 0.0]], 1.0), seed=0)
+    estimate = kl_neighbours_with_density(x / (squares / 3).sqrt(), GaussianMixture([1.0], [[0.0, 0.0]], 1.0), seed=0)
     assert not estimate.trusted
     assert estimate.low <= 1.291 < estimate.high == math.inf
     assert "tails" in estimate.note
@@ -109,7 +109,7 @@ def test_units_do_not_matter():
 @pytest.mark.parametrize("shift", [0.0, 0.3])
 def test_neighbours_with_a_known_density(shift):
     target = GaussianMixture([1.0], [[0.0, 0.0]], 1.0)
-    estimate = kl_neighbours_known(normal(10_000, 2, 1, shift=shift), target, seed=0)
+    estimate = kl_neighbours_with_density(normal(10_000, 2, 1, shift=shift), target, seed=0)
     assert covers(estimate, shift**2 / 2)
     assert estimate.floor < 0.02
 
@@ -117,7 +117,7 @@ def test_neighbours_with_a_known_density(shift):
 def test_exact_samples_of_the_eight_gaussians_score_nothing():
     target = make_target("eight_gaussians")
     x = target.sample(10_000, generator=torch.Generator().manual_seed(1))
-    assert covers(kl_neighbours_known(x, target, seed=0), 0.0)
+    assert covers(kl_neighbours_with_density(x, target, seed=0), 0.0)
     assert covers(kl_neighbours(x, target.sample(10_000, generator=torch.Generator().manual_seed(2))), 0.0)
 
 
@@ -126,7 +126,7 @@ def test_no_kl_from_samples_in_many_dimensions():
     with pytest.raises(ValueError, match="energy_distance, mmd, sliced_wasserstein or classifier_accuracy"):
         kl_neighbours(x, y)
     with pytest.raises(ValueError, match="d = 4"):
-        kl_neighbours_known(normal(2500, 4, 1), GaussianMixture([1.0], [[0.0] * 4], 1.0), seed=0)
+        kl_neighbours_with_density(normal(2500, 4, 1), GaussianMixture([1.0], [[0.0] * 4], 1.0), seed=0)
 
 
 def test_the_same_noise_behind_both_samples_is_refused():
@@ -169,7 +169,7 @@ def test_atoms_get_no_number():
 
 def test_laws_on_different_ground_get_no_small_number():
     box = make_target("checkerboard")
-    estimate = kl_neighbours_known(normal(3000, 2, 1, shift=50), box, seed=0)
+    estimate = kl_neighbours_with_density(normal(3000, 2, 1, shift=50), box, seed=0)
     assert not estimate.trusted
     assert estimate.high == math.inf
 

@@ -63,7 +63,7 @@ class ComposedMap:
         for t, s in self.grid.jumps:
             pieces = in_pieces(lambda z, t=t, s=s: with_jacobian(self.f, z, t, s), z, rows=_CHUNK)
             z = torch.cat([image for image, _ in pieces])
-            total = torch.cat([one for _, one in pieces]) @ total
+            total = torch.cat([jacobian for _, jacobian in pieces]) @ total
         return z.double().cpu(), total.double().cpu()
 
 

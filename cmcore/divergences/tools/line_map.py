@@ -186,8 +186,8 @@ class LineMap:
 
     def cells(self, low: Float[Tensor, " n"], high: Float[Tensor, " n"]) -> Cells:
         """The cells with these ends."""
-        found = self(points(low, high).flatten())
-        return Cells(low, high, *(values.reshape(-1, len(_AT)) for values in found))
+        images = self(points(low, high).flatten())
+        return Cells(low, high, *(values.reshape(-1, len(_AT)) for values in images))
 
     @cached_property
     def rounding(self) -> float:

@@ -148,9 +148,9 @@ def kl_at_data(
 def _added(first: Mean, second: Mean) -> Mean:
     """The sum of two independent means; of the few rows of one as far as their error matters (Welch)."""
     means = (first, second)
-    variance = sum(one.error**2 for one in means)
-    freedom = variance**2 / max(1e-300, sum(one.error**4 / one.freedom for one in means))
-    third = sum(one.skewness * one.error**3 for one in means)
+    variance = sum(mean.error**2 for mean in means)
+    freedom = variance**2 / max(1e-300, sum(mean.error**4 / mean.freedom for mean in means))
+    third = sum(mean.skewness * mean.error**3 for mean in means)
     skewness = third / variance**1.5 if 0 < variance < math.inf else 0.0
     return Mean(first.value + second.value, math.sqrt(variance), max(1.0, freedom), skewness)
 

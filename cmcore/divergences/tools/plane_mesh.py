@@ -58,8 +58,8 @@ class PlaneMesh:
         self.corners = torch.cat([corners[smooth].flatten(0, 1), fine_corners.flatten(0, 3)])
         self.images = torch.cat([images[smooth].flatten(0, 1), fine_images.flatten(0, 3)])
         bent = torch.cat([torch.zeros(2 * int(smooth.sum()), dtype=torch.bool), bent.flatten().repeat_interleave(2)])
-        kept = (self.corners.norm(dim=2) < _REACH).all(1)
-        self.corners, self.images, bent = self.corners[kept], self.images[kept], bent[kept]
+        near = (self.corners.norm(dim=2) < _REACH).all(1)
+        self.corners, self.images, bent = self.corners[near], self.images[near], bent[near]
         stretch = signed_area(self.images) / signed_area(self.corners)
         self.turned = stretch < 0
         self.margin = _MARGIN * bent.double() + 1e-9
@@ -86,8 +86,8 @@ class PlaneMesh:
         start = a + u * (b - a) + v * (c - a)
         counted = minor & strictly
         # A point inside just one triangle, and inside no turned one however enlarged, has one preimage.
-        one = torch.bincount(index[strictly & ~minor], minlength=n) == 1
-        several = ~one | (torch.bincount(index[self.turned[triangle] & ~minor], minlength=n) > 0)
+        single = torch.bincount(index[strictly & ~minor], minlength=n) == 1
+        several = ~single | (torch.bincount(index[self.turned[triangle] & ~minor], minlength=n) > 0)
         small = log_total(log_density[counted], index[counted], n)
         return Candidates(index[~minor], start[~minor], leading, small, several)
 

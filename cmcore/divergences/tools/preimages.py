@@ -141,8 +141,8 @@ def merged(*several: Roots) -> Roots:
 
 def _roots(composed: ComposedMap, points: Tensor, index: Tensor, start: Tensor, newton_steps: int) -> Roots:
     """The distinct roots that starts lead to."""
-    noise, branch, found = solve(composed, points[index], start, steps=newton_steps)
-    return merged(Roots(index[found], noise[found], branch.log_density[found]))
+    noise, branch, solved = solve(composed, points[index], start, steps=newton_steps)
+    return merged(Roots(index[solved], noise[solved], branch.log_density[solved]))
 
 
 def _fold_partners(composed: ComposedMap, noise: Float[Tensor, "n d"]) -> tuple[Tensor, Tensor]:
@@ -197,8 +197,8 @@ def solve(
     z[close] = trial[close]
     branch = composed.branch(z)
     residual = (branch.points - goal).norm(dim=1)
-    found = converged & (residual <= torch.maximum(tolerance, 4 * best)) & torch.isfinite(branch.log_density)
-    return z, branch, found
+    solved = converged & (residual <= torch.maximum(tolerance, 4 * best)) & torch.isfinite(branch.log_density)
+    return z, branch, solved
 
 
 def _converged(composed: ComposedMap, best: Tensor, tolerance: Tensor, left: Tensor, z: Tensor) -> Tensor:

@@ -75,9 +75,9 @@ class Consistency(Regressed):
     def __post_init__(self) -> None:
         super().__post_init__()
         kinds = {"ends": Ends, "step": Step, "growth": Growth, "solver": Solver, "space": Literal["network", "map"]}
-        for name, known in kinds.items():
-            if getattr(self, name) not in get_args(known):
-                raise ValueError(f"{name} is one of {', '.join(get_args(known))}; got {getattr(self, name)!r}.")
+        for name, kind in kinds.items():
+            if getattr(self, name) not in get_args(kind):
+                raise ValueError(f"{name} is one of {', '.join(get_args(kind))}; got {getattr(self, name)!r}.")
         if self.grid not in CLOCKS:
             raise ValueError(f"grid is one of {', '.join(CLOCKS)}; got {self.grid!r}.")
         if not 1 <= self.intervals <= 1_000_000:

@@ -62,14 +62,14 @@ class Regressed(Composition):
     def _distances(self, error: Tensor, batch: Points) -> tuple[Tensor, Tensor]:
         """Weighted distances of all rows, and their gradients with respect to the error."""
         rows = self.diagonal_rows(batch.x.shape[-2])
-        found = distance_and_slope(error, self.metric, self.metric_scale)
+        distances = distance_and_slope(error, self.metric, self.metric_scale)
         if rows and self.diagonal_metric != self.metric:
             taught = distance_and_slope(error[..., :rows, :], self.diagonal_metric, self.metric_scale)
-            found = tuple(torch.cat((a, b[..., rows:, :]), -2) for a, b in zip(taught, found, strict=True))
+            distances = tuple(torch.cat((a, b[..., rows:, :]), -2) for a, b in zip(taught, distances, strict=True))
         if self.weight_power:  # 1 on the diagonal, where the sine is 0
             weights = torch.where(batch.gap > 0, batch.gap.sin() ** self.weight_power, 1.0)
-            found = tuple(weights * part for part in found)
-        return found  # pyright: ignore[reportReturnType]
+            distances = tuple(weights * part for part in distances)
+        return distances  # pyright: ignore[reportReturnType]
 
 
 def direction_to(context: LossContext, points: Points, landing: Tensor) -> Tensor:

@@ -145,9 +145,9 @@ class Tally:
         self.numbers += len(cells)
         if (
             "plain" not in self.first
-            and (found := next((i for i, c in enumerate(cells) if "." not in c), None)) is not None
+            and (plain := next((i for i, c in enumerate(cells) if "." not in c), None)) is not None
         ):
-            self.first["plain"] = (lines[found], cells[found][:200])
+            self.first["plain"] = (lines[plain], cells[plain][:200])
         if "point" in self.first or "." not in text:
             return
         for cell, line in zip(cells, lines, strict=True):
