@@ -16,8 +16,8 @@ __all__ = [
     "LONGEST_WORD",
     "MOST_SETTINGS",
     "MOST_STEPS",
+    "EarlierPlan",
     "NetworkConfig",
-    "Plan",
     "SamplerConfig",
     "Seed",
     "TargetConfig",
@@ -92,7 +92,7 @@ class TargetConfig(Config):
     parameters: Settings = Field(default_factory=dict)
 
 
-class Plan(Config):
+class EarlierPlan(Config):
     """How a training was to go on, until that was changed: by the pace of the machine, or by a new budget."""
 
     until: int = Field(ge=0, le=MOST_STEPS, description="the step from which another plan holds")
@@ -123,7 +123,9 @@ class TrainingConfig(Config):
     )
     warmup: int = Field(200, ge=0, le=100_000, description="steps over which the rates rise")
     hold: int = Field(0, ge=0, le=MOST_STEPS, description="steps before the rates fall; a budget in seconds sets it")
-    earlier: tuple[Plan, ...] = Field((), max_length=256, description="plans that held before; a run writes them")
+    earlier: tuple[EarlierPlan, ...] = Field(
+        (), max_length=256, description="plans that held before; a run writes them"
+    )
     average: float | None = Field(
         None, ge=0, lt=1, description="decay of the exponential average of the weights; None: the objective's own"
     )

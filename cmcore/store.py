@@ -36,7 +36,7 @@ from cmcore.targets import GALLERY, GaussianMixture, Size, Target, make_target
 from cmcore.targets.tables import MOST_COLUMNS, TableTarget
 from cmcore.training_run import REPORT
 
-__all__ = ["BadRun", "Reading", "from_zip", "load", "run_files", "save", "to_zip", "write_run"]
+__all__ = ["BadRun", "ReadLimits", "from_zip", "load", "run_files", "save", "to_zip", "write_run"]
 
 RUN_FILE = "run.json"
 LARGEST_JSON = 32 << 20
@@ -244,7 +244,7 @@ def _target_state(target: Target | None) -> tuple[dict[str, Tensor], dict[str, A
 
 # ---- reading ----------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
-class Reading:
+class ReadLimits:
     """How much of a run is read.
 
     Attributes:
@@ -268,16 +268,16 @@ class _Source:
         where: what people call the place.
         read: the content of a file of at most so many bytes; raises OSError, or BadRun where it is larger.
         path: what people call a file there.
-        reading: how much of it is read.
+        limits: how much of it is read.
     """
 
     where: str
     read: Callable[[str, int], bytes]
     path: Callable[[str], str]
-    reading: Reading
+    limits: ReadLimits
 
 
-def load(place: str | os.PathLike[str], *, reading: Reading = Reading()) -> TrainedModel:
+def load(place: str | os.PathLike[str], *, limits: ReadLimits = ReadLimits()) -> TrainedModel:
     """Read a trained model back from its folder or zip. Raises :class:`BadRun` with one sentence on what is wrong.
 
     While others save to the folder, what is read is a whole run, of before or after.
@@ -285,11 +285,11 @@ def load(place: str | os.PathLike[str], *, reading: Reading = Reading()) -> Trai
     place = Path(place)
     if place.suffix == ".zip":
         try:
-            return from_zip(_read_file(place, LARGEST_TENSORS), reading=reading)
+            return from_zip(_read_file(place, LARGEST_TENSORS), limits=limits)
         except OSError as error:
             raise BadRun(f"{place} cannot be read: {error.strerror}.") from None
     read = partial(_read_of_folder, place)
-    source = _Source(str(place), read, lambda name: str(place / name), reading)
+    source = _Source(str(place), read, lambda name: str(place / name), limits)
     for _ in range(READINGS):
         before = _version(place)
         try:
@@ -313,19 +313,19 @@ def _version(folder: Path) -> tuple[int, int, int] | None:
     return file.st_ino, file.st_mtime_ns, file.st_size
 
 
-def from_zip(content: bytes, *, most: int = LARGEST_TENSORS, reading: Reading | None = None) -> TrainedModel:
+def from_zip(content: bytes, *, most: int = LARGEST_TENSORS, limits: ReadLimits | None = None) -> TrainedModel:
     """Read a trained model from the bytes of a zip; no file in it may unfold to more than `most` bytes.
 
     A file is unpacked where run.json names it, and once that says how large it is.
 
     Raises :class:`BadRun` with one sentence on what is wrong.
     """
-    reading = reading or Reading(largest=most)
+    limits = limits or ReadLimits(largest=most)
 
     def largest(name: str) -> int:
         if name == RUN_FILE:
-            return min(reading.largest, LARGEST_JSON)
-        return reading.largest if re.fullmatch(_TENSOR_FILE, name) else 0
+            return min(limits.largest, LARGEST_JSON)
+        return limits.largest if re.fullmatch(_TENSOR_FILE, name) else 0
 
     files = _of_archive(lambda: unpack(content, largest=largest))
 
@@ -336,7 +336,7 @@ def from_zip(content: bytes, *, most: int = LARGEST_TENSORS, reading: Reading | 
             raise BadRun(f"{name} in the zip is larger than {RUN_FILE} says.")
         return _of_archive(lambda: files[name])
 
-    source = _Source("the zip", read, str, reading)
+    source = _Source("the zip", read, str, limits)
     record = _read_record(source)
     if other := sorted(set(files) - {RUN_FILE, record.model_file, record.target_file, record.resume_file}):
         raise BadRun(f"The zip holds {other[0]}, which its {RUN_FILE} does not name.")
@@ -365,7 +365,7 @@ def _assemble(source: _Source, record: RunRecord | None = None) -> TrainedModel:
     _require_count(source, record, model, weights)
     law = _read_tensors(source, record.target_file) if record.target_file and not record.gallery else None
     resume = None
-    if record.resume_file and source.reading.resumable:
+    if record.resume_file and source.limits.resumable:
         resume = _read_tensors(source, record.resume_file, LARGEST_HEAD + 8 * MOST_RESUMED * weights + SMALL)
     size = _size_of_target(source, record, law)
     numbers = resume.numbers if resume else 0
@@ -397,7 +397,7 @@ def _require_count(source: _Source, record: RunRecord, model: "_Tensors", weight
 
 def _weigh(source: _Source, cost: RunCost) -> None:
     try:
-        source.reading.check(cost)
+        source.limits.check(cost)
     except ValueError as problem:
         raise BadRun(str(problem)) from None
 
@@ -411,14 +411,14 @@ def _make_flow_map(source: _Source, record: RunRecord, model: "_Tensors") -> Flo
 
 
 def _read_record(source: _Source) -> RunRecord:
-    path, reading = source.path(RUN_FILE), source.reading
+    path, limits = source.path(RUN_FILE), source.limits
     try:
-        content = source.read(RUN_FILE, min(LARGEST_JSON, reading.largest))
-        lists, values = reading.reports + SMALL, 5 * reading.reports + SMALL  # a report is a list of three numbers
+        content = source.read(RUN_FILE, min(LARGEST_JSON, limits.largest))
+        lists, values = limits.reports + SMALL, 5 * limits.reports + SMALL  # a report is a list of three numbers
         bounds = {"most_values": values, "most_lists": lists, "most_words": SMALL}
         raw = parse_json(content, largest=LARGEST_JSON, deepest=DEEPEST, **bounds)
         if isinstance(raw, dict):
-            _require_few(raw, path, reading.reports)
+            _require_few(raw, path, limits.reports)
         return RunRecord.model_validate(raw)
     except FileNotFoundError:
         raise BadRun(f"There is no run in {source.where}: it has no {RUN_FILE}.") from None
@@ -469,7 +469,7 @@ class _Tensors:
 def _read_tensors(source: _Source, name: str, most: int = LARGEST_TENSORS) -> _Tensors:
     path = source.path(name)
     try:
-        content = source.read(name, min(most, source.reading.largest))
+        content = source.read(name, min(most, source.limits.largest))
     except OSError as error:
         raise BadRun(f"{path}, named by {RUN_FILE}, cannot be read: {error.strerror}.") from None
     if hashlib.sha256(content).hexdigest()[:16] not in name:

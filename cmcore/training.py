@@ -27,10 +27,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cmcore.config import Plan, TrainingConfig
+from cmcore.config import EarlierPlan, TrainingConfig
 from cmcore.model import Status, TrainedModel
 from cmcore.targets import Target
-from cmcore.training_run import RATES, REPORT, Clock, Run, resolved
+from cmcore.training_run import RATES, REPORT, Clock, TrainingRun, resolved
 
 __all__ = ["FEW_STEPS", "TrainingEvent", "continuation", "train", "train_members", "training"]
 
@@ -150,7 +150,7 @@ def train_members(
                 raise ValueError(f"{name} needs a number for each member; got {value!r}.")
             TrainingConfig.model_validate({"steps": 1, name: value})
     config = resolved(_config(objective, steps, seconds, {"seed": seeds[0], **choices}), target)
-    run = Run(target, config, seeds=seeds, varied=vary)
+    run = TrainingRun(target, config, seeds=seeds, varied=vary)
     event = _last(_events(run), on_event)
     return run.models("diverged" if event.status == "diverged" else "finished", event.seconds)
 
@@ -189,7 +189,7 @@ def training(
             raise ValueError("This run has come to its end: give it more steps or seconds to go on.")
     assert config is not None
     config = resolved(config, target)
-    yield from _events(Run(target, config, resume=resume, clock=clock))
+    yield from _events(TrainingRun(target, config, resume=resume, clock=clock))
 
 
 def continuation(model: TrainedModel, *, steps: int | None = None, seconds: float | None = None) -> TrainingConfig:
@@ -206,7 +206,7 @@ def continuation(model: TrainedModel, *, steps: int | None = None, seconds: floa
     if not model.steps:
         raise ValueError("This run has not made a step: there is nothing to go on from, so train it anew.")
     config = model.config
-    until = Plan(until=model.steps, steps=config.steps, hold=config.hold, continued=True)
+    until = EarlierPlan(until=model.steps, steps=config.steps, hold=config.hold, continued=True)
     changed = {
         "earlier": (*config.earlier, until),
         "steps": None if steps is None else model.steps + steps,
@@ -224,7 +224,7 @@ def _require_own_settings(config: TrainingConfig, choices: Mapping[str, Any]) ->
         raise ValueError(f"A run goes on by its own settings: beside resume, leave out {', '.join(other)}.")
 
 
-def _events(run: Run) -> Iterator[TrainingEvent]:
+def _events(run: TrainingRun) -> Iterator[TrainingEvent]:
     for message in run.prepare():
         yield _event(run, "preparing", message)
     run.measure()
@@ -244,7 +244,7 @@ def _events(run: Run) -> Iterator[TrainingEvent]:
         yield _event(run, "finished", _last_words(run)) if run.done else _event(run, "training", _spike_now(run))
 
 
-def _event(run: Run, status: Status, message: str = "") -> TrainingEvent:
+def _event(run: TrainingRun, status: Status, message: str = "") -> TrainingEvent:
     seconds = run.seconds
     ending = "stopped" if status in ("preparing", "training") else status
     return TrainingEvent(
@@ -265,7 +265,7 @@ def _event(run: Run, status: Status, message: str = "") -> TrainingEvent:
     )
 
 
-def _last_words(run: Run) -> str:
+def _last_words(run: TrainingRun) -> str:
     """What the reader of a finished run should know."""
     words = []
     if run.step < FEW_STEPS:
@@ -276,13 +276,13 @@ def _last_words(run: Run) -> str:
     return " ".join(words)
 
 
-def _spike_now(run: Run) -> str:
+def _spike_now(run: TrainingRun) -> str:
     """What was met since the last report."""
     new = [step for step in _spikes(run) if step > run.step - REPORT]
     return f"A gradient many times too large was met at step {new[-1]:,} and scaled down." if new else ""
 
 
-def _spikes(run: Run) -> list[int]:
+def _spikes(run: TrainingRun) -> list[int]:
     """The steps at which a member met a spike."""
     return sorted({step for steps in run.spikes for step in steps})
 

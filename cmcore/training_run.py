@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cmcore.config import MOST_STEPS, Plan, TrainingConfig
+from cmcore.config import MOST_STEPS, EarlierPlan, TrainingConfig
 from cmcore.model import Ending, FlowMap, TrainedModel
 from cmcore.objectives import BatchSource, LossContext, Objective, Velocity, VelocityField, make_objective
 from cmcore.optimizer import FlatOptimizer
@@ -25,7 +25,7 @@ from cmcore.targets import Described, Target
 from cmcore.threads import available_threads, choose_threads, piecewise, team
 from cmcore.training_quality import Quality
 
-__all__ = ["REPORT", "Clock", "Run", "resolved"]
+__all__ = ["REPORT", "Clock", "TrainingRun", "resolved"]
 
 Clock = Callable[[], float]
 
@@ -87,7 +87,7 @@ def _check_teacher(objective: Objective, steps: int | None) -> None:
         )
 
 
-class Run:
+class TrainingRun:
     """One training run.
 
     Args:
@@ -219,7 +219,7 @@ class Run:
                 **RATES,
             }
         )
-        run = Run(self.target, config, seeds=self.seeds, purpose="teacher ", clock=self.clock)
+        run = TrainingRun(self.target, config, seeds=self.seeds, purpose="teacher ", clock=self.clock)
         for _ in run.prepare():
             pass
         self._count_as(training=True)  # its steps are optimiser steps, and a share of the budget is theirs
@@ -384,7 +384,7 @@ class Run:
         missed = abs(wanted - self.steps) / self._pace()
         plans = sum(plan.until >= stage_start(self.config) for plan in self.config.earlier)
         if missed > MISSED * (whole - self.began) + LEEWAY * max(0.0, left) and plans < MOST_PLANS:
-            plan = Plan(until=self.step, steps=self.steps, hold=self.config.hold)
+            plan = EarlierPlan(until=self.step, steps=self.steps, hold=self.config.hold)
             self.config = self.config.model_copy(update={"earlier": (*self.config.earlier, plan)})
             self.steps = wanted
 

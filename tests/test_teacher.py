@@ -10,7 +10,7 @@ from cmcore.config import NetworkConfig, TrainingConfig
 from cmcore.flow import pool_along, trajectory_pool, velocity_in_angle
 from cmcore.process import angle
 from cmcore.streams import stream
-from cmcore.training_run import Run, resolved
+from cmcore.training_run import TrainingRun, resolved
 
 GAUSSIAN = cm.GaussianMixture([1.0], [[0.5, -1.0]], [[[0.4, 0.1], [0.1, 0.3]]], name="gaussian")
 PAIR = cm.GaussianMixture([0.5, 0.5], [[-1.0, 0.0], [1.0, 0.5]], 0.09, name="pair")
@@ -90,7 +90,7 @@ def test_a_pool_s_error_is_what_doubling_its_steps_moves():
 def learned(objective, steps=100, target=GAUSSIAN, **parameters):
     choice = {"velocity": "learned", **parameters}
     config = TrainingConfig(objective=objective, objective_parameters=choice, steps=steps, **SMALL)
-    run = Run(target, resolved(config, target))
+    run = TrainingRun(target, resolved(config, target))
     return run, list(run.prepare())
 
 

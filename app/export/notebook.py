@@ -9,20 +9,20 @@ from app.quoting import comment, docstring, one_line, plain
 
 
 @dataclass(frozen=True)
-class Cell:
+class NotebookCell:
     """A few lines of Python, and what they do in words."""
 
     words: str
     code: str
 
 
-def as_script(title: str, about: str, cells: Sequence[Cell]) -> str:
+def as_script(title: str, about: str, cells: Sequence[NotebookCell]) -> str:
     """One file for `python FILE`."""
     parts = [docstring(f"{one_line(title)}\n\n{about}\n"), *(f"{comment(cell.words)}\n{cell.code}" for cell in cells)]
     return "\n\n".join(parts) + "\n"
 
 
-def as_notebook(title: str, about: str, cells: Sequence[Cell]) -> str:
+def as_notebook(title: str, about: str, cells: Sequence[NotebookCell]) -> str:
     """A Jupyter notebook, format 4.5."""
     written = [_markdown(f"# {plain(title)}\n\n" + "\n".join(map(plain, about.split("\n"))))]
     for cell in cells:

@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import state
 from app.export.html_page import page
-from app.export.notebook import Cell, as_notebook, as_script
+from app.export.notebook import NotebookCell, as_notebook, as_script
 from app.export.program import Shown, about, curves_cells, explore_cells, title, zip_name
 from app.export.tables import csv_of, parquet_of, points, table_of
 from app.figures.kl_curve import Line
@@ -110,7 +110,7 @@ def _table_pair(words: str, file: str, make: Callable[[], Any]) -> None:
         _download("Parquet", lambda: parquet_of(make()), f"{file}.parquet", PARQUET, "table")
 
 
-def _programs(file: str, runs: Sequence[Run], cells: Callable[[], list[Cell]]) -> None:
+def _programs(file: str, runs: Sequence[Run], cells: Callable[[], list[NotebookCell]]) -> None:
     st.caption("The code that makes these numbers")
     with st.container(horizontal=True):
         _download("Script", lambda: as_script(title(runs), about(runs), cells()), f"{file}.py", "text/x-python", "code")

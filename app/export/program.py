@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from app.export.notebook import Cell
+from app.export.notebook import NotebookCell
 from app.export.snippet import target_code
 from app.kl.comparison import Asked, View
 from app.kl.curve import question_of
@@ -86,7 +86,7 @@ class Shown:
         return {"config": self.config, "grids": self.grids, "seed": self.seed, "particles": self.particles}
 
 
-def explore_cells(shown: Shown) -> list[Cell]:
+def explore_cells(shown: Shown) -> list[NotebookCell]:
     """The draw on the stage and the KL at every N."""
     config, grids, direction = shown.config, shown.grids, shown.direction
     own = f", renoise={literal(config.renoise)}" if config.sampler == "renoise" else ""
@@ -100,21 +100,21 @@ def explore_cells(shown: Shown) -> list[Cell]:
         f"direction={literal(direction)}{own}\n)"
     )
     return [
-        Cell("What is needed: this lab, installed or on the path.", _IMPORTS),
+        NotebookCell("What is needed: this lab, installed or on the path.", _IMPORTS),
         *_models([shown.run]),
-        Cell(
+        NotebookCell(
             "By N: the times of the jumps, the seed, and n (None: the estimator’s own).",
             _points("POINTS = ", points),
         ),
-        Cell("The samples on the stage: where each noise is taken.", drawn),
-        Cell(
+        NotebookCell("The samples on the stage: where each noise is taken.", drawn),
+        NotebookCell(
             f"{direction.replace('‖', ' ∥ ')} at δ = {config.delta:g} by network calls.", f"{_MEASURED}\n\n\n{called}"
         ),
-        Cell(
+        NotebookCell(
             "The page’s own numbers, and how far these are from them.",
             _compared({"": _values(shown.estimates)}, "found"),
         ),
-        Cell("A picture of it.", _PICTURE),
+        NotebookCell("A picture of it.", _PICTURE),
     ]
 
 
@@ -162,7 +162,7 @@ def _compared(page: Mapping[str, Mapping[int, tuple[float, float, float]]], foun
 
 
 # ---- KL ---------------------------------------------------------------------------------------------------------
-def curves_cells(view: View, curves: Sequence[Asked]) -> list[Cell]:
+def curves_cells(view: View, curves: Sequence[Asked]) -> list[NotebookCell]:
     """Every curve of the view, on runs that are loaded or trained again."""
     runs = list({curve.run.key: curve.run for curve in curves}.values())
     alone = len(runs) == 1
@@ -174,10 +174,10 @@ def curves_cells(view: View, curves: Sequence[Asked]) -> list[Cell]:
     told = view.direction.replace("‖", " ∥ ")
     words = f"{told} at δ = {view.delta:g} by network calls; the times are those of the jumps."
     return [
-        Cell("What is needed: this lab, installed or on the path.", _IMPORTS),
+        NotebookCell("What is needed: this lab, installed or on the path.", _IMPORTS),
         *_models(runs),
-        Cell(words, "\n".join(lines)),
-        Cell("The page’s own numbers, and how far these are from them.", _compared(page, "curves[label]")),
+        NotebookCell(words, "\n".join(lines)),
+        NotebookCell("The page’s own numbers, and how far these are from them.", _compared(page, "curves[label]")),
     ]
 
 
@@ -212,9 +212,13 @@ def _name(run: Run) -> str:
     return "model_" + "".join(c if c.isascii() and c.isalnum() else "_" for c in run.key)
 
 
-def _models(runs: Sequence[Run]) -> list[Cell]:
+def _models(runs: Sequence[Run]) -> list[NotebookCell]:
     """Loading each run, or training it again exactly as it was: the same config, as many steps, as many threads."""
-    cells = [Cell("Training again, where a run was not exported: as many steps, threads and seeds as then.", _TRAINED)]
+    cells = [
+        NotebookCell(
+            "Training again, where a run was not exported: as many steps, threads and seeds as then.", _TRAINED
+        )
+    ]
     for run in runs:
         config = run.model.config
         if config.steps is None:  # it was stopped before its budget in seconds had become steps
@@ -230,7 +234,7 @@ def _models(runs: Sequence[Run]) -> list[Cell]:
             f"exported = HERE / {literal(zip_name(run))}\n"
             f"if exported.exists():\n    {name} = cm.load(exported)\nelse:\n{again}"
         )
-        cells.append(Cell(f"The run {run.label}.", code))
+        cells.append(NotebookCell(f"The run {run.label}.", code))
     return cells
 
 

@@ -12,7 +12,7 @@ from app.figures.theme import Theme, fade, on_paper
 
 
 @dataclass(frozen=True)
-class Mean:
+class MeanAtTime:
     """A root mean square with its 95 % interval, for jumps from t; half lies below the median, 95 % below `most`."""
 
     t: float
@@ -24,7 +24,7 @@ class Mean:
 
 
 def over_time(
-    means: Sequence[Mean], *, chosen: float, end: float, label: str, theme: Theme, height: int = 230
+    means: Sequence[MeanAtTime], *, chosen: float, end: float, label: str, theme: Theme, height: int = 230
 ) -> go.Figure:
     """The curve from noise to data on a logarithmic axis, the chosen t marked."""
     told = sorted((mean for mean in means if mean.value > 0), key=lambda mean: -mean.t)
@@ -71,7 +71,7 @@ def over_time(
     return figure
 
 
-def describe_means(means: Sequence[Mean], label: str) -> str:
+def describe_means(means: Sequence[MeanAtTime], label: str) -> str:
     """The curve in words."""
     told = sorted(means, key=lambda mean: -mean.t)
     if not told:

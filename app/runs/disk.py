@@ -24,7 +24,7 @@ from app.hosting.limits import limits
 from app.runs.disk_space import Bounds, DiskSpace, NoSpace, by_age, remove, rounded
 from cmcore.files import read_plain, write_atomically
 from cmcore.json_input import parse_json
-from cmcore.store import BadRun, Reading, load, run_files, write_run
+from cmcore.store import BadRun, ReadLimits, load, run_files, write_run
 
 HOME = Bounds(days=400, runs=100, of_one=1 << 30, of_all=4 << 30)  # browsers keep no cookie for longer
 HOSTED = Bounds(days=7, runs=24, of_one=64 << 20, of_all=1 << 30)
@@ -48,7 +48,7 @@ class Kept:
     model: cm.TrainedModel
 
 
-class About(BaseModel):
+class RunLabel(BaseModel):
     """What lies beside a run: what people call it."""
 
     model_config = ConfigDict(extra="forbid")
@@ -79,7 +79,7 @@ def keep(token: str, run: Kept) -> None:
     if top is None:
         return
     folder = _folder(top, token) / _hash(run.key)
-    about = About(key=run.key, label=run.label, pinned=run.pinned).model_dump_json().encode()
+    about = RunLabel(key=run.key, label=run.label, pinned=run.pinned).model_dump_json().encode()
     try:
         if not _is_renamed(folder, about):
             _write(top, folder, about, _files_of(run.model))
@@ -140,12 +140,12 @@ def kept(token: str) -> Iterator[Kept]:
     if top is None:
         return
     home, now = _folder(top, token), limits()
-    reading = Reading(reports=now.reports, check=now.check_run)
+    most = ReadLimits(reports=now.reports, check=now.check_run)
     whole = [folder for folder in by_age(home) if (folder / RUN_FILE).exists()]  # another process may be at one
     for folder in _within(whole, min(bounds().runs, now.runs)):
         try:
             about = _about(folder)
-            yield Kept(about.key, about.label, about.pinned, load(folder, reading=reading))
+            yield Kept(about.key, about.label, about.pinned, load(folder, limits=most))
         except (OSError, ValueError, BadRun):
             _log.warning("a kept run could not be read", exc_info=True)
     with contextlib.suppress(OSError):
@@ -168,9 +168,9 @@ def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _about(folder: Path) -> About:
+def _about(folder: Path) -> RunLabel:
     content = read_plain(folder / ABOUT_FILE, LARGEST_ABOUT)
-    return About.model_validate(parse_json(content, largest=LARGEST_ABOUT, most_values=16))
+    return RunLabel.model_validate(parse_json(content, largest=LARGEST_ABOUT, most_values=16))
 
 
 def _pinned(folder: Path) -> bool:

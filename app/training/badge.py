@@ -5,7 +5,7 @@ import streamlit as st
 from app import state
 from app.background.jobs import JobView
 from app.quoting import plain
-from app.training.job import Progress
+from app.training.job import TrainingProgress
 from app.training.session import ended_run, join_runs, look_at_trained, training_view, unseen_end
 
 POLL = 3.0
@@ -32,7 +32,7 @@ def _badge() -> None:
     st.page_link(state.page("train"), label=plain(badge_words(view)))
 
 
-def _end(view: JobView[Progress]) -> None:
+def _end(view: JobView[TrainingProgress]) -> None:
     if ended_run() is not None and _good(view):
         # Not in a callback: what it changes would be drawn before the page is switched, and this button no more.
         if st.button("Trained · look at it", type="tertiary", key="look_at_trained"):
@@ -42,11 +42,11 @@ def _end(view: JobView[Progress]) -> None:
         st.page_link(state.page("train"), label=plain(badge_words(view)))
 
 
-def _good(view: JobView[Progress]) -> bool:
+def _good(view: JobView[TrainingProgress]) -> bool:
     return view.status == "finished" and view.latest is not None and view.latest.event.status != "diverged"
 
 
-def badge_words(view: JobView[Progress]) -> str:
+def badge_words(view: JobView[TrainingProgress]) -> str:
     """The state of a training in one line."""
     if view.status == "queued":
         return f"Training · waits, place {view.place}" if view.place else "Training · waits"

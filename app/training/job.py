@@ -45,7 +45,7 @@ class LiveKL:
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainingProgress:
     """A training run at one moment.
 
     Attributes:
@@ -96,7 +96,7 @@ def train_live(
     *,
     measuring: Workers | None = None,
     resume: cm.TrainedModel | None = None,
-) -> Iterator[Progress]:
+) -> Iterator[TrainingProgress]:
     """Train, yielding at most ten times a second; live samples are drawn here, in the worker.
 
     Args:
@@ -122,7 +122,7 @@ def _progress(
     first: int,
     stop: threading.Event,
     meter: "_Meter | None",
-) -> Iterator[Progress]:
+) -> Iterator[TrainingProgress]:
     """What a page sees of these events; `first` counts the steps that were done before them."""
     samples = None
     drawn = published = 0.0
@@ -137,23 +137,23 @@ def _progress(
             meter.look(event, over=over)
         measured = () if meter is None else tuple(meter.found)
         if over and event.step <= first:
-            yield Progress(replace(event, model=_no_weights), (), None, stopped=stop.is_set())
+            yield TrainingProgress(replace(event, model=_no_weights), (), None, stopped=stop.is_set())
             return
         if over:
             yield final_progress(event, _thinned(curve), measured, stopped=stop.is_set())
             return
         if now - published > PUBLISH_EVERY:
             published = now
-            yield Progress(event, _thinned(curve), samples, kl=measured)
+            yield TrainingProgress(event, _thinned(curve), samples, kl=measured)
 
 
 def final_progress(
     event: TrainingEvent, curve: tuple[tuple[int, float], ...], kl: tuple[LiveKL, ...], *, stopped: bool
-) -> Progress:
+) -> TrainingProgress:
     """What stays of a run: its model, samples of that, and no longer what it learned from, which the event held."""
     model = event.model()
     event = replace(event, model=lambda: model)
-    return Progress(event, curve, _samples(model), model, _memorisation(model), stopped, kl)
+    return TrainingProgress(event, curve, _samples(model), model, _memorisation(model), stopped, kl)
 
 
 def _no_weights() -> cm.TrainedModel:

@@ -18,7 +18,7 @@ from app.runs import disk
 from app.runs.library import Run, new_key
 from app.training.choice import Choice
 from app.training.continuation import continued_name
-from app.training.job import LiveKL, Progress, final_progress, train_live
+from app.training.job import LiveKL, TrainingProgress, final_progress, train_live
 from app.training.previous import Trained
 from cmcore.config import TrainingConfig
 
@@ -61,8 +61,8 @@ class Training:
         self.seen = self.deleted = False
         self._lock = threading.RLock()
         self._workers: Workers | None = None
-        self._job: Job[Progress] | None = None
-        self._ended: JobView[Progress] | None = None
+        self._job: Job[TrainingProgress] | None = None
+        self._ended: JobView[TrainingProgress] | None = None
         self._looked = time.monotonic()
 
     def submit(self, workers: Workers, measuring: Workers | None) -> None:
@@ -83,7 +83,7 @@ class Training:
         )
 
     # ---- looking ------------------------------------------------------------------------------------------------
-    def view(self) -> JobView[Progress]:
+    def view(self) -> JobView[TrainingProgress]:
         """How it stands; looking renews its lease."""
         with self._lock:
             self._looked = time.monotonic()
@@ -141,7 +141,7 @@ class Training:
             self._job.cancel()
 
     # ---- its end ------------------------------------------------------------------------------------------------
-    def _end(self, view: JobView[Progress]) -> None:
+    def _end(self, view: JobView[TrainingProgress]) -> None:
         """Keep how it ended, and let go of the job and of all that it learned from."""
         latest = view.latest
         if view.status == "failed" or latest is None:
@@ -156,13 +156,13 @@ class Training:
             self._ended = view
         self._job = None
 
-    def _saving(self, values: Iterator[Progress]) -> Iterator[Progress]:
+    def _saving(self, values: Iterator[TrainingProgress]) -> Iterator[TrainingProgress]:
         """In the worker: what it ends with is on disk before anybody can see that it has ended."""
         for progress in values:
             self._write(progress)
             yield progress
 
-    def _write(self, progress: Progress) -> None:
+    def _write(self, progress: TrainingProgress) -> None:
         if progress.model is not None:
             label = self.label(progress.model.steps)
             with suppress(disk.NotKept):  # the page that joins it to its runs says so

@@ -9,7 +9,7 @@ from app.runs.library import Run, add_run
 from app.training import registry
 from app.training.choice import SOURCES, Choice
 from app.training.continuation import choice_of, continued_config
-from app.training.job import LiveKL, Progress, live_question
+from app.training.job import LiveKL, TrainingProgress, live_question
 from app.training.previous import Trained, remember_trained, run_before
 from app.training.registry import Training
 from cmcore.config import TrainingConfig
@@ -27,7 +27,7 @@ def training() -> Training | None:
     return held
 
 
-def training_view() -> JobView[Progress] | None:
+def training_view() -> JobView[TrainingProgress] | None:
     """How it stands; looking renews its lease."""
     now = training()
     return None if now is None else now.view()

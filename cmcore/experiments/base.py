@@ -28,20 +28,20 @@ class Progress(NamedTuple):
     words: str
 
 
-class _Value(BaseModel):
+class _FrozenValue(BaseModel):
     """A frozen value that survives JSON, infinities included."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
-class Axis(_Value):
+class Axis(_FrozenValue):
     """A named axis with its unit."""
 
     label: str
     log: bool = False
 
 
-class Panel(_Value):
+class Panel(_FrozenValue):
     """One pair of axes. Where it shows a KL, its title or axis names the one direction it shows."""
 
     name: str
@@ -50,7 +50,7 @@ class Panel(_Value):
     title: str = ""
 
 
-class Series(_Value):
+class Series(_FrozenValue):
     """One line of points with 95 % intervals.
 
     Attributes:
@@ -74,7 +74,7 @@ class Series(_Value):
     floor: float = 0.0
 
 
-class Fit(_Value):
+class Fit(_FrozenValue):
     """A straight line fitted to one series where its local slope has settled.
 
     Attributes:
@@ -94,7 +94,7 @@ class Fit(_Value):
     note: str = ""
 
 
-class Result(_Value):
+class Result(_FrozenValue):
     """A frozen answer.
 
     Attributes:

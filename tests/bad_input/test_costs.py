@@ -31,7 +31,7 @@ from cmcore.costs import BadTensors, size_of_law, tensor_shapes
 from cmcore.model import FlowMap
 from cmcore.objectives import OBJECTIVES
 from cmcore.objectives.describe import parameters_of
-from cmcore.store import BadRun, Reading, from_zip, load, to_zip
+from cmcore.store import BadRun, ReadLimits, from_zip, load, to_zip
 from cmcore.streams import stream
 from cmcore.targets import GALLERY, write_strokes
 from tests.bad_input.extremes import EXTREMES, Costs, as_json, at_extremes, nested
@@ -203,10 +203,10 @@ def long_records(files: Mapping[str, bytes]) -> Iterator[str]:
 
 
 def test_s3_no_zip_costs_more_than_a_moment(costs, runs):
-    reading = Reading(MOST_BYTES, limits().reports, resumable=not limits().hosted, check=_check)
+    bounds = ReadLimits(MOST_BYTES, limits().reports, resumable=not limits().hosted, check=_check)
 
     def tried(content):
-        return costs(lambda: from_zip(content, reading=reading), BadRun)
+        return costs(lambda: from_zip(content, limits=bounds), BadRun)
 
     for seed, files in enumerate(runs.values()):
         assert tried(pack(files)) is not None
@@ -231,7 +231,7 @@ def bomb(files: Mapping[str, bytes]) -> bytes:
 
 def test_s3_no_folder_costs_more_than_a_moment(hosted, runs, tmp_path):
     costs, now = Costs("folders"), limits()
-    reading = Reading(reports=now.reports, check=now.check_run)
+    bounds = ReadLimits(reports=now.reports, check=now.check_run)
     for seed, (kind, files) in enumerate(runs.items()):
         folder = tmp_path / kind
         folder.mkdir()
@@ -240,7 +240,7 @@ def test_s3_no_folder_costs_more_than_a_moment(hosted, runs, tmp_path):
         every = records(files, TRIES // 3, 10 + seed)
         for record in chain(every, long_records(files) if kind == "toy" else ()):
             (folder / "run.json").write_text(record)
-            costs(lambda folder=folder: load(folder, reading=reading), BadRun)
+            costs(lambda folder=folder: load(folder, limits=bounds), BadRun)
     costs.check()
 
 
@@ -286,11 +286,11 @@ def tensor_files() -> Iterator[bytes]:
 
 def test_s3_no_checkpoint_costs_more_than_a_moment(hosted, runs):
     costs, now = Costs("checkpoints"), limits()
-    reading = Reading(MOST_BYTES, now.reports, check=_check)
+    bounds = ReadLimits(MOST_BYTES, now.reports, check=_check)
     for content in tensor_files():
         for kind, held in (("target", "mixture"), ("model", "toy"), ("target", "table")):
             files = pack(with_tensors(runs[held], kind, content))
-            made = costs(lambda files=files: from_zip(files, reading=reading), BadRun)
+            made = costs(lambda files=files: from_zip(files, limits=bounds), BadRun)
             assert made is None or (made.target.components <= now.components and made.dim <= now.dim)
     costs.check()
 

@@ -27,7 +27,7 @@ from cmcore.process import alpha, angle, noise_level, sigma
 from cmcore.samplers import SAMPLERS, starting_noise
 from cmcore.streams import normal, stream
 from cmcore.targets import GaussianMixture
-from cmcore.training_run import Run, resolved
+from cmcore.training_run import TrainingRun, resolved
 
 GAUSSIAN = GaussianMixture([1.0], [[0.5, -1.0]], [[[0.4, 0.1], [0.1, 0.3]]], name="gaussian")
 SMALL = {"trajectory_regression": {"trajectories": 500, "levels": 17}}
@@ -872,7 +872,7 @@ def one_step(name, device):
         matmul_dtype="float32",
         warmup=1,
     )
-    run = Run(GAUSSIAN, resolved(config, GAUSSIAN))
+    run = TrainingRun(GAUSSIAN, resolved(config, GAUSSIAN))
     list(run.prepare())
     run.take_step()
     run.take_step()

@@ -19,7 +19,7 @@ from cmcore.samplers import SAMPLERS, source_for, starting_noise
 from cmcore.streams import stream
 from cmcore.targets import BoxMixture, GaussianMixture
 from cmcore.theory import bound_a, bound_b
-from cmcore.training_run import Run, resolved
+from cmcore.training_run import TrainingRun, resolved
 from tests.laws.every_target import TARGETS, draw
 from tests.second_device import ELSEWHERE, MixedDevices, Stop, second_device
 
@@ -266,7 +266,7 @@ def run_of(name, monkeypatch, device, seeds=None):
         threads=1,
         matmul_dtype="float32",
     )
-    run = Run(GAUSSIAN, resolved(config, GAUSSIAN), seeds=seeds)
+    run = TrainingRun(GAUSSIAN, resolved(config, GAUSSIAN), seeds=seeds)
     list(run.prepare())
     run.take_step()  # draws the batches of a block
     return run

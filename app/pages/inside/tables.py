@@ -8,7 +8,7 @@ import numpy as np
 
 from app.figures.heat import Field
 from app.figures.mode_mass import ModeRow
-from app.figures.over_time import Mean
+from app.figures.over_time import MeanAtTime
 from app.pages.inside.compute import Masses, OverTimes, PathBends, PlaneMaps, TimeMaps, angles_of
 from app.quoting import escape
 from app.ui.cards import number
@@ -34,9 +34,9 @@ def _field(maps: PlaneMaps | TimeMaps, values: np.ndarray, s: float) -> Field:
     return Field(maps.axis, maps.axis, values, density=maps.density, levels=maps.levels[:-1])
 
 
-def means_of(times: OverTimes, quantity: str) -> list[Mean]:
+def means_of(times: OverTimes, quantity: str) -> list[MeanAtTime]:
     found = zip(times.times, times.values[quantity], strict=True)
-    return [Mean(t, rms.value, rms.low, rms.high, median, most) for t, (rms, median, most) in found]
+    return [MeanAtTime(t, rms.value, rms.low, rms.high, median, most) for t, (rms, median, most) in found]
 
 
 def mode_rows(masses: Masses) -> list[ModeRow]:

@@ -15,12 +15,12 @@ Jumps = Literal[1, 2, 4, 8, 16]
 Layer = Literal["density", "exact", "jumps", "error", "velocity", "mesh", "folds", "model", "ratio"]
 
 
-class Part(BaseModel):
+class LessonPart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 # ---- figures --------------------------------------------------------------------------------------------------------
-class StageFigure(Part):
+class StageFigure(LessonPart):
     """Particles on the stage: of a run, or of a map that needs no learning.
 
     Attributes:
@@ -56,7 +56,7 @@ class StageFigure(Part):
         return self
 
 
-class CurveFigure(Part):
+class CurveFigure(LessonPart):
     """KL against network calls, of a run beside DDIM and Heun with the exact score."""
 
     show: Literal["curve"]
@@ -67,7 +67,7 @@ class CurveFigure(Part):
     delta: float | None = Field(None, ge=0, le=1.0)
 
 
-class AnswerFigure(Part):
+class AnswerFigure(LessonPart):
     """Panels of a shipped answer; `steer` offers one field of its experiment, to be measured anew."""
 
     show: Literal["answer"]
@@ -81,12 +81,12 @@ Figure = Annotated[AnyFigure, Field(discriminator="show")]
 
 
 # ---- numbers --------------------------------------------------------------------------------------------------------
-class _Number(Part):
+class _Number(LessonPart):
     digits: int = Field(2, ge=1, le=6)
     form: Literal["number", "percent", "words"] = "number"
 
 
-class Point(_Number):
+class LineValue(_Number):
     """A value of a line of a shipped answer, at one x or at its first or last."""
 
     answer: Name
@@ -96,7 +96,7 @@ class Point(_Number):
     part: Literal["x", "y", "low", "high"] = "y"
 
 
-class Fitted(_Number):
+class SlopeValue(_Number):
     """A slope of a shipped answer."""
 
     answer: Name
@@ -136,7 +136,7 @@ class Stopping(_Number):
     stopping: float = Field(gt=0, le=1.0)
 
 
-class About(_Number):
+class TrainingFact(_Number):
     """What training took: seconds, steps, the weights of the network, the last loss."""
 
     run: Name
@@ -158,13 +158,13 @@ def _kind(value: Any) -> str | None:
 
 
 Number = Annotated[
-    Annotated[Fitted, Tag("fit")]
+    Annotated[SlopeValue, Tag("fit")]
     | Annotated[Fact, Tag("fact")]
     | Annotated[Setting, Tag("setting")]
-    | Annotated[Point, Tag("line")]
+    | Annotated[LineValue, Tag("line")]
     | Annotated[CurvePoint, Tag("calls")]
     | Annotated[Stopping, Tag("stopping")]
-    | Annotated[About, Tag("about")]
+    | Annotated[TrainingFact, Tag("about")]
     | Annotated[Ratio, Tag("over")],
     Discriminator(
         _kind,
@@ -174,7 +174,7 @@ Number = Annotated[
 ]
 
 
-class Claim(Part):
+class TestedClaim(LessonPart):
     """What the words of the lesson rest on: `less` is below `than` times `times`. The tests hold every claim."""
 
     less: Name | float
@@ -183,7 +183,7 @@ class Claim(Part):
 
 
 # ---- a lesson -------------------------------------------------------------------------------------------------------
-class Question(Part):
+class Prediction(LessonPart):
     """Predict first: one of the choices is right, and the `reveal` figure shows it."""
 
     ask: Sentence
@@ -192,7 +192,7 @@ class Question(Part):
     why: Sentence
 
     @model_validator(mode="after")
-    def _one_right(self) -> "Question":
+    def _one_right(self) -> "Prediction":
         if not 1 <= self.right <= len(self.choices):
             raise ValueError(f"right is the number of a choice, 1 to {len(self.choices)}; got {self.right}")
         if len(set(self.choices)) < len(self.choices):
@@ -200,14 +200,14 @@ class Question(Part):
         return self
 
 
-class Link(Part):
+class Link(LessonPart):
     """Where a step sends a reader to try it: a page and the parameters of its link."""
 
     page: Literal["explore", "train", "kl", "scaling"]
     link: dict[Annotated[str, Field(max_length=40)], str | int | float] = Field(default_factory=dict, max_length=16)
 
 
-class Head(Part):
+class Head(LessonPart):
     """The head of a file."""
 
     title: Short
@@ -215,7 +215,7 @@ class Head(Part):
     minutes: int = Field(ge=1, le=15)
     picture: Figure | None = None
     numbers: dict[Name, Number] = Field(default_factory=dict, max_length=80)
-    claims: tuple[Claim, ...] = Field((), max_length=80)
+    claims: tuple[TestedClaim, ...] = Field((), max_length=80)
 
 
 @dataclass(frozen=True)
@@ -226,7 +226,7 @@ class Step:
     text: str
     line: int
     figure: AnyFigure | None = None
-    question: Question | None = None
+    question: Prediction | None = None
     reveal: AnyFigure | None = None
     onward: Link | None = None
 
@@ -243,7 +243,7 @@ class Lesson:
     steps: tuple[Step, ...]
     picture: AnyFigure
     numbers: Mapping[str, Any]
-    claims: tuple[Claim, ...]
+    claims: tuple[TestedClaim, ...]
 
 
 def figures_of(step: Step) -> Iterator[AnyFigure]:

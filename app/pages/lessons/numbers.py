@@ -7,7 +7,17 @@ import streamlit as st
 
 from app.experiments.results import shipped_answer
 from app.kl.curve import stopping
-from app.pages.lessons.model import About, CurvePoint, Fact, Fitted, Lesson, Point, Ratio, Setting, Stopping
+from app.pages.lessons.model import (
+    CurvePoint,
+    Fact,
+    Lesson,
+    LineValue,
+    Ratio,
+    Setting,
+    SlopeValue,
+    Stopping,
+    TrainingFact,
+)
 from app.pages.lessons.reader import PLACEHOLDER
 from app.runs import library
 from app.runs.library import Run
@@ -68,20 +78,20 @@ def filled(text: str, lesson: Lesson) -> str:
 def value_of(source: Any) -> float:
     """The number that a head's entry stands for."""
     match source:
-        case Fitted(answer=answer, fit=label, part=part):
+        case SlopeValue(answer=answer, fit=label, part=part):
             fits = {fit.label: fit for fit in answer_of(answer).fits}
             found = getattr(_one_of(fits, label, "fit"), part)
         case Fact(answer=answer, fact=name):
             found = _one_of(answer_of(answer).facts, name, "fact")
         case Setting(answer=answer, setting=name):
             found = _one_of(answer_of(answer).config, name, "setting")
-        case Point():
+        case LineValue():
             found = _on_line(source)
         case CurvePoint():
             found = _on_curve(source)
         case Stopping(run=run, stopping=delta):
             found = stopping(f"lesson {run}", delta, run_of(run))
-        case About(run=run, about=what):
+        case TrainingFact(run=run, about=what):
             found = _about(run_of(run), what)
         case _:
             raise ValueError(f"nothing says how to read {type(source).__name__}")
@@ -97,7 +107,7 @@ def _ratio(source: Ratio, found: Mapping[str, float]) -> float:
     return above / below
 
 
-def _on_line(source: Point) -> float:
+def _on_line(source: LineValue) -> float:
     lines = [line for line in answer_of(source.answer).series if line.panel == source.panel]
     if not lines:
         raise ValueError(f"{source.answer} has no panel “{source.panel}”")

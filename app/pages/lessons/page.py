@@ -9,7 +9,7 @@ from app.components.values import sent
 from app.pages.lessons.catalogue import Shelf, shelf
 from app.pages.lessons.figures import onward_of, show_figure
 from app.pages.lessons.link import open_lessons_link, write_lessons_link
-from app.pages.lessons.model import AnyFigure, Lesson, Question, Step
+from app.pages.lessons.model import AnyFigure, Lesson, Prediction, Step
 from app.pages.lessons.numbers import filled
 from app.pages.lessons.picture import picture_of
 from app.quoting import escape, plain
@@ -130,7 +130,7 @@ def _revealed(lesson: Lesson, number: int) -> bool:
     return (lesson.slug, number) in state.session_dict("revealed")
 
 
-def _question(lesson: Lesson, question: Question, number: int) -> None:
+def _question(lesson: Lesson, question: Prediction, number: int) -> None:
     """Predict, then reveal: no answer without a prediction."""
     guessed = state.session_dict("revealed").get((lesson.slug, number))
     with st.container(key="lesson_question"):
@@ -141,7 +141,7 @@ def _question(lesson: Lesson, question: Question, number: int) -> None:
             st.markdown(filled(question.why, lesson))
 
 
-def _predict(lesson: Lesson, question: Question, number: int) -> None:
+def _predict(lesson: Lesson, question: Prediction, number: int) -> None:
     guess = st.radio(
         plain(filled(question.ask, lesson)),
         range(len(question.choices)),
@@ -154,7 +154,7 @@ def _predict(lesson: Lesson, question: Question, number: int) -> None:
     st.button("Reveal", type="primary", disabled=guess is None, on_click=_reveal, args=told, key="reveal")
 
 
-def _answered(lesson: Lesson, question: Question, guess: int) -> str:
+def _answered(lesson: Lesson, question: Prediction, guess: int) -> str:
     """The question with its right answer and the guess marked."""
     right = question.right - 1
     rows = []

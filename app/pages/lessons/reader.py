@@ -2,9 +2,9 @@
 
 A file holds a head between two lines `---` in YAML (:class:`Head`), then steps. A step begins with `## Title` and holds
 Markdown and, each at most once, fenced blocks in YAML: `figure` and `reveal` (a :data:`Figure`), `question`
-(:class:`Question`) and `try` (:class:`Link`). Numbers are never written in the text: `{{name}}` stands for one that the
-head takes from a shipped result. A file is trusted with nothing: what does not fit is refused in a sentence that names
-the file and the line, aliases and tags of YAML included, and no HTML of it is ever executed.
+(:class:`Prediction`) and `try` (:class:`Link`). Numbers are never written in the text: `{{name}}` stands for one that
+the head takes from a shipped result. A file is trusted with nothing: what does not fit is refused in a sentence that
+names the file and the line, aliases and tags of YAML included, and no HTML of it is ever executed.
 """
 
 import re
@@ -16,7 +16,7 @@ import yaml
 from pydantic import ValidationError
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from app.pages.lessons.model import Figure, Head, Lesson, Link, Part, Question, Ratio, Step, figures_of
+from app.pages.lessons.model import Figure, Head, Lesson, LessonPart, Link, Prediction, Ratio, Step, figures_of
 from cmcore.files import BadFile, read_plain
 
 LARGEST = 64_000
@@ -123,11 +123,11 @@ def _assembled(title: str, text: str, blocks: Mapping[str, tuple[str, int]], lin
     return Step(title, text, line, question=read.get("question"), onward=read.get("try"), **figures)
 
 
-class _Figured(Part):
+class _Figured(LessonPart):
     figure: Figure
 
 
-_READERS: Mapping[str, type[Part]] = {"figure": _Figured, "reveal": _Figured, "question": Question, "try": Link}
+_READERS: Mapping[str, type[LessonPart]] = {"figure": _Figured, "reveal": _Figured, "question": Prediction, "try": Link}
 
 
 # ---- YAML -----------------------------------------------------------------------------------------------------------
@@ -166,7 +166,7 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
-def _block(kind: type[Part], text: str, file: str, first: int) -> Any:
+def _block(kind: type[LessonPart], text: str, file: str, first: int) -> Any:
     """A block of YAML as a validated value; `first` is the line of the file on which it begins."""
     loader = None
     try:
@@ -189,7 +189,7 @@ def _block(kind: type[Part], text: str, file: str, first: int) -> Any:
     return _validated(kind, value, node, file, first)
 
 
-def _validated(kind: type[Part], value: dict[Any, Any], node: Node | None, file: str, first: int) -> Any:
+def _validated(kind: type[LessonPart], value: dict[Any, Any], node: Node | None, file: str, first: int) -> Any:
     figured = kind is _Figured
     try:
         return kind.model_validate({"figure": value} if figured else value)

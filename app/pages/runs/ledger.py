@@ -11,7 +11,7 @@ from app.runs import disk, memory, visitor
 from app.runs.library import FULL, LONGEST_NAME, Run, add_run, all_runs, keep, own_runs
 from app.training import registry
 from cmcore.costs import RunCost
-from cmcore.store import BadRun, Reading, from_zip
+from cmcore.store import BadRun, ReadLimits, from_zip
 from cmcore.targets import GALLERY
 
 MOST_BYTES = 16 << 20
@@ -101,9 +101,9 @@ def bring_in(file_name: str, content: bytes) -> Run:
     if memory.is_full():
         raise BadRun(f"{FULL} Try again in a few minutes.")
     # Where strangers come, what training goes on with was made elsewhere, and is not trained on here.
-    reading = Reading(MOST_BYTES, now.reports, resumable=not now.hosted, check=_check)
+    bounds = ReadLimits(MOST_BYTES, now.reports, resumable=not now.hosted, check=_check)
     try:
-        (model,) = read_in_turn(lambda: iter([from_zip(content, reading=reading)]), "Reading the run")
+        (model,) = read_in_turn(lambda: iter([from_zip(content, limits=bounds)]), "Reading the run")
     except ValueError as problem:
         raise BadRun(str(problem)) from None
     label = one_line(re.sub(r"(-[0-9a-f]{8})?(\.zip)?$", "", file_name).replace("_", " "), LONGEST_NAME)

@@ -7,7 +7,7 @@ from app import state
 from app.background.jobs import JobView
 from app.pages.train.objective import needs_in_words
 from app.training.choice import Choice
-from app.training.job import Progress, live_question
+from app.training.job import TrainingProgress, live_question
 from app.training.previous import settings_in_words
 from app.ui.cards import card, direction_title, number
 from cmcore.config import TrainingConfig
@@ -49,7 +49,7 @@ def _before_it_starts(config: TrainingConfig) -> str:
     return f"A small network learns {learned}. It learns from {needs}."
 
 
-def status_card(view: JobView[Progress], facts: Sequence[tuple[str, str]] = ()) -> str:
+def status_card(view: JobView[TrainingProgress], facts: Sequence[tuple[str, str]] = ()) -> str:
     """The state of a training as a card: what is happening, how long it takes, on what; `facts` are further rows."""
     facts = list(facts)
     if view.status == "queued":
@@ -76,7 +76,7 @@ def status_card(view: JobView[Progress], facts: Sequence[tuple[str, str]] = ()) 
     return card("Training", _time_left(event.seconds_left), rows, beside=beside)
 
 
-def _end_card(view: JobView[Progress], latest: Progress, rows: list[tuple[str, str]]) -> str:
+def _end_card(view: JobView[TrainingProgress], latest: TrainingProgress, rows: list[tuple[str, str]]) -> str:
     event = latest.event
     if latest.model is None:
         return card("Stopped", "", rows, aside=f"{view.ended} {NOTHING}".strip())

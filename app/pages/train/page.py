@@ -17,7 +17,7 @@ from app.quoting import plain
 from app.runs.library import Run, not_kept
 from app.training.choice import Choice
 from app.training.continuation import can_continue, unfinished, what_is_left
-from app.training.job import Progress
+from app.training.job import TrainingProgress
 from app.training.previous import again_in_words, budget_in_words, run_before
 from app.training.registry import Training
 from app.training.session import (
@@ -94,7 +94,7 @@ def _config(choice: Choice | None, folded: DeltaGenerator, *, disabled: bool) ->
 
 # ---- start, pause, stop -----------------------------------------------------------------------------------------
 def _transport(
-    choice: Choice | None, config: TrainingConfig | None, about: Training | None, view: JobView[Progress] | None
+    choice: Choice | None, config: TrainingConfig | None, about: Training | None, view: JobView[TrainingProgress] | None
 ) -> None:
     """The buttons under the picture: what can be done with the run now."""
     if about is not None and view is not None and not view.over:

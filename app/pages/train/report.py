@@ -16,7 +16,7 @@ from app.figures.theme import theme
 from app.kl.question import SEED, Measurement, Question, known_point, measure_point
 from app.quoting import escape, plain
 from app.runs.library import Run
-from app.training.job import LiveKL, Progress, live_question
+from app.training.job import LiveKL, TrainingProgress, live_question
 from app.training.previous import Trained, changes
 from app.training.registry import Training
 from app.ui.cards import bare_card, direction_title, in_words, kl_card, number, percent, resolved, table
@@ -70,7 +70,7 @@ def _measuring(run: Run) -> JobView | None:
 
 
 # ---- what is shown ----------------------------------------------------------------------------------------------
-def kl_of_training(about: Training, view: JobView[Progress], trained: Trained | None) -> None:
+def kl_of_training(about: Training, view: JobView[TrainingProgress], trained: Trained | None) -> None:
     """While it trains the KL of the last weights that were measured, and of which step; at the end that of the run.
 
     Args:

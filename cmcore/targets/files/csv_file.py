@@ -9,7 +9,7 @@ from cmcore.targets.files.bad_table import BadTable
 from cmcore.targets.files.delimited import Layout, Rows
 from cmcore.targets.files.layout import layout_of
 from cmcore.targets.files.numerals import Decimal, Tally, clean_all, decimal_sign, oddity, to_floats
-from cmcore.targets.files.table_file import Part, TableFile, distinct
+from cmcore.targets.files.table_file import TableFile, TablePart, distinct
 
 __all__ = ["SEPARATORS", "open_csv"]
 
@@ -156,14 +156,14 @@ def _layout_in_words(layout: Layout, decimal: Decimal | None) -> str:
 
 
 # ---- the second pass --------------------------------------------------------------------------------------------
-def _loader(rows: Rows, layout: Layout, sign: Decimal) -> Callable[[Sequence[str]], Iterator[Part]]:
+def _loader(rows: Rows, layout: Layout, sign: Decimal) -> Callable[[Sequence[str]], Iterator[TablePart]]:
     places = {name: j for j, name in enumerate(layout.names)}
 
-    def load(columns: Sequence[str]) -> Iterator[Part]:
+    def load(columns: Sequence[str]) -> Iterator[TablePart]:
         start, every = 0, range(len(columns))
         for share, lines, cells in rows.chunks():
             values = np.column_stack([to_floats(clean_all(cells[places[column]]), sign) for column in columns])
-            yield Part(share, start, every, values, lines)
+            yield TablePart(share, start, every, values, lines)
             start += len(lines)
 
     return load

@@ -10,7 +10,7 @@ import numpy as np
 from cmcore.json_input import parse_json
 from cmcore.targets.files.bad_table import BadTable
 from cmcore.targets.files.parquet_footer import MOST_PAGES, Group, check_pages, row_groups
-from cmcore.targets.files.table_file import Part, TableFile, distinct, printable
+from cmcore.targets.files.table_file import TableFile, TablePart, distinct, printable
 
 __all__ = ["open_parquet"]
 
@@ -58,7 +58,7 @@ def open_parquet(content: bytes, *, most_columns: int, most_cells: int) -> Table
             numeric.append(field.name)
         else:
             left_out[field.name] = _why(field.type)
-    source = _Source(content, file, {name: leaves[name][0] for name in numeric}, rows, groups)
+    source = _NumberColumns(content, file, {name: leaves[name][0] for name in numeric}, rows, groups)
     return TableFile(
         layout="Parquet",
         columns=tuple(numeric),
@@ -83,7 +83,7 @@ def _leaves(metadata: Any) -> dict[str, list[int]]:
 
 # ---- values -----------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
-class _Source:
+class _NumberColumns:
     """The columns of numbers of an open file; nothing of a column is decoded before its pages have been checked.
 
     Attributes:
@@ -100,14 +100,14 @@ class _Source:
     rows: int
     groups: Sequence[Group]
 
-    def parts(self, columns: Sequence[str]) -> Iterator[Part]:
+    def parts(self, columns: Sequence[str]) -> Iterator[TablePart]:
         """The columns one after the other, so that no more than one page is unpacked at a time."""
         for j, column in enumerate(columns):
             start = 0
             for values in self.batches(column, BATCH):
                 end = start + len(values)
                 share = (j + end / max(1, self.rows)) / len(columns)
-                yield Part(share, start, (j,), values[:, None], range(start + 1, end + 1))
+                yield TablePart(share, start, (j,), values[:, None], range(start + 1, end + 1))
                 start = end
             if start != self.rows:
                 raise BadTable(f"Column {column!r} has {start:,} rows, and the file {self.rows:,}: save it anew.")
@@ -140,7 +140,7 @@ class _Source:
             raise BadTable(f"The Parquet file could not be read: {_first_line(error)}") from error
 
 
-def _first_rows(source: _Source, names: Sequence[str], numeric: Sequence[str]) -> dict[str, list[str]]:
+def _first_rows(source: _NumberColumns, names: Sequence[str], numeric: Sequence[str]) -> dict[str, list[str]]:
     """The first rows of the columns of numbers as text; of the others only that there is something."""
     count = min(FIRST_ROWS, source.rows)
     text = {}

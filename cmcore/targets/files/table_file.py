@@ -8,12 +8,12 @@ import numpy as np
 
 from cmcore.targets.files.bad_table import BadTable
 
-__all__ = ["Part", "TableFile", "distinct", "listed", "printable", "result_of"]
+__all__ = ["TableFile", "TablePart", "distinct", "listed", "printable", "result_of"]
 
 T = TypeVar("T")
 
 
-class Part(NamedTuple):
+class TablePart(NamedTuple):
     """Some rows of some columns of a file.
 
     Attributes:
@@ -55,7 +55,7 @@ class TableFile:
     rows: int
     first_rows: Mapping[str, Sequence[str]]
     notes: tuple[str, ...]
-    load: Callable[[Sequence[str]], Iterator[Part]]
+    load: Callable[[Sequence[str]], Iterator[TablePart]]
     place: str = "line"
     short: tuple[int, int] = (0, 0)
     counters: tuple[str, ...] = ()

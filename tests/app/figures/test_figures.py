@@ -14,7 +14,7 @@ from app.figures.kl_curve import Line, Point, describe, kl_curve
 from app.figures.kl_curves import kl_curves
 from app.figures.log_axis import reach, whole_decades
 from app.figures.loss import live_kl_chart, loss_chart
-from app.figures.over_time import Mean, over_time
+from app.figures.over_time import MeanAtTime, over_time
 from app.figures.theme import DARK, LIGHT, mix, theme
 from app.figures.thumbnail import thumbnail
 from cmcore.experiments.base import Axis, Panel, Series
@@ -83,7 +83,8 @@ def drawn_on(axis_of, points):
         return traces(figure)["a"], traces(figure)["a, interval"], figure.layout.yaxis.range
     if axis_of == "over_time":
         means = [
-            Mean(3.0 / n, value, low, high, value, high) for n, (value, low, high) in zip(calls, points, strict=True)
+            MeanAtTime(3.0 / n, value, low, high, value, high)
+            for n, (value, low, high) in zip(calls, points, strict=True)
         ]
         figure = over_time(means, chosen=3.0, end=0.1, label="a", theme=LIGHT)
         return traces(figure)["a"], traces(figure)["interval"], figure.layout.yaxis.range

@@ -7,7 +7,7 @@ import pytest
 
 from app.figures.heat import COLOURED, Field, describe_field, determinant_map, field_map, time_ticks
 from app.figures.mode_mass import MOST, ModeRow, describe_modes, mode_masses
-from app.figures.over_time import Mean, describe_means, over_time
+from app.figures.over_time import MeanAtTime, describe_means, over_time
 from app.figures.straightness import describe_straightness, straightness_histogram, straightness_of_starts
 from app.figures.theme import DARK, LIGHT
 
@@ -19,9 +19,9 @@ PLANE = Field(AXIS, AXIS, VALUES, density=np.exp(-(AXIS[:, None] ** 2) - AXIS**2
 TIMES = (3.0, 1.0, 0.2)
 LINE = Field(np.array([math.acos(math.exp(-t)) for t in TIMES]), AXIS, VALUES[:, :3], times=TIMES)
 MEANS = [
-    Mean(0.2, 0.01, 0.0, 0.02, 0.004, 0.02),
-    Mean(1.0, 0.03, 0.02, 0.04, 0.005, 0.1),
-    Mean(3.0, 0.02, 0.01, 0.03, 0.006, 0.1),
+    MeanAtTime(0.2, 0.01, 0.0, 0.02, 0.004, 0.02),
+    MeanAtTime(1.0, 0.03, 0.02, 0.04, 0.005, 0.1),
+    MeanAtTime(3.0, 0.02, 0.01, 0.03, 0.006, 0.1),
 ]
 
 

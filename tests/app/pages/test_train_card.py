@@ -7,7 +7,7 @@ import pytest
 
 from app.background.jobs import JobView
 from app.pages.train.card import status_card
-from app.training.job import Progress
+from app.training.job import TrainingProgress
 from cmcore.training import TrainingEvent
 from tests.app.conftest import untrained
 
@@ -25,7 +25,7 @@ def view(status, progress=None, **changes):
     return JobView(status, progress, **{"place": 0, "seconds": 1.0, **changes})
 
 
-RUNNING = Progress(event(), ((50, 0.1),), None)
+RUNNING = TrainingProgress(event(), ((50, 0.1),), None)
 ENDED = replace(RUNNING, model=untrained())
 
 
@@ -34,18 +34,19 @@ ENDED = replace(RUNNING, model=untrained())
     [
         (view("queued", place=2), ["Queued", "Place 2"]),
         (view("running"), ["Starting"]),
-        (view("running", Progress(event("preparing", message="computing", seconds_left=None), (), None)),
+        (view("running", TrainingProgress(event("preparing", message="computing", seconds_left=None), (), None)),
          ["Preparing training data", "1 s", "Computing.", "counts from the first step"]),
-        (view("running", Progress(event("preparing", message="learning δ, step 9 of 40", loss=math.nan), (), None)),
+        (view("running",
+              TrainingProgress(event("preparing", message="learning δ, step 9 of 40", loss=math.nan), (), None)),
          ["42 s left", "Learning δ, step 9 of 40."]),
         (view("finished", replace(ENDED, event=event("finished", step=2, message="Only 2 steps."))),
          ["Finished", "2 steps", "Only 2 steps."]),
-        (view("stopped", Progress(event("preparing", step=0, loss=math.nan), (), None, stopped=True)),
+        (view("stopped", TrainingProgress(event("preparing", step=0, loss=math.nan), (), None, stopped=True)),
          ["Stopped", "no weights to keep"]),
-        (view("running", Progress(event(quality=math.nan), (), None)), ["0.0123"]),
+        (view("running", TrainingProgress(event(quality=math.nan), (), None)), ["0.0123"]),
         (view("running", RUNNING), ["42 s left", "step 1,250 of 8,000", "0.0123", "CPU, 2 threads", "0.21"]),
-        (view("running", Progress(event(steps=None, seconds_left=None), (), None)), ["step 1,250</span>", "…"]),
-        (view("running", Progress(event(seconds_left=400.0), (), None)), ["7 min left"]),
+        (view("running", TrainingProgress(event(steps=None, seconds_left=None), (), None)), ["step 1,250</span>", "…"]),
+        (view("running", TrainingProgress(event(seconds_left=400.0), (), None)), ["7 min left"]),
         (view("finished", replace(ENDED, event=event("finished"))), ["Finished", "12 s", "1,250 steps"]),
         (view("stopped", replace(ENDED, stopped=True)), ["Stopped", "weights of step 1,250 are kept"]),
         (view("stopped", replace(ENDED, event=event(step=50))), ["weights of step 50 are kept", "So few steps"]),

@@ -14,7 +14,7 @@ from app.background.jobs import LEASE_SECONDS, Workers
 from app.training import registry as training_registry
 from app.training.badge import badge_words
 from app.training.choice import Choice
-from app.training.job import Progress
+from app.training.job import TrainingProgress
 from app.training.registry import Training
 from cmcore.config import TrainingConfig
 from cmcore.targets import make_target
@@ -34,11 +34,11 @@ def work(release, status="finished"):
     """A training that waits to be let go."""
 
     def going(_target, _config, stop, **_):
-        yield Progress(event(), (), None)
+        yield TrainingProgress(event(), (), None)
         while not (release.wait(0.01) or stop.is_set()):
             pass
         model = untrained()
-        yield Progress(replace(event(3000, status=status), model=lambda: model), ((1, 0.5),), None, model)
+        yield TrainingProgress(replace(event(3000, status=status), model=lambda: model), ((1, 0.5),), None, model)
 
     return going
 
@@ -173,7 +173,7 @@ def test_p4_look_at_it_shows_the_run_on_the_page_it_leads_to(shipped, release, m
 def test_p4_a_paused_training_has_a_badge_and_a_queued_one_its_place(shipped, release, polls, monkeypatch):
     def going(_target, _config, stop, **_):
         while not (stop.is_set() or release.wait(0.01)):
-            yield Progress(event(), (), None)
+            yield TrainingProgress(event(), (), None)
 
     workers = Workers("badge", workers=1, waiting=2)
     first = begun(monkeypatch, going, workers)
