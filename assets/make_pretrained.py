@@ -18,6 +18,7 @@ import cmcore as cm
 from cmcore.divergences import Direction
 from cmcore.files import write_atomically
 from cmcore.measure import baseline_curves
+from cmcore.sampling_defaults import delta_for
 
 PRETRAINED = Path(__file__).parent / "pretrained"
 
@@ -34,7 +35,6 @@ STEPS = [1, 2, 4, 8, 16]
 BASELINE_CALLS = [*STEPS, 32]
 DIRECTIONS: tuple[Direction, ...] = ("KL(model‖data)", "KL(data‖model)")
 SEED = 7
-RENOISE_DELTA = 0.02
 COMPARED_DELTA = 0.01
 """Where a run that goes to time 0 is compared with one that must stop early, as the first two are when Runs opens."""
 
@@ -58,7 +58,8 @@ def measure(folder: Path) -> None:
     shared = {"seed": SEED, "horizon": model.horizon}
     curves = {}
     for direction in DIRECTIONS:
-        for sampler, delta in (("deterministic", model.delta), ("renoise", max(model.delta, RENOISE_DELTA))):
+        for sampler in ("deterministic", "renoise"):
+            delta = delta_for(sampler, model.delta)
             choices = {**shared, "delta": delta, "direction": direction}
             curves[f"{sampler}, {direction}"] = cm.kl_versus_steps(
                 model, model.target, STEPS, sampler=sampler, **choices

@@ -14,19 +14,18 @@ from app.export.tables import csv_of, parquet_of, points, table_of
 from app.figures.kl_curve import Line
 from app.kl.at_times import Known
 from app.kl.comparison import Asked, View
-from app.kl.curve import DIRECTIONS, as_csv, known_now, lines
+from app.kl.curve import as_csv, known_now, lines
 from app.kl.run_summary import learned_by
 from app.kl.table import as_csv as curves_csv
 from app.quoting import file_stem, plain
 from app.runs.library import Run
 from app.stage.custom_times import fitting
-from app.stage.sampler import default_delta
 from app.stage.scene import PARTICLES, grids_of, make_scene, map_layers
 from app.ui.cards import direction_title
 from app.ui.picture_format import picture_format
 from cmcore.config import SamplerConfig
 from cmcore.divergences.estimate import Direction
-from cmcore.objectives.describe import own_drawing
+from cmcore.sampling_defaults import delta_for, sampling_defaults
 from cmcore.store import to_zip
 
 JSON_NOTEBOOK = "application/x-ipynb+json"
@@ -55,16 +54,16 @@ def explore_takeaway(run: Run, config: SamplerConfig, direction: Direction, know
 # ---- Runs -------------------------------------------------------------------------------------------------------
 def run_takeaway(run: Run) -> None:
     """A run of the ledger, drawn in its own way in four jumps."""
-    own = own_drawing(run.model.config)
+    own = sampling_defaults(run.model.config)
     config = SamplerConfig(
         sampler=own.sampler,
         grid="uniform_angle",
         steps=4,
         horizon=run.model.horizon,
-        delta=default_delta(run, own.sampler),
+        delta=delta_for(own.sampler, run.model.delta),
         renoise=own.renoise,
     )
-    direction = DIRECTIONS[own.sampler == "renoise"]
+    direction = own.direction
     known = known_now(run, config, direction)
     shown = Shown(run, config, grids_of(config), direction, known.estimates, 0, PARTICLES)
     _run_zip(run, run.key)

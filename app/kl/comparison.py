@@ -15,9 +15,9 @@ from app.kl.question import Question, known_bound, known_point, measure_bound, m
 from app.runs.library import Run
 from cmcore.divergences.estimate import DATA_MODEL, Direction
 from cmcore.objectives import OBJECTIVES
-from cmcore.objectives.describe import own_drawing
 from cmcore.samplers import SAMPLERS, Score
 from cmcore.samplers.adaptive import AdaptiveSampler
+from cmcore.sampling_defaults import sampling_defaults
 from cmcore.theory import Decomposition
 
 BASELINES: tuple[str, ...] = tuple(name for name, sampler in SAMPLERS.items() if sampler.needs == "score")
@@ -130,8 +130,8 @@ def left_out(view: View, runs: Mapping[str, Run]) -> list[str]:
     """A sentence for every run whose baselines cannot be had."""
     if view.score == "exact" or not view.baselines:
         return []
-    mute = [runs[key].label for key in view.runs if not _has_score(runs[key])]
-    return [f"{label} learned jumps to δ alone, so it has no score of its own to follow." for label in mute]
+    reasons = [(runs[key].label, sampling_defaults(runs[key].model.config).no_score) for key in view.runs]
+    return [f"{label} {reason} to follow." for label, reason in reasons if reason]
 
 
 def _questions(view: View, sampler: str) -> tuple[Question, ...]:
@@ -141,7 +141,7 @@ def _questions(view: View, sampler: str) -> tuple[Question, ...]:
 
 
 def _has_score(run: Run) -> bool:
-    return not own_drawing(run.model.config).single_time
+    return not sampling_defaults(run.model.config).no_score
 
 
 def _one_of_each_target(runs: Sequence[Run]) -> list[Run]:

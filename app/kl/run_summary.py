@@ -5,7 +5,6 @@ from collections.abc import Mapping
 import streamlit as st
 
 from app.figures.thumbnail import thumbnail
-from app.kl.curve import DIRECTIONS
 from app.kl.question import Question, known_point
 from app.runs.library import Run
 from app.stage.scene import shown_samples
@@ -14,7 +13,7 @@ from cmcore.config import TrainingConfig
 from cmcore.divergences.estimate import Estimate
 from cmcore.model import count_weights
 from cmcore.objectives import OBJECTIVES
-from cmcore.objectives.describe import own_drawing
+from cmcore.sampling_defaults import sampling_defaults
 from cmcore.training import FEW_STEPS
 
 HEADLINE = 4
@@ -49,11 +48,11 @@ def picture(key: str, colour: str, _run: Run) -> str:
 
 def headline(run: Run, delta: float) -> Estimate | None:
     """KL of the run's own way of drawing in N = 4 jumps, stopped at `delta`, if it is known."""
-    own = own_drawing(run.model.config)
+    own = sampling_defaults(run.model.config)
     question = Question(
         own.sampler,
         HEADLINE,
-        DIRECTIONS[own.sampler == "renoise"],
+        own.direction,
         delta,
         horizon=run.model.horizon,
         renoise=own.renoise,

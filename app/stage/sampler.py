@@ -9,7 +9,7 @@ from app.stage.scene import STEPS
 from app.ui.single_choice import single_choice
 from cmcore.config import SamplerConfig
 from cmcore.grids import GRIDS
-from cmcore.objectives.describe import own_drawing
+from cmcore.sampling_defaults import delta_for, sampling_defaults
 
 SAMPLERS = {"deterministic": "Deterministic", "renoise": "Renoise"}
 DELTAS = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
@@ -17,8 +17,6 @@ FRESH = PINNED, REDRAWN = ("Pinned", "Redrawn")
 """Whether a start of one's own meets the same fresh noise at each release."""
 LINKED_DELTA = "linked delta"
 """Where a link leaves the δ that it asks for."""
-RENOISE_DELTA = 0.02
-"""The default δ of renoised draws, whose noise has nowhere to go at δ = 0."""
 
 
 def sampler_controls(run: Run) -> SamplerConfig:
@@ -72,7 +70,7 @@ def sampler_controls(run: Run) -> SamplerConfig:
             help="The same seed gives every N the same noise to start from.",
             persist_state="session",
         )
-    if words := note(run, sampler, renoise, steps):
+    if words := sampling_defaults(run.model.config).caution(sampler, renoise, steps):
         st.caption(words)
     config = SamplerConfig(
         sampler=sampler, grid=grid, steps=steps, horizon=run.model.horizon, delta=delta, renoise=renoise
@@ -106,7 +104,7 @@ def _own_noise() -> None:
 
 def _suit(run: Run) -> None:
     """A run that is drawn in another way than the one before it brings its own sampler."""
-    own = own_drawing(run.model.config)
+    own = sampling_defaults(run.model.config)
     way = (own.sampler, own.renoise)
     if state.value("suited", way) != way:
         state.set_value("sampler", own.sampler)
@@ -114,30 +112,12 @@ def _suit(run: Run) -> None:
     state.set_value("suited", way)
 
 
-def note(run: Run, sampler: str, renoise: float, steps: int) -> str:
-    """Where a draw asks for jumps that the run did not learn, a sentence on it."""
-    own = own_drawing(run.model.config)
-    if own.velocity_only:
-        return "This run learned the velocity alone: each jump is a DDIM step with a learned score."
-    if own.single_time and steps > 1 and (sampler == "deterministic" or renoise < 1):
-        return (
-            "This run learned jumps to δ alone, and these jumps end in between: the map was not trained for them. "
-            "Renoise with η = t keeps to what it learned."
-        )
-    return ""
-
-
-def default_delta(run: Run, sampler: str) -> float:
-    """Where a draw stops unless told otherwise."""
-    return run.model.delta if sampler == "deterministic" else max(run.model.delta, RENOISE_DELTA)
-
-
 def _delta(run: Run, sampler: str) -> float:
     first = run.model.delta
     least = max(first, DELTAS[1]) if sampler == "renoise" else first
     options = sorted({least, *(delta for delta in DELTAS if delta > least)})
     key = f"delta:{sampler}"
-    state.set_default(key, default_delta(run, sampler), allowed=options)
+    state.set_default(key, delta_for(sampler, run.model.delta), allowed=options)
     asked = state.take(LINKED_DELTA)
     if asked is not None:
         state.set_value(key, min(options, key=lambda option: abs(option - asked)))

@@ -14,7 +14,7 @@ from app.kl.question import SEED, Question
 from cmcore.config import TrainingConfig
 from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA, Estimate
 from cmcore.measure import kl_points
-from cmcore.objectives.describe import own_drawing
+from cmcore.sampling_defaults import delta_for, sampling_defaults
 from cmcore.targets.tables import Memorisation, TableTarget
 from cmcore.training import TrainingEvent
 
@@ -24,8 +24,6 @@ LIVE_SAMPLES = 1_500
 SAMPLES_EVERY = 0.5
 PUBLISH_EVERY = 0.1
 CURVE_POINTS = 300
-LIVE_DELTA = 0.02
-"""δ of the live KL, unless learning stops earlier: renoised draws have a density at δ > 0 alone."""
 LIVE_LANDINGS = 1 << 15
 """Landings (or, above two dimensions, points) behind a live estimate: a third of a second of one core."""
 LIVE_POINTS = 4_000
@@ -169,10 +167,10 @@ def live_question(target: cm.Target, config: TrainingConfig) -> Question | None:
     """
     if not target.has_score:
         return None
-    own = own_drawing(config)
+    own = sampling_defaults(config)
     learned = target.default_delta if config.delta is None else config.delta
     if target.dim <= 2 or own.single_time:
-        return Question("renoise", LIVE_JUMPS, DATA_MODEL, max(LIVE_DELTA, learned), renoise=own.renoise)
+        return Question("renoise", LIVE_JUMPS, DATA_MODEL, delta_for("renoise", learned), renoise=own.renoise)
     return Question("deterministic", LIVE_JUMPS, MODEL_DATA, learned or target.default_delta)
 
 
@@ -230,7 +228,7 @@ def _samples(model: cm.TrainedModel) -> np.ndarray:
 
 def _drawn(model: cm.TrainedModel, *, seed: int) -> cm.Trajectory:
     """Samples as this map is meant to be drawn; at δ = 0 no time is left to add noise in after the last jump."""
-    own = own_drawing(model.config)
+    own = sampling_defaults(model.config)
     return cm.sample(
         model,
         LIVE_SAMPLES,

@@ -12,7 +12,7 @@ from cmcore.cli.outcome import BadInput, say, table, write_json
 from cmcore.cli.sample import SCORE_HELP, own_choices, tell_score
 
 if TYPE_CHECKING:
-    from cmcore.divergences import Direction, Estimate
+    from cmcore.divergences import Estimate
     from cmcore.measure import Curve
 
 __all__ = ["kl"]
@@ -81,14 +81,13 @@ def kl(run: Path, sampler: str | None, baselines: list[str] | None, as_json: boo
     if model.target is None:
         raise BadInput(f"The run in {run} does not carry its target, so there is no truth to compare with.")
     from cmcore.divergences import direction_of
+    from cmcore.sampling_defaults import delta_for, direction_for
 
     choices["direction"] = choices["direction"] and direction_of(choices["direction"])
-    sampler, choices["renoise"], _ = own_choices(model, sampler, choices["renoise"])
+    sampler, choices["renoise"], _ = own_choices(model, sampler, choices["renoise"], max(choices["steps"]))
     if choices["delta"] is None:
-        from cmcore.measure.kl_versus_steps import RENOISED
-
-        choices["delta"] = max(model.delta, RENOISED) if sampler == "renoise" else model.delta
-    choices["direction"] = choices["direction"] or _own_direction(sampler)  # one for all curves
+        choices["delta"] = delta_for(sampler, model.delta)
+    choices["direction"] = choices["direction"] or direction_for(sampler)  # one for all curves
     names = [sampler, *(baselines or [])]
     for name in names:
         tell_score(model, name, choices["score"])
@@ -100,14 +99,6 @@ def kl(run: Path, sampler: str | None, baselines: list[str] | None, as_json: boo
         write_json({name: json.loads(curve.to_json()) for name, curve in curves.items()})
     else:
         say("\n\n".join(_in_words(name, curve) for name, curve in curves.items()))
-
-
-def _own_direction(sampler: str) -> "Direction":
-    """KL(data‖model) where noise is added, KL(model‖data) elsewhere."""
-    from cmcore.divergences import DATA_MODEL, MODEL_DATA
-    from cmcore.samplers import SAMPLERS
-
-    return DATA_MODEL if SAMPLERS[sampler].noisy else MODEL_DATA
 
 
 def _in_words(sampler: str, curve: "Curve") -> str:

@@ -37,7 +37,7 @@ def sample(run: Path, number: int, sampler: str | None, out: Path | None, as_jso
     if out and out.suffix.lower() not in {".csv", ".parquet"}:
         raise BadInput(f"Samples are written to .csv or .parquet; got {out.name!r}.")
     model = cm.load(run)
-    sampler, choices["renoise"], renoised = own_choices(model, sampler, choices["renoise"])
+    sampler, choices["renoise"], renoised = own_choices(model, sampler, choices["renoise"], choices["steps"])
     tell_score(model, sampler, choices["score"])
     delta = model.delta if choices["delta"] is None else choices["delta"]
     # At δ = 0 no time is left to add noise in: the last jump of a map that learned jumps to δ alone is its sample.
@@ -54,33 +54,34 @@ def sample(run: Path, number: int, sampler: str | None, out: Path | None, as_jso
         say(_as_csv(columns, rows), nl=False)
 
 
-def own_choices(model: "TrainedModel", sampler: str | None, renoise: float | None) -> tuple[str, float, bool]:
+def own_choices(
+    model: "TrainedModel", sampler: str | None, renoise: float | None, steps: int
+) -> tuple[str, float, bool]:
     """Sampler and η/t, where they were left open those that keep to what the run learned, and whether it jumps to δ.
 
-    A run that learned jumps to δ alone is drawn by jumping there and renoising, which is said on standard error.
+    What the run did not learn of that is said on standard error.
     """
-    from cmcore.objectives.describe import own_drawing
+    from cmcore.sampling_defaults import sampling_defaults
 
-    own = own_drawing(model.config)
-    if own.single_time and sampler is None:
-        say("This run learned jumps to δ alone: samples jump there and are renoised, η = t.", err=True)
-    elif own.single_time and sampler == "deterministic":
-        say("This run learned jumps to δ alone; jumps to times in between were not trained.", err=True)
-    elif own.velocity_only:
-        say("This run learned the velocity alone: a jump is a DDIM step with a learned score.", err=True)
-    return sampler or own.sampler, own.renoise if renoise is None else renoise, own.single_time
+    own = sampling_defaults(model.config)
+    chosen, renoise = sampler or own.sampler, own.renoise if renoise is None else renoise
+    if words := own.caution(chosen, renoise, steps):
+        say(words, err=True)
+    elif own.single_time and sampler is None:
+        say(f"This run learned {own.learned}: samples jump there and are renoised, η = t.", err=True)
+    return chosen, renoise, own.single_time
 
 
 def tell_score(model: "TrainedModel", sampler: str, score: "Score | None") -> None:
     """Say on standard error when a baseline follows the model's own score unasked; refuse one that was not taught."""
-    from cmcore.objectives.describe import own_drawing
     from cmcore.samplers import SAMPLERS, score_of
+    from cmcore.sampling_defaults import sampling_defaults
 
     if SAMPLERS[sampler].needs != "score":
         return
     _, whose = score_of(model, score)
-    if whose == "model" and own_drawing(model.config).single_time:
-        raise BadInput("This run learned jumps to δ alone, so it has no score of its own; ask for --score exact.")
+    if whose == "model" and (problem := sampling_defaults(model.config).no_score):
+        raise BadInput(f"This run {problem}; ask for --score exact.")
     if whose == "model" and score is None:
         words = f"{SAMPLERS[sampler].label} follows the run's own score: the exact one is not known here."
         say(words, err=True)

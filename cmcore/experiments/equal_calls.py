@@ -18,6 +18,7 @@ from cmcore.measure import kl_versus_steps
 from cmcore.measure.curve import Curve, median_over_seeds
 from cmcore.model import TrainedModel
 from cmcore.samplers import SAMPLERS
+from cmcore.sampling_defaults import direction_for
 from cmcore.streams import stream
 from cmcore.targets import GaussianMixture
 from cmcore.targets.base import Target
@@ -126,7 +127,7 @@ class EqualCalls(Experiment):
         return kl_versus_steps(
             source, target, self.calls, seed=self.seed, sampler=sampler, horizon=self.horizon, delta=self.delta,
             renoise=self.renoise, n=self.landings if noisy else self.samples,
-            direction=DATA_MODEL if noisy else MODEL_DATA,
+            direction=direction_for(sampler),
         )  # fmt: skip
 
     def _bound(self, model: TrainedModel, target: Target, n: int) -> float:

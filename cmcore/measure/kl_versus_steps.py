@@ -17,8 +17,6 @@ __all__ = ["BASELINES", "KLPoint", "baseline_curves", "kl_points", "kl_versus_st
 STEPS = (1, 2, 4, 8, 16)
 BASELINES = ("ddim", "heun", "dpm++2m", "exponential_sde")
 """The baselines that are shown unless others are named."""
-RENOISED = 0.02
-"""δ of renoised draws that were not told where to stop; they have a density at δ > 0 alone."""
 
 
 @dataclass(frozen=True)

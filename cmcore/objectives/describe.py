@@ -7,10 +7,9 @@ from dataclasses import MISSING, dataclass, fields
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from cmcore.config import TrainingConfig
-from cmcore.objectives.base import Need, Objective, Velocity, make_objective
+from cmcore.objectives.base import Need, Objective, Velocity
 
-__all__ = ["NEEDS_IN_WORDS", "Drawing", "Parameter", "own_drawing", "parameters_of", "summary", "velocities_of"]
+__all__ = ["NEEDS_IN_WORDS", "Parameter", "parameters_of", "summary", "velocities_of"]
 
 NEEDS_IN_WORDS: Mapping[Need, str] = {
     "samples": "samples only",
@@ -42,34 +41,6 @@ class Parameter:
     kind: Literal["number", "whole number", "name", "switch"]
     choices: tuple[str, ...] = ()
     help: str = ""
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """How samples of a map are drawn when nobody says otherwise.
-
-    Attributes:
-        sampler: a name in `SAMPLERS`.
-        renoise: η as a share of t, where noise is added.
-        single_time: whether only jumps to δ were learned, so that no other way of drawing keeps to them.
-        velocity_only: whether a jump is a DDIM step with a learned score.
-    """
-
-    sampler: str = "deterministic"
-    renoise: float = 0.5
-    single_time: bool = False
-    velocity_only: bool = False
-
-
-def own_drawing(config: TrainingConfig) -> Drawing:
-    """How a map trained so is drawn; an objective that is not known any more says nothing."""
-    try:
-        objective = make_objective(config.objective, **config.objective_parameters)
-    except ValueError:
-        return Drawing()
-    if objective.single_time:
-        return Drawing("renoise", 1.0, single_time=True)
-    return Drawing(velocity_only=objective.velocity_only)
 
 
 def summary(kind: type[Objective]) -> str:

@@ -39,9 +39,8 @@ from cmcore.config import NetworkConfig, TargetConfig, TrainingConfig
 from cmcore.files import BadFile, read_plain
 from cmcore.grids import make_grid
 from cmcore.json_input import BadJSON, parse_json
-from cmcore.measure.kl_versus_steps import RENOISED
-from cmcore.objectives.describe import own_drawing
 from cmcore.samplers import SAMPLERS
+from cmcore.sampling_defaults import delta_for, sampling_defaults
 from cmcore.sweep.cell import Cell, MeasureConfig
 from cmcore.sweep.keys import OPEN, canonical, flattened, shown, value_of
 from cmcore.targets import Target, make_target
@@ -212,12 +211,12 @@ def _target(config: str) -> Target:
 
 def _own_measure(measure: MeasureConfig, config: TrainingConfig, target: Target) -> MeasureConfig:
     """The measurement with sampler, η and δ filled in by what was learned; refuses what has no finite KL."""
-    own, learned = own_drawing(config), config.delta or 0.0
+    own, learned = sampling_defaults(config), config.delta or 0.0
     sampler = SAMPLERS[measure.sampler or own.sampler]
     if sampler.needs != "map":
         raise BadSweep(f"measure.sampler = {sampler.name!r} draws by the exact score, not from what was trained.")
     renoise = own.renoise if measure.renoise is None else measure.renoise
-    delta = (max(learned, RENOISED) if sampler.noisy else learned) if measure.delta is None else measure.delta
+    delta = delta_for(sampler.name, learned) if measure.delta is None else measure.delta
     if delta == 0 and not target.has_density:
         raise BadSweep(f"{target.name} has no density at t = 0: set measure.delta > 0.")
     jumps = "renoise" if sampler.noisy else "deterministic"

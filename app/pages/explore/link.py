@@ -15,7 +15,7 @@ from app.stage.sampler import FRESH, LINKED_DELTA
 from app.stage.scene import PARTICLES, STEPS
 from cmcore.divergences.estimate import Direction
 from cmcore.grids import GRIDS
-from cmcore.objectives.describe import own_drawing
+from cmcore.sampling_defaults import sampling_defaults
 
 DEFAULTS: Mapping[str, Any] = {
     "run": FIRST,
@@ -87,7 +87,7 @@ def _defaults() -> dict[str, Any]:
     run = runs().get(state.value("run", FIRST))
     if run is None:
         return dict(DEFAULTS)
-    own = own_drawing(run.model.config)
+    own = sampling_defaults(run.model.config)
     return {**DEFAULTS, "sampler": own.sampler, "renoise": own.renoise}
 
 

@@ -19,7 +19,7 @@ from app.pages.explore.times_card import times_card, under_way
 from app.quoting import escape
 from app.runs.library import Run, runs
 from app.sharing.retrain_offer import training_offer, warn_not_shareable
-from app.stage.sampler import default_delta, sampler_controls
+from app.stage.sampler import sampler_controls
 from app.stage.stage import stage
 from app.ui.cards import bare_card, direction_title, direction_words, kl_card
 from app.ui.link_warnings import show_link_warnings
@@ -27,6 +27,7 @@ from app.ui.picture_format import picture_config
 from app.ui.single_choice import single_choice
 from cmcore.config import SamplerConfig
 from cmcore.divergences.estimate import Direction
+from cmcore.sampling_defaults import delta_for, direction_for
 
 POLL, SOON = 0.8, 0.3
 """Seconds between looks at a measurement under way; while the number on screen is still to come."""
@@ -58,16 +59,16 @@ def explore() -> None:
             st.fragment(_measures, run_every=poll if going else None)(run, config, direction)
     write_link(
         delta=config.delta,
-        default_delta=default_delta(run, config.sampler),
+        default_delta=delta_for(config.sampler, run.model.delta),
         direction=direction,
-        default_direction=_first_direction(config.sampler),
+        default_direction=direction_for(config.sampler),
     )
 
 
 def _direction(sampler: str) -> Direction:
     """KL(q‖p) asks whether every sample is plausible, KL(p‖q) whether all of the data is reached."""
     key = f"direction:{sampler}"
-    state.set_default(key, _first_direction(sampler))
+    state.set_default(key, direction_for(sampler))
     if asked := state.take(LINKED_DIRECTION):
         state.set_value(key, asked)
     return single_choice(
@@ -78,11 +79,6 @@ def _direction(sampler: str) -> Direction:
         key=key,
         width="stretch",
     )
-
-
-def _first_direction(sampler: str) -> Direction:
-    """Unless told otherwise: the one whose estimator is exact, and beside renoised draws the one that is bounded."""
-    return DIRECTIONS[sampler == "renoise"]
 
 
 def _measures(run: Run, config: SamplerConfig, direction: Direction) -> None:

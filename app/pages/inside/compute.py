@@ -32,9 +32,9 @@ from cmcore.diagnostics import (
     path_times,
 )
 from cmcore.divergences.tools.off_mode import density_level, off_mode_mass
-from cmcore.objectives.describe import Drawing, own_drawing
 from cmcore.process import angle, time_from_angle
 from cmcore.samplers import starting_noise
+from cmcore.sampling_defaults import SamplingDefaults, sampling_defaults
 from cmcore.theory import Interval, share
 
 SEED = 4
@@ -177,13 +177,13 @@ def has_paths(run: Run) -> bool:
     return not _own(run).single_time
 
 
-def _drawn(own: Drawing) -> dict[str, Any]:
+def _drawn(own: SamplingDefaults) -> dict[str, Any]:
     """Without noise after the last jump: shares of modes, unlike KL, need none."""
     return {"sampler": own.sampler, "renoise": own.renoise, "noiseless_end": own.sampler == "renoise"}
 
 
-def _own(run: Run) -> Drawing:
-    return own_drawing(run.model.config)
+def _own(run: Run) -> SamplingDefaults:
+    return sampling_defaults(run.model.config)
 
 
 # ---- maps -------------------------------------------------------------------------------------------------------

@@ -10,9 +10,9 @@ from app.pages.inside.compute import angles_of
 from app.runs.library import Run
 from app.stage.scene import STEPS, extent_of, label_of
 from cmcore.chain import Stage, land, like_map
-from cmcore.objectives.describe import own_drawing
 from cmcore.process import time_from_angle
 from cmcore.samplers import DETERMINISTIC
+from cmcore.sampling_defaults import sampling_defaults
 
 LEVELS = 97
 ACROSS = 241
@@ -35,7 +35,7 @@ def flow_scene(run: Run) -> FlowScene:
     flow = cm.ExactFlow(target)
     starts = _starts(flow, model.horizon, model.delta, extent)
     axis = torch.linspace(-extent, extent, ACROSS, dtype=torch.float64)
-    single = own_drawing(model.config).single_time
+    single = sampling_defaults(model.config).single_time
     grids = {
         n: cm.make_grid("uniform_angle", n, horizon=model.horizon, delta=model.delta)
         for n in (STEPS[:1] if single else STEPS)

@@ -8,11 +8,12 @@ import streamlit as st
 from app import state
 from app.kl.comparison import BASELINES, MOST, SEEN_FROM, SHOWN, View
 from app.runs.library import Run
-from app.stage.sampler import DELTAS, RENOISE_DELTA, SAMPLERS
+from app.stage.sampler import DELTAS, SAMPLERS
 from app.ui.cards import direction_words
 from app.ui.single_choice import single_choice
 from cmcore.grids import GRIDS
 from cmcore.samplers import SAMPLERS as ALL
+from cmcore.sampling_defaults import delta_for
 
 SCORES = {"exact": "Exact", "model": "The run’s own"}
 HORIZONS = {"fixed": "T fixed", "grows": "T grows with K"}
@@ -58,7 +59,9 @@ def curve_controls(runs: Mapping[str, Run]) -> View:
 def default_delta(runs: list[Run], sampler: str) -> float:
     """Where the draws stop unless told otherwise."""
     least = max([run.model.delta for run in runs], default=0.0)
-    return least if sampler == "deterministic" else next(d for d in DELTAS if d >= RENOISE_DELTA and d > least)
+    return (
+        least if sampler == "deterministic" else next(d for d in DELTAS if d >= delta_for(sampler, least) and d > least)
+    )
 
 
 def _segments(label: str, options: Mapping[str, str], key: str, *, disabled: bool = False) -> Any:

@@ -19,11 +19,11 @@ from app.pages.kl.link import open_kl_link, write_kl_link
 from app.quoting import escape, plain
 from app.runs.library import Run, runs
 from app.sharing.retrain_offer import training_offer, warn_not_shareable
-from app.stage.sampler import note
 from app.ui.cards import number, resolved, table, typeset
 from app.ui.link_warnings import show_link_warnings
 from app.ui.picture_format import picture_config
 from cmcore.experiments import Result
+from cmcore.sampling_defaults import sampling_defaults
 from cmcore.theory import Decomposition
 
 STORY = "equal_calls"
@@ -85,8 +85,10 @@ def _panels(result: Result) -> None:
 
 def _cautions(view: View, chosen: Sequence[Run]) -> list[str]:
     """Where a run is asked for what it did not learn."""
-    told = [f"{run.label}: {words}" for run in chosen if (words := note(run, view.sampler, view.renoise, view.most))]
+    told = []
     for run in chosen:
+        if words := sampling_defaults(run.model.config).caution(view.sampler, view.renoise, view.most):
+            told.append(f"{run.label}: {words}")
         beyond = [n for n in view.steps if view.question(view.sampler, n).times().horizon > run.model.horizon + 1e-9]
         if beyond:
             which = "Every draw starts" if len(beyond) == len(view.steps) else f"From N = {beyond[0]} on, draws start"

@@ -23,16 +23,16 @@ from app.stage.scene import DRAWN, Mapped, label_of
 from app.stage.stage import stage
 from app.ui.cards import bare_card, direction_title, kl_card, spaced
 from cmcore.config import SamplerConfig
-from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA, Direction
+from cmcore.divergences.estimate import DATA_MODEL
 from cmcore.experiments import EXPERIMENTS, Experiment, Result
 from cmcore.samplers.ddim import ddim
 from cmcore.samplers.scores import TargetScore
+from cmcore.sampling_defaults import delta_for, direction_for
 
 PLACE = "lesson "
 """Begins the names of what is done on the stage of a lesson."""
 PARTICLES = 1_200
 HORIZON = 3.0
-RENOISE_DELTA = 0.02
 POLL = 0.8
 MOVERS: dict[str, Mover] = {"learned": "model", "exact": "exact", "ddim": "baseline"}
 PICTURE = {"displaylogo": False, "modeBarButtons": [["toImage"]], "toImageButtonOptions": {"scale": 3}}
@@ -89,8 +89,7 @@ def sampler_of(figure: StageFigure) -> SamplerConfig:
 
 def _delta(asked: float | None, sampler: str, run: Run | None) -> float:
     least = run.model.delta if run else 0.0
-    own = max(least, RENOISE_DELTA) if sampler == "renoise" else least
-    return own if asked is None else asked
+    return delta_for(sampler, least) if asked is None else asked
 
 
 def _stage(figure: StageFigure) -> None:
@@ -125,13 +124,9 @@ def _caption(figure: StageFigure, run: Mapped) -> str:
     return plain(f"{moved} Green: the exact flow from the same noise.")
 
 
-def _direction(sampler: str) -> Direction:
-    return DATA_MODEL if sampler == "renoise" else MODEL_DATA
-
-
 def _known(run: Run, config: SamplerConfig, *, measure: bool) -> Measured:
     """The shipped KLs at every N; with `measure`, those measured now where the shipped ones do not answer."""
-    direction = _direction(config.sampler)
+    direction = direction_for(config.sampler)
     known = known_now(run, config, direction)
     return measured(run, config, direction) if measure and config.steps not in known.estimates else known
 
@@ -141,7 +136,7 @@ def _card(run: Run, config: SamplerConfig) -> None:
     estimate = known.estimates.get(config.steps)
     if estimate is None:
         words = known.problem or known.waiting or "Not measured."
-        st.html(bare_card(direction_title(_direction(config.sampler), config.delta), words))
+        st.html(bare_card(direction_title(direction_for(config.sampler), config.delta), words))
         return
     stopped = stopping(f"lesson {run.key}", config.delta, run) if config.delta else 0.0
     st.html(kl_card(estimate, ddim_calls=ddim_calls(known, estimate.value), stopped=stopped))

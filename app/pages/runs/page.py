@@ -11,7 +11,6 @@ from app.export.popover import curves_takeaway, run_takeaway
 from app.figures.theme import theme
 from app.kl.chart import POLL, curve_chart, poll_until_measured, under_way
 from app.kl.comparison import FIRST_CURVES, MOST, Asked, View, asked
-from app.kl.curve import DIRECTIONS
 from app.kl.run_summary import HEADLINE, differences, ended, headline, learned_by, picture, weights
 from app.pages.runs import ledger
 from app.pages.runs.ledger import Entry
@@ -19,15 +18,14 @@ from app.pages.runs.link import open_runs_link, write_runs_link
 from app.quoting import escape, plain
 from app.runs.library import LONGEST_NAME, Run, not_kept, runs
 from app.sharing.retrain_offer import training_offer, warn_not_shareable
-from app.stage.sampler import default_delta, note
 from app.stage.scene import STEPS, density_image, extent_of, plane
 from app.state import set_value, value
 from app.training.continue_controls import continue_controls
 from app.ui.cards import in_words, table
 from app.ui.link_warnings import show_link_warnings
 from app.ui.single_choice import single_choice
-from cmcore.objectives.describe import own_drawing
 from cmcore.samplers import sample
+from cmcore.sampling_defaults import delta_for, direction_for, sampling_defaults
 from cmcore.store import BadRun
 
 SIDE_BY_SIDE = 6
@@ -81,8 +79,8 @@ def _about(entry: Entry) -> str:
     """Picture, facts and the headline number of a run."""
     run = entry.run
     model, config = run.model, run.model.config
-    own = own_drawing(config)
-    delta = default_delta(run, own.sampler)
+    own = sampling_defaults(config)
+    delta = delta_for(own.sampler, model.delta)
     estimate = headline(run, delta)
     shown = in_words(estimate) if estimate else "not measured yet"
     how = f"N = {HEADLINE}, δ = {delta:g}{', renoised' if own.sampler == 'renoise' else ''}"
@@ -198,12 +196,12 @@ def _comparison() -> None:
 
 def _view(chosen: Mapping[str, Run]) -> View:
     """One question for all: deterministic jumps, or renoised ones where no run learned anything else."""
-    drawn = {key: own_drawing(run.model.config) for key, run in chosen.items()}
+    drawn = {key: sampling_defaults(run.model.config) for key, run in chosen.items()}
     renoised = all(own.sampler == "renoise" for own in drawn.values())
     sampler = "renoise" if renoised else "deterministic"
-    delta = max(default_delta(run, sampler) for run in chosen.values())
+    delta = max(delta_for(sampler, run.model.delta) for run in chosen.values())
     horizon = min(run.model.horizon for run in chosen.values())
-    direction = DIRECTIONS[renoised]
+    direction = direction_for(sampler)
     renoise = 1.0 if renoised else FIRST_CURVES["kl_renoise"]
     return View(
         tuple(chosen), (), "exact", sampler, renoise, "uniform_angle", horizon, None, delta, direction, MOST[0],
@@ -246,7 +244,7 @@ def _samples(chosen: Mapping[str, Run], names: Mapping[str, str]) -> None:
                 st.html(f"<h3 class='eyebrow'>{escape(names[key])}</h3>")
                 how = {"sampler": view.sampler, "renoise": view.renoise, "seed": value("compared_seed")}
                 sample_cloud(_cloud(key, steps, view.delta, tuple(how.items()), run), key=f"compared_cloud:{key}")
-                if words := note(run, view.sampler, view.renoise, steps):
+                if words := sampling_defaults(run.model.config).caution(view.sampler, view.renoise, steps):
                     st.caption(plain(words))
     if len(chosen) > SIDE_BY_SIDE:
         st.caption(f"The first {SIDE_BY_SIDE} of {len(chosen)} are shown.")

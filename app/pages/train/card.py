@@ -12,7 +12,7 @@ from app.training.previous import settings_in_words
 from app.ui.cards import card, direction_title, number
 from cmcore.config import TrainingConfig
 from cmcore.objectives import OBJECTIVES
-from cmcore.objectives.describe import own_drawing
+from cmcore.sampling_defaults import sampling_defaults
 from cmcore.targets.tables import Memorisation
 from cmcore.training import FEW_STEPS, TrainingEvent
 
@@ -39,7 +39,7 @@ def _before_it_starts(config: TrainingConfig) -> str:
     """What starting would do."""
     kind = OBJECTIVES[config.objective]
     needs = needs_in_words(kind, config.objective_parameters)
-    own = own_drawing(config)
+    own = sampling_defaults(config)
     if own.velocity_only:
         learned = "the velocity of the flow; a jump is then a DDIM step with a learned score"
     elif own.single_time:

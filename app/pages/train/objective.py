@@ -13,6 +13,7 @@ from app.runs.objective_settings import bounds, chosen, families_first, key_of, 
 from app.ui.single_choice import single_choice
 from cmcore.objectives import OBJECTIVES, Objective
 from cmcore.objectives.describe import NEEDS_IN_WORDS, Parameter, parameters_of, summary
+from cmcore.sampling_defaults import defaults_of
 
 VELOCITIES = {
     "exact": "Exact score",
@@ -67,11 +68,8 @@ def _label(name: str) -> str:
 def _about(kind: type[Objective], values: Mapping[str, Any]) -> str:
     """What it needs and learns, and its first sentence."""
     facts = f"Needs {needs_in_words(kind, values)}."
-    drawn = _with_velocity(kind, values)
-    if drawn.single_time:
-        facts += " Learns jumps to δ alone."
-    if drawn.velocity_only:
-        facts += " Learns the velocity alone."
+    if learned := defaults_of(_with_velocity(kind, values)).learned:
+        facts += f" Learns {learned}."
     return f'<p class="choice"><b>{escape(facts)}</b> {escape(summary(kind))}</p>'
 
 

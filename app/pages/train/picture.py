@@ -15,7 +15,7 @@ from app.training.choice import SOURCES, Choice
 from app.training.job import LIVE_JUMPS
 from app.training.registry import Training
 from cmcore.config import TrainingConfig
-from cmcore.objectives.describe import own_drawing
+from cmcore.sampling_defaults import sampling_defaults
 from cmcore.streams import stream
 
 DOTS = 1_500
@@ -58,7 +58,7 @@ def _cloud(choice: Choice, projection: Projection, about: Training | None) -> No
 
 def _jumps(config: TrainingConfig | None) -> str:
     """The jumps of the live samples in words."""
-    own = own_drawing(config) if config else None
+    own = sampling_defaults(config) if config else None
     if own and own.single_time:
         return "jumps, renoised"
     return "DDIM steps" if own and own.velocity_only else "jumps"

@@ -1,0 +1,46 @@
+"""How samples are drawn by default keeps to what was learned, whatever the objective, and can always be measured."""
+
+import pytest
+
+from cmcore.config import TrainingConfig
+from cmcore.divergences import DATA_MODEL, MODEL_DATA
+from cmcore.objectives import OBJECTIVES
+from cmcore.samplers import SAMPLERS
+from cmcore.sampling_defaults import SamplingDefaults, delta_for, direction_for, sampling_defaults
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_the_defaults_ask_for_nothing_that_was_not_learned(objective):
+    own = sampling_defaults(TrainingConfig(objective=objective, steps=1))
+    assert SAMPLERS[own.sampler].needs == "map"
+    if not own.velocity_only:
+        assert own.caution(own.sampler, own.renoise, steps=8) == ""
+    assert bool(own.learned) == (own.single_time or own.velocity_only)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "renoise", "steps", "learned"),
+    [
+        ("deterministic", 1.0, 1, True),
+        ("deterministic", 1.0, 2, False),
+        ("renoise", 0.5, 2, False),
+        ("renoise", 1.0, 16, True),
+    ],
+)
+def test_a_map_that_jumps_to_delta_alone_is_cautioned_of_other_jumps(sampler, renoise, steps, learned):
+    own = sampling_defaults(TrainingConfig(objective="ct", steps=1))
+    assert (own.caution(sampler, renoise, steps) == "") == learned
+    assert "no score" in own.no_score
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("learned", [0.0, 0.01, 0.3])
+def test_noise_is_left_where_noise_is_added_and_the_kl_fits_it(name, learned):
+    noisy = SAMPLERS[name].noisy
+    assert delta_for(name, learned) >= learned
+    assert (delta_for(name, learned) > 0) or (learned == 0 and not noisy)
+    assert direction_for(name) == (DATA_MODEL if noisy else MODEL_DATA)
+
+
+def test_an_objective_of_a_later_version_is_sampled_as_any_map():
+    assert sampling_defaults(TrainingConfig(objective="of_the_future", steps=1)) == SamplingDefaults()
