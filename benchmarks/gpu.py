@@ -188,7 +188,7 @@ def _steps_a_second(name: str, width: int, batch: int, device: str, *, small: bo
     from cmcore.config import NetworkConfig, TrainingConfig
     from cmcore.targets import make_target
     from cmcore.threads import team
-    from cmcore.training_run import Run, resolved
+    from cmcore.training_run import TrainingRun, resolved
 
     trajectories = {"trajectories": 40 if small else 4000, "levels": 5 if small else 65}
     config = TrainingConfig(
@@ -200,7 +200,7 @@ def _steps_a_second(name: str, width: int, batch: int, device: str, *, small: bo
         device=device,
     )
     target = make_target("eight_gaussians")
-    run = Run(target, resolved(config, target))
+    run = TrainingRun(target, resolved(config, target))
     for _ in run.prepare():
         pass
     with team(run.config.threads or 1):

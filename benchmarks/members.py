@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 import cmcore as cm
-from cmcore.training_run import Run, resolved
+from cmcore.training_run import TrainingRun, resolved
 
 STEPS = 100
 
@@ -39,7 +39,7 @@ def main() -> None:
     print(f"asked: at least 2.00 times the throughput; measured: {in_turn / batched:.2f}")
 
 
-def _run(choices: argparse.Namespace, seeds: range | tuple[int, ...], *, single: bool = False) -> Run:
+def _run(choices: argparse.Namespace, seeds: range | tuple[int, ...], *, single: bool = False) -> TrainingRun:
     config = cm.TrainingConfig(
         objective=choices.objective,
         network=cm.NetworkConfig(width=choices.width, depth=choices.depth),
@@ -49,14 +49,14 @@ def _run(choices: argparse.Namespace, seeds: range | tuple[int, ...], *, single:
         threads=choices.threads,
     )
     target = cm.make_target("eight_gaussians")
-    run = Run(target, resolved(config, target), seeds=None if single else seeds)
+    run = TrainingRun(target, resolved(config, target), seeds=None if single else seeds)
     for _ in run.prepare():
         pass
     _advance(run)
     return run
 
 
-def _advance(run: Run) -> None:
+def _advance(run: TrainingRun) -> None:
     for _ in range(STEPS):
         run.take_step()
 

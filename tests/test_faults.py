@@ -131,17 +131,17 @@ def test_the_command_says_that_the_disk_is_full_in_a_sentence(tmp_path, monkeypa
 
 @pytest.mark.slow
 def test_a_loss_that_is_no_number_ends_with_the_last_good_weights_and_a_sentence(monkeypatch):
-    from cmcore.training_run import Run
+    from cmcore.training_run import TrainingRun
 
-    take_step = Run.take_step
+    take_step = TrainingRun.take_step
 
-    def poisoned(self: Run) -> None:
+    def poisoned(self: TrainingRun) -> None:
         take_step(self)
         if self.step == 120:
             with torch.no_grad():
                 self.optimizer.weights.fill_(float("nan"))
 
-    monkeypatch.setattr(Run, "take_step", poisoned)
+    monkeypatch.setattr(TrainingRun, "take_step", poisoned)
     small = {"trajectories": 200, "levels": 9}
     config = cm.TrainingConfig(
         steps=400, batch=64, threads=1, network=NetworkConfig(width=8, depth=1), objective_parameters=small
@@ -227,11 +227,11 @@ def test_on_a_full_disk_the_page_keeps_the_run_and_says_that_a_reload_would_lose
 
 @pytest.mark.slow
 def test_on_the_page_a_loss_that_is_no_number_is_told_and_the_last_good_weights_are_shown(monkeypatch):
-    from cmcore.training_run import Run
+    from cmcore.training_run import TrainingRun
 
-    take_step = Run.take_step
+    take_step = TrainingRun.take_step
 
-    def poisoned(self: Run) -> None:
+    def poisoned(self: TrainingRun) -> None:
         take_step(self)
         if self.step == 120:
             with torch.no_grad():
@@ -242,7 +242,7 @@ def test_on_the_page_a_loss_that_is_no_number_is_told_and_the_last_good_weights_
 
         train()
 
-    monkeypatch.setattr(Run, "take_step", poisoned)
+    monkeypatch.setattr(TrainingRun, "take_step", poisoned)
     at = AppTest.from_function(script, default_timeout=90)
     for name, told in {"steps": "400", "network": "small", "objective": "lsd"}.items():
         at.query_params[name] = told

@@ -9,7 +9,7 @@ import torch
 
 import cmcore as cm
 from cmcore.config import NetworkConfig, TrainingConfig
-from cmcore.training_run import Run
+from cmcore.training_run import TrainingRun
 
 TARGET = cm.GaussianMixture([1.0], [[0.5, -1.0]], [[[0.4, 0.1], [0.1, 0.3]]], name="gaussian")
 CHOICES = {
@@ -48,7 +48,7 @@ def uneven(monkeypatch):
 
     It moves with the steps and not when it is read, so that a budget buys as many steps however often it is asked.
     """
-    chance, now, step = random.Random(7), 0.0, Run.take_step
+    chance, now, step = random.Random(7), 0.0, TrainingRun.take_step
 
     def timed(pace):
         def take_step(run):
@@ -56,7 +56,7 @@ def uneven(monkeypatch):
             now += pace * chance.choice([0.2, 0.5, 5.0])
             step(run)
 
-        monkeypatch.setattr(Run, "take_step", take_step)
+        monkeypatch.setattr(TrainingRun, "take_step", take_step)
         return lambda: now
 
     return timed

@@ -19,7 +19,7 @@ import torch
 
 import cmcore as cm
 from app.export.html_page import page
-from app.export.notebook import Cell, as_notebook, as_script
+from app.export.notebook import NotebookCell, as_notebook, as_script
 from app.export.program import Shown, about, curves_cells, explore_cells, title, zip_name
 from app.export.snippet import curves_snippet, snippet
 from app.export.svg_chart import chart
@@ -199,7 +199,7 @@ def programs_table(name: str, table: cm.TableTarget) -> str:
 
 def test_s7_a_comment_and_a_docstring_end_where_they_should():
     for name in names():
-        program = as_script(name, f"{name}\n{name}", [Cell(f"{name}\n{name}", "a = 1")])
+        program = as_script(name, f"{name}\n{name}", [NotebookCell(f"{name}\n{name}", "a = 1")])
         assert [type(node).__name__ for node in ast.parse(program).body] == ["Expr", "Assign"]
         compile(program.encode(), "the script", "exec")
 

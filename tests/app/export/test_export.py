@@ -16,7 +16,7 @@ import torch
 import cmcore as cm
 from app.export import program
 from app.export.html_page import page
-from app.export.notebook import Cell, as_notebook, as_script
+from app.export.notebook import NotebookCell, as_notebook, as_script
 from app.export.program import Shown, _values, about, curves_cells, explore_cells, title, zip_name
 from app.export.svg_chart import chart
 from app.export.tables import csv_of, parquet_of, points, table_of
@@ -190,7 +190,7 @@ def test_a_hand_made_target_asks_for_the_exported_run():
     "label", ['""" + __import__("os").getcwd() + """', "a\\", 'x"', "two\nlines", "\u2028", "\rimport os"]
 )
 def test_no_name_leaves_its_string(label):
-    cells = [Cell(label, f"label = {label!r}")]
+    cells = [NotebookCell(label, f"label = {label!r}")]
     script = as_script(f"Consistency Lab: {label}", label, cells)
     scope = {}
     exec(compile(script, "the script", "exec"), scope)
@@ -199,7 +199,9 @@ def test_no_name_leaves_its_string(label):
 
 
 def test_the_notebook_is_one():
-    notebook = as_notebook("A title", "about", [Cell("words", "a = 1\nb = 2"), Cell("words", "a = 1\nb = 2")])
+    notebook = as_notebook(
+        "A title", "about", [NotebookCell("words", "a = 1\nb = 2"), NotebookCell("words", "a = 1\nb = 2")]
+    )
     nbformat.validate(nbformat.reads(notebook, as_version=4))
     assert [cell["cell_type"] for cell in json.loads(notebook)["cells"]] == [
         "markdown",
