@@ -5,14 +5,15 @@ second set of threads beside the first would be twice what the limits allow.
 """
 
 import threading
-from collections.abc import Callable, Mapping
-from functools import partial
 
 from app.background.jobs import Workers, freeze_imports
 from app.hosting.limits import Limits, limits
 
 LONGEST_READING = 60.0
 """Seconds after which a shared server ends the reading of a file; 5 MB of a table take a few."""
+
+_pools: dict[str, Workers] = {}
+_lock = threading.Lock()
 
 
 def training_workers() -> Workers:
@@ -41,7 +42,7 @@ def answer_workers() -> Workers:
 
 
 def reading_workers() -> Workers:
-    """One thread that reads zips and kept runs, so that those who bring them cost one core together."""
+    """One thread that reads zips and runs from the disk, so that those who bring them cost one core together."""
     return _pool("reading")
 
 
@@ -50,35 +51,20 @@ def table_workers() -> Workers:
     return _pool("tables")
 
 
-def _training(now: Limits) -> Workers:
-    return Workers("training", workers=now.trainings, waiting=now.waiting, longest=now.longest)
-
-
-def _measuring(name: str, workers: int, now: Limits) -> Workers:
-    return Workers(name, workers=workers, waiting=now.waiting, longest=now.answer, interruptible=True)
-
-
-def _reading(name: str, now: Limits) -> Workers:
-    longest = min(LONGEST_READING, now.answer) if now.hosted and now.answer else now.answer
-    return Workers(name, workers=1, waiting=now.waiting, longest=longest, interruptible=True)
-
-
-_MAKE: Mapping[str, Callable[[Limits], Workers]] = {
-    "training": _training,
-    "measuring": partial(_measuring, "measuring", 2),
-    "curves": partial(_measuring, "curves", 1),
-    "inside": partial(_measuring, "inside", 1),
-    "answers": partial(_measuring, "answers", 1),
-    "reading": partial(_reading, "reading"),
-    "tables": partial(_reading, "tables"),
-}
-_pools: dict[str, Workers] = {}
-_lock = threading.Lock()
-
-
 def _pool(name: str) -> Workers:
     with _lock:
         if name not in _pools:
             freeze_imports()
-            _pools[name] = _MAKE[name](limits())
+            _pools[name] = _make(name, limits())
         return _pools[name]
+
+
+def _make(name: str, now: Limits) -> Workers:
+    """A pool under the limits of this server: how many threads, how many may wait, and how long anything may take."""
+    if name == "training":
+        return Workers(name, workers=now.trainings, waiting=now.waiting, longest=now.longest)
+    longest = now.answer
+    if name in ("reading", "tables") and now.hosted and now.answer:
+        longest = min(LONGEST_READING, now.answer)
+    threads = 2 if name == "measuring" else 1
+    return Workers(name, workers=threads, waiting=now.waiting, longest=longest, interruptible=True)

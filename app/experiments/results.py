@@ -1,18 +1,17 @@
 """Answers to the lab's questions: those it ships with, and those measured in this session in the background."""
 
-import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import streamlit as st
 
-from app import state
 from app.background.jobs import JobView
 from app.background.pools import answer_workers
+from app.background.task import Report, Task
 from app.hosting.limits import OverLimit, limits
 from app.quoting import keywords, literal
-from cmcore.experiments import EXPERIMENTS, Experiment, Progress, Result
+from cmcore.experiments import EXPERIMENTS, Experiment, Result
 from cmcore.files import LAB
 
 SHIPPED = LAB / "assets" / "experiments"
@@ -24,12 +23,8 @@ COSTLY = frozenset({
 """Fields of the questions that decide how long an answer takes and how much memory; the others barely do."""
 
 
-@dataclass(frozen=True)
-class Asked:
-    """How far a question is: what is being done now, and the answer once there is one."""
-
-    progress: Progress
-    result: Result | None = None
+ANSWERS: Task[Result] = Task("answers", answer_workers, size=64, resumes=False)
+"""By name of the experiment, and key of the question."""
 
 
 @st.cache_resource(show_spinner=False, max_entries=32)
@@ -73,46 +68,29 @@ def _several(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str)
 
 
-def known_answer(name: str, question: Experiment) -> Result | None:
+def answer(name: str, question: Experiment) -> Result | None:
     """The answer to exactly this question, measured here or shipped."""
-    own = state.session_dict("answers").get((name, question.key))
-    if own is not None:
-        return own
     shipped = shipped_answer(name)
     same = shipped is not None and shipped.config == question.model_dump(mode="json")
-    return shipped if same else None
+    return ANSWERS.result((name, question.key)) or (shipped if same else None)
 
 
 def ask(name: str, question: Experiment) -> None:
     """Measure in the background; an older question of this session is given up. May raise Busy or OverLimit."""
     if refused := too_much(name, question):
         raise OverLimit("{}: {}.".format(*refused))
-    job = answer_workers().submit(lambda stop: _parts(question, stop))
-    state.keep_job("answer", job)
-    state.set_value("asked", (name, question))
+    ANSWERS.start((name, question.key), partial(_measure, question))
 
 
-def asked(name: str) -> JobView[Asked] | None:
-    """The question under way for this experiment, if there is one; a finished answer is kept."""
-    job, about = state.job("answer"), state.value("asked")
-    if job is None or about is None or about[0] != name:
-        return None
-    view = answer_workers().view(job)
-    if view.latest and view.latest.result:
-        state.session_dict("answers")[name, about[1].key] = view.latest.result
-    return view
+def measuring(name: str) -> JobView[Report[Result]] | None:
+    """The measuring of a question of this experiment, if there is one under way, or one that came to nothing."""
+    key = ANSWERS.key
+    return ANSWERS.view(key) if key and key[0] == name else None
 
 
-def _parts(question: Experiment, stop: threading.Event) -> Iterator[Asked]:
-    parts = question.measure()
-    yield Asked(Progress(0.0, "Starting."))
-    while not stop.is_set():
-        try:
-            progress = next(parts)
-        except StopIteration as done:
-            yield Asked(Progress(1.0, ""), done.value)
-            return
-        yield Asked(progress)
+def _measure(question: Experiment, report: Report[Result]) -> Result:
+    report(0.0, "Starting.")
+    return report.follow(question.measure())
 
 
 def snippet_of(name: str, question: Experiment) -> str:

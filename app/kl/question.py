@@ -5,15 +5,11 @@ and a :class:`Question`. Curves that a run ships with answer first; the rest is 
 process, so that Explore and KL draw from the same numbers.
 """
 
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
-from concurrent.futures import Future
+from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
 
 import cmcore as cm
-from app.background.jobs import Interrupted
+from app.background.once import Once
 from app.runs.library import Run
 from cmcore.divergences.estimate import Direction, Estimate
 from cmcore.grids import TimeGrid, growing_horizon, make_grid
@@ -31,8 +27,6 @@ BOUND_POINTS = 4_096
 """Points of p_t at which the map's error is measured, for every jump."""
 KEPT = 4_096
 """Answers in memory, about a kilobyte each."""
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -104,62 +98,6 @@ class Measurement:
     horizon: float
     seed: int
     n: int | None = None
-
-
-class Once(Generic[T]):
-    """A bounded memory in which an answer is made once: who asks while it is being made waits for it.
-
-    Args:
-        size: answers kept; the one that was not asked for the longest goes first.
-    """
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._lock = threading.Lock()
-        self._made: OrderedDict[Hashable, Future[T]] = OrderedDict()
-
-    def peek(self, key: Hashable) -> T | None:
-        """The answer, if it is there."""
-        with self._lock:
-            found = self._made.get(key)
-            if found is None or not found.done():
-                return None
-            self._made.move_to_end(key)
-            return found.result()
-
-    def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """The answer, made now if it is not there. What `make` raises is raised here too, and is not kept."""
-        with self._lock:
-            found = self._made.get(key)
-            mine = Future() if found is None else None
-            if mine is not None:
-                self._made[key] = mine
-        if mine is None:
-            assert found is not None
-            try:
-                return found.result()
-            except Interrupted:  # whoever was making it was told to end
-                return self.get(key, make)
-        return self._make(key, mine, make)
-
-    def clear(self) -> None:
-        """Forget everything."""
-        with self._lock:
-            self._made.clear()
-
-    def _make(self, key: Hashable, mine: "Future[T]", make: Callable[[], T]) -> T:
-        try:
-            answer = make()
-        except BaseException as error:
-            with self._lock:
-                self._made.pop(key, None)
-            mine.set_exception(error)
-            raise
-        with self._lock:
-            mine.set_result(answer)
-            while len(self._made) > self._size:
-                self._made.popitem(last=False)
-        return answer
 
 
 _measurements: Once[Measurement] = Once(KEPT)

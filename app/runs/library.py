@@ -5,13 +5,15 @@ import os
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import streamlit as st
 
 import cmcore as cm
 from app import state
-from app.background.reading import read_in_turn
+from app.background.pools import reading_workers
+from app.background.task import Report, Task
 from app.hosting.limits import limits
 from app.quoting import file_stem, one_line
 from app.runs import disk, memory, visitor
@@ -29,6 +31,7 @@ LARGEST_CURVES, MOST_VALUES = 16 << 20, 1 << 19
 """Of the curves beside a shipped run: bytes, and values."""
 LONGEST_LABEL = 120
 """Characters of what a run is called after a file, or after the run that it continues."""
+OPENING: Task[list[disk.Kept]] = Task("runs", reading_workers)
 
 
 @dataclass(frozen=True)
@@ -92,20 +95,43 @@ def own_runs() -> dict[str, Run]:
 def _kept() -> list[disk.Kept]:
     """The runs that the server kept; where too many visitors wait for theirs, none yet, and the page asks anew."""
     token = visitor.token()
-    if disk.root() is None:
+    if disk.root() is None or not_opened():
         return []
     state.set_value("runs wait", memory.is_full())
-    if memory.is_full():
-        state.forget_first_time("kept runs")
-        return []
     try:
-        return read_in_turn(lambda: disk.kept(token), "Opening your runs")
+        opened = None if memory.is_full() else OPENING.wait(token, partial(_open, token), "Opening your runs", _decline)
     except ValueError:
-        state.forget_first_time("kept runs")
-        return []
+        opened = None
     except BaseException:  # the page was left, or runs anew
         state.forget_first_time("kept runs")
         raise
+    if opened is None:
+        state.forget_first_time("kept runs")
+    OPENING.forget()
+    return opened or []
+
+
+def _open(token: str, report: Report[list[disk.Kept]]) -> list[disk.Kept]:
+    opened = []
+    for run in disk.kept(token):
+        opened.append(run)
+        report(0.0, "Opening your runs.")
+    return opened
+
+
+def _decline() -> None:
+    state.set_value("runs not opened", new=True)
+
+
+def not_opened() -> bool:
+    """Whether the visitor did not wait for the runs that the server kept."""
+    return bool(state.value("runs not opened"))
+
+
+def open_kept_runs() -> None:
+    """Open them after all, with the next look."""
+    state.set_value("runs not opened", new=False)
+    state.forget_first_time("kept runs")
 
 
 def new_key(name: str) -> str:

@@ -1,66 +1,35 @@
 """The layers of a scene that take longer than its picture: made in the background, kept for a while."""
 
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from app import state
-from app.background.jobs import Busy
 from app.background.pools import measuring_workers
+from app.background.task import Task
 from app.components.particle_stage import MapLayers
 from app.stage.scene import Mapped, map_layers
 
-KEPT = 8
-"""Scenes whose layers a session remembers."""
-JOB = "layers"
+LAYERS: Task[MapLayers] = Task("layers", measuring_workers, size=8)
+"""By key of the scene."""
 
 
 @dataclass(frozen=True)
 class Layered:
-    """What is known of a scene's layers, and whether they are still being made."""
+    """The layers of a scene that are there, and whether they are still being made."""
 
-    known: MapLayers | None = None
+    layers: MapLayers | None = None
     pending: bool = False
 
 
 def background_layers(key: str, run: Mapped, how: Mapping[str, Any]) -> Layered:
-    """The layers of the scene of that key, made as `map_layers` is told to; the first question starts the work."""
-    kept = state.session_dict("layers")
-    if key in kept:
-        return Layered(kept[key])
+    """The layers of the scene of that key, made as `map_layers` is called; the first question starts the work."""
     if how["config"].sampler != "deterministic" or run.target.dim != 2:
         return Layered()
-    if state.value("layers of") != key:
-        try:
-            work = measuring_workers().submit(lambda stop: _made(run, how, stop))
-        except Busy:
-            return Layered()
-        state.keep_job(JOB, work)
-        state.set_value("layers of", key)
-    return Layered(kept[key]) if _take(key) else Layered(pending=True)
+    view = LAYERS.ensure(key, lambda _: map_layers(run.model, run.target, **how))
+    return Layered(LAYERS.result(key), pending=view is not None and not view.over and not view.problem)
 
 
 def still_layering(key: str) -> bool:
     """Whether the layers of that scene are being made; looking keeps the work alive."""
-    return state.value("layers of") == key and not _take(key)
-
-
-def _take(key: str) -> bool:
-    """Whether the work is over; what it made is kept."""
-    job = state.job(JOB)
-    view = measuring_workers().view(job)
-    if view.status == "stopped":  # nobody looked for a while: begin again
-        state.set_value("layers of", None)
-    if not view.over or view.status == "stopped":
-        return False
-    kept = state.session_dict("layers")
-    kept[key] = view.latest
-    while len(kept) > KEPT:
-        del kept[next(iter(kept))]
-    return True
-
-
-def _made(run: Mapped, how: Mapping[str, Any], stop: threading.Event) -> Iterator[MapLayers | None]:
-    if not stop.is_set():
-        yield map_layers(run.model, run.target, **how)
+    view = LAYERS.view(key)
+    return view is not None and not view.over

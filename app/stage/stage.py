@@ -50,7 +50,7 @@ def stage(
     layers = background_layers(key, run, how)
     if layers.pending:
         st.fragment(_when_layered, run_every=POLL)(key)
-    scene = replace(_scene(key, run, how), layers=layers.known, pending=layers.pending)
+    scene = replace(_scene(key, run, how), layers=layers.layers, pending=layers.pending)
     scene = replace(scene, moved=tuple(moved), visible=visible, mover=mover)
     start: Start | None = state.value(f"{place}own start")
     if start is not None and run.target.dim == 2:

@@ -15,7 +15,7 @@ from app.kl.bound_line import sentence
 from app.kl.curve import DIRECTIONS, Measured, ddim_calls, initialisation, lines, stopping
 from app.kl.run_picker import run_controls
 from app.pages.explore.link import LINKED_DIRECTION, open_link, write_link
-from app.pages.explore.times_card import times_card, under_way
+from app.pages.explore.times_card import is_searching, times_card
 from app.quoting import escape
 from app.runs.library import Run, runs
 from app.sharing.retrain_offer import training_offer, warn_not_shareable
@@ -54,7 +54,7 @@ def explore() -> None:
         with measures:
             now = known(run, config, direction).shown
             state.set_value("on screen", _extent(now))
-            going = now.waiting or under_way(run, config, direction)
+            going = now.waiting or is_searching(run, config, direction)
             poll = POLL if config.steps in now.estimates else SOON
             st.fragment(_measures, run_every=poll if going else None)(run, config, direction)
     write_link(

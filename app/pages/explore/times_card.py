@@ -1,10 +1,13 @@
 """Under the KL card: what moved times are compared with, the way back, and the search for the best ones."""
 
+from functools import partial
+
 import streamlit as st
 
 from app import state
-from app.background.jobs import Busy, JobView
-from app.kl.best_times import Search, cancel_search, found_share, found_times, search_times, searching
+from app.background.jobs import Busy
+from app.background.task import progress_line
+from app.kl.best_times import SEARCH, search_key, search_times, share_of, times_of
 from app.kl.curve import Measured
 from app.quoting import plain
 from app.runs.library import Run
@@ -12,11 +15,13 @@ from app.stage.stage import restore_times
 from app.ui.cards import in_words
 from cmcore.config import SamplerConfig
 from cmcore.divergences.estimate import Direction
+from cmcore.theory import BestChain
 
 
-def under_way(run: Run, config: SamplerConfig, direction: Direction) -> bool:
-    """Whether times for this draw are being searched for, or have been found and not been looked at."""
-    return searching(run, config, direction) is not None
+def is_searching(run: Run, config: SamplerConfig, direction: Direction) -> bool:
+    """Whether times for this draw are being searched for, or what the search came to was not looked at."""
+    key = search_key(run, config, direction)
+    return SEARCH.view(key) is not None or SEARCH.result(key) is not None
 
 
 def times_card(curve: Measured, run: Run, config: SamplerConfig, direction: Direction) -> None:
@@ -25,13 +30,17 @@ def times_card(curve: Measured, run: Run, config: SamplerConfig, direction: Dire
         return
     if words := _compared(curve, config):
         st.caption(plain(words))
-    view = searching(run, config, direction)
-    if view is None:
+    key = search_key(run, config, direction)
+    view, best = SEARCH.view(key), SEARCH.result(key)
+    if best is not None or (view is not None and view.over):
+        _take(best, view.problem if view else "", config)
+    elif view is None:
         _buttons(run, config, direction)
-    elif view.over:
-        _take(view, config)
     else:
-        _progress(view)
+        progress_line(view)
+        if st.button("Cancel", key="cancel_search"):
+            SEARCH.end()
+            st.rerun()
 
 
 def _compared(curve: Measured, config: SamplerConfig) -> str:
@@ -58,32 +67,20 @@ def _buttons(run: Run, config: SamplerConfig, direction: Direction) -> None:
     if pressed:
         state.set_value("search problem", "")
         try:
-            search_times(run, config, direction)
+            SEARCH.start(search_key(run, config, direction), partial(search_times, run, config, direction))
         except Busy as busy:
             state.set_value("search problem", str(busy))
         st.rerun()
 
 
-def _progress(view: JobView[Search]) -> None:
-    share = view.latest.share if view.latest else 0.0
-    waiting = (
-        f"Waiting for a worker, place {view.place} in the queue." if view.place else "Searching for the best times."
-    )
-    st.progress(share, text=waiting)
-    if st.button("Cancel", key="cancel_search"):
-        cancel_search()
-        st.rerun()
-
-
-def _take(view: JobView[Search], config: SamplerConfig) -> None:
-    """What was found becomes the times of this N; the page measures them again."""
-    found = view.latest.found if view.latest else None
-    times = None if found is None else found_times(found)
-    cancel_search()
-    if found is not None and times is not None:
+def _take(best: BestChain | None, problem: str, config: SamplerConfig) -> None:
+    """What was found becomes the times of this N; the page measures them anew."""
+    SEARCH.forget()
+    times = None if best is None else times_of(best)
+    if best is not None and times is not None:
         state.set_value("moved times", {**(state.value("moved times") or {}), config.steps: times})
-        state.set_value("best times", {**state.value("best times", {}), times: found.trials})
+        state.set_value("best times", {**state.value("best times", {}), times: best.trials})
         if config.sampler == "renoise":
-            state.set_value("found share", found_share(found))
-    state.set_value("search problem", view.problem)
+            state.set_value("found share", share_of(best))
+    state.set_value("search problem", problem)
     st.rerun()

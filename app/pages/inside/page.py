@@ -4,12 +4,13 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from app import state
-from app.background.jobs import Busy, JobView
+from app.background.jobs import JobView
+from app.background.task import Report, poll, progress_line
 from app.components.flow_picture import FlowScene, flow_picture
 from app.components.values import PinnedPoint, Step, sent
 from app.kl.run_picker import run_controls
 from app.pages.inside.controls import end_controls, quantity_control, start_control
-from app.pages.inside.job import Going, Look, known, looking
+from app.pages.inside.job import Look, measured, measuring
 from app.pages.inside.link import open_inside_link, write_inside_link
 from app.pages.inside.sections import (
     absent,
@@ -19,7 +20,7 @@ from app.pages.inside.sections import (
     modes_section,
     straightness_section,
 )
-from app.quoting import escape, plain
+from app.quoting import escape
 from app.runs.library import Run, runs
 from app.sharing.retrain_offer import training_offer, warn_not_shareable
 from app.stage.scene import STEPS
@@ -53,36 +54,32 @@ def inside() -> None:
 
 
 def _shown(run: Run, s: float, steps: int) -> float:
-    """Everything that was found; t, which is chosen beside the pictures that it changes."""
-    if run.target.dim == 1:
-        _flow(Look(run, run.model.horizon, s, steps))
+    """Everything that was measured; t, which is chosen beside the pictures that it changes."""
+    drawn = run.target.dim != 1 or _flow(Look(run, run.model.horizon, s, steps))
     with st.container(key="asked_row"):
         quantity = quantity_control(run, s)
         t = start_control(run, s)
     look = Look(run, t, s, steps)
-    going = _going(look)
-    st.fragment(_found, run_every=POLL if going else None)(look, quantity)
+    going = _is_going(measuring(look))
+    poll(_measured, look, quantity, shown=(going, drawn), every=POLL if going else None)
     return t
 
 
-def _going(look: Look) -> JobView[Going] | str:
-    """The measuring under way, a sentence where there is no room for it, or nothing."""
-    try:
-        return looking(look) or ""
-    except Busy as busy:
-        return str(busy)
+def _is_going(view: JobView[Report[None]] | None) -> bool:
+    return view is not None and not view.over
 
 
 # ---- the whole flow of a line -----------------------------------------------------------------------------------
-def _flow(look: Look) -> None:
-    scene: FlowScene | None = known(look).get("flow")
-    state.set_value("flow on screen", scene is not None)
+def _flow(look: Look) -> bool:
+    """The picture of it, if it is computed; whether it is."""
+    scene: FlowScene | None = measured(look).get("flow")
     if scene is None:
         absent(look, "flow", 520)
-        return
+        return False
     flow_picture(
         scene, steps=look.steps, at=state.value("inside at"), key=FLOW, on_steps=_take_steps, on_at=_take_point
     )
+    return True
 
 
 def _take_steps() -> None:
@@ -99,44 +96,24 @@ def _take_point() -> None:
         state.set_value("inside at", None if pinned.at is None else tuple(pinned.at))
 
 
-# ---- what was found ---------------------------------------------------------------------------------------------
-def _found(look: Look, quantity: str) -> None:
-    """The figures and all beside them; runs again on its own while something is being measured."""
-    going, found = _going(look), known(look)
-    told, dim = QUANTITIES[quantity], look.run.target.dim
-    _progress(going)
+# ---- what was measured ------------------------------------------------------------------------------------------
+def _measured(look: Look, quantity: str) -> tuple[bool, bool]:
+    """The figures and all beside them; whether more is being measured, and whether there is the whole flow to draw."""
+    view, parts = measuring(look), measured(look)
+    progress_line(view)
     left, right = st.columns([1.5, 1], gap="large")
     with left, st.container(key="map_area"):
-        map_section(look, quantity, found)
+        map_section(look, quantity, parts)
     with right, st.container(key="mean_area"):
-        mean_section(look, quantity, told, found.get("times"))
-    if dim <= 2:
+        mean_section(look, quantity, QUANTITIES[quantity], parts.get("times"))
+    if look.run.target.dim <= 2:
         with _section("folds_area", "How the jump stretches space, and where it folds"):
-            determinant_section(look, found)
+            determinant_section(look, parts)
     with _section("modes_area", "Which modes the samples fill"):
-        modes_section(look, {n: found[f"masses {n}"] for n in STEPS if f"masses {n}" in found})
+        modes_section(look, {n: parts[f"masses {n}"] for n in STEPS if f"masses {n}" in parts})
     with _section("straight_area", "How straight the paths are"):
-        straightness_section(look, found.get("bends"))
-    late = "flow" in found and not state.value("flow on screen")
-    if late or (not going and state.value("inside going")):
-        state.set_value("inside going", new=False)
-        st.rerun()  # the flow picture stands outside this fragment, and polling ends with the measuring
-    state.set_value("inside going", bool(going))
-
-
-def _progress(going: JobView[Going] | str) -> None:
-    if isinstance(going, str):
-        if going:
-            st.warning(plain(going))
-    elif going.problem:
-        st.warning(plain(going.problem))
-    elif going.latest is None:
-        st.progress(
-            0.0, text=f"Waiting for a worker, place {going.place} in the queue." if going.place else "Starting."
-        )
-    elif going.latest.words:
-        told = going.latest
-        st.progress(told.done / max(1, told.total), text=plain(f"Measuring {told.words}, {told.done} of {told.total}."))
+        straightness_section(look, parts.get("bends"))
+    return _is_going(view), look.run.target.dim != 1 or "flow" in parts
 
 
 def _section(key: str, title: str) -> DeltaGenerator:

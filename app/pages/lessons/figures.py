@@ -6,10 +6,11 @@ import streamlit as st
 
 import cmcore as cm
 from app import state
-from app.background.jobs import Busy, JobView
+from app.background.jobs import Busy
+from app.background.task import progress_line
 from app.components.particle_stage import Mover
 from app.experiments.fields import one_field
-from app.experiments.results import Asked, ask, asked, known_answer
+from app.experiments.results import ANSWERS, answer, ask, measuring
 from app.figures.experiment import panel_figure, summary
 from app.figures.kl_curve import describe, kl_curve
 from app.figures.theme import theme
@@ -194,25 +195,27 @@ def _origin(name: str, result: Result) -> str:
 
 def _steered(name: str, field: str, shipped: Result) -> tuple[Result, str]:
     """One field, a button, and the answer to what they say once it is there."""
-    view = asked(name)
+    view = measuring(name)
     going = view is not None and not view.over
     with st.container(key="steer", horizontal=True, vertical_alignment="bottom"):
         question, problem = one_field(name, field, disabled=going)
-        known = None if question is None else known_answer(name, question)
-        _ask_or_stop(name, question, going=going, known=known is not None)
-    if why := problem or (view and (view.problem or view.ended)):
-        st.warning(plain(why))
+        result = None if question is None else answer(name, question)
+        _ask_or_stop(name, question, going=going, measured=result is not None)
+    if problem:
+        st.warning(plain(problem))
     if going:
         st.fragment(_progress, run_every=POLL)(name)
-    if known is not None:
-        return known, ""
+    else:
+        progress_line(view)
+    if result is not None:
+        return result, ""
     return shipped, "Shown: the answer that the lab ships with. Press Measure for your setting."
 
 
-def _ask_or_stop(name: str, question: Experiment | None, *, going: bool, known: bool) -> None:
+def _ask_or_stop(name: str, question: Experiment | None, *, going: bool, measured: bool) -> None:
     if going:
-        st.button("Stop", on_click=state.job("answer").cancel, key="lesson_stop")
-    elif st.button("Measured" if known else "Measure", disabled=question is None or known, key="lesson_measure"):
+        st.button("Stop", on_click=ANSWERS.cancel, key="lesson_stop")
+    elif st.button("Measured" if measured else "Measure", disabled=question is None or measured, key="lesson_measure"):
         assert question is not None  # else the button is disabled
         try:
             ask(name, question)
@@ -222,14 +225,10 @@ def _ask_or_stop(name: str, question: Experiment | None, *, going: bool, known: 
 
 
 def _progress(name: str) -> None:
-    view: JobView[Asked] | None = asked(name)
+    view = measuring(name)
     if view is None or view.over:
         st.rerun()
-    elif view.latest is None:
-        st.progress(0.0, text="Waiting for a worker." if view.place else "Starting.")
-    else:
-        share, words = view.latest.progress
-        st.progress(min(1.0, share), text=plain(words))
+    progress_line(view)
 
 
 # ---- onward ---------------------------------------------------------------------------------------------------------

@@ -1,21 +1,25 @@
 """What a visitor does with the runs: pin, name, remove and bring back, hide, bring in from a file."""
 
+import hashlib
 import re
 from dataclasses import dataclass, replace
 
 from app import state
-from app.background.reading import read_in_turn
+from app.background.pools import reading_workers
+from app.background.task import Task
 from app.hosting.limits import limits
 from app.quoting import one_line
 from app.runs import disk, memory, visitor
 from app.runs.library import FULL, LONGEST_NAME, Run, add_run, all_runs, keep, own_runs
 from app.training import registry
 from cmcore.costs import RunCost
+from cmcore.model import TrainedModel
 from cmcore.store import BadRun, ReadLimits, from_zip
 from cmcore.targets import GALLERY
 
 MOST_BYTES = 16 << 20
 """What one file of a run that is brought in may unfold to."""
+IMPORT: Task[TrainedModel] = Task("import", reading_workers, resumes=False)
 
 
 @dataclass(frozen=True)
@@ -95,17 +99,20 @@ def undo() -> None:
 
 
 # ---- from a file ------------------------------------------------------------------------------------------------
-def bring_in(file_name: str, content: bytes) -> Run:
-    """The run in a zip, as one of one's own. Raises BadRun with one sentence on what is wrong."""
+def bring_in(file_name: str, content: bytes) -> Run | None:
+    """The run in a zip, as one of one's own; None while it is being read. BadRun says in a sentence what is wrong."""
     now = limits()
     if memory.is_full():
         raise BadRun(f"{FULL} Try again in a few minutes.")
     # Where strangers come, what training goes on with was made elsewhere, and is not trained on here.
     bounds = ReadLimits(MOST_BYTES, now.reports, resumable=not now.hosted, check=_check)
     try:
-        (model,) = read_in_turn(lambda: iter([from_zip(content, limits=bounds)]), "Reading the run")
+        model = IMPORT.get(hashlib.sha256(content).hexdigest(), lambda _: from_zip(content, limits=bounds))
     except ValueError as problem:
         raise BadRun(str(problem)) from None
+    if model is None:
+        return None
+    IMPORT.forget()
     label = one_line(re.sub(r"(-[0-9a-f]{8})?(\.zip)?$", "", file_name).replace("_", " "), LONGEST_NAME)
     config = model.target.config if model.target else None
     toy = GALLERY.get(config.name) if config else None

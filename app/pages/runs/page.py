@@ -6,6 +6,7 @@ import numpy as np
 import streamlit as st
 
 from app import state
+from app.background.task import wait_line
 from app.components.sample_cloud import cloud_message, sample_cloud
 from app.export.popover import curves_takeaway, run_takeaway
 from app.figures.theme import theme
@@ -16,7 +17,7 @@ from app.pages.runs import ledger
 from app.pages.runs.ledger import Entry
 from app.pages.runs.link import open_runs_link, write_runs_link
 from app.quoting import escape, plain
-from app.runs.library import LONGEST_NAME, Run, not_kept, runs
+from app.runs.library import LONGEST_NAME, Run, not_kept, not_opened, open_kept_runs, runs
 from app.sharing.retrain_offer import training_offer, warn_not_shareable
 from app.stage.scene import STEPS, density_image, extent_of, plane
 from app.state import set_value, value
@@ -43,6 +44,8 @@ def runs_page() -> None:
             _removed()
             if lost := not_kept():
                 st.warning(plain(lost))
+            if not_opened():
+                st.button("Open your earlier runs", on_click=open_kept_runs, key="open_kept_runs")
             entries = ledger.entries()
             for entry in entries:
                 if not entry.hidden:
@@ -154,13 +157,19 @@ def _bring_in() -> None:
         max_upload_size=ledger.MOST_BYTES >> 20,
         help="It is read as data only; nothing in it is run.",
     )
-    if file is not None:
+    if file is None:
+        ledger.IMPORT.end()
+    else:
+        set_value("import problem", "")
         try:
-            set_value("import problem", "")
             run = ledger.bring_in(file.name, file.getvalue())
-            set_value("compared", [*value("compared")[-1:], run.key])
         except BadRun as problem:
             set_value("import problem", str(problem))
+        else:
+            if run is None:
+                wait_line(ledger.IMPORT, "Read it")
+                return
+            set_value("compared", [*value("compared")[-1:], run.key])
         set_value("imports", round_ + 1)  # an empty uploader again
         st.rerun()
     if words := value("import problem"):

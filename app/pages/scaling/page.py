@@ -2,10 +2,10 @@
 
 import streamlit as st
 
-from app import state
-from app.background.jobs import Busy, JobView
+from app.background.jobs import Busy
+from app.background.task import progress_line
 from app.experiments.fields import experiment_controls
-from app.experiments.results import Asked, ask, asked, known_answer, shipped_answer, snippet_of
+from app.experiments.results import ANSWERS, answer, ask, measuring, shipped_answer, snippet_of
 from app.figures.experiment import panel_figure, summary
 from app.figures.theme import theme
 from app.hosting.limits import OverLimit
@@ -26,7 +26,7 @@ def scaling() -> None:
         with st.container(key="question_area"):
             name = _choice()
         with st.container(key="ask_area"):
-            view = asked(name)
+            view = measuring(name)
             going = view is not None and not view.over
             question, problem = experiment_controls(name, disabled=going)
             _ask_or_stop(name, question, problem, going=going)
@@ -34,8 +34,8 @@ def scaling() -> None:
             _question(name)
             if going:
                 st.fragment(_progress, run_every=POLL)(name)
-            elif view is not None and (why := view.problem or view.ended):
-                st.warning(plain(why))
+            else:
+                progress_line(view)
             _answer(name, question)
     _rates()
     write_scaling_link(name)
@@ -53,11 +53,11 @@ def _choice() -> str:
 
 def _ask_or_stop(name: str, question: Experiment | None, problem: str, *, going: bool) -> None:
     if going:
-        st.button("Stop", type="primary", width="stretch", on_click=state.job("answer").cancel, key="stop_answer")
+        st.button("Stop", type="primary", width="stretch", on_click=ANSWERS.cancel, key="stop_answer")
         return
-    known = question is not None and known_answer(name, question) is not None
-    words = "Measured" if known else "Measure"
-    pressed = st.button(words, type="primary", width="stretch", disabled=question is None or known, key="measure")
+    measured = question is not None and answer(name, question) is not None
+    words = "Measured" if measured else "Measure"
+    pressed = st.button(words, type="primary", width="stretch", disabled=question is None or measured, key="measure")
     if problem:
         st.warning(plain(problem))
     if pressed and question is not None:
@@ -77,26 +77,15 @@ def _question(name: str) -> None:
 
 def _progress(name: str) -> None:
     """How far the measuring is; the page is drawn anew when it ends."""
-    view = asked(name)
+    view = measuring(name)
     if view is None or view.over:
         st.rerun()
-    else:
-        share, words = _told(view)
-        st.progress(share, text=plain(words))
-
-
-def _told(view: JobView[Asked]) -> tuple[float, str]:
-    """The share done, and what is being done, with the time left once it can be told."""
-    if view.status == "queued" or view.latest is None:
-        return 0.0, f"Waiting for a worker, place {view.place} in the queue." if view.place else "Starting."
-    share, words = view.latest.progress
-    left = f" About {view.seconds * (1 - share) / share:.0f} s left." if share > 0.05 else ""
-    return min(1.0, share), f"{words}{left}"
+    progress_line(view)
 
 
 def _answer(name: str, question: Experiment | None) -> None:
     """The figure of exactly these settings; else the shipped one, saying so."""
-    result = None if question is None else known_answer(name, question)
+    result = None if question is None else answer(name, question)
     if result is None:
         result = shipped_answer(name)
         if result is None:
@@ -110,7 +99,7 @@ def _answer(name: str, question: Experiment | None) -> None:
         with st.container(key="answer_fits"):
             st.html(fits)
     with st.container(horizontal=True, vertical_alignment="center", key="answer_takeaway"):
-        made = question if question is not None and known_answer(name, question) is result else None
+        made = question if question is not None and answer(name, question) is result else None
         with st.popover("Code", type="tertiary"):
             st.code(snippet_of(name, made or EXPERIMENTS[name](**result.config)), language="python")
         st.download_button(

@@ -1,15 +1,14 @@
 """What is known of a run while it is learned and after: its KL, its loss, and how it compares with the one before."""
 
-import threading
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Sequence
 
 import pandas as pd
 import streamlit as st
 
 from app import state
-from app.background.jobs import Busy, JobView
+from app.background.jobs import JobView
 from app.background.pools import measuring_workers
+from app.background.task import Task
 from app.figures.log_axis import Interval, on_axis, reach, whole_decades
 from app.figures.loss import BEFORE, live_kl_chart, loss_chart
 from app.figures.theme import theme
@@ -27,46 +26,28 @@ THIS = "this run"
 NOISY = 1 / 3
 """Share of the KL of noise itself, or of samples outside every mode, from which a run is said to be still noise."""
 NOISE_POINTS = 4_000
-MEASURED = 30.0
-"""Seconds without a look after which the last measurement is given up."""
+FINAL: Task[Measurement] = Task("final kl", measuring_workers, lease=30.0)
+"""The measurement of the last weights, by run."""
 
 
 # ---- the KL of the finished run ---------------------------------------------------------------------------------
 def final_kl(run: Run, question: Question) -> LiveKL | None:
-    """The KL of the finished weights, from as many points as on the other pages, which know it then too.
+    """The KL of the finished weights, from as many points as on the other pages, which have it then too.
 
-    Starts measuring when it is not known; None until it is.
+    Starts measuring it where it is not measured; None until it is.
     """
-    if known := known_point(run, question):
-        return LiveKL(run.model.steps, run.model.seconds, known.estimate)
-    key = f"final kl:{run.key}"
-    if (job := state.job(key)) is None or job.status == "stopped":  # given up while nobody looked
-        state.drop_jobs("final kl:")
-        try:
-            job = measuring_workers().submit(partial(_measured, run, question), lease=MEASURED)
-        except Busy:
-            return None  # the next look asks again
-        state.keep_job(key, job)
+    if measured := known_point(run, question):
+        return LiveKL(run.model.steps, run.model.seconds, measured.estimate)
+    FINAL.ensure(run.key, lambda _: measure_point(run, question))
     return None
-
-
-def _measured(run: Run, question: Question, stop: threading.Event) -> Iterator[Measurement]:
-    if not stop.is_set():
-        yield measure_point(run, question)
 
 
 def unmeasured(trained: Trained | None) -> bool:
     """Whether this is an ended run whose last weights are being measured."""
     if trained is None or (question := live_question(trained.run.target, trained.config)) is None:
         return False
-    view = _measuring(trained.run)
+    view = FINAL.view(trained.run.key)
     return known_point(trained.run, question) is None and not (view and view.over)
-
-
-def _measuring(run: Run) -> JobView | None:
-    """The measurement under way."""
-    job = state.job(f"final kl:{run.key}")
-    return None if job is None else measuring_workers().view(job)
 
 
 # ---- what is shown ----------------------------------------------------------------------------------------------
@@ -86,8 +67,8 @@ def kl_of_training(about: Training, view: JobView[TrainingProgress], trained: Tr
     if trained is not None:
         last = final_kl(trained.run, question)
         points += [last] if last else []
-        now = _measuring(trained.run)
-        waiting = now.problem if now and now.problem else "Measuring the weights it ended with."
+        measuring = FINAL.view(trained.run.key)
+        waiting = (measuring and measuring.problem) or "Measuring the weights it ended with."
     with st.container(key="live_kl"):
         st.html(_kl_card(last, question, waiting, final=trained is not None))
         if trained and last and (words := still_noise(trained.run, last.estimate)):

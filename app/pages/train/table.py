@@ -5,17 +5,9 @@ import hashlib
 import streamlit as st
 
 from app import state
+from app.background.task import wait_line
 from app.hosting.limits import limits
-from app.pages.train.table_reading import (
-    Fitted,
-    cancel_reading,
-    fitted,
-    forget_reading,
-    forget_table,
-    opened,
-    reading_view,
-    shipped,
-)
+from app.pages.train.table_reading import FITS, OPENING, Fitted, fitted, forget_table, opened, shipped
 from app.quoting import escape, plain
 from app.training.choice import Choice
 from app.ui.cards import number
@@ -38,7 +30,8 @@ FORMATS = {
 }
 """What can be said of a file that two readings fit: setting → (label, choice → value)."""
 MOST_REASONS = 4
-POLL = 0.5
+READ = "Read it"
+"""On the button after a Cancel."""
 LINK_NAMES_FILE = "link names a file"
 """Set where the address says that an uploaded table belongs to it."""
 NO_TABLE = "This address was made beside an uploaded table. An address never carries one: upload it here again."
@@ -114,7 +107,7 @@ def _uploaded() -> Choice | None:
     with shown:
         table = opened(f"{stem}:{said}", content, settings)
         if table is None:
-            _say_how_far()
+            wait_line(OPENING, READ)
             return None
         _show(table)
     every = table.check_columns(None, most=len(table.columns))
@@ -173,7 +166,7 @@ def _rows_in_html(table: TableFile) -> str:
 def _chosen(law: Fitted | None, key: str, name: str, label: str) -> Choice | None:
     """A fitted table as a choice; None, and how far it is, while it is being fitted."""
     if law is None:
-        _say_how_far()
+        wait_line(FITS, READ)
         return None
     _say_what_is_true(law)
     return Choice(key, name, label, law.target)
@@ -187,27 +180,3 @@ def _say_what_is_true(law: Fitted) -> None:
         f"The {len(law.target.held_out)} rows kept out of it have a mean log-likelihood of {likelihood} nats.",
     ]
     st.html(f'<p class="theory">{escape(" ".join(facts))}</p>')
-
-
-# ---- while it is being read -------------------------------------------------------------------------------------
-def _say_how_far() -> None:
-    """A line on the reading under way, which the page looks at until it is over."""
-    view = reading_view()
-    st.fragment(_progress, run_every=None if view is None or view.over else POLL)()
-
-
-def _progress() -> None:
-    """The words and share of the reading, with its Cancel; the page runs again when it is over."""
-    view = reading_view()
-    if view is None or view.status in ("finished", "failed"):
-        st.rerun()
-    elif view.over:
-        st.caption(plain(view.ended or "Reading was cancelled."))
-        if st.button("Read it", key="read_table"):
-            forget_reading()
-            st.rerun()
-    else:
-        words = view.latest.words if view.latest else ""
-        waits = f"Waiting for a worker, place {view.place} in the queue." if view.place else "Starting."
-        st.progress(view.latest.share if view.latest else 0.0, text=plain(words or waits))
-        st.button("Cancel", key="cancel_reading", on_click=cancel_reading)

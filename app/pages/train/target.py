@@ -1,9 +1,14 @@
 """What to learn: a toy by its picture, a drawing of one's own, or a table."""
 
+from functools import partial
+
 import streamlit as st
 
 import cmcore as cm
 from app import state
+from app.background.once import Measurable, Once
+from app.background.pools import table_workers
+from app.background.task import Report, Task, poll, wait_line
 from app.figures.theme import theme
 from app.figures.thumbnail import thumbnail
 from app.hosting.limits import limits
@@ -15,6 +20,7 @@ from app.ui.single_choice import single_choice
 from cmcore.config import TargetConfig
 from cmcore.targets import GALLERY
 from cmcore.targets.sketch import LONGEST_TEXT
+from cmcore.targets.tables import REAL_TABLES
 
 DRAWING = "sketch"
 TOYS = tuple(name for name in GALLERY if name != DRAWING)
@@ -23,6 +29,10 @@ FIRST_TARGET = "moons"
 MOST_DIM = 16
 COLUMNS = {"iris": 4, "wine": 13}
 """Real tables with fewer columns than a picture's slider would go to."""
+TARGETS: Once[cm.Target] = Once(64)
+PICTURES: Once[str] = Once(256)
+FITTING: Task[cm.Target] = Task("toy", table_workers, resumes=False)
+DRAWING_TABLES: Task[None] = Task("pictures of tables", table_workers)
 
 
 def target_controls() -> Choice | None:
@@ -52,7 +62,7 @@ def _drawn() -> Choice | None:
         )
         return None
     config = TargetConfig(name=DRAWING, parameters={"strokes": text})
-    target = _target(config.key, config)
+    target = _target(config)
     st.html(
         f'<p class="choice"><b>Your drawing</b> {target.components} Gaussians along its lines; {len(text):,} of the '
         f"{LONGEST_TEXT:,} characters that a link holds.</p>"
@@ -60,13 +70,15 @@ def _drawn() -> Choice | None:
     return Choice(config.key, DRAWING, "Your drawing", target)
 
 
-def _gallery() -> Choice:
-    colour = theme(st.context.theme.type).data
+def _gallery() -> Choice | None:
+    pictures = _pictures(theme(st.context.theme.type).data)
     with st.container(key="gallery_area"):
         name = single_choice(
             "Target",
             TOYS,
-            format_func=lambda name: f"![{GALLERY[name].label}]({_picture(name, colour)})",
+            format_func=lambda name: (
+                f"![{GALLERY[name].label}]({pictures[name]})" if pictures[name] else GALLERY[name].label
+            ),
             key="toy",
             first=FIRST_TARGET,
             style="pills",
@@ -76,18 +88,50 @@ def _gallery() -> Choice:
     st.html(f'<p class="choice"><b>{escape(toy.label)}</b> {escape(toy.description)}.</p>')
     parameters = {}
     if toy.dims == "any":
-        known, key = dimensions_of(name), f"dim:{name}"
-        state.set_default(key, 3, allowed=known)
-        parameters["dim"] = st.slider("Dimension d", known[0], known[-1], key=key, persist_state="session")
+        dims, key = dimensions_of(name), f"dim:{name}"
+        state.set_default(key, 3, allowed=dims)
+        parameters["dim"] = st.slider("Dimension d", dims[0], dims[-1], key=key, persist_state="session")
     config = TargetConfig(name=name, parameters=parameters)
-    return Choice(config.key, name, toy.label, _target(config.key, config))
+    target = _fitted(config) if name in REAL_TABLES else _target(config)
+    return target and Choice(config.key, name, toy.label, target)
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
-def _target(key: str, _config: TargetConfig) -> cm.Target:
-    return cm.make_target(_config.name, **_config.parameters)
+def _target(config: TargetConfig) -> cm.Target:
+    """The law of a toy, made once."""
+    return TARGETS.get(config.key, lambda: cm.make_target(config.name, **config.parameters))
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
+def _fitted(config: TargetConfig) -> cm.Target | None:
+    """The law of a table, which is fitted in the background; None until it is."""
+    try:
+        target = TARGETS.peek(config.key) or FITTING.get(config.key, lambda report: _fit(config, report))
+    except ValueError as problem:
+        st.warning(plain(str(problem)))
+        return None
+    if target is None:
+        wait_line(FITTING, "Fit it")
+    return target
+
+
+def _fit(config: TargetConfig, report: Report[cm.Target]) -> cm.Target:
+    report(0.0, "Fitting a law to the rows.")
+    return _target(config)
+
+
+# ---- pictures ---------------------------------------------------------------------------------------------------
+def _pictures(colour: str) -> dict[str, str]:
+    """The toys' pictures; those of tables are drawn in the background, and empty until then."""
+    toys = {name: Measurable(name, PICTURES, (name, colour), partial(_picture, name, colour)) for name in TOYS}
+    view = DRAWING_TABLES.measure(colour, [toy for name, toy in toys.items() if name in REAL_TABLES])
+    if view is not None and not view.over:
+        poll(_still_drawing, colour, shown=True, every=1.0)
+    return {name: toy.value or "" if name in REAL_TABLES else toy.measure() for name, toy in toys.items()}
+
+
+def _still_drawing(colour: str) -> bool:
+    view = DRAWING_TABLES.view(colour)
+    return view is not None and not view.over
+
+
 def _picture(name: str, colour: str) -> str:
-    return thumbnail(shown_samples(cm.make_target(name), 160), colour)
+    return thumbnail(shown_samples(_target(TargetConfig(name=name)), 160), colour)

@@ -1,13 +1,10 @@
 """A point is found under all that determines it, and is made once."""
 
-import threading
-import time
 from dataclasses import replace
 
 import pytest
 
-from app.background.jobs import Interrupted
-from app.kl.question import Once, Question, forget, known_bound, measure_bound, measure_point
+from app.kl.question import Question, forget, known_bound, measure_bound, measure_point
 from app.runs.library import Run
 from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA
 from cmcore.samplers import SAMPLERS
@@ -22,67 +19,6 @@ def nothing_measured():
     forget()
     yield
     forget()
-
-
-def test_an_answer_is_made_once_however_many_ask():
-    made, once = [], Once(8)
-
-    def make():
-        made.append(1)
-        time.sleep(0.05)
-        return 7
-
-    got = []
-    askers = [threading.Thread(target=lambda: got.append(once.get("key", make))) for _ in range(4)]
-    for asker in askers:
-        asker.start()
-    for asker in askers:
-        asker.join()
-    assert (got, made) == ([7] * 4, [1])
-
-
-def test_who_waits_for_somebody_that_is_told_to_end_makes_the_answer():
-    once, begun, ended = Once(2), threading.Event(), threading.Event()
-
-    def leaves():
-        begun.set()
-        assert ended.wait(120)
-        raise Interrupted
-
-    def first():
-        with pytest.raises(Interrupted):
-            once.get("key", leaves)
-
-    got = []
-    one, other = threading.Thread(target=first), threading.Thread(target=lambda: got.append(once.get("key", lambda: 3)))
-    one.start()
-    assert begun.wait(120)
-    other.start()
-    time.sleep(0.05)
-    ended.set()
-    one.join()
-    other.join()
-    assert got == [3]
-
-
-def test_the_memory_is_bounded_and_forgets_what_was_asked_the_longest_ago():
-    once = Once(2)
-    for key in "ab":
-        once.get(key, lambda: 1)
-    once.peek("a")
-    once.get("c", lambda: 1)
-    assert [once.peek(key) for key in "abc"] == [1, None, 1]
-
-
-def test_a_failure_is_told_and_not_kept():
-    once = Once(2)
-
-    def fail():
-        raise ValueError("no")
-
-    with pytest.raises(ValueError, match="no"):
-        once.get("key", fail)
-    assert once.get("key", lambda: 3) == 3
 
 
 @pytest.mark.parametrize(

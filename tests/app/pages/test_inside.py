@@ -2,6 +2,7 @@
 
 import csv
 import io
+import threading
 from dataclasses import replace
 from functools import partial
 
@@ -11,13 +12,15 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 import cmcore as cm
+from app.background.task import Report, measure_missing
 from app.components.buffer import unpack
 from app.components.flow_picture import flow_message
 from app.pages.inside import compute as maps
 from app.pages.inside import flow_1d as flow
 from app.pages.inside import job as inside
 from app.pages.inside.flow_1d import flow_scene
-from app.pages.inside.job import Look, _measure, known, parts, problem_of
+from app.pages.inside.job import Look, parts, problem_of
+from app.pages.inside.job import measured as measured_now
 from app.pages.inside.snippet import inside_snippet
 from app.pages.inside.tables import (
     bends_csv,
@@ -36,14 +39,14 @@ from tests.app.conftest import html, page_of, poll, untrained
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    inside.forget()
+    inside.MAPS.clear()
     small = {"SIDE": 12, "ACROSS": 15, "LEVELS": 6, "PATHS": 64, "STARTS": 24, "BEND_LEVELS": 6, "DRAWS": 512}
     for name, value in small.items():
         monkeypatch.setattr(maps, name, value)
     for name, value in {"LEVELS": 25, "ACROSS": 61, "EVEN": 41}.items():
         monkeypatch.setattr(flow, name, value)
     yield
-    inside.forget()
+    inside.MAPS.clear()
 
 
 def single_time(model):
@@ -71,25 +74,16 @@ def found_in(run):
     return _FOUND[run.key]
 
 
-def measured_again(look):
-    never = type("Never", (), {"is_set": lambda self: False})()
-    list(_measure(look, {}, never))
-    return known(look)
-
-
 def measured(look):
-    never = type("Never", (), {"is_set": lambda self: False})()
-    failed: dict = {}
-    list(_measure(look, failed, never))
-    assert not failed
-    return known(look)
+    measure_missing(list(parts(look).values()), Report(threading.Event()))
+    return measured_now(look)
 
 
 # ---- what is measured -------------------------------------------------------------------------------------------
 @EVERY
 def test_every_part_that_a_run_can_have_is_measured(run):
     look, found = look_at(run), found_in(run)
-    assert list(found) == [part.name for part in parts(look)]
+    assert list(found) == list(parts(look))
 
 
 def test_a_run_that_learned_jumps_to_delta_alone_is_asked_for_nothing_else():
@@ -124,14 +118,12 @@ def test_a_part_that_cannot_be_had_is_a_sentence_and_the_others_go_on(monkeypatc
         raise ValueError("Not here.")
 
     monkeypatch.setattr(maps, "bends_of", refuse)
-    look, failed = look_at(PLANE), {}
-    never = type("Never", (), {"is_set": lambda self: False})()
-    *_, last = _measure(look, failed, never)
-    assert list(last.problems.values()) == ["Not here."]
-    assert "bends" not in known(look)
-    found = known(look)
+    look = look_at(PLANE)
+    found = measured(look)
+    assert problem_of(look, "bends") == "Not here."
+    assert "bends" not in found
     assert "masses 16" in found
-    again = measured_again(look)
+    again = measured(look)
     assert all(again[name] is found[name] for name in found)  # what is known is not measured again
 
 
@@ -219,7 +211,7 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture
 def idle(monkeypatch):
     """Nothing is measured: what a link asks for is known before."""
-    monkeypatch.setattr(inside, "_missing", lambda look, failed: [])
+    monkeypatch.setattr("app.pages.inside.page.measuring", lambda look: None)
 
 
 page = partial(page_of, "inside")

@@ -4,21 +4,24 @@ import time
 from dataclasses import replace
 
 import pytest
+import torch
 from streamlit.testing.v1 import AppTest
 
 import cmcore as cm
+from app.background import task
 from app.kl.run_summary import differences, settings, weights
+from app.pages.runs import ledger
 from app.runs import disk as shelf
 from app.runs.library import Run
 from app.training import registry as training_registry
 from cmcore.config import NetworkConfig
 from cmcore.store import to_zip
-from tests.app.conftest import html, untrained
+from tests.app.conftest import html, poll, untrained
 
 pytestmark = pytest.mark.usefixtures("shipped", "answered")
 
 
-def page(own=(), *, visitor=None, **query):
+def page(own=(), *, visitor=None, declined=False, **query):
     """The page, in a session that has trained a run for each name."""
 
     def script(own):
@@ -37,6 +40,7 @@ def page(own=(), *, visitor=None, **query):
         at.query_params[name] = value
     if visitor:
         at.session_state["visitor"] = visitor
+    at.session_state["runs not opened"] = declined
     at.run()
     assert not at.exception
     return at
@@ -127,7 +131,7 @@ def test_an_exported_run_is_brought_in_and_compared():
     at = page()
     model = replace(untrained(), config=untrained().config.model_copy(update={"seed": 5}))
     at.file_uploader[0].set_value(("my_run-0123abcd.zip", to_zip(model), "application/zip")).run()
-    assert not at.exception
+    poll(at, lambda at: len(labels(at)) == 3)
     assert labels(at)[0] == "my run"
     assert at.checkbox[0].value
     assert "seed 5" in html(at)
@@ -139,10 +143,39 @@ def test_an_exported_run_is_brought_in_and_compared():
 def test_a_file_that_is_no_run_gets_a_sentence_and_changes_nothing(content):
     at = page()
     at.file_uploader[0].set_value(("run.zip", content, "application/zip")).run()
-    assert not at.exception
-    assert len(at.warning) == 1
+    poll(at, lambda at: len(at.warning) == 1)
     assert len(at.warning[0].value.split()) > 4
     assert labels(at) == ["Eight Gaussians", "Checkerboard"]
+
+
+def test_reading_a_file_can_be_cancelled_and_begun_anew(monkeypatch):
+    def endless(content, **settings):
+        while True:
+            torch.zeros(1)  # where a worker looks whether it should end
+            time.sleep(0.005)
+
+    monkeypatch.setattr(ledger, "from_zip", endless)
+    monkeypatch.setattr(task, "PATIENCE", 0.0)
+    at = page()
+    at.file_uploader[0].set_value(("mine.zip", to_zip(untrained()), "application/zip")).run()
+    at.button(key="cancel:import").click().run()
+    poll(at, lambda at: "again:import" in [button.key for button in at.button])
+    assert labels(at) == ["Eight Gaussians", "Checkerboard"]
+    monkeypatch.undo()
+    at.button(key="again:import").click().run()
+    poll(at, lambda at: "mine" in labels(at))
+
+
+def test_who_does_not_wait_for_the_runs_that_were_kept_can_open_them_later(tmp_path, monkeypatch):
+    monkeypatch.setenv("CONSISTENCY_LAB_KEPT", str(tmp_path / "kept"))
+    token = "c" * 43
+    shelf.keep(token, shelf.Kept("moons-0123abcd", "kept before", pinned=False, model=untrained()))
+    at = page(visitor=token, declined=True)
+    assert "kept before" not in labels(at)
+    at.button(key="open_kept_runs").click().run()
+    assert not at.exception
+    assert "kept before" in labels(at)
+    assert "open_kept_runs" not in [button.key for button in at.button]
 
 
 # ---- side by side -----------------------------------------------------------------------------------------------

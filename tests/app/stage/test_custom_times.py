@@ -9,6 +9,8 @@ import torch
 from pydantic import ValidationError
 
 import cmcore as cm
+from app.background.jobs import Interrupted
+from app.background.task import Report
 from app.export.snippet import snippet
 from app.kl import at_times as moved
 from app.kl import best_times as search
@@ -149,23 +151,23 @@ def found(grid, etas, trials=7):
 def test_what_a_search_finds_is_kept_as_times_and_a_share():
     grid = cm.TimeGrid((3.0, 1.23456, 0.4, 0.1, 0.02))
     best = found(grid, [0.3 * t for t in grid.times[1:]])
-    assert search.found_times(best) == (1.235, 0.4, 0.1)
-    assert search.found_share(best) == pytest.approx(0.3)
+    assert search.times_of(best) == (1.235, 0.4, 0.1)
+    assert search.share_of(best) == pytest.approx(0.3)
 
 
 def test_a_search_reports_its_share_and_ends_when_it_is_cancelled(monkeypatch):
-    run, stop, shares = Run("eight_gaussians", "Eight Gaussians", untrained()), threading.Event(), []
+    run, stop = Run("eight_gaussians", "Eight Gaussians", untrained()), threading.Event()
 
     def endless(*_, progress, **__):
         while True:
             progress(0.25)
-            shares.append(0.25)
             stop.set()
 
     monkeypatch.setattr(search, "least_kl", endless)
-    (only,) = search._search(run, SamplerConfig(), MODEL_DATA, stop)
-    assert shares == [0.25]
-    assert (only.share, only.found) == (0.25, None)
+    report = Report(stop)
+    with pytest.raises(Interrupted):
+        search.search_times(run, SamplerConfig(), MODEL_DATA, report)
+    assert report.share == 0.25
 
 
 def test_a_search_asks_for_the_draw_on_screen_with_noise_of_its_own(monkeypatch):
@@ -178,7 +180,7 @@ def test_a_search_asks_for_the_draw_on_screen_with_noise_of_its_own(monkeypatch)
     monkeypatch.setattr(search, "least_kl", least_kl)
     run = Run("eight_gaussians", "Eight Gaussians", untrained())
     config = SamplerConfig(sampler="renoise", delta=0.05, steps=2)
-    *_, last = search._search(run, config, MODEL_DATA, threading.Event())
-    assert search.found_times(last.found) == (1.0,)
+    best = search.search_times(run, config, MODEL_DATA, Report(threading.Event()))
+    assert search.times_of(best) == (1.0,)
     assert (asked["steps"], asked["sampler"], asked["delta"], asked["direction"]) == (2, "renoise", 0.05, MODEL_DATA)
     assert asked["seed"] != SEED
