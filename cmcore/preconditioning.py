@@ -24,7 +24,7 @@ from torch import Tensor
 
 from cmcore.registry import Registry
 
-__all__ = ["PRECONDITIONINGS", "Coefficients", "Linear", "Preconditioning", "Trig", "linear_time"]
+__all__ = ["PRECONDITIONINGS", "Coefficients", "Linear", "Preconditioning", "Trig", "angle_at", "linear_time"]
 
 
 class Coefficients(NamedTuple):
@@ -37,6 +37,11 @@ class Coefficients(NamedTuple):
 def linear_time(theta: Tensor) -> Tensor:
     """τ = tan θ/(1 + tan θ), the time of the linear path at the same signal-to-noise ratio."""
     return theta.sin() / (theta.cos() + theta.sin())
+
+
+def angle_at(tau: Tensor) -> Tensor:
+    """θ at the linear path's time τ."""
+    return torch.atan2(tau, 1 - tau)
 
 
 class Preconditioning(ABC):

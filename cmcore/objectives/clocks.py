@@ -21,7 +21,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from cmcore.preconditioning import linear_time
+from cmcore.preconditioning import angle_at, linear_time
 from cmcore.process import round_angle
 
 __all__ = ["CLOCKS", "Clock", "ClockName"]
@@ -83,7 +83,7 @@ class Clock:
     def _back(self, raw: Tensor) -> Tensor:
         back: dict[str, Callable[[Tensor], Tensor]] = {
             "uniform_angle": lambda c: c,
-            "uniform_linear": lambda c: torch.atan2(c, 1 - c),
+            "uniform_linear": angle_at,
             "karras": lambda c: (c**RHO).atan(),
             "log_normal": lambda c: (self.mean + self.sd * torch.special.ndtri(c)).exp().atan(),
         }
