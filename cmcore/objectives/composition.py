@@ -254,10 +254,13 @@ class Composition(Objective[Points]):
 
     def velocity_at(self, context: LossContext, points: Points) -> Tensor:
         """dx/dθ at the rows off the diagonal; "self" asks the targets' own diagonal."""
-        if self.velocity != "self":
-            return points.velocity
-        with torch.no_grad():
-            return context.targets.velocity_in_angle(points.x, points.theta, for_weights=True)
+        return self.own_velocity(context, points) if self.velocity == "self" else points.velocity
+
+    @staticmethod
+    @torch.no_grad()
+    def own_velocity(context: LossContext, points: Points) -> Tensor:
+        """dx/dθ at the rows, from the diagonal of the map that makes the targets."""
+        return context.targets.velocity_in_angle(points.x, points.theta, for_weights=True)
 
     def weights(self, points: Points) -> Tensor | float:
         """The weight of each row off the diagonal."""

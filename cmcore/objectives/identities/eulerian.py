@@ -19,7 +19,7 @@ __all__ = ["Eulerian"]
 class Eulerian(Composition):
     r"""∂_t f + ∇f · v(x, t) = 0, with t an angle, for the network's answer F.
 
-    With F_v the answer that v asks for on the diagonal and Ḟ = ∂_t F + ∇F · v,
+    With F_v the answer that v asks for on the diagonal and Ḟ = ∂_t F + ∇F · w, where w = v unless β > 0,
 
     .. math:: E = \partial_t\mathrm{out}\,(F - F_v) + r\,\big(\mathrm{out}\,\dot F + \partial_t\mathrm{out}\,F_v
               - \partial_t\mathrm{skip}\,x - \mathrm{skip}\,v\big),
@@ -29,13 +29,19 @@ class Eulerian(Composition):
     at s = 0; the families differ in where v comes from, what carries gradient, the metric and the times. Without
     `through_time` the gradient flows through F alone, towards sg(F − E).
 
+    The velocity of a pair is its mean plus noise ξ, and E is linear in both its places, so that E has the right mean.
+    At the exact map its noise is −∇f ξ, which steep maps make large. Along w = (1 − β) v + β v_f, v_f the map's own
+    diagonal, it is −((1 − β) ∇f + β skip) ξ, and the mean stays right where v_f is.
+
     Args:
         through_time: let the gradient flow through ∂_t F too, as ESD's paper does; ∇F · v never carries any.
         tangent_warmup: share of the run over which r grows from 0 to 1; 0: r = 1 throughout.
+        tangent_beta: β, the share of the map's own velocity in the direction of the derivative.
     """
 
     through_time: bool = False
     tangent_warmup: float = 0.0
+    tangent_beta: float = 0.0
 
     label: ClassVar[str] = "Eulerian identity"
     building_block: ClassVar[bool] = True
@@ -44,6 +50,13 @@ class Eulerian(Composition):
         super().__post_init__()
         if not 0 <= self.tangent_warmup <= 1:
             raise ValueError(f"tangent_warmup is a share of the run; got {self.tangent_warmup:g}.")
+        if not 0 <= self.tangent_beta <= 1:
+            raise ValueError(f"tangent_beta lies between 0 and 1; got {self.tangent_beta:g}.")
+        if self.tangent_beta and not self.diagonal_share:
+            raise ValueError(
+                f"{self.label}: with tangent_beta > 0 the map's own velocity is asked for, which the diagonal teaches: "
+                "diagonal_share > 0."
+            )
 
     def errors(self, context: LossContext, points: Points) -> Float[Tensor, "*n d"]:
         answer, residual = self.residual(context, points, self.velocity_at(context, points))
@@ -59,13 +72,20 @@ class Eulerian(Composition):
 
     def manual_gradient(self, context: LossContext, points: Points) -> tuple[Float[Tensor, "*n d"], PullBack]:
         velocity = self.velocity_at(context, points)
-        answer, along_flow, pull_back = context.flow_map.pulled_direction_and_tangent(*points[:3], (velocity, 1.0, 1.0))
+        along = (self.along(context, points, velocity), 1.0, 1.0)
+        answer, along_flow, pull_back = context.flow_map.pulled_direction_and_tangent(*points[:3], along)
         residual = self._residual(context, points, velocity, answer, along_flow)
         return self._in_units_of_network(context, points, residual), pull_back
 
+    def along(self, context: LossContext, points: Points, velocity: Tensor) -> Tensor:
+        """w, in whose direction the network is differentiated."""
+        if not self.tangent_beta or self.velocity == "self":
+            return velocity
+        return velocity.lerp(self.own_velocity(context, points).to(velocity.dtype), self.tangent_beta)
+
     def residual(self, context: LossContext, points: Points, velocity: Tensor) -> tuple[Tensor, Tensor]:
-        """F, and E before anything is divided out: with r = 1 it is −(∂_t f + ∇f · v), [*, n, d] each."""
-        answer, along_flow = self._tangent(context, points, velocity)
+        """F, and E before anything is divided out: with r = 1 and w = v it is −(∂_t f + ∇f · v), [*, n, d] each."""
+        answer, along_flow = self._tangent(context, points, self.along(context, points, velocity))
         return answer, self._residual(context, points, velocity, answer, along_flow)
 
     def _residual(
