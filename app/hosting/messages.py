@@ -33,6 +33,10 @@ VALUES = frozenset({
 MOST_BYTES = 256 << 10
 MOST_WIDGETS, MOST_QUERY, MOST_FILES = 1_000, 64 << 10, 20
 MOST_VALUES, DEEPEST = 1 << 16, 16
+REDRAWS = frozenset({"rerun_script", "auto_rerun"})
+"""What has a page drawn, or a part of it: its visitor, or its clock."""
+MOST_SKIPPED = 3
+"""Times in a row that a page's clock may find every place taken before it waits for one."""
 BURST_SECONDS = 6.0
 """A page that was quiet for so long may send all that it did not send at once."""
 
@@ -72,6 +76,8 @@ class Messages:
         """What a page is sent; when it has been drawn, its turn is over."""
 
         async def send_on(message: Message) -> None:
+            if message.get("bytes"):
+                self._turns.begin_drawing(inbox)
             if is_drawn(message.get("bytes")):
                 self._turns.end(inbox)
             await send(message)
@@ -93,6 +99,7 @@ class Inbox:
 
     def __init__(self, receive: Receive, pace: "Pace", turns: Turns) -> None:
         self._receive, self._pace, self._turns = receive, pace, turns
+        self._skipped = 0
         self.problem = ""
 
     async def __call__(self) -> Message:
@@ -103,14 +110,22 @@ class Inbox:
             await asyncio.sleep(self._pace.wait())
             try:
                 kind = wanted(message.get("bytes"))
-                if kind == "rerun_script":
-                    await self._turns.take(self)
-                if kind:
+                if kind and (kind not in REDRAWS or await self._has_turn(kind)):
                     return message
             except BadMessage as problem:
                 self.problem = str(problem)
                 _log.warning("a page was closed: %s", problem)
                 return {"type": "websocket.disconnect", "code": 1008}
+
+    async def _has_turn(self, kind: str) -> bool:
+        """Wait for a turn; a page that asks by its clock is passed over a few times, since it will ask anew anyway."""
+        if kind == "auto_rerun" and self._skipped < MOST_SKIPPED:
+            taken = self._turns.take_now(self)
+            self._skipped = 0 if taken else self._skipped + 1
+            return taken
+        self._skipped = 0
+        await self._turns.take(self)
+        return True
 
 
 class Pace:
@@ -142,10 +157,11 @@ def wanted(data: bytes | None) -> str:
     kind = message.WhichOneof("type")
     if kind == "rerun_script":
         _check_state(message.rerun_script)
-    elif kind == "backend_operation_request":
+        return "auto_rerun" if message.rerun_script.is_auto_rerun else kind
+    if kind == "backend_operation_request":
         payload = message.backend_operation_request.WhichOneof("payload")
         return kind if payload in ("deferred_file", "dataframe_chunk") else ""
-    elif kind == "file_urls_request" and len(message.file_urls_request.file_names) > MOST_FILES:
+    if kind == "file_urls_request" and len(message.file_urls_request.file_names) > MOST_FILES:
         raise BadMessage(f"At most {MOST_FILES} files are chosen at once.")
     return kind if kind in OPEN else ""
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
-SECONDS = 2.0
-"""After which a turn is over in any case: a page that is drawn for longer waits for something itself."""
+BEGIN_SECONDS, SECONDS = 0.5, 2.0
+"""After which a turn is over in any case. A page that is sent nothing is not drawn: the part that it asks for is gone,
+of which Streamlit says nothing. One that is drawn for longer waits for something itself."""
 BUSY_SECONDS, MEMORY_SECONDS = 1.0, 6.0
 """A page that was drawn for so long lately is a busy one; what was longer ago than the second counts for little."""
 LARGEST_END = 1 << 10
@@ -25,10 +26,11 @@ INTERRUPTED = ForwardMsg.ScriptFinishedStatus.Value("FINISHED_EARLY_FOR_RERUN")
 
 @dataclass
 class Turn:
-    """A page being drawn: since when, what ends it in any case, and whether it is over."""
+    """A page's turn: since when, what ends it in any case, whether it is drawn already, and whether it is over."""
 
     since: float
     timer: asyncio.TimerHandle
+    drawing: bool = False
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -37,17 +39,27 @@ class Turns:
 
     Args:
         most: pages that are drawn at once; without it one for each core, and two at least. Busy ones leave one place.
-        seconds: after which a turn is over in any case.
+        seconds: after which the turn of a page is over in any case: that of one that is sent nothing, and of another.
         clock: seconds, as they pass.
     """
 
     def __init__(
-        self, most: int | None = None, seconds: float = SECONDS, clock: Callable[[], float] = time.monotonic
+        self,
+        most: int | None = None,
+        seconds: tuple[float, float] = (BEGIN_SECONDS, SECONDS),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._most, self._seconds, self._clock = most or max(2, os.cpu_count() or 2), seconds, clock
         self._drawn: dict[object, Turn] = {}
         self._waiting: dict[object, asyncio.Event] = {}
         self._use: dict[object, tuple[float, float]] = {}
+
+    def take_now(self, page: object) -> bool:
+        """Whether the page may be drawn at once; if so, it has its turn."""
+        if page in self._drawn or not self._has_room(page):
+            return False
+        self._begin(page)
+        return True
 
     async def take(self, page: object) -> None:
         """Wait until the page may be drawn."""
@@ -61,6 +73,14 @@ class Turns:
             await turn.wait()
         finally:
             self._waiting.pop(page, None)
+
+    def begin_drawing(self, page: object) -> None:
+        """The page is being drawn: it was sent something."""
+        turn = self._drawn.get(page)
+        if turn and not turn.drawing:
+            turn.drawing = True
+            turn.timer.cancel()
+            turn.timer = asyncio.get_running_loop().call_later(self._seconds[1], self.end, page)
 
     def end(self, page: object) -> None:
         """The page has been drawn."""
@@ -78,14 +98,17 @@ class Turns:
 
     def _begin_those_with_room(self) -> None:
         for page in sorted(self._waiting, key=self._is_busy):
-            if len(self._drawn) < self._most and not (self._is_busy(page) and self._busy_have_theirs()):
-                turn = self._waiting.pop(page)
-                timer = asyncio.get_running_loop().call_later(self._seconds, self.end, page)
-                self._drawn[page] = Turn(self._clock(), timer)
-                turn.set()
+            if self._has_room(page):
+                self._begin(page)
+                self._waiting.pop(page).set()
 
-    def _busy_have_theirs(self) -> bool:
-        return sum(map(self._is_busy, self._drawn)) >= max(1, self._most - 1)
+    def _begin(self, page: object) -> None:
+        timer = asyncio.get_running_loop().call_later(self._seconds[0], self.end, page)
+        self._drawn[page] = Turn(self._clock(), timer)
+
+    def _has_room(self, page: object) -> bool:
+        busy = sum(map(self._is_busy, self._drawn))
+        return len(self._drawn) < self._most and not (self._is_busy(page) and busy >= max(1, self._most - 1))
 
     def _is_busy(self, page: object) -> bool:
         return self._recent_seconds(page) >= BUSY_SECONDS

@@ -8,7 +8,18 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 
 from app.hosting.limits import CHANGES
-from app.hosting.messages import BURST_SECONDS, MOST_BYTES, OPEN, BadMessage, Messages, Pace, wanted
+from app.hosting.messages import (
+    BURST_SECONDS,
+    MOST_BYTES,
+    MOST_SKIPPED,
+    OPEN,
+    BadMessage,
+    Inbox,
+    Messages,
+    Pace,
+    wanted,
+)
+from app.hosting.turns import Turns
 
 
 def rerun(**value) -> bytes:
@@ -174,3 +185,24 @@ def test_only_so_many_pages_are_open(monkeypatch):
 
     asyncio.run(play())
     assert [message["status"] for message in sent if "status" in message] == [503, 503, 200, 200]
+
+
+def test_a_clock_that_finds_no_place_is_passed_over_and_not_for_ever():
+    async def play():
+        turns = Turns(1, (60, 60))
+        await turns.take("somebody")
+        tick = BackMsg()
+        tick.rerun_script.is_auto_rerun = True
+        ticks = [{"type": "websocket.receive", "bytes": tick.SerializeToString()} for _ in range(MOST_SKIPPED + 1)]
+
+        async def receive():
+            return ticks.pop(0)
+
+        waiting = asyncio.create_task(Inbox(receive, Pace(1e6), turns)())
+        while ticks:
+            await asyncio.sleep(0)
+        assert not waiting.done(), "the last one waits"
+        turns.end("somebody")
+        assert (await asyncio.wait_for(waiting, 5))["bytes"] == tick.SerializeToString()
+
+    asyncio.run(play())

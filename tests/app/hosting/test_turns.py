@@ -29,7 +29,7 @@ class Storm:
 
 def test_s9_a_page_that_asks_once_comes_next_however_often_others_ask():
     async def play():
-        turns = Turns(2, 60)
+        turns = Turns(2, (60, 60))
         storms = [Storm(turns) for _ in range(6)]
         await settle()
         honest = asyncio.create_task(turns.take("honest"))
@@ -48,7 +48,7 @@ def test_s9_a_page_that_asks_once_comes_next_however_often_others_ask():
 
 def test_a_page_alone_is_drawn_anew_at_once_and_so_many_are_drawn_together():
     async def play():
-        turns = Turns(2, 60)
+        turns = Turns(2, (60, 60))
         for _ in range(10):
             await turns.take("a")
         await turns.take("b")
@@ -68,7 +68,7 @@ def test_a_page_alone_is_drawn_anew_at_once_and_so_many_are_drawn_together():
 def test_s9_pages_that_are_drawn_all_the_time_leave_a_place_free():
     async def play():
         now = 0.0
-        turns = Turns(2, 60, clock=lambda: now)
+        turns = Turns(2, (60, 60), clock=lambda: now)
         storms = [Storm(turns) for _ in range(6)]
         await settle()
         for _ in range(5):  # each is drawn for more than a second
@@ -91,13 +91,37 @@ def test_s9_pages_that_are_drawn_all_the_time_leave_a_place_free():
 
 def test_a_turn_is_over_in_any_case_and_who_leaves_while_waiting_is_forgotten():
     async def play():
-        turns = Turns(1, 0.01)
+        turns = Turns(1, (0.01, 60))
         await turns.take("long")
         gone, follows = asyncio.create_task(turns.take("gone")), asyncio.create_task(turns.take("follows"))
         await settle()
         gone.cancel()
         await asyncio.wait_for(follows, 5)
         assert not turns._waiting
+
+    asyncio.run(play())
+
+
+def test_a_page_that_is_sent_nothing_has_no_place_for_long_and_one_that_is_drawn_has():
+    async def play():
+        turns = Turns(2, (0.01, 60))
+        await turns.take("drawn")
+        turns.begin_drawing("drawn")
+        await turns.take("part that is gone")
+        await asyncio.wait_for(turns.take("follows"), 5)
+        assert "drawn" in turns._drawn
+
+    asyncio.run(play())
+
+
+def test_a_clock_takes_a_free_place_and_waits_for_none():
+    async def play():
+        turns = Turns(1, (60, 60))
+        assert turns.take_now("a")
+        assert not turns.take_now("a")
+        assert not turns.take_now("b")
+        turns.end("a")
+        assert turns.take_now("b")
 
     asyncio.run(play())
 
