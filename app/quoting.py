@@ -8,7 +8,7 @@ import html
 import keyword
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 _RECOGNISED = re.compile(r":(?=\S)|(?<=www)(?=\.)|(?=@)", re.IGNORECASE)
@@ -48,9 +48,22 @@ def file_stem(text: str, longest: int = 80) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "_", text)[:longest].strip("_-") or "run"
 
 
+def in_html(value: Any) -> Any:
+    """A value for a template of HTML, which escapes it: HTML as it is, anything else as text without controls."""
+    return value if hasattr(value, "__html__") else _IN_NO_HTML.sub(" ", str(value))
+
+
 # ---- Python -----------------------------------------------------------------------------------------------------
+class Code(str):
+    """A piece of Python, which stands in a program as it is."""
+
+    __slots__ = ()
+
+
 def literal(value: Any) -> str:
-    """The value as Python writes it, for values that JSON has, and tuples; anything else raises TypeError."""
+    """The value as Python writes it, for values that JSON has, tuples and code; anything else raises TypeError."""
+    if isinstance(value, Code):
+        return value
     if value is None or isinstance(value, bool):
         return repr(value)
     if isinstance(value, str):
@@ -66,6 +79,11 @@ def literal(value: Any) -> str:
     if isinstance(value, tuple):
         return "(" + ", ".join(map(literal, value)) + ("," if len(value) == 1 else "") + ")"
     raise TypeError(f"{type(value).__name__} has no literal.")
+
+
+def call(function: str, arguments: Iterable[Any], settings: Mapping[str, Any]) -> Code:
+    """A call of the function with these arguments, those of settings by name."""
+    return Code(f"{function}({', '.join([*map(literal, arguments), *keywords(settings)])})")
 
 
 def keywords(values: Mapping[str, Any]) -> list[str]:

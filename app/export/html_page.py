@@ -2,18 +2,17 @@
 
 import base64
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from string import Template
+
+from markupsafe import Markup
 
 from app.components.particle_stage import STAGE_CODE, STAGE_HTML, STAGE_STYLE, Scene, scene_message
 from app.export.svg_chart import chart
+from app.export.templates import html
 from app.figures.kl_curve import Line
 from app.figures.theme import DARK, LIGHT, Theme
-from app.quoting import escape
 from app.ui.cards import kl_card, number, resolved, short
 from cmcore.divergences.estimate import ESTIMATORS, Estimate
 
-_HERE = Path(__file__).parent
 _MOUNT = "export default function ("
 """How a component begins; here its function needs a name instead."""
 
@@ -42,31 +41,27 @@ def page(
     message = scene_message(scene, steps=steps, labels=labels, answered=False)
     if STAGE_CODE.count(_MOUNT) != 1:
         raise AssertionError("The stage has one entrance, which this page gives a name.")
-    return Template(_read("page.html")).substitute(
-        title=escape(f"Consistency Lab: {heading}"),
-        style=Template(_read("page.css")).substitute(light=_variables(LIGHT), dark=_variables(DARK)),
-        heading=escape(heading),
-        facts=escape(facts),
-        cards="".join(_card(n, estimates.get(n)) for n in sorted(scene.draws)),
+    return html(
+        "export/templates/page.html.jinja",
+        light=_variables(LIGHT),
+        dark=_variables(DARK),
+        heading=heading,
+        facts=facts,
+        cards={n: Markup(kl_card(estimates[n])) if n in estimates else "" for n in sorted(scene.draws)},  # noqa: S704
         chart=chart(lines, steps=sorted(scene.draws)),
-        table=_table(estimates),
-        about="<br>".join(map(escape, about.split("\n"))),
-        stage_style=STAGE_STYLE,
-        stage_html=STAGE_HTML,
+        rows={n: _row(estimate) for n, estimate in sorted(estimates.items())},
+        about=about.split("\n"),
+        stage_style=Markup(STAGE_STYLE),  # noqa: S704  files of this application
+        stage_html=Markup(STAGE_HTML),  # noqa: S704
         scene=base64.b64encode(message).decode(),
-        stage_code=STAGE_CODE.replace(_MOUNT, "function mount("),
-        host_code=_read("host.js"),
+        stage_code=Markup(STAGE_CODE.replace(_MOUNT, "function mount(")),  # noqa: S704
     )
 
 
-def _read(name: str) -> str:
-    return (_HERE / name).read_text(encoding="utf-8")
-
-
-def _variables(theme: Theme) -> str:
+def _variables(theme: Theme) -> dict[str, str]:
     """The variables that Streamlit gives a component, and the colours of the chart."""
     meanings = (theme.data, theme.model, theme.exact, theme.error, theme.baseline, theme.bound)
-    told = {
+    return {
         "--st-text-color": theme.ink,
         "--st-background-color": theme.paper,
         "--st-border-color": theme.hairline,
@@ -77,23 +72,10 @@ def _variables(theme: Theme) -> str:
         "--baseline": theme.baseline,
         "--bound": theme.bound,
     }
-    return " ".join(f"{name}: {value};" for name, value in told.items())
 
 
-def _card(n: int, estimate: Estimate | None) -> str:
-    """The card of one N; the page shows that of the chosen one."""
-    body = kl_card(estimate) if estimate else '<section class="card"><h2>KL</h2><p>Not measured.</p></section>'
-    return f'<div data-n="{n}" hidden>{body}</div>'
-
-
-def _table(estimates: Mapping[int, Estimate]) -> str:
-    head = "".join(f"<th scope='col'>{t}</th>" for t in ("N", "KL, nats", "95 % interval", "estimator", "n", "floor"))
-    rows = ""
-    for n, e in sorted(estimates.items()):
-        value = number(e.value, 4) if resolved(e) else f"< {number(e.floor, 2)}" if e.trusted else "—"
-        interval = f"{number(e.low)} … {number(e.high)}" if e.trusted else e.note or "—"
-        known = ESTIMATORS.get(e.estimator)
-        cells = (value, interval, known.label if known else e.estimator, f"{e.n:,}", number(e.floor, 2))
-        told = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
-        rows += f"<tr data-n='{n}'><th scope='row'>{n}</th>{told}</tr>"
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+def _row(e: Estimate) -> tuple[str, ...]:
+    value = number(e.value, 4) if resolved(e) else f"< {number(e.floor, 2)}" if e.trusted else "—"
+    interval = f"{number(e.low)} … {number(e.high)}" if e.trusted else e.note or "—"
+    estimator = ESTIMATORS.get(e.estimator)
+    return value, interval, estimator.label if estimator else e.estimator, f"{e.n:,}", number(e.floor, 2)

@@ -1,5 +1,6 @@
 """The view on screen as a program: it loads the exported run, or trains it again, and prints the page's own numbers."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -10,11 +11,12 @@ import torch
 
 from app.export.notebook import NotebookCell
 from app.export.snippet import target_code
+from app.export.templates import cells
 from app.kl.comparison import Asked, View
 from app.kl.curve import question_of
 from app.kl.question import SEED, how_measured, known_point, landings
 from app.kl.run_summary import learned_by
-from app.quoting import file_stem, keywords, literal
+from app.quoting import Code, file_stem
 from app.runs.library import Run
 from app.stage.scene import Grids
 from cmcore.config import SamplerConfig
@@ -32,18 +34,18 @@ def title(runs: Sequence[Run]) -> str:
 
 def about(runs: Sequence[Run]) -> str:
     """How each run came about, with the steps and threads that were executed, and what made this file."""
-    told = []
+    lines = []
     for run in runs:
         model, threads = run.model, run.model.config.threads
         counted = f", {threads} thread{'s' * (threads != 1)}" if threads and "thread" not in model.device else ""
-        told.append(
+        lines.append(
             f"{run.label}: {learned_by(model.config)}, seed {model.config.seed}; {model.steps:,} steps in "
             f"{model.seconds:.1f} s on {model.device}{counted}; {model.status}."
         )
     files = ", ".join(zip_name(run) for run in runs)
     return "\n".join(
         [
-            *told,
+            *lines,
             f"Made by Consistency Lab {_version()} with torch {torch.__version__}.",
             f"Export {files} from the lab and put it beside this file; without it, the run is trained again.",
         ]
@@ -88,34 +90,21 @@ class Shown:
 
 def explore_cells(shown: Shown) -> list[NotebookCell]:
     """The draw on the stage and the KL at every N."""
-    config, grids, direction = shown.config, shown.grids, shown.direction
-    own = f", renoise={literal(config.renoise)}" if config.sampler == "renoise" else ""
-    points = {n: (grids[n].times, *_how(shown, n)) for n in sorted(grids)}
-    drawn = (
-        f"draw = cm.sample(\n    model, {shown.particles}, {config.steps}, seed={shown.seed}, sampler="
-        f"{literal(config.sampler)}, grid=cm.TimeGrid(POINTS[{config.steps}][0]){own}\n)\nprint(draw.points[:3])"
+    config, grids = shown.config, shown.grids
+    own = {"renoise": config.renoise} if config.sampler == "renoise" else {}
+    grid = Code(f"cm.TimeGrid(POINTS[{config.steps}][0])")
+    return cells(
+        "export/templates/explore_program.py.jinja",
+        runs=_runs([shown.run]),
+        points={n: (grids[n].times, *_how(shown, n)) for n in sorted(grids)},
+        particles=shown.particles,
+        steps=config.steps,
+        draw={"seed": shown.seed, "sampler": config.sampler, "grid": grid, **own},
+        measures=f"{shown.direction.replace('‖', ' ∥ ')} at δ = {config.delta:g}",
+        choices={"sampler": config.sampler, "direction": shown.direction, **own},
+        page={"": _values(shown.estimates)},
+        curve=Code("curve"),
     )
-    called = (
-        f"found = measured(\n    model, model.target, POINTS, sampler={literal(config.sampler)}, "
-        f"direction={literal(direction)}{own}\n)"
-    )
-    return [
-        NotebookCell("What is needed: this lab, installed or on the path.", _IMPORTS),
-        *_models([shown.run]),
-        NotebookCell(
-            "By N: the times of the jumps, the seed, and n (None: the estimator’s own).",
-            _points("POINTS = ", points),
-        ),
-        NotebookCell("The samples on the stage: where each noise is taken.", drawn),
-        NotebookCell(
-            f"{direction.replace('‖', ' ∥ ')} at δ = {config.delta:g} by network calls.", f"{_MEASURED}\n\n\n{called}"
-        ),
-        NotebookCell(
-            "The page’s own numbers, and how far these are from them.",
-            _compared({"": _values(shown.estimates)}, "found"),
-        ),
-        NotebookCell("A picture of it.", _PICTURE),
-    ]
 
 
 def _how(shown: Shown, n: int) -> tuple[int, int | None]:
@@ -126,120 +115,64 @@ def _how(shown: Shown, n: int) -> tuple[int, int | None]:
     return how_measured(shown.run, question) if named else (SEED, landings(question))
 
 
-def _points(before: str, points: Mapping[int, tuple[object, ...]]) -> str:
-    return f"{before}{{\n" + "\n".join(f"    {n}: {literal(point)}," for n, point in points.items()) + "\n}"
-
-
-_IMPORTS = """from pathlib import Path
-
-import cmcore as cm
-from cmcore.measure import kl_points
-
-HERE = Path(__file__).parent if "__file__" in globals() else Path()"""
-
-_PICTURE = """import plotly.express as px
-
-px.line(x=list(found), y=[e.value for e in found.values()], log_x=True, log_y=True, markers=True,
-        labels={"x": "network calls", "y": "KL, nats"})"""
-
-
 def _values(estimates: Mapping[int, Estimate]) -> dict[int, tuple[float, float, float]]:
-    told = {n: (e.value, e.low, e.high) for n, e in sorted(estimates.items()) if e.trusted}
-    return {n: values for n, values in told.items() if all(map(isfinite, values))}
-
-
-def _compared(page: Mapping[str, Mapping[int, tuple[float, float, float]]], found: str) -> str:
-    """Lines that hold what the page showed against what was computed now, curve by curve."""
-    listed = "\n".join(f"    {literal(label)}: {literal(values)}," for label, values in page.items())
-    return (
-        f"PAGE = {{\n{listed}\n}}\n"
-        "for label, told in PAGE.items():\n"
-        "    for n, (value, low, high) in told.items():\n"
-        f"        e = {found}[n]\n"
-        "        apart = max(abs(e.value - value), abs(e.low - low), abs(e.high - high)) / max(abs(value), 1e-12)\n"
-        '        print(f"{label} N = {n}: {apart:.1e} apart, relative to the page".strip())'
-    )
+    values = {n: (e.value, e.low, e.high) for n, e in sorted(estimates.items()) if e.trusted}
+    return {n: ends for n, ends in values.items() if all(map(isfinite, ends))}
 
 
 # ---- KL ---------------------------------------------------------------------------------------------------------
 def curves_cells(view: View, curves: Sequence[Asked]) -> list[NotebookCell]:
     """Every curve of the view, on runs that are loaded or trained again."""
     runs = list({curve.run.key: curve.run for curve in curves}.values())
-    alone = len(runs) == 1
-    lines, page = [_MEASURED, "", "", "curves = {}"], {}
+    page = {}
     for curve in curves:
-        lines.append(_curve(curve, "model" if alone else _name(curve.run)))
         known = {q.calls: point.estimate for q in curve.questions if (point := known_point(curve.run, q))}
         page[curve.label] = _values(known)
-    told = view.direction.replace("‖", " ∥ ")
-    words = f"{told} at δ = {view.delta:g} by network calls; the times are those of the jumps."
-    return [
-        NotebookCell("What is needed: this lab, installed or on the path.", _IMPORTS),
-        *_models(runs),
-        NotebookCell(words, "\n".join(lines)),
-        NotebookCell("The page’s own numbers, and how far these are from them.", _compared(page, "curves[label]")),
-    ]
-
-
-_MEASURED = """def measured(source, target, points, **choices):
-    found = {}
-    for calls, (times, seed, n) in points.items():
-        grid = cm.TimeGrid(times)
-        e = found[calls] = next(kl_points(source, target, [calls], grid=grid, seed=seed, n=n, **choices)).estimate
-        interval = f"95 % interval [{e.low!r}, {e.high!r}]"
-        print(f"N = {calls}: {e.value!r} nats, {interval}, {e.estimator}, floor {e.floor!r}")
-    return found"""
-
-
-def _curve(curve: Asked, model: str) -> str:
-    """The lines that measure one curve."""
-    first = curve.questions[0]
-    learned = curve.learned or first.score == "model"
-    choices = {"sampler": first.sampler, "direction": first.direction}
-    choices |= {"renoise": first.renoise} if first.sampler == "renoise" else {}
-    choices |= {} if curve.learned else {"score": first.score}
-    points = {q.calls: (q.times().times, *how_measured(curve.run, q)) for q in curve.questions}
-    source = model if learned else f"{model}.target"
-    settings = ", ".join(keywords(choices))
-    return (
-        f"print({literal(curve.label)})\n"
-        f"curves[{literal(curve.label)}] = measured({source}, {model}.target, {_points('', points)}, {settings})"
+    return cells(
+        "export/templates/curves_program.py.jinja",
+        runs=_runs(runs),
+        measures=f"{view.direction.replace('‖', ' ∥ ')} at δ = {view.delta:g}",
+        curves=[_curve(curve, _name(curve.run, runs)) for curve in curves],
+        page=page,
+        curve=Code("curves[label]"),
     )
 
 
+def _curve(curve: Asked, model: Code) -> dict[str, Any]:
+    first = curve.questions[0]
+    choices = {"sampler": first.sampler, "direction": first.direction}
+    choices |= {"renoise": first.renoise} if first.sampler == "renoise" else {}
+    choices |= {} if curve.learned else {"score": first.score}
+    return {
+        "label": curve.label,
+        "model": model,
+        "source": model if curve.learned or first.score == "model" else Code(f"{model}.target"),
+        "points": {q.calls: (q.times().times, *how_measured(curve.run, q)) for q in curve.questions},
+        "choices": choices,
+    }
+
+
 # ---- the runs ---------------------------------------------------------------------------------------------------
-def _name(run: Run) -> str:
-    return "model_" + "".join(c if c.isascii() and c.isalnum() else "_" for c in run.key)
+def _name(run: Run, runs: Sequence[Run]) -> Code:
+    """The variable that holds its model."""
+    return Code("model" if len(runs) == 1 else f"model_{re.sub(r'[^A-Za-z0-9]', '_', run.key)}")
 
 
-def _models(runs: Sequence[Run]) -> list[NotebookCell]:
-    """Loading each run, or training it again exactly as it was: the same config, as many steps, as many threads."""
-    cells = [
-        NotebookCell(
-            "Training again, where a run was not exported: as many steps, threads and seeds as then.", _TRAINED
-        )
-    ]
+def _runs(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """How each run is loaded, or trained again exactly as it was: the same config, as many steps and threads."""
+    made = []
     for run in runs:
         config = run.model.config
         if config.steps is None:  # it was stopped before its budget in seconds had become steps
             config = config.model_copy(update={"steps": run.model.steps})
-        name = "model" if len(runs) == 1 else _name(run)
-        if run.target.config is None:
-            words = f"Export {zip_name(run)} and put it beside this file: it carries its target."
-            again = f"    raise SystemExit({literal(words)})"
-        else:
-            again = f"    {name} = trained({target_code(run)}, CONFIG, steps={run.model.steps})"
-        code = (
-            f"CONFIG = cm.TrainingConfig.model_validate({literal(config.model_dump(mode='json'))})\n"
-            f"exported = HERE / {literal(zip_name(run))}\n"
-            f"if exported.exists():\n    {name} = cm.load(exported)\nelse:\n{again}"
+        made.append(
+            {
+                "label": run.label,
+                "name": _name(run, runs),
+                "file": zip_name(run),
+                "config": config.model_dump(mode="json"),
+                "target": None if run.target.config is None else target_code(run),
+                "steps": run.model.steps,
+            }
         )
-        cells.append(NotebookCell(f"The run {run.label}.", code))
-    return cells
-
-
-_TRAINED = """def trained(target, config, *, steps):
-    for event in cm.training(target, config):
-        if event.step >= steps:
-            break
-    return event.model()"""
+    return made

@@ -1,13 +1,14 @@
 """The code that made a chart: a few lines that compute the same numbers without the page."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cmcore as cm
+from app.export.templates import program
 from app.kl.comparison import Asked, View
 from app.kl.curve import question_of
 from app.kl.question import BOUND_POINTS, LANDINGS, SEED, how_measured, landings
-from app.quoting import keywords, literal, one_line
+from app.quoting import Code, call, one_line
 from app.runs.library import SHIPPED, Run
 from app.stage.scene import STEPS
 from cmcore.config import SamplerConfig, TrainingConfig
@@ -19,119 +20,69 @@ from cmcore.training_run import resolved
 
 
 def snippet(run: Run, config: SamplerConfig, direction: Direction) -> str:
-    """Python that computes the curve on screen."""
+    """Python that computes the curve on screen, or the one estimate at moved times."""
     question = question_of(config, direction, config.sampler, config.steps)
-    named = config.times is None
-    seed, n = how_measured(run, question)[:2] if named else (SEED, landings(question))
-    choices = [
-        *keywords({"sampler": config.sampler}),
-        *(
-            keywords({"grid": config.grid, "delta": config.delta})
-            if config.times is None
-            else [f"grid=cm.TimeGrid({literal(config.times)})"]
-        ),
-        *keywords({"renoise": config.renoise} if config.sampler == "renoise" else {}),
-        *keywords({**({"n": n} if n else {}), "direction": direction, "seed": seed}),
-    ]
-    if not named:
-        return _at_times(run, config.steps, choices)
-    return "\n".join(
-        [
-            "import cmcore as cm",
-            "",
-            *model_code(run),
-            "curve = cm.kl_versus_steps(",
-            f"    model, model.target, steps={list(STEPS)},",
-            *(f"    {choice}," for choice in choices),
-            ")",
-            "print(curve.to_frame())",
-        ]
-    )
-
-
-def _at_times(run: Run, steps: int, choices: list[str]) -> str:
-    """The one estimate at moved times."""
-    return "\n".join(
-        [
-            "import cmcore as cm",
-            "from cmcore.measure import kl_points",
-            "",
-            *model_code(run),
-            "points = kl_points(",
-            f"    model, model.target, [{steps}],",
-            *(f"    {choice}," for choice in choices),
-            ")",
-            "print(next(points).estimate)",
-        ]
-    )
+    moved = config.times is not None
+    seed, n = (SEED, landings(question)) if moved else how_measured(run, question)[:2]
+    times = {"grid": call("cm.TimeGrid", [config.times], {})} if moved else {"grid": config.grid, "delta": config.delta}
+    choices = {"sampler": config.sampler, **times}
+    choices |= {"renoise": config.renoise} if config.sampler == "renoise" else {}
+    choices |= {"n": n} if n else {}
+    choices |= {"direction": direction, "seed": seed}
+    steps = [config.steps] if moved else list(STEPS)
+    model = model_of(run)
+    return program("export/templates/snippet.py.jinja", model=model, at_times=moved, steps=steps, choices=choices)
 
 
 def curves_snippet(view: View, curves: Sequence[Asked]) -> str:
     """Python that computes the curves of KL, and Bound A with its parts where it is drawn."""
-    shared = {"delta": view.delta, "direction": view.direction, "seed": SEED}
-    if view.step is None:
-        shared = {"grid": view.grid, "horizon": view.horizon, **shared}
-    lines = ["import cmcore as cm"]
-    if view.step is not None:
-        lines += ["from cmcore.measure import kl_points", "from cmcore.grids import growing_horizon"]
-    if view.bounded:
-        lines += ["from cmcore.theory import decomposition"]
-    lines += ["", f"choices = {literal(shared)}", "curves = {}"]
-    for run in {curve.run.key: curve.run for curve in curves}.values():
-        lines += ["", *model_code(run)]
-        for curve in (curve for curve in curves if curve.run is run):
-            lines += _curve(view, curve)
-    return "\n".join(lines)
+    fixed, choices = view.step is None, {"delta": view.delta, "direction": view.direction, "seed": SEED}
+    bound = {"seed": SEED, "renoise": view.renoise, "n": BOUND_POINTS, "landings": LANDINGS}
+    runs = {curve.run.key: curve.run for curve in curves}.values()
+    return program(
+        "export/templates/curves.py.jinja",
+        runs=[(model_of(run), [_curve(view, curve) for curve in curves if curve.run is run]) for run in runs],
+        choices={"grid": view.grid, "horizon": view.horizon, **choices} if fixed else choices,
+        grid=view.grid,
+        span={"horizon": view.horizon, "delta": view.delta},
+        growing=None if fixed else {"step": view.step, "delta": view.delta},
+        bounded=bound if view.bounded else None,
+    )
 
 
-def _curve(view: View, curve: Asked) -> list[str]:
-    """The lines for one curve of the model at hand."""
-    sampler, steps = curve.questions[0].sampler, [question.calls for question in curve.questions]
-    own: dict[str, Any] = {"sampler": sampler}
-    own |= {"renoise": view.renoise} if sampler == "renoise" else {}
-    own |= {"n": LANDINGS} if curve.questions[0].kind.noisy else {}
+def _curve(view: View, curve: Asked) -> dict[str, Any]:
+    """One curve of the model at hand."""
+    kind = curve.questions[0].kind
+    own: dict[str, Any] = {"sampler": kind.name}
+    own |= {"renoise": view.renoise} if kind.name == "renoise" else {}
+    own |= {"n": LANDINGS} if kind.noisy else {}
     own |= {} if curve.learned else {"score": view.score}
-    name, settings = f"curves[{literal(curve.label)}]", ", ".join(keywords(own))
-    growing = {"step": view.step, "delta": view.delta}
-    if view.step is None:
-        lines = [f"{name} = cm.kl_versus_steps(model, model.target, {steps}, {settings}, **choices)"]
-        lines.append(f"print({name}.to_frame())")
-    else:
-        jumps = f"n // {curve.questions[0].kind.calls_per_jump}"
-        grid = f"grid=growing_horizon({jumps}, {', '.join(keywords(growing))})"
-        point = f"next(kl_points(model, model.target, [n], {settings}, {grid}, **choices))"
-        lines = [f"{name} = [", f"    {point}", f"    for n in {steps}", "]"]
-    if curve.learned and view.bounded:
-        times = ", ".join(keywords({"horizon": view.horizon, "delta": view.delta} if view.step is None else growing))
-        grid = (
-            f"cm.make_grid({literal(view.grid)}, n, {times})" if view.step is None else f"growing_horizon(n, {times})"
-        )
-        settings = f"seed={SEED}, renoise={literal(view.renoise)}, n={BOUND_POINTS}, landings={LANDINGS}"
-        lines += [
-            f"for n in {steps}:",
-            f"    print(decomposition(model, model.target, {grid}, {settings}))",
-        ]
-    return lines
+    return {
+        "label": curve.label,
+        "steps": [question.calls for question in curve.questions],
+        "own": own,
+        "calls_per_jump": kind.calls_per_jump,
+        "bounded": curve.learned and view.bounded,
+    }
 
 
-def model_code(run: Run) -> list[str]:
-    """The lines that make the model: how the run came about: a shipped folder, or a target and its training."""
+# ---- the model --------------------------------------------------------------------------------------------------
+def model_of(run: Run) -> Mapping[str, Any]:
+    """How the run came about: the folder of a shipped one, or its target and its training as far as it was chosen."""
     if run.shipped:
-        return [f"model = cm.load({literal(f'{SHIPPED.parent.name}/{SHIPPED.name}/{run.key}')})"]
+        return {"folder": f"{SHIPPED.parent.name}/{SHIPPED.name}/{run.key}"}
     config = run.model.config
-    trained = config.model_dump(exclude_defaults=True, exclude={"network", "seconds"})
+    training = config.model_dump(exclude_defaults=True, exclude={"network", "seconds", "objective_parameters"})
     filled = _filled_in(config, run.target)
-    trained = {name: value for name, value in trained.items() if filled.get(name) != value}
+    training = {name: value for name, value in training.items() if filled.get(name) != value}
     kind = OBJECTIVES.get(config.objective)
     defaults = {parameter.name: parameter.default for parameter in parameters_of(kind)} if kind else {}
-    told = config.objective_parameters.items()
-    parameters = {name: value for name, value in told if name not in defaults or defaults[name] != value}
-    trained.pop("objective_parameters", None)
-    trained |= {"objective_parameters": parameters} if parameters else {}
+    chosen = config.objective_parameters.items()
+    parameters = {name: value for name, value in chosen if name not in defaults or defaults[name] != value}
+    training |= {"objective_parameters": parameters} if parameters else {}
     network = config.network.model_dump(exclude_defaults=True, exclude={"second_time"})  # which the objective decides
-    trained |= {"network": network} if network else {}
-    settings = (f"    {setting}," for setting in keywords(trained))
-    return [f"target = {target_code(run)}", "model = cm.train(", "    target,", *settings, ")"]
+    training |= {"network": network} if network else {}
+    return {"folder": "", "target": target_code(run), "training": training}
 
 
 def _filled_in(config: TrainingConfig, target: cm.Target) -> dict[str, Any]:
@@ -145,23 +96,21 @@ def _filled_in(config: TrainingConfig, target: cm.Target) -> dict[str, Any]:
     return {name: getattr(filled, name) for name in left_open}
 
 
-def target_code(run: Run) -> str:
+def target_code(run: Run) -> Code:
     """The call that makes the target."""
     target = run.target
     if isinstance(target, TableTarget) and target.config is None:
         return _table_code(run.label, target)
-    made = target.config
-    if made is None:
-        return f"...  # {one_line(target.name)}, which the page was given"
-    return f"cm.make_target({', '.join([literal(made.name), *keywords(made.parameters)])})"
+    if target.config is None:
+        return Code(f"...  # {one_line(target.name)}, which the page was given")
+    return call("cm.make_target", [target.config.name], target.config.parameters)
 
 
-def _table_code(label: str, table: TableTarget) -> str:
+def _table_code(label: str, table: TableTarget) -> Code:
     """The call that reads a table; the bandwidth is that of its kernels, whether it was chosen or found."""
-    told: dict[str, Any] = {"density": "gaussian_mixture"}
+    law: dict[str, Any] = {"density": "gaussian_mixture"}
     if isinstance(table.law, Empirical):
-        told = {"density": "kernel_density", "bandwidth": table.law.bandwidth}
-    settings = ", ".join(keywords(told))
+        law = {"density": "kernel_density", "bandwidth": table.law.bandwidth}
     if table.name in REAL_TABLES and not label.startswith(f"{table.name}."):
-        return f"cm.real_table({literal(table.name)}, dim={table.dim}, {settings})"
-    return f"cm.read_table({literal(label)}, {literal(list(table.columns))}, {settings})"
+        return call("cm.real_table", [table.name], {"dim": table.dim, **law})
+    return call("cm.read_table", [label, list(table.columns)], law)

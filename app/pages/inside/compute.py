@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 import cmcore as cm
-from app.quoting import keywords
 from app.runs.library import Run
 from app.stage.scene import extent_of
 from cmcore.diagnostics import (
@@ -166,20 +165,15 @@ def angles_of(times: Sequence[float]) -> tuple[float, ...]:
     return tuple(angle(torch.tensor(times, dtype=torch.float64)).tolist())
 
 
-def drawing_words(run: Run) -> str:
-    """How samples are drawn, as further arguments of `cm.sample`."""
+def own_draw(run: Run) -> dict[str, Any]:
+    """How samples are drawn, for `cm.sample`: without noise after the last jump, since shares of modes need none."""
     own = _own(run)
-    return "".join(f", {setting}" for setting in keywords(_drawn(own))) if own.sampler == "renoise" else ""
+    return {"sampler": own.sampler, "renoise": own.renoise, "noiseless_end": True} if own.sampler == "renoise" else {}
 
 
 def has_paths(run: Run) -> bool:
     """Whether the map's landings, as s moves, draw a path of its own."""
     return not _own(run).single_time
-
-
-def _drawn(own: SamplingDefaults) -> dict[str, Any]:
-    """Without noise after the last jump: shares of modes, unlike KL, need none."""
-    return {"sampler": own.sampler, "renoise": own.renoise, "noiseless_end": own.sampler == "renoise"}
 
 
 def _own(run: Run) -> SamplingDefaults:
@@ -282,7 +276,7 @@ def bends_of(run: Run) -> PathBends:
 def masses_of(run: Run, steps: int) -> Masses:
     """The share of samples, drawn as the run is best drawn, on each mode of p_δ and on none."""
     own, target, delta = _own(run), run.target, run.model.delta
-    points = cm.sample(run.model, DRAWS, steps, seed=SEED, **_drawn(own)).points.double()
+    points = cm.sample(run.model, DRAWS, steps, seed=SEED, **own_draw(run)).points.double()
     if target.dim <= 2:
         modes = modes_of(target, delta)
         return Masses(modes, modes.outside, mode_mass(modes, points), own.sampler)
