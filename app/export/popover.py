@@ -22,7 +22,7 @@ from app.runs.library import Run
 from app.stage.custom_times import fitting
 from app.stage.scene import PARTICLES, grids_of, make_scene, map_layers
 from app.ui.cards import direction_title
-from app.ui.picture_format import picture_format
+from app.ui.charts import picture_format
 from cmcore.config import SamplerConfig
 from cmcore.divergences.estimate import Direction
 from cmcore.sampling_defaults import delta_for, sampling_defaults

@@ -14,7 +14,7 @@ from app.kl.comparison import Asked, Going, View, measuring
 from app.kl.table import lines, reading
 from app.quoting import escape, plain
 from app.ui.cards import direction_title
-from app.ui.picture_format import picture_config
+from app.ui.charts import show_chart
 
 POLL = 1.2
 """Seconds between looks at the measuring: the figure is drawn anew whenever a point has come."""
@@ -33,7 +33,7 @@ def curve_chart(view: View, curves: Sequence[Asked], going: JobView[Going] | str
     drawn = lines(view, curves)
     st.html(f"<h2 class='eyebrow'>{escape(direction_title(view.direction, view.delta))}</h2>")
     _progress(going)
-    st.plotly_chart(
+    show_chart(
         kl_curves(
             drawn,
             theme=theme(st.context.theme.type),
@@ -41,9 +41,7 @@ def curve_chart(view: View, curves: Sequence[Asked], going: JobView[Going] | str
             bands="bands" in view.shown,
             floors="floors" in view.shown,
         ),
-        theme=None,
         key=key,
-        config=picture_config(),
         alt=describe(drawn),
     )
     with st.container(key=f"{key}_reading"):

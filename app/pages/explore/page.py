@@ -22,8 +22,8 @@ from app.sharing.retrain_offer import training_offer, warn_not_shareable
 from app.stage.sampler import sampler_controls
 from app.stage.stage import stage
 from app.ui.cards import bare_card, direction_title, direction_words, kl_card
+from app.ui.charts import show_chart
 from app.ui.link_warnings import show_link_warnings
-from app.ui.picture_format import picture_config
 from app.ui.single_choice import single_choice
 from cmcore.config import SamplerConfig
 from cmcore.divergences.estimate import Direction
@@ -139,11 +139,9 @@ def _figure(drawn: tuple[Line, ...], calls: int, colours: Theme) -> go.Figure:
 def _chart(known: Known, config: SamplerConfig, direction: Direction, run: Run) -> None:
     drawn = lines(known.curve, known.moved)
     st.html('<h2 class="eyebrow">KL versus network calls</h2>')
-    st.plotly_chart(
+    show_chart(
         _figure(tuple(drawn), config.steps, theme(st.context.theme.type)),
-        theme=None,
         key="kl_chart",
-        config=picture_config(),
         alt=describe(drawn),
     )
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):

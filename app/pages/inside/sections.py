@@ -30,9 +30,9 @@ from app.pages.inside.tables import (
 )
 from app.quoting import escape, file_stem, plain
 from app.ui.cards import bare_card, card, number, table
+from app.ui.charts import show_chart
 from cmcore.diagnostics import QUANTITIES, Quantity
 
-PICTURE = {"displaylogo": False, "modeBarButtons": [["toImage"]], "toImageButtonOptions": {"scale": 3}}
 UNITS = {"x": "", "x/rad": "per radian"}
 
 
@@ -55,7 +55,7 @@ def map_section(look: Look, quantity: str, found: dict[str, Any]) -> None:
     field = field_of(known_maps, quantity, s=look.s)
     words = describe_field(field, told.label, told.unit)
     figure = field_map(field, unit=told.unit, label=told.label.lower(), theme=_theme())
-    st.plotly_chart(figure, theme=None, key="inside_map", config=PICTURE, alt=words)
+    show_chart(figure, key="inside_map", alt=words)
     _below(look, quantity, "map", lambda: map_csv(known_maps, t=look.t, s=look.s), f"{escape(words)} {_lines(name)}")
 
 
@@ -91,7 +91,7 @@ def mean_section(look: Look, quantity: str, told: Quantity, times: OverTimes | N
     st.html(f"<h2 class='eyebrow'>{escape(told.label)} versus the time a jump starts from</h2>")
     words = describe_means(means, told.label)
     figure = over_time(means, chosen=look.t, end=look.s, label=told.label.lower(), theme=_theme())
-    st.plotly_chart(figure, theme=None, key="inside_times", config=PICTURE, alt=words)
+    show_chart(figure, key="inside_times", alt=words)
     _below(look, quantity, "times", lambda: times_csv(times, s=look.s), "Band: 95 % interval. Dotted: the median.")
 
 
@@ -114,7 +114,7 @@ def determinant_section(look: Look, found: dict[str, Any]) -> None:
             )
             figure = determinant_map(field, sign, theme=_theme())
             words = describe_field(field, f"log |det| of {title.lower()}", "nats")
-            st.plotly_chart(figure, theme=None, key=f"inside_det_{key}", config=PICTURE, alt=words)
+            show_chart(figure, key=f"inside_det_{key}", alt=words)
     times: OverTimes | None = found.get("times")
     words = "The exact flow never folds: its determinant is p at t over p at s where it lands, always positive."
     if times is not None:
@@ -137,9 +137,7 @@ def modes_section(look: Look, found: dict[int, Masses]) -> None:
     with left:
         if rows:
             words = describe_modes(rows, here.model.n, look.steps)
-            st.plotly_chart(
-                mode_masses(rows, theme=_theme()), theme=None, key="inside_modes", config=PICTURE, alt=words
-            )
+            show_chart(mode_masses(rows, theme=_theme()), key="inside_modes", alt=words)
         else:
             d, words = look.run.target.dim, ""
             st.html(f"<p class='reading'>Modes are told apart on a line and in a plane; in d = {d} the leakage is.</p>")
@@ -176,11 +174,11 @@ def straightness_section(look: Look, bends: PathBends | None) -> None:
     left, right = st.columns(2, gap="large")
     with left:
         figure = straightness_histogram(exact, model, theme=_theme())
-        st.plotly_chart(figure, theme=None, key="inside_straight", config=PICTURE, alt=words)
+        show_chart(figure, key="inside_straight", alt=words)
     with right:
         figure = straightness_of_starts(bends.starts, exact, theme=_theme())
         alt = "Straightness of the exact path from each start of noise."
-        st.plotly_chart(figure, theme=None, key="inside_starts", config=PICTURE, alt=alt)
+        show_chart(figure, key="inside_starts", alt=alt)
     own = "" if model is not None else " This run learned jumps to δ alone, so its landings draw no path."
     told = (
         f"{words}{own} With R = 1 a single Euler step would land where the path does; R = 1 − S / ∫|v|², S the "

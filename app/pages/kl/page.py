@@ -20,8 +20,8 @@ from app.quoting import escape, plain
 from app.runs.library import Run, runs
 from app.sharing.retrain_offer import training_offer, warn_not_shareable
 from app.ui.cards import number, resolved, table, typeset
+from app.ui.charts import show_chart
 from app.ui.link_warnings import show_link_warnings
-from app.ui.picture_format import picture_config
 from cmcore.experiments import Result
 from cmcore.sampling_defaults import sampling_defaults
 from cmcore.theory import Decomposition
@@ -80,7 +80,7 @@ def _panels(result: Result) -> None:
                 st.html(f"<h3 class='eyebrow'>{typeset(panel.title or panel.y.label)}</h3>")
                 figure = panel_figure(result, panel, theme(st.context.theme.type))
                 key = f"story_{panel.name}"
-                st.plotly_chart(figure, theme=None, key=key, config=picture_config(), alt=summary(result, panel))
+                show_chart(figure, key=key, alt=summary(result, panel))
 
 
 def _cautions(view: View, chosen: Sequence[Run]) -> list[str]:
@@ -134,11 +134,9 @@ def _taken_apart(view: View, curves: Sequence[Asked]) -> None:
         st.caption("The parts are not measured yet.")
         return
     parts = {n: _parts(told) for n, told in known.items()}
-    st.plotly_chart(
+    show_chart(
         path_kl_bars(parts, theme=theme(st.context.theme.type)),
-        theme=None,
         key="path_kl",
-        config=picture_config(),
         alt=describe_parts(parts),
     )
     st.html(

@@ -23,6 +23,7 @@ from app.runs.library import Run
 from app.stage.scene import DRAWN, Mapped, label_of
 from app.stage.stage import stage
 from app.ui.cards import bare_card, direction_title, kl_card, spaced
+from app.ui.charts import show_chart
 from cmcore.config import SamplerConfig
 from cmcore.divergences.estimate import DATA_MODEL
 from cmcore.experiments import EXPERIMENTS, Experiment, Result
@@ -36,7 +37,6 @@ PARTICLES = 1_200
 HORIZON = 3.0
 POLL = 0.8
 MOVERS: dict[str, Mover] = {"learned": "model", "exact": "exact", "ddim": "baseline"}
-PICTURE = {"displaylogo": False, "modeBarButtons": [["toImage"]], "toImageButtonOptions": {"scale": 3}}
 
 
 @dataclass(frozen=True)
@@ -155,11 +155,9 @@ def _curve(figure: CurveFigure) -> None:
     drawn = lines(known)
     title = direction_title(figure.direction, config.delta)
     st.html(f"<h2 class='eyebrow'>{escape(title)}, against network calls</h2>")
-    st.plotly_chart(
+    show_chart(
         kl_curve(drawn, calls=figure.steps, theme=theme(st.context.theme.type), height=400),
-        theme=None,
         key=f"lesson curve {figure!r}",
-        config=PICTURE,
         alt=describe(drawn),
     )
     st.caption(plain(known.waiting or "Band: 95 % interval of this model. Grey: solvers that know the exact score."))
@@ -177,11 +175,9 @@ def _answer(figure: AnswerFigure) -> None:
             panel = panels[name]
             with st.container(key=f"lesson_panel_{figure.panels.index(name)}"):
                 st.html(f"<h2 class='eyebrow'>{escape(spaced(panel.title or panel.y.label))}</h2>")
-                st.plotly_chart(
+                show_chart(
                     panel_figure(result, panel, colours),
-                    theme=None,
                     key=f"lesson answer {figure.answer} {name}",
-                    config=PICTURE,
                     alt=summary(result, panel),
                 )
     st.caption(plain(words or _origin(figure.answer, result)))

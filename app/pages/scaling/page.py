@@ -12,6 +12,7 @@ from app.hosting.limits import OverLimit
 from app.pages.scaling.link import open_scaling_link, questions, write_scaling_link
 from app.quoting import escape, plain
 from app.ui.cards import number, table, typeset
+from app.ui.charts import show_chart
 from app.ui.link_warnings import show_link_warnings
 from cmcore.experiments import EXPERIMENTS, Experiment, Result
 from cmcore.theory.rates import CAVEAT, RATES
@@ -127,15 +128,9 @@ def _panels(result: Result) -> None:
         for panel in result.panels:
             with st.container(key=f"panel_{panel.name}"):
                 st.html(f"<h2 class='eyebrow'>{typeset(panel.title or panel.y.label)}</h2>")
-                st.plotly_chart(
+                show_chart(
                     panel_figure(result, panel, colours),
-                    theme=None,
                     key=f"answer:{result.experiment}:{panel.name}",
-                    config={
-                        "displaylogo": False,
-                        "modeBarButtons": [["toImage"]],
-                        "toImageButtonOptions": {"scale": 3},
-                    },
                     alt=summary(result, panel),
                 )
 

@@ -1,7 +1,6 @@
-"""How a chart is saved as a picture: by the browser, in the format that was chosen."""
+"""Charts on a page, and how each is saved as a picture: by the browser, in the format that was chosen."""
 
-from typing import Any
-
+import plotly.graph_objects as go
 import streamlit as st
 
 from app import state
@@ -10,10 +9,11 @@ FORMATS = {"png": "PNG", "svg": "SVG"}
 CHOSEN = "picture format"
 
 
-def picture_config() -> dict[str, Any]:
-    """What plotly is told: one button, which saves the chart."""
+def show_chart(figure: go.Figure, *, key: str, alt: str) -> None:
+    """A chart with one button, which saves it; `alt` says what it shows in words."""
     options = {"scale": 3, "format": state.value(CHOSEN, "png")}
-    return {"displaylogo": False, "modeBarButtons": [["toImage"]], "toImageButtonOptions": options}
+    config = {"displaylogo": False, "modeBarButtons": [["toImage"]], "toImageButtonOptions": options}
+    st.plotly_chart(figure, theme=None, key=key, config=config, alt=alt)
 
 
 def picture_format(place: str) -> None:
