@@ -1,6 +1,7 @@
 """Every objective at an equal budget: both KLs against the number of jumps, and the table of a published comparison.
 
     python -m benchmarks.objectives [OBJECTIVE …] [--seconds 60] [--seeds 4] [--out FILE] [--targets eight_gaussians …]
+    python -m benchmarks.objectives [OBJECTIVE …] --steps 2500               # as many steps of each, on a busy machine
     python -m benchmarks.objectives --show assets/objectives/table.json      # what was measured before
     python -m benchmarks.objectives [OBJECTIVE …] --histogram [--seconds 60]
 
@@ -47,6 +48,7 @@ def main() -> None:
     parser.add_argument("objectives", nargs="*", help="all families unless named; beyond eight Gaussians the core ones")
     parser.add_argument("--targets", nargs="*", default=["eight_gaussians", "moons", "checkerboard"])
     parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--steps", type=int, help="as many steps of each instead")
     parser.add_argument("--threads", type=int, default=0, help="0: chosen by the lab's probe")
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--n", type=int, default=2000, help="samples behind a KL by change of variables")
@@ -85,8 +87,8 @@ def families(target: str) -> tuple[str, ...]:
 
 def trained(name: str, target: cm.Target, choices: argparse.Namespace) -> tuple[cm.TrainedModel, ...]:
     """The seeds of one objective, side by side within the budget."""
-    seeds = range(choices.seeds)
-    return cm.train_members(target, seeds=seeds, objective=name, seconds=choices.seconds, threads=choices.threads)
+    budget = {"steps": choices.steps} if choices.steps else {"seconds": choices.seconds}
+    return cm.train_members(target, seeds=range(choices.seeds), objective=name, threads=choices.threads, **budget)
 
 
 # ---- both KLs -------------------------------------------------------------------------------------------------------

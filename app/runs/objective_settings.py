@@ -23,6 +23,7 @@ WHEN: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "teacher_steps": ("velocity", ("learned",)),
     "solver": ("velocity", ("self", "learned", "exact")),
     "solver_steps": ("velocity", ("self", "learned", "exact")),
+    "tangent_beta": ("velocity", ("conditional", "learned", "exact")),
     "log_mean": ("clock", ("log_normal",)),
     "log_sd": ("clock", ("log_normal",)),
     "metric_scale": ("metric", ("pseudo_huber", "adaptive", "unit")),
