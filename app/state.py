@@ -3,7 +3,7 @@
 Widgets keep their values under the keys that the controls give them; jobs and runs of the session are kept here too.
 """
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -55,6 +55,12 @@ def set_default(key: str, default: Any, *, allowed: Container[Any] | None = None
         st.session_state[key] = default
 
 
+def set_nearest(key: str, options: Sequence[float], default: float) -> None:
+    """Give a widget its first value; one that is no option, but a link's or another run's, becomes the nearest."""
+    now = value(key, default)
+    set_default(key, min(options, key=lambda option: abs(option - now)), allowed=options)
+
+
 def forget(key: str) -> None:
     """Drop a value: its widget begins with its first one again."""
     st.session_state.pop(key, None)
@@ -99,23 +105,14 @@ def left_out_of_link() -> int:
 
 
 def set_link(parameters: Mapping[str, str]) -> None:
-    """Show these parameters of the page in the address bar, beside what is kept across pages and what is the browser's.
+    """Show these parameters of the page in the address bar, beside those of the browser.
 
     Others go. Whether a change is a new entry of the browser's history or replaces the last one is decided in the
     browser: another run is a new entry, another N is not.
     """
     shown = link()
-    wanted = {**session_dict("across"), **parameters}
-    if {name: text for name, text in shown.items() if name not in BROWSERS} != wanted:
-        st.query_params.from_dict({**wanted, **{name: shown[name] for name in BROWSERS if name in shown}})
-
-
-def keep_across(name: str, text: str | None) -> None:
-    """Keep a parameter in the address of every page, or with None no longer."""
-    if text is None:
-        session_dict("across").pop(name, None)
-    else:
-        session_dict("across")[name] = text
+    if {name: text for name, text in shown.items() if name not in BROWSERS} != parameters:
+        st.query_params.from_dict({**parameters, **{name: shown[name] for name in BROWSERS if name in shown}})
 
 
 def takes_link(page: str) -> bool:

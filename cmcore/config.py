@@ -10,7 +10,16 @@ from numbers import Integral
 from reprlib import repr as shortened
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 __all__ = [
     "LONGEST_WORD",
@@ -23,6 +32,7 @@ __all__ = [
     "TargetConfig",
     "TrainingConfig",
     "checked_seed",
+    "first_problem",
 ]
 
 MOST_STEPS = 10_000_000
@@ -59,6 +69,14 @@ Settings = Annotated[
     Field(max_length=MOST_SETTINGS),
 ]
 Frequencies = Annotated[tuple[Annotated[float, Field(gt=0, le=64)], ...], Field(max_length=16)]
+
+
+def first_problem(error: Exception) -> tuple[str, str]:
+    """The field and the first thing that is wrong with it, without a full stop; no field where it is none's."""
+    if not isinstance(error, ValidationError):
+        return "", str(error).rstrip(".")
+    first = error.errors()[0]
+    return ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ").rstrip(".")
 
 
 class Config(BaseModel):
@@ -106,7 +124,9 @@ class EarlierPlan(Config):
 class TrainingConfig(Config):
     """How a flow map is learned. With the seed, it determines the trained weights on one machine."""
 
-    objective: str = Field("trajectory_regression", max_length=64)
+    objective: str = Field(
+        "trajectory_regression", max_length=64, description="what is learned from; `cmcore objectives` lists them"
+    )
     objective_parameters: Settings = Field(default_factory=dict)
     network: NetworkConfig = NetworkConfig()
     steps: int | None = Field(None, ge=1, le=MOST_STEPS, description="optimiser steps; takes precedence over seconds")
@@ -116,7 +136,7 @@ class TrainingConfig(Config):
     batch: int | None = Field(None, ge=8, le=65_536, description="training pairs in a step; None: the objective's own")
     horizon: float = Field(3.0, gt=0, le=20, description="T, where noise starts")
     delta: float | None = Field(None, ge=0, lt=20, description="δ, the earliest time; None: 0 if the target is smooth")
-    optimizer: Literal["muon", "adam"] = "muon"
+    optimizer: Literal["muon", "adam"] = Field("muon", description="of the hidden matrices; Adam takes the others")
     learning_rate: float | None = Field(None, ge=1e-8, le=1, description="Adam's peak rate; None: the objective's own")
     matrix_learning_rate: float | None = Field(
         None, ge=1e-8, le=1, description="Muon's peak rate, hidden matrices; None: the objective's own"
@@ -129,8 +149,8 @@ class TrainingConfig(Config):
     average: float | None = Field(
         None, ge=0, lt=1, description="decay of the exponential average of the weights; None: the objective's own"
     )
-    seed: Seed = 0
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    seed: Seed = Field(0, description="of all random choices; with the settings it determines the result")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes CUDA when there is one")
     matmul_dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",
         validation_alias=AliasChoices("matmul_dtype", "products"),  # as runs, sweeps and links of before call it

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from app.hosting.limits import limits
-from cmcore.config import TargetConfig, TrainingConfig
+from cmcore.config import TargetConfig, TrainingConfig, first_problem
 from cmcore.json_input import BadJSON, parse_json
 from cmcore.objectives import OBJECTIVES
 from cmcore.targets import GALLERY
@@ -81,8 +81,5 @@ def _unfold(code: str) -> dict[str, Any]:
 
 
 def _first(problem: Exception) -> str:
-    if not isinstance(problem, ValidationError):
-        return str(problem)[:200].rstrip(".")
-    one = problem.errors()[0]
-    words = one["msg"].removeprefix("Value error, ").rstrip(".")
-    return f"{'.'.join(map(str, one['loc'])) or 'it'}: {words}"[:200]
+    field, words = first_problem(problem)
+    return f"{field}: {words}"[:200] if field else words[:200]

@@ -30,10 +30,13 @@ def names_in(text: str, noun: str) -> list[str]:
 
 
 def one_of(known: Callable[[], Iterable[Any]], noun: str) -> Callable[[str], Any]:
+    """A reader of one name among `known`."""
     return lambda text: _named({str(name): name for name in known()}, noun, text)
 
 
 def between(low: float, high: float, name: str) -> Callable[[str], float]:
+    """A reader of a number from `low` to `high`."""
+
     def read(text: str) -> float:
         try:
             value = float(text)
@@ -46,11 +49,17 @@ def between(low: float, high: float, name: str) -> Callable[[str], float]:
     return read
 
 
-def read_seed(text: str) -> int:
-    return int(between(0, 2**31 - 1, "the seed")(text))
+def whole(low: int, high: int, name: str) -> Callable[[str], int]:
+    """A reader of a whole number from `low` to `high`."""
+    return lambda text: int(between(low, high, name)(text))
+
+
+read_seed = whole(0, 2**31 - 1, "the seed")
 
 
 def several_of(known: Callable[[], Iterable[Any]], noun: str) -> Callable[[str], list[Any]]:
+    """A reader of names among `known`, with commas in between."""
+
     def read(text: str) -> list[Any]:
         names = {str(name): name for name in known()}
         return [_named(names, noun, part) for part in names_in(text, noun)]
@@ -63,34 +72,3 @@ def _named(names: Mapping[str, Any], noun: str, text: str) -> Any:
         shown = ", ".join(list(names)[:8])
         raise ValueError(f"it asks for {noun} “{text[:40]}”, and there is {shown}")
     return names[text]
-
-
-def refused(problem: ValueError) -> str:
-    return f"One point of this link could not be followed: {problem}. The default is shown."
-
-
-def take_over(asked: Mapping[str, str], known: Mapping[str, tuple[str, Callable[[str], Any]]]) -> list[str]:
-    """Choose what is asked for among the known parameters, name → (state key, reader); a sentence for each misfit."""
-    problems = []
-    for name in [name for name in known if name in asked]:
-        key, read = known[name]
-        try:
-            state.set_value(key, read(asked[name]))
-        except ValueError as problem:
-            problems.append(refused(problem))
-    return problems
-
-
-def link_warnings(page: str, new: list[str] | None) -> list[str]:
-    """What there is to say of the link that a page took its view from; `new` where it did so in this run.
-
-    A page runs again on its own as numbers come in: what was said stays until the view is another one.
-    """
-    said = state.session_dict("said of links")
-    if new is not None:
-        said[page] = (new, None)
-        return new
-    now = {name: text for name, text in state.link().items() if name not in state.BROWSERS}
-    problems, shown = said.get(page, ([], None))
-    said[page] = (problems if shown in (None, now) else [], now)
-    return said[page][0]

@@ -6,15 +6,15 @@ that only this session knows were trained: the code alone for one run, `run:code
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from app import state
 from app.runs.library import FIRST, all_runs, runs
-from app.runs.objective_settings import write
-from app.sharing.config_code import LONGEST, read_config, write_config
+from app.sharing.config_code import LONGEST, MACHINE, read_config, write_config
 from app.sharing.readers import PARAMETER
 from cmcore.config import TargetConfig, TrainingConfig
 from cmcore.objectives import OBJECTIVES
-from cmcore.objectives.describe import parameters_of
+from cmcore.settings import settings_of
 from cmcore.targets import GALLERY
 
 ONE = "run"
@@ -96,11 +96,11 @@ def extract_missing_runs(key: str, asked: dict[str, str], first: Sequence[str]) 
     unknown, problems = _described([run for run in wanted if run not in known], _codes(key, asked))
     if names[MOST_NAMED:]:
         problems.append(f"This link names more than {MOST_NAMED:,} runs, and those after them are left out.")
-    if wanted and not here:
+    shown = here or [run for run in first if run in known]
+    if wanted:
         asked.pop(name)
-        state.set_value(key, first[0] if key == ONE else list(first))
-    elif wanted:
-        asked[name] = ",".join(here)
+    if wanted and shown:
+        asked[name] = shown[0] if key == ONE else ",".join(shown)
     _keep(key, _Offer(unknown, () if here else tuple(first)) if unknown else None)
     return problems
 
@@ -233,12 +233,17 @@ def train_link(unknown: Unknown) -> Mapping[str, str]:
     wanted = wanted or {"target": target.name}
     if "dim" in target.parameters:
         wanted["dim"] = str(target.parameters["dim"])
-    wanted |= {"objective": config.objective, "seed": str(config.seed)}
-    wanted |= {"steps": str(config.steps)} if config.steps else {"budget": f"{config.seconds:g}"}
     if network := NETWORKS.get((config.network.width, config.network.depth)):
         wanted["network"] = network
-    if config.delta is not None:
-        wanted["delta"] = f"{config.delta:g}"
-    known = {parameter.name: parameter.default for parameter in parameters_of(OBJECTIVES[config.objective])}
-    told = {n: v for n, v in config.objective_parameters.items() if n in known and known[n] != v}
-    return wanted | {PARAMETER + name: write(value) for name, value in told.items()}
+    if config.seconds is not None and not config.steps:
+        wanted["budget"] = f"{config.seconds:g}"
+    wanted |= _written(TrainingConfig, config.model_dump(exclude={*MACHINE, "seconds"}))
+    of_objective = _written(OBJECTIVES[config.objective], config.objective_parameters)
+    return wanted | {PARAMETER + name: text for name, text in of_objective.items()}
+
+
+def _written(kind: type, values: Mapping[str, Any]) -> dict[str, str]:
+    """The numbers and words among these values that differ from the defaults, as a link writes them."""
+    scalars = {name: value for name, value in values.items() if isinstance(value, int | float | str)}
+    changed = [s for s in settings_of(kind) if s.name in scalars and scalars[s.name] != s.default]
+    return {setting.name: setting.write(scalars[setting.name]) for setting in changed}

@@ -15,8 +15,6 @@ SAMPLERS = {"deterministic": "Deterministic", "renoise": "Renoise"}
 DELTAS = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 FRESH = PINNED, REDRAWN = ("Pinned", "Redrawn")
 """Whether a start of one's own meets the same fresh noise at each release."""
-LINKED_DELTA = "linked delta"
-"""Where a link leaves the δ that it asks for."""
 
 
 def sampler_controls(run: Run) -> SamplerConfig:
@@ -117,10 +115,7 @@ def _delta(run: Run, sampler: str) -> float:
     least = max(first, DELTAS[1]) if sampler == "renoise" else first
     options = sorted({least, *(delta for delta in DELTAS if delta > least)})
     key = f"delta:{sampler}"
-    state.set_default(key, delta_for(sampler, run.model.delta), allowed=options)
-    asked = state.take(LINKED_DELTA)
-    if asked is not None:
-        state.set_value(key, min(options, key=lambda option: abs(option - asked)))
+    state.set_nearest(key, options, delta_for(sampler, run.model.delta))
     return st.select_slider(
         "Stop at δ",
         options,

@@ -1,13 +1,13 @@
 """`cmcore experiment`: ask one of the questions, with every choice of its config as an option."""
 
 import sys
-import types
 import typing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from cmcore.cli.options import option
 from cmcore.cli.outcome import BadInput, say, table, write_json
 
 if TYPE_CHECKING:
@@ -60,41 +60,18 @@ def _command(name: str, kind: "type[Experiment]") -> click.Command:
         else:
             say(result.to_csv() if as_csv else in_words(kind, result), nl=not as_csv)
 
+    from cmcore.settings import settings_of
+
     options = [
         click.Option(["--out"], type=click.Path(path_type=Path), help="Keep the result in a .json or .csv file."),
         click.Option(["--json", "as_json"], is_flag=True, help="Print the result as JSON."),
         click.Option(["--csv", "as_csv"], is_flag=True, help="Print every point as a CSV table."),
     ]
-    chosen = [_option(field, info) for field, info in kind.model_fields.items()]
+    chosen = [option(setting) for setting in settings_of(kind)]
     words = f"{kind.code}. {kind.question}\n\n{kind.expects}"
     return click.Command(
         name, params=[*chosen, *options], callback=ask, help=words, short_help=f"{kind.code}: {kind.label}"
     )
-
-
-def _option(field: str, info: Any) -> click.Option:
-    """--field, taking the field's own type; several values are separated by commas."""
-    flag = f"--{field.replace('_', '-')}"
-    default = info.get_default(call_default_factory=True)
-    shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
-    words = f"{info.description or ''} [default: {'decided by the run' if shown is None else shown}]".strip()
-    kind = _plain(info.annotation)
-    if kind is bool:
-        return click.Option([f"{flag}/--no-{field.replace('_', '-')}"], default=None, help=words)
-    if typing.get_origin(kind) is tuple or kind is tuple:
-        return click.Option([flag], default=None, callback=_split, metavar="A,B,…", help=words)
-    return click.Option([flag], default=None, type=kind if kind in (int, float) else str, help=words)
-
-
-def _plain(annotation: Any) -> Any:
-    """The type behind Annotated and Optional."""
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        annotation = next(part for part in typing.get_args(annotation) if part is not type(None))
-    return typing.get_args(annotation)[0] if hasattr(annotation, "__metadata__") else annotation
-
-
-def _split(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
-    return None if value is None else tuple(part.strip() for part in value.split(","))
 
 
 class _shown:  # noqa: N801  a context manager that reads like a function

@@ -104,7 +104,7 @@ def _objective_in_words(name: str, kind: "type[Objective]") -> str:
     return "\n\n".join(
         (
             f"{name}: {facts['label']}. Needs {facts['needs']}.{learns}",
-            (getdoc(kind) or "").partition("\nArgs:\n")[0].strip(),
+            (getdoc(kind) or "").strip(),
             table(head, rows, left=len(head)),
         )
     )

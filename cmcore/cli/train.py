@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import cmcore as cm
+from cmcore.cli.options import option
 from cmcore.cli.outcome import INTERRUPTED, BadInput, Failed, ctrl_c, figures, parse_parameters, say, write_json
 
 if TYPE_CHECKING:
@@ -24,6 +25,16 @@ __all__ = ["train"]
 MOST_SEEDS = 256
 TABLES = {".csv", ".tsv", ".txt", ".dat", ".parquet"}
 DEFAULT_STEPS = 8_000
+INTERNAL = {
+    "objective_parameters",
+    "network",
+    "hold",
+    "earlier",
+    "space_frequencies",
+    "time_frequencies",
+    "second_time",
+}
+"""Settings that are no option: those given otherwise, and those that a run sets itself."""
 
 
 class Seeds(click.ParamType):
@@ -48,7 +59,18 @@ class Seeds(click.ParamType):
         return seeds
 
 
-@click.command()
+class _Train(click.Command):
+    """The command with an option for each setting of a training and of its network, made when first asked for."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        from cmcore.config import NetworkConfig, TrainingConfig
+        from cmcore.settings import settings_of
+
+        offered = [s for s in (*settings_of(TrainingConfig), *settings_of(NetworkConfig)) if s.name not in INTERNAL]
+        return [*super().get_params(ctx), *map(option, offered)]
+
+
+@click.command(cls=_Train)
 @click.argument("target", required=False)
 @click.option("--columns", metavar="A,B,…", help="Columns of a table, those of numbers by default.")
 @click.option("--density", help="How a table becomes a law: kernel_density or gaussian_mixture.")
@@ -56,7 +78,6 @@ class Seeds(click.ParamType):
 @click.option(
     "-p", "--parameter", multiple=True, metavar="NAME=VALUE", help="A parameter of the target, or of `cm.read_table`."
 )
-@click.option("--objective", metavar="NAME", help="What is learned from; `cmcore objectives` lists them.")
 @click.option(
     "-o",
     "--objective-parameter",
@@ -64,17 +85,7 @@ class Seeds(click.ParamType):
     metavar="NAME=VALUE",
     help="One of its parameters; `cmcore objectives NAME` lists them.",
 )
-@click.option("--steps", type=int, help=f"Optimiser steps, beside --resume of more; {DEFAULT_STEPS:,} by default.")
-@click.option("--seconds", type=float, help="A budget of training time instead of steps.")
-@click.option("--seed", type=int, help="With the settings, it determines the result; 0 by default.")
 @click.option("--seeds", type=Seeds(), help="Train a run for each seed, all at once, in OUT/seed-0, OUT/seed-1, …")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="auto takes CUDA when there is one.")
-@click.option("--width", type=int, help="Units in each hidden layer.")
-@click.option("--depth", type=int, help="Number of hidden layers.")
-@click.option("--batch", type=int, help="Training pairs in a step.")
-@click.option("--learning-rate", type=float, help="Adam's peak rate.")
-@click.option("--horizon", type=float, help="T, where noise starts.")
-@click.option("--delta", type=float, help="δ, the earliest time; 0 for smooth targets by default.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the run; runs/TARGET by default.")
 @click.option("--resume", type=click.Path(path_type=Path, exists=True), help="Continue the run in this folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -184,10 +195,10 @@ def _name(target: str | None) -> str:
 
 def _config(earlier: "TrainedModel | None", options: dict[str, Any]) -> "cm.TrainingConfig":
     """What was asked for on top of the defaults, or of the earlier run's own settings."""
-    named = ("objective", "steps", "seconds", "seed", "device", "batch", "learning_rate", "horizon", "delta")
-    chosen = {key: options[key] for key in named if options[key] is not None}
+    given = {name: value for name, value in options.items() if value is not None}
+    chosen = {name: given[name] for name in cm.TrainingConfig.model_fields if name in given}
+    network = {name: given[name] for name in cm.NetworkConfig.model_fields if name in given}
     parameters = parse_parameters(options["objective_parameter"])
-    network = {key: options[key] for key in ("width", "depth") if options[key] is not None}
     if "steps" in chosen and "seconds" in chosen:
         raise click.UsageError("Give --steps or --seconds, not both.")
     if options["seeds"]:

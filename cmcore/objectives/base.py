@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from functools import partial
 from reprlib import repr as shortened
 from types import MappingProxyType
-from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args
 
 import torch
 from jaxtyping import Float
@@ -16,6 +16,7 @@ from cmcore.flow import VelocityField, velocity_in_angle
 from cmcore.model import FlowMap
 from cmcore.process import angle
 from cmcore.registry import Registry
+from cmcore.settings import settings_of
 from cmcore.targets import Described, Target
 
 __all__ = [
@@ -112,8 +113,9 @@ class LossContext:
 class Objective(ABC, Generic[Batch]):
     """One way to learn f(x, t, s).
 
-    A subclass is a frozen dataclass of its hyper-parameters. It is prepared once with a :class:`BatchSource`, and then
-    gives batches and their loss. Batches are drawn for many steps at once: for small networks, drawing is what costs.
+    A subclass is a frozen dataclass of its hyper-parameters, each described by a `pydantic.Field` in its annotation.
+    It is prepared once with a :class:`BatchSource`, and then gives batches and their loss. Batches are drawn for many
+    steps at once: for small networks, drawing is what costs.
 
     Attributes:
         label: for people.
@@ -121,6 +123,7 @@ class Objective(ABC, Generic[Batch]):
         velocity_only: whether it learns the diagonal alone: its map is a DDIM step.
         settings: fields of the training config with which it trains well, where they are not everybody's.
         preconditioning: the form of the map with which it trains well.
+        velocities: where its velocity may come from.
     """
 
     label: ClassVar[str]
@@ -128,6 +131,14 @@ class Objective(ABC, Generic[Batch]):
     velocity_only: ClassVar[bool] = False
     settings: ClassVar[Mapping[str, float | int]] = MappingProxyType({})
     preconditioning: ClassVar[Literal["trig", "linear"]] = "trig"
+    velocities: ClassVar[tuple[Velocity, ...]] = get_args(Velocity)
+
+    def __post_init__(self) -> None:
+        for setting in settings_of(type(self)):
+            value = getattr(self, setting.name)
+            if setting.name == "velocity" and value not in self.velocities:
+                raise ValueError(f"{self.label}: velocity is one of {', '.join(self.velocities)}; got {value!r}.")
+            setting.checked(value)
 
     @property
     @abstractmethod
@@ -225,34 +236,5 @@ def make_objective(name: str, **parameters: Any) -> Objective:
         raise ValueError(
             f"The objective {name!r} has no parameter {', '.join(map(shortened, unknown[:4]))}. It has: {has}."
         )
-    hints = get_type_hints(kind)
-    fitted = {name: _fitted(name, value, hints[name], own[name].default) for name, value in parameters.items()}
-    return kind(**fitted)
-
-
-LARGEST = 1e15
-"""No hyper-parameter is larger; whole numbers up to here are exact as decimals."""
-
-
-def _fitted(parameter: str, value: Any, hint: Any, default: Any) -> Any:
-    """The value as the parameter's own kind, 17.0 for a whole number say; what values make sense its objective knows.
-
-    Refuses text where a number belongs, words that are no choice, and the like.
-    """
-    if get_origin(hint) is Literal:
-        if isinstance(value, str) and value in get_args(hint):
-            return value
-        raise ValueError(f"{parameter} is one of {', '.join(get_args(hint))}; got {shortened(value)}.")
-    if isinstance(default, bool):
-        fits, fitted = isinstance(value, bool), value
-    elif value is None:
-        fits, fitted = default is None, None
-    else:
-        kind = float if isinstance(default, float) else int
-        number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
-        fitted = kind(value) if number else None
-        fits = number and fitted == value
-    if not fits:
-        like = {bool: "true or false", float: "a number"}.get(type(default), "a whole number")
-        raise ValueError(f"{parameter} is {like}, for example {default!r}; got {shortened(value)}.")
-    return fitted
+    settings = {setting.name: setting for setting in settings_of(kind)}
+    return kind(**{name: settings[name].checked(value) for name, value in parameters.items()})

@@ -20,17 +20,19 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import ClassVar, NamedTuple, get_args
+from typing import Annotated, ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor
 
 from cmcore.networks import PullBack
 from cmcore.objectives.base import BatchSource, LossContext, Need, Objective, Velocity
-from cmcore.objectives.clocks import CLOCKS, Clock, ClockName
-from cmcore.objectives.metrics import METRICS, Metric, distance, distance_and_slope
+from cmcore.objectives.clocks import Clock, ClockName
+from cmcore.objectives.metrics import Metric, distance, distance_and_slope
 from cmcore.process import angle, round_angle
+from cmcore.settings import OnlyWith, Share
 
 __all__ = ["Composition", "Points", "Prepared"]
 
@@ -39,9 +41,6 @@ SMALLEST_GAP = 2e-3
 
 FIRST_GAP = 0.02
 """The largest gap at the start of the curriculum, in clock readings."""
-
-SCALES = (1e-12, 1e6)
-"""Bounds of a metric's c."""
 
 NEEDS: dict[Velocity, Need] = {
     "conditional": "samples",
@@ -83,60 +82,63 @@ class Prepared(NamedTuple):
 
 @dataclass(frozen=True)
 class Composition(Objective[Points]):
-    """An identity with everything around it.
+    """An identity with everything around it."""
 
-    Args:
-        velocity: where dx/dθ comes from; see :data:`~cmcore.objectives.base.Velocity`.
-        clock: the law of times; see :mod:`cmcore.objectives.clocks`.
-        log_mean, log_sd: of log σ/α, for the clock "log_normal".
-        diagonal_share: share of the rows that lie on the diagonal.
-        to_data, from_noise: share of the other rows that end at δ, or start at T, beyond those that do by chance.
-        metric, metric_scale: how an error becomes a number; see :mod:`cmcore.objectives.metrics`. The diagonal takes
-            the plain square all the same where velocity = "self".
-        weight_power: w; rows off the diagonal weigh (sin(θ_t − θ_s))^w. w = 0 weighs errors of F, w = 2 of the map.
-        gap_warmup: share of the run over which the largest gap grows to the whole of [δ, T]; 0: no such curriculum.
-        target_average: decay of the average of the weights that makes the targets; 0: the current weights do.
-        teacher_budget: share of the run that goes to the teacher when velocity = "learned".
-        teacher_steps: the teacher's steps; None: from the budget.
-    """
+    velocity: Annotated[Velocity, Field(description="where dx/dθ comes from")] = "conditional"
+    clock: Annotated[ClockName, Field(description="the law of times")] = "uniform_angle"
+    # Beyond the bounds of the next two, times round to one another.
+    log_mean: Annotated[float, Field(ge=-20, le=20, description="of log σ/α"), OnlyWith("clock", "log_normal")] = -0.4
+    log_sd: Annotated[float, Field(ge=0.01, le=100, description="of log σ/α"), OnlyWith("clock", "log_normal")] = 1.0
+    diagonal_share: Annotated[Share, Field(description="share of the rows that lie on the diagonal")] = 0.75
+    to_data: Annotated[Share, Field(description="share of the other rows that end at δ, beside those by chance")] = 0.0
+    from_noise: Annotated[Share, Field(description="share of them that start at T, beside those by chance")] = 0.0
+    metric: Annotated[
+        Metric,
+        Field(
+            description="how an error becomes a number; with velocity = “self” the diagonal takes the plain square all "
+            "the same"
+        ),
+    ] = "l2"
+    metric_scale: Annotated[
+        float,
+        Field(ge=1e-12, le=1e6, description="the metric's c"),  # beyond, its square is 0 or ∞ in single precision
+        OnlyWith("metric", "pseudo_huber", "adaptive", "unit"),
+    ] = 0.01
+    weight_power: Annotated[
+        float,
+        Field(
+            ge=-2,
+            le=20,
+            description="w; rows off the diagonal weigh (sin(θ_t − θ_s))^w. w = 0 weighs errors of F, w = 2 of the map",
+        ),
+    ] = 0.0
+    gap_warmup: Annotated[
+        Share,
+        Field(description="share of the run over which the largest gap grows to all of [δ, T]; 0: all at once"),
+    ] = 0.0
+    target_average: Annotated[
+        float,
+        Field(
+            ge=0,
+            lt=1,
+            description="decay of the average of the weights that makes the targets; 0: the current weights do",
+        ),
+    ] = 0.0
+    teacher_budget: Annotated[
+        float,
+        Field(gt=0, lt=1, description="share of the run that goes to the teacher"),
+        OnlyWith("velocity", "learned"),
+    ] = 0.3
+    teacher_steps: Annotated[
+        int | None,
+        Field(ge=1, description="the teacher's steps; None: from the budget"),
+        OnlyWith("velocity", "learned"),
+    ] = None
 
-    velocity: Velocity = "conditional"
-    clock: ClockName = "uniform_angle"
-    log_mean: float = -0.4
-    log_sd: float = 1.0
-    diagonal_share: float = 0.75
-    to_data: float = 0.0
-    from_noise: float = 0.0
-    metric: Metric = "l2"
-    metric_scale: float = 0.01
-    weight_power: float = 0.0
-    gap_warmup: float = 0.0
-    target_average: float = 0.0
-    teacher_budget: float = 0.3
-    teacher_steps: int | None = None
-
-    velocities: ClassVar[tuple[Velocity, ...]] = get_args(Velocity)
     settings: ClassVar[Mapping[str, float | int]] = MappingProxyType({"batch": 512})
 
     def __post_init__(self) -> None:
-        _one_of("velocity", self.velocity, self.velocities, self.label)
-        _one_of("clock", self.clock, CLOCKS, self.label)
-        _one_of("metric", self.metric, METRICS, self.label)
-        for name in ("diagonal_share", "to_data", "from_noise", "gap_warmup"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is a share, between 0 and 1; got {getattr(self, name):g}.")
-        if not 0 <= self.target_average < 1:
-            raise ValueError(f"target_average is a decay, at least 0 and below 1; got {self.target_average:g}.")
-        if not 0 < self.teacher_budget < 1:
-            raise ValueError(f"teacher_budget is a share of the run, between 0 and 1; got {self.teacher_budget:g}.")
-        if self.teacher_steps is not None and self.teacher_steps < 1:
-            raise ValueError(f"teacher_steps is at least 1, or left to the budget; got {self.teacher_steps}.")
-        if not SCALES[0] <= self.metric_scale <= SCALES[1]:  # beyond, its square is 0 or ∞ in single precision
-            raise ValueError(f"metric_scale lies between {SCALES[0]:g} and {SCALES[1]:g}; got {self.metric_scale:g}.")
-        if not -2 <= self.weight_power <= 20:
-            raise ValueError(f"weight_power lies between -2 and 20; got {self.weight_power:g}.")
-        if not (abs(self.log_mean) <= 20 and 0.01 <= self.log_sd <= 100):  # beyond, times round to one another
-            raise ValueError("log_mean lies between -20 and 20, and log_sd between 0.01 and 100.")
+        super().__post_init__()
         if self.velocity == "self" and self.diagonal_share == 0:
             raise ValueError(f"{self.label}: with velocity = 'self' only the diagonal sees data: diagonal_share > 0.")
 
@@ -316,8 +318,3 @@ class Composition(Objective[Points]):
             pull_back(slopes / n)
             total = total + distances.sum((-2, -1))
         return total / n
-
-
-def _one_of(name: str, value: str, choices: tuple[str, ...], label: str) -> None:
-    if value not in choices:
-        raise ValueError(f"{label}: {name} is one of {', '.join(choices)}; got {value!r}.")

@@ -101,14 +101,11 @@ def test_s2_no_code_costs_more_than_a_moment(costs):
 
 def read_links(page: str, links: list[dict[str, str]], door: str) -> None:
     """In a session: each link as if the session began with it."""
-    import importlib
-
     import streamlit as st
 
     from tests.bad_input.extremes import Costs
+    from tests.bad_input.test_whole_links import LINKS
 
-    open_link = getattr(importlib.import_module(f"app.pages.{page}.link"), f"open_{page}_link", None)
-    open_link = open_link or importlib.import_module(f"app.pages.{page}.link").open_link
     costs = Costs(door)
     for asked in links:
         for key in list(st.session_state):
@@ -116,7 +113,7 @@ def read_links(page: str, links: list[dict[str, str]], door: str) -> None:
         st.query_params.from_dict(asked)
 
         def read(asked=asked):
-            if problems := open_link():
+            if problems := LINKS[page].open():
                 raise ValueError(max(problems, key=len))
 
         costs(read)

@@ -5,14 +5,18 @@ import math
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.experiments.fields import read_field
+from app.experiments.fields import experiment_settings
 from app.pages.explore.link import LINK
+from app.pages.inside.link import INSIDE_LINK
 from app.pages.kl.link import KL_LINK
-from app.runs.objective_settings import read
-from app.sharing.readers import refused, several_of
+from app.pages.lessons.link import LESSONS_LINK
+from app.pages.runs.link import RUNS_LINK
+from app.pages.train.link import TRAIN_LINK
+from app.pages.train.objective import objective_settings
+from app.sharing.link import refusal
+from app.sharing.readers import several_of
 from cmcore.experiments import EXPERIMENTS
 from cmcore.objectives import OBJECTIVES
-from cmcore.objectives.describe import parameters_of
 from tests.bad_input.mutate import a_sentence, outcome
 
 TEXTS = (
@@ -22,12 +26,14 @@ TEXTS = (
     "\U0001f4a3", "None", "True", "__class__", "'; drop table runs; --", "0.5,0.4,0.3;" * 400,
 )  # fmt: skip
 
+LINKS = (LINK, INSIDE_LINK, KL_LINK, LESSONS_LINK, RUNS_LINK, TRAIN_LINK)
+
 
 def clause(call):
     """The value, or the sentence that the page shows."""
     value, words = outcome(call)
     if words:
-        shown = refused(ValueError(words))
+        shown = refusal(words)
         assert a_sentence(shown)
         assert len(shown) < 500, "a link does not fill the page"
     return value
@@ -35,16 +41,13 @@ def clause(call):
 
 @pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
 def test_every_part_of_a_link_is_read_or_refused(shipped, text):
-    for _, reader in [*LINK.values(), *KL_LINK.values()]:
-        value = clause(lambda reader=reader: reader(text))
+    for parameter in (parameter for link in LINKS for parameter in link.parameters()):
+        value = clause(lambda parameter=parameter: parameter.read(text))
         assert not isinstance(value, float) or math.isfinite(value)
-    for kind in OBJECTIVES.values():
-        for parameter in parameters_of(kind):
-            value = clause(lambda parameter=parameter: read(parameter, text))
-            assert not isinstance(value, float) or math.isfinite(value)
-    for name, kind in EXPERIMENTS.items():
-        for field in kind.model_fields:
-            clause(lambda name=name, field=field: read_field(name, field, text))
+    settings = (*map(objective_settings, OBJECTIVES), *map(experiment_settings, EXPERIMENTS))
+    for setting in (setting for each in settings for setting in each):
+        value = clause(lambda setting=setting: setting.read(text))
+        assert not isinstance(value, float) or math.isfinite(value)
 
 
 def test_s9_what_there_is_to_choose_from_is_asked_for_once_a_parameter():

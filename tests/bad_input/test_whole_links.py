@@ -5,11 +5,13 @@ import random
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.pages.explore.link import LINK as EXPLORE
+from app.pages.explore.link import LINK
 from app.pages.inside.link import INSIDE_LINK
 from app.pages.kl.link import KL_LINK
+from app.pages.lessons.link import LESSONS_LINK
 from app.pages.runs.link import RUNS_LINK
-from app.pages.train.link import OURS
+from app.pages.scaling.link import SCALING_LINK
+from app.pages.train.link import TRAIN_LINK
 from app.quoting import plain
 from tests.bad_input.mutate import a_sentence
 
@@ -29,15 +31,13 @@ EXTREMES = (
         "eNo" + "A" * 6_000,
     ),
 )
-PARTS = {
-    "explore": (*EXPLORE, "config"),
-    "inside": (*INSIDE_LINK, "config"),
-    "kl": (*KL_LINK, "config"),
-    "runs": (*RUNS_LINK, "config"),
-    "train": (*sorted(OURS), "o.velocity", "o.levels", "o.x", "o." + "x" * 9_000),
-    "scaling": ("question", "o.seed", "o.steps", "o.dims", "o.target", "o.delta", "o.signs"),
-    "lessons": ("lesson", "step"),
+LINKS = {link.page: link for link in (LINK, INSIDE_LINK, KL_LINK, LESSONS_LINK, RUNS_LINK, SCALING_LINK, TRAIN_LINK)}
+BESIDE = {
+    "train": ("components", "density", "bandwidth", "o.x", "o." + "x" * 9_000),
+    "scaling": ("o.steps", "o.dims", "o.target", "o.delta", "o.signs"),
+    "lessons": ("step",),
 }
+"""Parameters that a page has only in another view, or never; "config" goes with every selection of runs."""
 VALID = {
     "explore": {"n": "2"},
     "train": {"target": "moons"},
@@ -48,7 +48,8 @@ VALID = {
 
 def links(page: str) -> list[dict[str, str]]:
     """At least 100 of them."""
-    chance, parts = random.Random(3), PARTS[page]
+    names = (parameter.name for parameter in LINKS[page].parameters())
+    chance, parts = random.Random(3), (*names, *BESIDE.get(page, ("config",)))
     alone = [{part: extreme} for part in parts for extreme in EXTREMES]
     many = [{f"p{i}": "x" for i in range(3_000)}, {f"o.p{i}": "x" for i in range(3_000)}, {"x" * 5_000: "1"}]
     together = [{part: chance.choice(EXTREMES) for part in parts} for _ in range(40)]
@@ -58,17 +59,13 @@ def links(page: str) -> list[dict[str, str]]:
 
 def read_all(page: str, links: list[dict[str, str]]) -> None:
     """In a session: each link as if the session began with it; what is said of it, and the processor's seconds."""
-    import importlib
     import time
 
     import streamlit as st
 
-    from app.pages.lessons.catalogue import shelf
     from app.state import set_value, value
+    from tests.bad_input.test_whole_links import LINKS
 
-    module = importlib.import_module(f"app.pages.{page}.link")
-    name = "open_link" if page == "explore" else f"open_{page}_link"
-    offered = (shelf(),) if page == "lessons" else ()
     told = []
     for asked in links:
         for key in list(st.session_state):
@@ -76,13 +73,13 @@ def read_all(page: str, links: list[dict[str, str]]) -> None:
                 del st.session_state[key]
         st.query_params.from_dict(asked)
         began = time.thread_time()
-        problems = getattr(module, name)(*offered)
+        problems = LINKS[page].open()
         told.append((problems, time.thread_time() - began))
     set_value("told", told)
     assert value("told")
 
 
-@pytest.mark.parametrize("page", PARTS)
+@pytest.mark.parametrize("page", LINKS)
 def test_s9_every_link_is_read_at_once_or_refused_in_a_sentence(shipped, page):
     asked = links(page)
     assert len(asked) >= 100

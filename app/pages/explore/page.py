@@ -14,7 +14,7 @@ from app.kl.at_times import Known, known, known_already
 from app.kl.bound_line import sentence
 from app.kl.curve import DIRECTIONS, Measured, ddim_calls, initialisation, lines, stopping
 from app.kl.run_picker import run_controls
-from app.pages.explore.link import LINKED_DIRECTION, open_link, write_link
+from app.pages.explore.link import LINK
 from app.pages.explore.times_card import is_searching, times_card
 from app.quoting import escape
 from app.runs.library import Run, runs
@@ -27,7 +27,7 @@ from app.ui.link_warnings import show_link_warnings
 from app.ui.single_choice import single_choice
 from cmcore.config import SamplerConfig
 from cmcore.divergences.estimate import Direction
-from cmcore.sampling_defaults import delta_for, direction_for
+from cmcore.sampling_defaults import direction_for
 
 POLL, SOON = 0.8, 0.3
 """Seconds between looks at a measurement under way; while the number on screen is still to come."""
@@ -35,7 +35,7 @@ POLL, SOON = 0.8, 0.3
 
 def explore() -> None:
     """The page."""
-    show_link_warnings(open_link())
+    show_link_warnings(LINK.open())
     training_offer("run")
     if not runs():
         st.info("There is no run to look at yet. Train one: it takes less than a minute.")
@@ -57,26 +57,18 @@ def explore() -> None:
             going = now.waiting or is_searching(run, config, direction)
             poll = POLL if config.steps in now.estimates else SOON
             st.fragment(_measures, run_every=poll if going else None)(run, config, direction)
-    write_link(
-        delta=config.delta,
-        default_delta=delta_for(config.sampler, run.model.delta),
-        direction=direction,
-        default_direction=direction_for(config.sampler),
-    )
+    LINK.write()
 
 
 def _direction(sampler: str) -> Direction:
     """KL(q‖p) asks whether every sample is plausible, KL(p‖q) whether all of the data is reached."""
-    key = f"direction:{sampler}"
-    state.set_default(key, direction_for(sampler))
-    if asked := state.take(LINKED_DIRECTION):
-        state.set_value(key, asked)
     return single_choice(
         "Divergence",
         DIRECTIONS,
         format_func=direction_words,
         label_visibility="collapsed",
-        key=key,
+        key=f"direction:{sampler}",
+        first=direction_for(sampler),
         width="stretch",
     )
 

@@ -13,9 +13,10 @@ def end_controls(run: Run) -> tuple[float, int]:
     """Where jumps land, s, and N, the jumps of samples."""
     options = end_times(run)
     if len(options) > 1:
-        s = _time("Jumps land at s", options, f"inside s:{run.key}", "inside linked s", options[0])
+        s = _time("Jumps land at s", options, f"inside s:{run.key}")
     else:
         s = options[0]
+        state.set_value(f"inside s:{run.key}", s)
         st.caption(f"This run learned jumps to δ = {s:g} alone: s stays there.")
     # N is that of Explore too; the widget only shows it, since another page's copy of it could bring back another N.
     state.set_value("inside steps", state.value("steps"))
@@ -30,7 +31,7 @@ def _take_steps() -> None:
 def start_control(run: Run, s: float) -> float:
     """Where the jump starts, t: from noise on the left to data on the right."""
     options = start_times(run, s)
-    return _time("Jump from t, noise to data", options, f"inside t:{run.key}", "inside linked t", options[0])
+    return _time("Jump from t, noise to data", options, f"inside t:{run.key}")
 
 
 def quantity_control(run: Run, s: float) -> str:
@@ -47,13 +48,7 @@ def quantity_control(run: Run, s: float) -> str:
     )
 
 
-def _time(label: str, options: list[float], key: str, linked: str, first: float) -> float:
-    """A slider over times; what a link asked for is taken to the nearest of them, once."""
-    asked = state.value(linked)
-    if asked is not None:
-        state.set_value(linked, None)
-        state.set_value(key, min(options, key=lambda option: abs(option - asked)))
-    elif state.value(key) not in (None, *options):
-        state.set_value(key, min(options, key=lambda option: abs(option - state.value(key))))
-    state.set_default(key, first, allowed=options)
+def _time(label: str, options: list[float], key: str) -> float:
+    """A slider over times; what a link asked for is taken to the nearest of them."""
+    state.set_nearest(key, options, options[0])
     return st.select_slider(label, options, format_func=lambda t: f"{t:g}", key=key, persist_state="session")

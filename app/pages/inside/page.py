@@ -11,7 +11,7 @@ from app.components.values import PinnedPoint, Step, sent
 from app.kl.run_picker import run_controls
 from app.pages.inside.controls import end_controls, quantity_control, start_control
 from app.pages.inside.job import Look, measured, measuring
-from app.pages.inside.link import open_inside_link, write_inside_link
+from app.pages.inside.link import INSIDE_LINK
 from app.pages.inside.sections import (
     absent,
     determinant_section,
@@ -34,7 +34,7 @@ FLOW = "inside flow"
 
 def inside() -> None:
     """The page."""
-    show_link_warnings(open_inside_link())
+    show_link_warnings(INSIDE_LINK.open())
     st.html("<h1 class='question'>Where does the map err, and how does it bend space?</h1>")
     training_offer("run")
     if not runs():
@@ -49,12 +49,12 @@ def inside() -> None:
             if not run.target.has_score:
                 st.info("This data is known by its samples alone, so there is no exact flow to compare the map with.")
                 return
-            t = _shown(run, s, steps)
-    write_inside_link(t=t, s=s, first_t=run.model.horizon, first_s=run.model.delta)
+            _shown(run, s, steps)
+    INSIDE_LINK.write()
 
 
-def _shown(run: Run, s: float, steps: int) -> float:
-    """Everything that was measured; t, which is chosen beside the pictures that it changes."""
+def _shown(run: Run, s: float, steps: int) -> None:
+    """Everything that was measured, and t, which is chosen beside the pictures that it changes."""
     drawn = run.target.dim != 1 or _flow(Look(run, run.model.horizon, s, steps))
     with st.container(key="asked_row"):
         quantity = quantity_control(run, s)
@@ -62,7 +62,6 @@ def _shown(run: Run, s: float, steps: int) -> float:
     look = Look(run, t, s, steps)
     going = _is_going(measuring(look))
     poll(_measured, look, quantity, shown=(going, drawn), every=POLL if going else None)
-    return t
 
 
 def _is_going(view: JobView[Report[None]] | None) -> bool:

@@ -114,11 +114,7 @@ def _delta(runs: list[Run], sampler: str) -> float:
         [delta for delta in DELTAS if delta > least] if renoised else sorted({least, *(d for d in DELTAS if d > least)})
     )
     key = f"kl_delta:{sampler}"
-    linked = state.value("kl linked delta")
-    if linked is not None:
-        state.set_value("kl linked delta", None)
-        state.set_value(key, min(options, key=lambda option: abs(option - linked)))
-    state.set_default(key, default_delta(runs, sampler), allowed=options)
+    state.set_nearest(key, options, default_delta(runs, sampler))
     return st.select_slider(
         "Stop at δ", options, format_func=lambda delta: f"{delta:g}", key=key, persist_state="session"
     )

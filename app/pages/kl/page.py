@@ -14,8 +14,8 @@ from app.figures.theme import theme
 from app.kl.chart import POLL, curve_chart, poll_until_measured, under_way
 from app.kl.comparison import Asked, View, asked, decompositions, left_out, problems
 from app.kl.table import as_rows
-from app.pages.kl.controls import curve_controls, default_delta
-from app.pages.kl.link import open_kl_link, write_kl_link
+from app.pages.kl.controls import curve_controls
+from app.pages.kl.link import KL_LINK
 from app.quoting import escape, plain
 from app.runs.library import Run, runs
 from app.sharing.retrain_offer import training_offer, warn_not_shareable
@@ -32,7 +32,7 @@ STORY = "equal_calls"
 
 def kl() -> None:
     """The page."""
-    show_link_warnings(open_kl_link())
+    show_link_warnings(KL_LINK.open())
     st.html("<h1 class='question'>How far from the truth, after how many network calls?</h1>")
     training_offer("kl_runs")
     known = runs()
@@ -59,7 +59,7 @@ def _compared(known: Mapping[str, Run]) -> None:
                 st.fragment(_curves, run_every=POLL if going else None)(view, curves)
             else:
                 st.info("Choose a run: it brings the target that everything is measured against.")
-    write_kl_link(delta=view.delta, default_delta=default_delta([known[key] for key in view.runs], view.sampler))
+    KL_LINK.write()
 
 
 def _story() -> None:

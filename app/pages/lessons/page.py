@@ -8,7 +8,7 @@ from app.components.values import Step as Number
 from app.components.values import sent
 from app.pages.lessons.catalogue import Shelf, shelf
 from app.pages.lessons.figures import onward_of, show_figure
-from app.pages.lessons.link import open_lessons_link, write_lessons_link
+from app.pages.lessons.link import LESSONS_LINK
 from app.pages.lessons.model import AnyFigure, Lesson, Prediction, Step
 from app.pages.lessons.numbers import filled
 from app.pages.lessons.picture import picture_of
@@ -16,25 +16,18 @@ from app.quoting import escape, plain
 from app.ui.link_warnings import show_link_warnings
 
 STEPS = "lesson_steps"
-LINKS = {
-    "explore": ("link", "explore link"),
-    "train": ("train link",),
-    "kl": ("kl link",),
-    "scaling": ("scaling link",),
-}
-"""Under which names each page remembers that its link was read: it reads the one that a step sends it."""
 
 
 def lessons() -> None:
     """The page."""
     offered = shelf()
-    show_link_warnings(open_lessons_link(offered))
-    write_lessons_link()  # before the figure, which may take its time: who goes on meanwhile can come back
-    chosen = state.value("lesson")
-    if chosen is None:
+    show_link_warnings(LESSONS_LINK.open())
+    LESSONS_LINK.write()  # before the figure, which may take its time: who goes on meanwhile can come back
+    lesson = offered.lessons.get(state.value("lesson"))
+    if lesson is None:
         _gallery(offered)
     else:
-        _lesson(offered, offered.lessons[chosen])
+        _lesson(offered, lesson)
 
 
 # ---- the gallery ----------------------------------------------------------------------------------------------------
@@ -87,7 +80,7 @@ def _open(slug: str | None, step: int = 1) -> None:
 
 # ---- a lesson -------------------------------------------------------------------------------------------------------
 def _lesson(offered: Shelf, lesson: Lesson) -> None:
-    number = state.value("lesson step")
+    number = min(state.value("lesson step"), len(lesson.steps))
     step = lesson.steps[number - 1]
     _seen(lesson).add(number)
     with st.container(key="lessonbench"):
@@ -178,8 +171,7 @@ def _onward(step: Step, figure: AnyFigure | None) -> None:
     """The real page, set as the figure is."""
     link = step.onward or onward_of(figure)
     if link is not None and st.button("Try it yourself", key="onward"):
-        for name in LINKS[link.page]:
-            state.forget_first_time(name)
+        state.forget_first_time(f"{link.page} link")  # the page reads the link that it is sent
         st.switch_page(state.page(link.page), query_params={name: str(value) for name, value in link.link.items()})
 
 

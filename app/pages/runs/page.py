@@ -11,11 +11,11 @@ from app.components.sample_cloud import cloud_message, sample_cloud
 from app.export.popover import curves_takeaway, run_takeaway
 from app.figures.theme import theme
 from app.kl.chart import POLL, curve_chart, poll_until_measured, under_way
-from app.kl.comparison import FIRST_CURVES, MOST, Asked, View, asked
+from app.kl.comparison import MOST, Asked, View, asked
 from app.kl.run_summary import HEADLINE, differences, ended, headline, learned_by, picture, weights
 from app.pages.runs import ledger
 from app.pages.runs.ledger import Entry
-from app.pages.runs.link import open_runs_link, write_runs_link
+from app.pages.runs.link import RUNS_LINK
 from app.quoting import escape, plain
 from app.runs.library import LONGEST_NAME, Run, not_kept, not_opened, open_kept_runs, runs
 from app.sharing.retrain_offer import training_offer, warn_not_shareable
@@ -36,7 +36,7 @@ PARTICLES = 2_000
 
 def runs_page() -> None:
     """The page."""
-    show_link_warnings(open_runs_link())
+    show_link_warnings(RUNS_LINK.open())
     st.html("<h1 class='question'>Your runs: what made the difference?</h1>")
     training_offer("compared")
     with st.container(key="runsbench"):
@@ -56,7 +56,7 @@ def runs_page() -> None:
         with st.container(key="comparison_area"):
             _comparison()
             warn_not_shareable("compared")
-    write_runs_link()
+    RUNS_LINK.write()
 
 
 # ---- the ledger -------------------------------------------------------------------------------------------------
@@ -211,7 +211,7 @@ def _view(chosen: Mapping[str, Run]) -> View:
     delta = max(delta_for(sampler, run.model.delta) for run in chosen.values())
     horizon = min(run.model.horizon for run in chosen.values())
     direction = direction_for(sampler)
-    renoise = 1.0 if renoised else FIRST_CURVES["kl_renoise"]
+    renoise = 1.0 if renoised else 0.5
     return View(
         tuple(chosen), (), "exact", sampler, renoise, "uniform_angle", horizon, None, delta, direction, MOST[0],
         ("bands", "floors"),

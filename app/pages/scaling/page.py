@@ -9,7 +9,7 @@ from app.experiments.results import ANSWERS, answer, ask, measuring, shipped_ans
 from app.figures.experiment import panel_figure, summary
 from app.figures.theme import theme
 from app.hosting.limits import OverLimit
-from app.pages.scaling.link import open_scaling_link, questions, write_scaling_link
+from app.pages.scaling.link import SCALING_LINK, questions
 from app.quoting import escape, plain
 from app.ui.cards import number, table, typeset
 from app.ui.charts import show_chart
@@ -22,7 +22,7 @@ POLL = 0.5
 
 def scaling() -> None:
     """The page."""
-    show_link_warnings(open_scaling_link())
+    show_link_warnings(SCALING_LINK.open())
     with st.container(key="scalingbench"):
         with st.container(key="question_area"):
             name = _choice()
@@ -39,7 +39,7 @@ def scaling() -> None:
                 progress_line(view)
             _answer(name, question)
     _rates()
-    write_scaling_link(name)
+    SCALING_LINK.write()
 
 
 def _choice() -> str:

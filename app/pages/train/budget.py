@@ -1,6 +1,6 @@
 """By which objective, how long and with what to train."""
 
-from typing import Any
+from dataclasses import replace
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -10,20 +10,41 @@ from app import state
 from app.hosting.limits import limits
 from app.pages.train.objective import objective_controls
 from app.training.budgets import BUDGETS, budgets
+from app.ui.setting_widget import setting_widget
 from cmcore.config import NetworkConfig, TrainingConfig
+from cmcore.settings import Setting, settings_of
 
-FIRST_BUDGET, FIRST_NETWORK = 20, "medium"
+FIRST_NETWORK = "medium"
 NETWORKS = {
     "small": ("Small, 4 × 64", NetworkConfig(width=64, depth=4)),
     "medium": ("Medium, 6 × 96", NetworkConfig()),
     "large": ("Large, 6 × 160", NetworkConfig(width=160)),
 }
 DELTAS = (0.0, 0.002, 0.005, 0.01, 0.02, 0.05)
+OPTIONS = {"steps": "Steps instead of seconds", "seed": "Seed"}
+"""Further settings of a training that the page offers, and its link holds: field of `TrainingConfig` → label."""
 
 
 def networks() -> list[str]:
     """The networks that this server allows."""
     return [name for name, (_, network) in NETWORKS.items() if network.width <= limits().width]
+
+
+def first_budget() -> int:
+    """Seconds of training before anybody chose: 20, where this server allows it."""
+    return 20 if 20 in budgets() else budgets()[-1]
+
+
+def options() -> list[Setting]:
+    """The further settings, in the bounds of this server."""
+    offered = {setting.name: setting for setting in settings_of(TrainingConfig)}
+    now = limits()
+    return [replace(offered[name], title=OPTIONS[name]).within(getattr(now, name, None)) for name in OPTIONS]
+
+
+def option_key(name: str) -> str:
+    """The key of the widget of a further setting."""
+    return f"train_{name}"
 
 
 def delta_key(*, smooth: bool) -> str:
@@ -40,8 +61,7 @@ def training_controls(target: cm.Target, folded: DeltaGenerator, *, disabled: bo
     """The objective and the budget, and folded away what else decides the result."""
     objective, parameters = objective_controls(folded, disabled=disabled)
     offered = budgets()
-    first = FIRST_BUDGET if FIRST_BUDGET in offered else offered[-1]
-    state.set_default("budget", first, allowed=offered)
+    state.set_default("budget", first_budget(), allowed=offered)
     seconds = st.select_slider(
         "Budget",
         offered,
@@ -50,8 +70,7 @@ def training_controls(target: cm.Target, folded: DeltaGenerator, *, disabled: bo
         disabled=disabled,
         persist_state="session",
     )
-    for key, first in (("network", FIRST_NETWORK), ("train_steps", None), ("train_seed", 0)):
-        state.set_default(key, first)
+    state.set_default("network", FIRST_NETWORK)
     with folded.expander("Network, steps, seed"):
         preset = st.selectbox(
             "Network",
@@ -61,16 +80,7 @@ def training_controls(target: cm.Target, folded: DeltaGenerator, *, disabled: bo
             disabled=disabled,
             persist_state="session",
         )
-        steps = st.number_input(
-            "Steps instead of seconds",
-            1,
-            limits().steps,
-            placeholder="as many as fit the budget",
-            key="train_steps",
-            disabled=disabled,
-            persist_state="session",
-        )
-        seed = st.number_input("Seed", 0, 2**31 - 1, key="train_seed", disabled=disabled, persist_state="session")
+        chosen = {s.name: setting_widget(s, option_key(s.name), disabled=disabled) for s in options()}
         deltas = [delta for delta in DELTAS if target.smooth or delta > 0]
         state.set_default(delta_key(smooth=target.smooth), first_delta(smooth=target.smooth), allowed=deltas)
         delta = st.select_slider(
@@ -85,13 +95,13 @@ def training_controls(target: cm.Target, folded: DeltaGenerator, *, disabled: bo
             st.caption(
                 "This target is not smooth: its exact flow cannot be followed to time 0, so learning stops at δ > 0."
             )
-    budget: dict[str, Any] = {"steps": int(steps)} if steps else {"seconds": float(seconds)}
+    given = {name: value for name, value in chosen.items() if value is not None}
     return TrainingConfig(
         objective=objective,
         objective_parameters=parameters,
         network=NETWORKS[preset][1],
-        seed=int(seed),
         delta=delta,
         threads=limits().threads,
-        **budget,
+        seconds=None if "steps" in given else float(seconds),
+        **given,
     )

@@ -1,6 +1,7 @@
-"""What a map is learned by: an objective, where its velocity comes from, and its other parameters."""
+"""What a map is learned by: an objective, where its velocity comes from, and its other settings."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import zip_longest
 from typing import Any
 
@@ -8,12 +9,14 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from app import state
-from app.quoting import escape, plain
-from app.runs.objective_settings import bounds, chosen, families_first, key_of, matters, reset
+from app.hosting.limits import limits
+from app.quoting import escape
+from app.ui.setting_widget import setting_widget
 from app.ui.single_choice import single_choice
 from cmcore.objectives import OBJECTIVES, Objective
-from cmcore.objectives.describe import NEEDS_IN_WORDS, Parameter, parameters_of, summary
+from cmcore.objectives.describe import NEEDS_IN_WORDS, parameters_of, summary
 from cmcore.sampling_defaults import defaults_of
+from cmcore.settings import Setting
 
 VELOCITIES = {
     "exact": "Exact score",
@@ -21,10 +24,39 @@ VELOCITIES = {
     "conditional": "Pairs of data and noise",
     "self": "The map's own",
 }
+MOST = {"solver_steps": 64, "particles": 128}
+"""More than this no page computes; the engine itself allows more."""
+
+
+def families_first() -> list[str]:
+    """Names of the objectives: published families, then the identities to compose one's own from."""
+    return sorted(OBJECTIVES, key=lambda name: OBJECTIVES[name].building_block)
+
+
+def objective_settings(objective: str) -> list[Setting]:
+    """The settings of an objective, in the bounds of this server."""
+    now = limits()
+    most = {**MOST, "teacher_steps": now.steps, "trajectories": now.trajectories, "levels": now.levels}
+    return [
+        replace(setting, title=setting.name.replace("_", " ")).within(most.get(setting.name))
+        for setting in parameters_of(OBJECTIVES[objective])
+    ]
+
+
+def key_of(objective: str, setting: str) -> str:
+    """The key of the widget."""
+    return f"parameter:{objective}:{setting}"
+
+
+def changed_settings(objective: str) -> dict[str, Any]:
+    """The settings that differ from the defaults and matter, as `make_objective` takes them."""
+    settings = objective_settings(objective)
+    values = _values(objective, settings)
+    return {s.name: values[s.name] for s in settings if values[s.name] != s.default and s.matters(values)}
 
 
 def objective_controls(folded: DeltaGenerator, *, disabled: bool) -> tuple[str, dict[str, Any]]:
-    """The chosen objective and those of its parameters that differ from its defaults; most of them `folded` away."""
+    """The chosen objective and those of its settings that differ from its defaults; most of them `folded` away."""
     names = families_first()
     state.set_default("objective", names[0], allowed=names)
     name = st.selectbox(
@@ -35,29 +67,35 @@ def objective_controls(folded: DeltaGenerator, *, disabled: bool) -> tuple[str, 
         disabled=disabled,
         persist_state="session",
     )
-    kind = OBJECTIVES[name]
-    parameters = parameters_of(kind)
-    for parameter in parameters:
-        state.set_default(key_of(name, parameter.name), parameter.default)
-    by_name = {parameter.name: parameter for parameter in parameters}
+    settings = objective_settings(name)
     about = st.container()
-    if "velocity" in by_name and len(by_name["velocity"].choices) > 1:
-        _velocity(name, by_name["velocity"], disabled=disabled)
-    values = {p.name: state.value(key_of(name, p.name)) for p in parameters}
-    others = [p for p in parameters if p.name != "velocity" and matters(p, values)]
-    changed = chosen(name)
+    for setting in settings:
+        if setting.name == "velocity" and len(setting.choices) > 1:
+            _velocity(name, setting, disabled=disabled)
+    values = _values(name, settings)
+    others = [setting for setting in settings if setting.name != "velocity" and setting.matters(values)]
+    changed = changed_settings(name)
     with folded.expander("Parameters of the objective" + (" (changed)" if set(changed) - {"velocity"} else "")):
         for pair in zip_longest(others[::2], others[1::2]):
-            for column, parameter in zip(st.columns(2, gap="small"), pair, strict=True):
-                if parameter is not None:
+            for column, setting in zip(st.columns(2, gap="small"), pair, strict=True):
+                if setting is not None:
                     with column:
-                        _widget(name, parameter, disabled=disabled)
+                        setting_widget(setting, key_of(name, setting.name), disabled=disabled)
         st.button(
-            "Reset to defaults", key="reset", on_click=reset, args=(name,), disabled=disabled or not changed,
+            "Reset to defaults", key="reset", on_click=_reset, args=(name,), disabled=disabled or not changed,
             width="stretch",
         )  # fmt: skip
-    about.html(_about(kind, values))
-    return name, chosen(name)
+    about.html(_about(OBJECTIVES[name], values))
+    return name, changed_settings(name)
+
+
+def _values(objective: str, settings: list[Setting]) -> dict[str, Any]:
+    return {setting.name: state.value(key_of(objective, setting.name), setting.default) for setting in settings}
+
+
+def _reset(objective: str) -> None:
+    for setting in objective_settings(objective):
+        state.set_value(key_of(objective, setting.name), setting.default)
 
 
 def _label(name: str) -> str:
@@ -80,37 +118,15 @@ def needs_in_words(kind: type[Objective], values: Mapping[str, Any]) -> str:
 
 def _with_velocity(kind: type[Objective], values: Mapping[str, Any]) -> Objective:
     """The objective with this velocity and these ends, on which what it needs and learns depend."""
-    told = {name: values[name] for name in ("velocity", "ends") if name in values}
     make: Any = kind
-    return make(**told)
+    return make(**{name: values[name] for name in ("velocity", "ends") if name in values})
 
 
-def _velocity(objective: str, parameter: Parameter, *, disabled: bool) -> None:
-    choices = list(parameter.choices)
-    key = key_of(objective, "velocity")
-    settings: dict[str, Any] = {"format_func": VELOCITIES.__getitem__, "key": key, "disabled": disabled}
-    if len(choices) == 2:
-        single_choice("Velocity", choices, width="stretch", **settings)
+def _velocity(objective: str, setting: Setting, *, disabled: bool) -> None:
+    key = key_of(objective, setting.name)
+    if len(setting.choices) == 2:
+        single_choice(
+            "Velocity", setting.choices, width="stretch", format_func=VELOCITIES.__getitem__, key=key, disabled=disabled
+        )
     else:
-        st.selectbox("Velocity", choices, persist_state="session", **settings)
-
-
-def _widget(objective: str, parameter: Parameter, *, disabled: bool) -> None:
-    """The control of one parameter; its value lives under its key."""
-    label = parameter.name.replace("_", " ")
-    shared: dict[str, Any] = {
-        "key": key_of(objective, parameter.name),
-        "help": plain(parameter.help) or None,
-        "disabled": disabled,
-        "persist_state": "session",
-    }
-    if parameter.kind == "name":
-        st.selectbox(label, list(parameter.choices), format_func=lambda name: name.replace("_", " "), **shared)
-    elif parameter.kind == "switch":
-        st.selectbox(label, [False, True], format_func={False: "no", True: "yes"}.__getitem__, **shared)
-    else:
-        least, most = bounds(parameter)
-        settings: dict[str, Any] = {"step": 1} if parameter.kind == "whole number" else {"format": "%g", "step": 0.05}
-        if parameter.default is None:
-            settings |= {"value": None, "placeholder": "auto"}
-        st.number_input(label, least, most, **settings, **shared)
+        setting_widget(setting, key, disabled=disabled, labels=VELOCITIES)

@@ -8,7 +8,7 @@ from app.background.jobs import JobView
 from app.hosting.limits import in_words, limits
 from app.pages.train.budget import training_controls
 from app.pages.train.card import first_card, status_card
-from app.pages.train.link import open_train_link, write_train_link
+from app.pages.train.link import TRAIN_LINK
 from app.pages.train.picture import shown_in_picture, training_picture
 from app.pages.train.report import comparison, kl_of_training, loss_report, unmeasured
 from app.pages.train.table import LINK_NAMES_FILE
@@ -40,7 +40,7 @@ POLL = 0.5
 
 def train() -> None:
     """The page."""
-    show_link_warnings(open_train_link())
+    show_link_warnings(TRAIN_LINK.open())
     if training() is not None:
         state.set_value(LINK_NAMES_FILE, False)  # the training has the table
     view = training_view()
@@ -77,7 +77,7 @@ def train() -> None:
             st.fragment(_progress, run_every=POLL if polls else None)(
                 view.status if view else "", choice, config, about
             )
-    write_train_link()
+    TRAIN_LINK.write()
 
 
 def _config(choice: Choice | None, folded: DeltaGenerator, *, disabled: bool) -> tuple[TrainingConfig | None, str]:

@@ -4,10 +4,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor
 
 from cmcore.networks import PullBack
@@ -16,6 +17,7 @@ from cmcore.objectives.clocks import Clock, ClockName
 from cmcore.objectives.composition import Points
 from cmcore.objectives.identities.eulerian import Eulerian
 from cmcore.preconditioning import angle_at, linear_time
+from cmcore.settings import Share
 
 __all__ = ["AlphaFlow"]
 
@@ -42,19 +44,15 @@ class AlphaFlow(Eulerian):
 
     Off the linear path the same is an Eulerian residual over a step of finite length: E = (f(x_r, r, s) − f(x_t, t, s))
     over that length, which the gradient follows through F(x_t, t, s) alone.
-
-    Args:
-        alpha_from, alpha_to: share of the run at which α begins to fall, and at which it is 0.
-        alpha_floor: the least α that is not 0.
     """
 
     clock: ClockName = "log_normal"
     log_mean: float = -1.0
     log_sd: float = 1.4
     diagonal_share: float = 0.5
-    alpha_from: float = 0.0
-    alpha_to: float = 1.0
-    alpha_floor: float = 0.005
+    alpha_from: Annotated[Share, Field(description="share of the run at which α begins to fall")] = 0.0
+    alpha_to: Annotated[Share, Field(description="share of the run at which α is 0")] = 1.0
+    alpha_floor: Annotated[float, Field(ge=1e-4, le=0.5, description="the least α that is not 0")] = 0.005
 
     label: ClassVar[str] = "α-Flow"
     building_block: ClassVar[bool] = False
@@ -64,10 +62,8 @@ class AlphaFlow(Eulerian):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.alpha_from < self.alpha_to <= 1:
+        if not self.alpha_from < self.alpha_to:
             raise ValueError("alpha_from and alpha_to are shares of the run, the first below the second.")
-        if not 1e-4 <= self.alpha_floor <= 0.5:
-            raise ValueError(f"alpha_floor lies between 0.0001 and 0.5; got {self.alpha_floor:g}.")
 
     def alpha_at(self, progress: float) -> float:
         """α when a share `progress` of the run is done."""

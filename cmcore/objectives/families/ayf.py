@@ -1,9 +1,10 @@
 r"""Align Your Flow."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from cmcore.objectives.base import OBJECTIVES, Velocity
@@ -22,9 +23,6 @@ class AlignYourFlow(Eulerian):
 
     Sabour, Fidler & Kreis 2025, arXiv:2506.14603: gap = sigmoid(N(gap_mean, gap_sd²)) and s uniform in what is left, by
     the clock; tangents divided by |E| + 0.1; tangent warm-up. The teacher's guidance has no meaning here.
-
-    Args:
-        gap_mean, gap_sd: of logit gap.
     """
 
     velocity: Velocity = "exact"
@@ -35,8 +33,8 @@ class AlignYourFlow(Eulerian):
     clock: ClockName = "log_normal"
     log_mean: float = -1.0
     log_sd: float = 1.4
-    gap_mean: float = -0.8
-    gap_sd: float = 1.0
+    gap_mean: Annotated[float, Field(ge=-20, le=20, description="of logit gap")] = -0.8
+    gap_sd: Annotated[float, Field(ge=0.01, le=100, description="of logit gap")] = 1.0
 
     label: ClassVar[str] = "AYF, Align Your Flow"
     building_block: ClassVar[bool] = False

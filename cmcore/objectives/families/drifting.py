@@ -3,14 +3,16 @@ r"""Drifting."""
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor
 
 from cmcore.objectives.base import OBJECTIVES, BatchSource, LossContext, Need, Objective
 from cmcore.process import angle, round_angle
+from cmcore.settings import Share
 
 __all__ = ["Drifting", "Particles", "drift"]
 
@@ -69,27 +71,23 @@ class Drifting(Objective[Particles]):
     particle's own index is left out among the data too, which makes the mean of V exactly 0 with any number of them;
     their second normalisation, over the particles, biases it and is left out, as are features and guidance. That groups
     also start at other times, so that one can jump, renoise and jump once more, is ours.
-
-    Args:
-        particles: in a group; a smaller batch is one group, and of a larger one rows are left over that make none.
-        temperature: τ, in units of D.
-        from_noise: share of the groups that start at T; the others start at times uniform in angle.
     """
 
-    particles: int = 128
-    temperature: float = 0.1
-    from_noise: float = 0.5
+    particles: Annotated[  # each drifts among others
+        int,
+        Field(
+            ge=2,
+            le=65_536,
+            description="in a group; a smaller batch is one group, and rows that make none are left over",
+        ),
+    ] = 128
+    temperature: Annotated[float, Field(ge=1e-3, le=100, description="τ, in units of D")] = 0.1
+    from_noise: Annotated[
+        Share, Field(description="share of the groups that start at T; the others start at times uniform in angle")
+    ] = 0.5
 
     label: ClassVar[str] = "Drifting, one step without an ODE"
     settings: ClassVar[Mapping[str, float | int]] = MappingProxyType({"batch": 512})
-
-    def __post_init__(self) -> None:
-        if self.particles < 2:
-            raise ValueError(f"particles is at least 2, since each drifts among others; got {self.particles}.")
-        if not 1e-3 <= self.temperature <= 100:
-            raise ValueError(f"temperature lies between 0.001 and 100; got {self.temperature:g}.")
-        if not 0 <= self.from_noise <= 1:
-            raise ValueError(f"from_noise is a share, between 0 and 1; got {self.from_noise:g}.")
 
     @property
     def needs(self) -> Need:

@@ -1,9 +1,10 @@
 r"""Shortcut models."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from cmcore.objectives.base import OBJECTIVES
@@ -21,22 +22,19 @@ class Shortcut(Semigroup):
     Frans et al. 2024, arXiv:2410.12557: m = 0 … levels − 1 alike, half (there 7/8) of the rows on the diagonal, targets
     from an average of the weights; the dyadic clock is the angle (there the linear path's time). Between the gaps of
     the grid the network interpolates.
-
-    Args:
-        levels: how many gaps; the smallest is 2^{1 − levels}.
     """
 
     diagonal_share: float = 0.5
     target_average: float = 0.9
-    levels: int = 7
+    levels: Annotated[int, Field(ge=1, le=16, description="how many gaps; the smallest is 2^{1 − levels}")] = 7
 
     label: ClassVar[str] = "Shortcut model"
     building_block: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 1 <= self.levels <= 16 or self.through != "midpoint":
-            raise ValueError("A shortcut model has 1 to 16 levels and jumps through the midpoint.")
+        if self.through != "midpoint":
+            raise ValueError("A shortcut model jumps through the midpoint.")
 
     def angles(self, clock: Clock, chance: Tensor, progress: float) -> tuple[Tensor, Tensor, Tensor]:
         del progress

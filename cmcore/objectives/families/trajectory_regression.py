@@ -8,10 +8,11 @@ not known, the velocity is learned from samples first, and the pool follows what
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor
 
 from cmcore.flow import TrajectoryPool, pool_along
@@ -19,6 +20,7 @@ from cmcore.objectives.base import OBJECTIVES, BatchSource, LossContext, Need, O
 from cmcore.objectives.metrics import distance_and_slope
 from cmcore.pools import GrowingPool, pools, same_law
 from cmcore.process import round_angle
+from cmcore.settings import OnlyWith, Share
 
 __all__ = ["TrajectoryPairs", "TrajectoryRegression"]
 
@@ -55,52 +57,43 @@ class TrajectoryRegression(Objective[TrajectoryPairs]):
     The exact map has loss 0, up to the pool's own error. Distillation onto precomputed ODE solutions goes back to
     Luhman & Luhman 2021 (arXiv:2101.02388) for t = T, s = 0; here every pair of times is learned. Defaults were
     measured on eight Gaussians.
-
-    Args:
-        trajectories: trajectories in the pool; None: 40,000, and down to 4,000 for laws of many components, whose
-            scores cost as many times more.
-        levels: times stored along each, even in angle.
-        weight_power: w.
-        to_data: share of the pairs that end at δ, beyond those that do by chance. Few-step samples live on them.
-        from_noise: share of the pairs that start at T, likewise.
-        wide_share: share of the trajectories that start in the tails of the noise.
-        steep_share: share of the pairs on trajectories drawn in proportion to the stretch of the flow.
-        threshold: error of a coordinate of F from which errors count linearly.
-        velocity: "exact", or "learned" from samples first.
-        teacher_budget: share of the run that goes to learning it.
-        teacher_steps: its steps; None: from the budget.
     """
 
-    trajectories: int | None = None
-    levels: int = 65
-    weight_power: float = 0.0
-    to_data: float = 0.3
-    from_noise: float = 0.2
-    wide_share: float = 0.1
-    steep_share: float = 0.5
-    threshold: float = 0.05
-    velocity: Velocity = "exact"
-    teacher_budget: float = 0.4
-    teacher_steps: int | None = None
+    trajectories: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=10_000_000,
+            description="trajectories in the pool; None: 40,000, and down to 4,000 for laws of many components, whose "
+            "scores cost as many times more",
+        ),
+    ] = None
+    levels: Annotated[int, Field(ge=2, le=4096, description="times stored along each, even in angle")] = 65
+    weight_power: Annotated[float, Field(ge=-2, le=20, description="w")] = 0.0
+    to_data: Annotated[
+        Share,
+        Field(description="share of the pairs that end at δ, beside those by chance; few-step samples live on them"),
+    ] = 0.3
+    from_noise: Annotated[Share, Field(description="share of the pairs that start at T, likewise")] = 0.2
+    wide_share: Annotated[Share, Field(description="share of the trajectories from the tails of the noise")] = 0.1
+    steep_share: Annotated[
+        Share, Field(description="share of the pairs on trajectories drawn in proportion to the stretch of the flow")
+    ] = 0.5
+    threshold: Annotated[  # beyond, its square is 0 or ∞ in single precision
+        float, Field(ge=1e-12, le=1e6, description="error of a coordinate of F from which errors count linearly")
+    ] = 0.05
+    velocity: Annotated[Velocity, Field(description="exact, or learned from samples first")] = "exact"
+    teacher_budget: Annotated[
+        float,
+        Field(gt=0, lt=1, description="share of the run that goes to learning it"),
+        OnlyWith("velocity", "learned"),
+    ] = 0.4
+    teacher_steps: Annotated[
+        int | None, Field(ge=1, description="its steps; None: from the budget"), OnlyWith("velocity", "learned")
+    ] = None
 
     label: ClassVar[str] = "Trajectory regression"
-
-    def __post_init__(self) -> None:
-        if self.velocity not in ("learned", "exact") or not 0 < self.teacher_budget < 1:
-            raise ValueError(f"{self.label}: velocity is 'exact' or 'learned', and teacher_budget a share of the run.")
-        if self.teacher_steps is not None and self.teacher_steps < 1:
-            raise ValueError(f"teacher_steps is at least 1, or left to the budget; got {self.teacher_steps}.")
-        shares = (self.to_data, self.from_noise, self.wide_share, self.steep_share)
-        if not all(0 <= share <= 1 for share in shares):
-            raise ValueError("to_data, from_noise, wide_share and steep_share are shares, between 0 and 1.")
-        if not 1e-12 <= self.threshold <= 1e6:  # beyond, its square is 0 or ∞ in single precision
-            raise ValueError(
-                f"threshold is the error from which errors count linearly, from 1e-12 to 1e6; got {self.threshold}."
-            )
-        if not -2 <= self.weight_power <= 20:
-            raise ValueError(f"weight_power lies between -2 and 20; got {self.weight_power:g}.")
-        if not 2 <= self.levels <= 4096 or not 1 <= (self.trajectories or 1) <= 10_000_000:
-            raise ValueError("A pool has 2 to 4,096 levels and 1 to 10,000,000 trajectories.")
+    velocities: ClassVar[tuple[Velocity, ...]] = ("exact", "learned")
 
     @property
     def needs(self) -> Need:

@@ -1,9 +1,10 @@
 r"""Terminal velocity matching."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from cmcore.objectives.base import OBJECTIVES, Velocity
@@ -26,9 +27,6 @@ class TerminalVelocityMatching(Lagrangian):
     the gap leaves. Zhou, Parger, Haque & Song 2025, arXiv:2511.19797, whose bound of W₂ this loss enters, and the
     authors' code, with logit τ_s ~ N(−0.4, 1) (here N(−1, 1.4²)) and gaps from N(−0.8, 1). Their weights by the
     strength of guidance and their Lipschitz transformer have no meaning here.
-
-    Args:
-        gap_mean, gap_sd: of logit gap.
     """
 
     diagonal_share: float = 0.5
@@ -36,18 +34,13 @@ class TerminalVelocityMatching(Lagrangian):
     clock: ClockName = "log_normal"
     log_mean: float = -1.0
     log_sd: float = 1.4
-    gap_mean: float = -0.8
-    gap_sd: float = 1.0
+    gap_mean: Annotated[float, Field(ge=-20, le=20, description="of logit gap")] = -0.8
+    gap_sd: Annotated[float, Field(ge=0.01, le=100, description="of logit gap")] = 1.0
 
     label: ClassVar[str] = "TVM, terminal velocity matching"
     building_block: ClassVar[bool] = False
     preconditioning: ClassVar[Literal["trig", "linear"]] = "linear"
     velocities: ClassVar[tuple[Velocity, ...]] = ("self",)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not (abs(self.gap_mean) <= 20 and 0.01 <= self.gap_sd <= 100):
-            raise ValueError("gap_mean lies between -20 and 20, and gap_sd between 0.01 and 100.")
 
     def angles(self, clock: Clock, chance: Tensor, progress: float) -> tuple[Tensor, Tensor, Tensor]:
         first, last = linear_time(torch.tensor([clock.first, clock.last], dtype=chance.dtype)).tolist()

@@ -2,17 +2,19 @@ r"""The discrete Eulerian identity: two neighbouring points of a trajectory land
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor
 
 from cmcore.networks import PullBack
 from cmcore.objectives.base import OBJECTIVES, BatchSource, LossContext, VelocityField
-from cmcore.objectives.clocks import CLOCKS, Clock, ClockName
+from cmcore.objectives.clocks import Clock, ClockName
 from cmcore.objectives.composition import Points
 from cmcore.objectives.identities.regressed import Regressed, direction_to
+from cmcore.settings import OnlyWith
 
 __all__ = ["Consistency", "Ends", "Growth", "Solver", "Step"]
 
@@ -20,6 +22,9 @@ Ends = Literal["any", "data", "segment"]
 Step = Literal["grid", "level", "relative"]
 Growth = Literal["constant", "square_root", "doubling", "exponential"]
 Solver = Literal["ddim", "heun"]
+Space = Literal["network", "map"]
+FOLLOWED = ("self", "learned", "exact")
+"""Velocities along which x_r is reached from x_t; a pair of data and noise gives it without."""
 
 NOISY = math.pi / 4
 """The angle above which there is more noise than data, and a pair says little of the velocity at its point."""
@@ -32,62 +37,70 @@ class Consistency(Regressed):
 
     .. math:: L = E\,w\,d\big(\mathrm{out}^{[\mathrm{map}]}\,(F(x_t,t,s) - F^*)\big),\quad
               F^* = \mathrm{sg}\,\frac{\mathrm{skip}\,x_t - f(x_r,r,s)}{\mathrm{out}}
-
-    Args:
-        ends: where s lies: anywhere below r, at δ always, or at the end of t's segment.
-        segments: their number, even in the clock, for ends = "segment".
-        step: how r follows from t: the next point of a grid; a fixed difference of σ/α, its range over `intervals`;
-            or in proportion to σ/α, by ECT's r/σ = 1 − q^{−stage} (1 + 8/(1 + e^σ)) with q = 2.
-        grid: the clock in whose readings the grid's points are even.
-        intervals: N at the end of the run; for "relative" 2^{stages} at its end.
-        growth: "constant", or how N grows from `first_intervals`: CT's square root, iCT's doubling in stages of equal
-            length (the last of them N, a doubling or not), or geometric.
-        first_intervals: N at the start of the run.
-        most_steps: k, points of the grid from t to r: drawn from 1 … k in proportion to k, CTM's law.
-        solver: how x_r is reached with a velocity that is not "conditional": a DDIM or a Heun step.
-        solver_steps: solver steps from t to r.
-        space: whether d measures errors of F or of the map.
-        step_power: p; rows weigh (σ_t/α_t − σ_r/α_r)^{−p}.
-        mirrored: whether, where σ/α > 1, the target is f(m,r,s) + [f(x_r,r,s) − f(2m − x_r,r,s)]/2 with
-            m = cos(θ_t − r) x_t. A pair's x_r has the right mean and a spread, and f's curvature turns the spread into
-            a blur at every step; over the two mirror images it cancels. At lower noise the mean of x_r lies further
-            from m than its spread, and the plain target is the better one.
     """
 
     diagonal_share: float = 0.0
-    ends: Ends = "any"
-    segments: int = 1
-    step: Step = "grid"
-    grid: ClockName = "uniform_angle"
-    intervals: int = 64
-    growth: Growth = "constant"
-    first_intervals: int = 2
-    most_steps: int = 1
-    solver: Solver = "heun"
-    solver_steps: int = 1
-    space: Literal["network", "map"] = "network"
-    step_power: float = 0.0
-    mirrored: bool = False
+    ends: Annotated[
+        Ends, Field(description="where s lies: anywhere below r, at δ always, or at the end of t's segment")
+    ] = "any"
+    segments: Annotated[
+        int, Field(ge=1, le=1_000_000, description="their number, even in the clock"), OnlyWith("ends", "segment")
+    ] = 1
+    step: Annotated[
+        Step,
+        Field(
+            description="how r follows from t: the next point of a grid; a fixed difference of σ/α, its range over "
+            "`intervals`; or in proportion to σ/α, by ECT's r/σ = 1 − q^{−stage} (1 + 8/(1 + e^σ)) with q = 2"
+        ),
+    ] = "grid"
+    grid: Annotated[
+        ClockName,
+        Field(description="the clock in whose readings the grid's points are even"),
+        OnlyWith("step", "grid"),
+    ] = "uniform_angle"
+    intervals: Annotated[
+        int, Field(ge=1, le=1_000_000, description="N at the end of the run; for “relative” 2^{stages} at its end")
+    ] = 64
+    growth: Annotated[
+        Growth,
+        Field(
+            description="constant, or how N grows from `first_intervals`: CT's square root, iCT's doubling in stages "
+            "of equal length (the last of them N, a doubling or not), or geometric"
+        ),
+    ] = "constant"
+    first_intervals: Annotated[int, Field(ge=1, le=1_000_000, description="N at the start of the run")] = 2
+    most_steps: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=1_000_000,
+            description="k, points of the grid from t to r: drawn from 1 … k in proportion to k, CTM's law",
+        ),
+        OnlyWith("step", "grid"),
+    ] = 1
+    solver: Annotated[
+        Solver, Field(description="how x_r is reached: a DDIM or a Heun step"), OnlyWith("velocity", *FOLLOWED)
+    ] = "heun"
+    solver_steps: Annotated[
+        int, Field(ge=1, le=10_000, description="solver steps from t to r"), OnlyWith("velocity", *FOLLOWED)
+    ] = 1
+    space: Annotated[Space, Field(description="whether d measures errors of F or of the map")] = "network"
+    step_power: Annotated[float, Field(ge=0, le=2, description="p; rows weigh (σ_t/α_t − σ_r/α_r)^{−p}")] = 0.0
+    mirrored: Annotated[
+        bool,
+        Field(
+            description="whether, where σ/α > 1, the target is f(m,r,s) + [f(x_r,r,s) − f(2m − x_r,r,s)]/2 with "
+            "m = cos(θ_t − r) x_t, in which the blur by a pair's spread cancels"
+        ),
+    ] = False
 
     label: ClassVar[str] = "Discrete Eulerian identity"
     building_block: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        kinds = {"ends": Ends, "step": Step, "growth": Growth, "solver": Solver, "space": Literal["network", "map"]}
-        for name, kind in kinds.items():
-            if getattr(self, name) not in get_args(kind):
-                raise ValueError(f"{name} is one of {', '.join(get_args(kind))}; got {getattr(self, name)!r}.")
-        if self.grid not in CLOCKS:
-            raise ValueError(f"grid is one of {', '.join(CLOCKS)}; got {self.grid!r}.")
-        if not 1 <= self.intervals <= 1_000_000:
-            raise ValueError(f"intervals is from 1 to 1,000,000; got {self.intervals}.")
         if self.growth != "constant" and not 1 <= self.first_intervals <= self.intervals:
             raise ValueError("A growing grid needs 1 ≤ first_intervals ≤ intervals.")
-        if min(self.segments, self.most_steps, self.solver_steps) < 1:
-            raise ValueError("segments, most_steps and solver_steps are at least 1.")
-        if not 0 <= self.step_power <= 2:
-            raise ValueError(f"step_power lies between 0 and 2; got {self.step_power:g}.")
         if self.mirrored and self.velocity != "conditional":
             raise ValueError("Only a pair's x_r has a spread to mirror: mirrored needs velocity = 'conditional'.")
 

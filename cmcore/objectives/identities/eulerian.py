@@ -1,15 +1,17 @@
 r"""The Eulerian identity: carried along the flow, the starting point does not move the landing point."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor
 
 from cmcore.networks import PullBack
 from cmcore.objectives.base import OBJECTIVES, LossContext
 from cmcore.objectives.composition import Composition, Points
+from cmcore.settings import OnlyWith, Share
 
 __all__ = ["Eulerian"]
 
@@ -32,26 +34,26 @@ class Eulerian(Composition):
     The velocity of a pair is its mean plus noise ξ, and E is linear in both its places, so that E has the right mean.
     At the exact map its noise is −∇f ξ, which steep maps make large. Along w = (1 − β) v + β v_f, v_f the map's own
     diagonal, it is −((1 − β) ∇f + β skip) ξ, and the mean stays right where v_f is.
-
-    Args:
-        through_time: let the gradient flow through ∂_t F too, as ESD's paper does; ∇F · v never carries any.
-        tangent_warmup: share of the run over which r grows from 0 to 1; 0: r = 1 throughout.
-        tangent_beta: β, the share of the map's own velocity in the direction of the derivative.
     """
 
-    through_time: bool = False
-    tangent_warmup: float = 0.0
-    tangent_beta: float = 0.0
+    through_time: Annotated[
+        bool,
+        Field(description="let the gradient flow through ∂_t F too, as ESD's paper does; ∇F · v never carries any"),
+    ] = False
+    tangent_warmup: Annotated[
+        Share, Field(description="share of the run over which r grows from 0 to 1; 0: r = 1 throughout")
+    ] = 0.0
+    tangent_beta: Annotated[
+        Share,
+        Field(description="β, the share of the map's own velocity in the direction of the derivative"),
+        OnlyWith("velocity", "conditional", "learned", "exact"),
+    ] = 0.0
 
     label: ClassVar[str] = "Eulerian identity"
     building_block: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.tangent_warmup <= 1:
-            raise ValueError(f"tangent_warmup is a share of the run; got {self.tangent_warmup:g}.")
-        if not 0 <= self.tangent_beta <= 1:
-            raise ValueError(f"tangent_beta lies between 0 and 1; got {self.tangent_beta:g}.")
         if self.tangent_beta and not self.diagonal_share:
             raise ValueError(
                 f"{self.label}: with tangent_beta > 0 the map's own velocity is asked for, which the diagonal teaches: "

@@ -1,16 +1,18 @@
 r"""Moment matching: jumps from two neighbouring times push to one law, compared over groups of particles."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor
 
 from cmcore.objectives.base import OBJECTIVES, LossContext, Velocity
 from cmcore.objectives.clocks import Clock
 from cmcore.objectives.composition import Points
 from cmcore.objectives.identities.consistency import Consistency, Step
+from cmcore.settings import OnlyWith
 
 __all__ = ["MomentMatching", "matching"]
 
@@ -41,28 +43,23 @@ class MomentMatching(Consistency):
 
     With M = 1 and k = −|x − y|² it is twice consistency training with errors of F. A negative-square kernel with M > 1
     compares means alone. Zhou et al. 2025, arXiv:2503.07565.
-
-    Args:
-        particles: M, rows in a group; batches whose size it does not divide leave rows over.
-        kernel: "laplace", exp(−|x − y|/(out · kernel_width)), or "negative_square".
-        kernel_width: in units of `out`.
     """
 
     step: Step = "level"
     intervals: int = 512
-    particles: int = 4
-    kernel: Kernel = "laplace"
-    kernel_width: float = 1.0
+    particles: Annotated[
+        int, Field(ge=1, le=65_536, description="M, rows in a group; rows that fill no group are left over")
+    ] = 4
+    kernel: Annotated[Kernel, Field(description="exp(−|x − y|/(out · kernel_width)), or −|x − y|²")] = "laplace"
+    kernel_width: Annotated[  # narrower, no particle sees another
+        float, Field(ge=0.01, le=1e4, description="in units of `out`"), OnlyWith("kernel", "laplace")
+    ] = 1.0
 
     label: ClassVar[str] = "Moment matching"
     velocities: ClassVar[tuple[Velocity, ...]] = ("conditional", "learned", "exact")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.kernel not in ("laplace", "negative_square"):
-            raise ValueError(f"kernel is 'laplace' or 'negative_square'; got {self.kernel!r}.")
-        if self.particles < 1 or not 0.01 <= self.kernel_width <= 1e4:  # narrower, no particle sees another
-            raise ValueError("particles is at least 1, and kernel_width lies between 0.01 and 10,000.")
         if self.diagonal_share:
             raise ValueError("Moment matching compares groups, and the diagonal has none: leave diagonal_share at 0.")
 

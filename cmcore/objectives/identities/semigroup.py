@@ -1,10 +1,11 @@
 r"""The semigroup identity: two jumps through a time in between land where one jump does."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor
 
 from cmcore.objectives.base import OBJECTIVES, LossContext, Velocity
@@ -26,13 +27,12 @@ class Semigroup(Regressed):
     On the linear path F* is the average of the two jumps' F weighted by their lengths (Boffi et al. 2025,
     arXiv:2505.18825, preconditioned). The velocity enters on the diagonal alone, so the diagonal must stay: F = 0 off
     it satisfies the identity by itself.
-
-    Args:
-        through: u, at the middle of [s, t] or uniform in it, by the clock.
     """
 
     velocity: Velocity = "conditional"
-    through: Literal["midpoint", "uniform"] = "midpoint"
+    through: Annotated[
+        Literal["midpoint", "uniform"], Field(description="u, at the middle of [s, t] or uniform in it, by the clock")
+    ] = "midpoint"
 
     label: ClassVar[str] = "Semigroup identity"
     building_block: ClassVar[bool] = True
@@ -40,8 +40,6 @@ class Semigroup(Regressed):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.through not in ("midpoint", "uniform"):
-            raise ValueError(f"through is 'midpoint' or 'uniform'; got {self.through!r}.")
         if self.diagonal_share == 0:
             raise ValueError("The semigroup identity alone is solved by a map that does not move: diagonal_share > 0.")
 

@@ -7,7 +7,7 @@ import pytest
 
 import cmcore as cm
 from app.background import pools
-from app.experiments.fields import field_key, read_field
+from app.experiments.fields import experiment_settings, field_key
 from app.experiments.results import COSTLY, ask, first_choices, most_of
 from app.hosting.limits import CHANGES, SWITCH, OverLimit, in_words, limits
 from app.pages.runs import ledger
@@ -92,6 +92,10 @@ def test_hosted_numbers_that_no_widget_offers_are_not_computed(hosted, shipped):
 
 
 # ---- the questions of Scaling -----------------------------------------------------------------------------------
+def setting(name, field):
+    return next(setting for setting in experiment_settings(name) if setting.name == field)
+
+
 def dearer(name):
     """The question with each costly field in turn a little beyond the shipped answer, and each list one longer."""
     first = first_choices(name)
@@ -118,8 +122,8 @@ def test_hosted_no_question_goes_further_than_the_shipped_answer_by_any_door(hos
         with pytest.raises(OverLimit, match=field):
             ask(name, question)
         if isinstance(choices[field], int):
-            with pytest.raises(ValueError, match="shared server goes up to"):
-                read_field(name, field, str(choices[field]))
+            with pytest.raises(ValueError, match="here it goes up to"):
+                setting(name, field).read(str(choices[field]))
             assert at.number_input(key=field_key(name, field)).max == most_of(name, field)
     assert refused
 
@@ -127,7 +131,7 @@ def test_hosted_no_question_goes_further_than_the_shipped_answer_by_any_door(hos
 def test_hosted_a_link_that_asks_for_more_is_answered_by_a_sentence(hosted):
     at = scaling_page(question="equal_calls", **{"o.steps": "1000000", "o.calls": "1, 2, 256"})
     told = " ".join(warning.value for warning in at.warning).replace("\\", "")
-    assert "this shared server goes up to 4,000" in told
+    assert "here it goes up to 4,000" in told
     assert "Network calls: this shared server goes up to 16, and 256 was asked for." in told
     assert at.button(key="measure").disabled
     at = scaling_page(question="early_stopping", **{"o.dims": "1, 1000000"})
@@ -137,7 +141,7 @@ def test_hosted_a_link_that_asks_for_more_is_answered_by_a_sentence(hosted):
 
 def test_at_home_a_question_goes_as_far_as_the_engine(monkeypatch):
     assert most_of("equal_calls", "steps") is None
-    assert read_field("equal_calls", "steps", "1000000") == 1_000_000
+    assert setting("equal_calls", "steps").read("1000000") == 1_000_000
     monkeypatch.setenv(SWITCH, "1")
     monkeypatch.setenv(CHANGES, '{"effort": 2}')
     assert most_of("equal_calls", "steps") == 2 * first_choices("equal_calls")["steps"]

@@ -225,7 +225,6 @@ def test_what_is_chosen_is_said_and_linked(shipped, objective, values, words):
 @pytest.mark.parametrize(
     ("objective", "values", "words"),
     [
-        ("lsd", {"diagonal_share": 2.0}, "between 0 and 1"),
         ("semigroup", {"diagonal_share": 0.0}, "does not move"),
         ("ct", {"first_intervals": 500}, "intervals"),
         ("ctm", {"target_average": 0.0}, "averaged map"),
@@ -240,6 +239,12 @@ def test_an_illegal_choice_is_a_sentence_beside_the_button_until_it_is_reset(shi
     press(at, "reset")
     assert not at.button(key="start").disabled
     assert not at.warning
+
+
+def test_a_control_keeps_to_the_bounds_of_its_setting(shipped):
+    at = choose(train_page(), "lsd")
+    share = at.number_input(key="parameter:lsd:diagonal_share")
+    assert (share.min, share.max) == (0, 1)
 
 
 def test_only_parameters_that_matter_are_offered(shipped):
@@ -282,15 +287,15 @@ def test_a_link_opens_the_objective_it_names(shipped):
         ({"objective": "lsd", "o.label": "x"}, "no parameter"),
         ({"objective": "lsd", "o.diagonal_share": "nan"}, "number"),
         ({"objective": "lsd", "o.diagonal_share": "1e400"}, "number"),
-        ({"objective": "ctm", "o.solver_steps": "1000000"}, "between 0 and 64"),
+        ({"objective": "ctm", "o.solver_steps": "1000000"}, "goes up to 64"),
         ({"objective": "ctm", "o.solver_steps": "1.5"}, "whole number"),
         ({"objective": "eulerian", "o.through_time": "1"}, "true or false"),
         ({"budget": "7"}, "budget"),
-        ({"steps": "1e9"}, "number of steps"),
+        ({"steps": "1e9"}, "goes up to 100,000"),
         ({"network": "huge"}, "network"),
         ({"seed": "-1"}, "seed"),
         ({"delta": "0.3"}, "δ"),
-        ({"target": "two_atoms", "delta": "0"}, "asks for δ = 0"),
+        ({"target": "two_atoms", "delta": "0"}, "asks for δ “0”"),
         ({"target": "sketch"}, "target"),
         ({"dim": "3"}, "dimension of Two moons"),
         ({"target": "iris", "dim": "5"}, "dimension of Iris"),

@@ -179,10 +179,11 @@ def test_where_a_step_sends_its_reader_there_is_a_page_that_follows(slug):
 
 
 def _followed(link: Link):
-    readers = {"explore": LINK, "kl": KL_LINK}.get(link.page)
+    table = {"explore": LINK, "kl": KL_LINK}.get(link.page)
+    readers = table and {parameter.name: parameter.read for parameter in table.parameters()}
     for name, value in link.link.items():
         if readers is not None:
-            readers[name][1](str(value))
+            readers[name](str(value))
         else:
             known = {"question": EXPERIMENTS, "target": GALLERY, "objective": OBJECTIVES}[name]
             assert value in known

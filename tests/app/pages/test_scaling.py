@@ -6,9 +6,10 @@ from typing import Literal
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.experiments.fields import field_key, label_of, read_field, write_field
+from app.experiments.fields import experiment_settings, field_key
 from app.experiments.results import SHIPPED, snippet_of
 from app.pages.scaling.link import questions
+from app.ui.setting_widget import widget_value
 from cmcore.experiments import EXPERIMENTS, Result
 from tests.app.conftest import html, poll
 
@@ -57,15 +58,14 @@ def test_a_link_opens_the_question_with_its_settings_and_what_does_not_fit_is_a_
 
 @pytest.mark.parametrize("name", questions())
 def test_every_field_survives_a_link(name):
-    for field, info in EXPERIMENTS[name].model_fields.items():
-        held = write_field(info.get_default(call_default_factory=True))
-        if held is not None:
-            assert read_field(name, field, str(held)) == held
+    for setting in experiment_settings(name):
+        if setting.default is not None:
+            assert setting.read(setting.write(setting.default)) == widget_value(setting, setting.default)
 
 
 @pytest.mark.parametrize("name", questions())
 def test_every_field_has_a_name_for_people(name):
-    labels = [label_of(name, field) for field in EXPERIMENTS[name].model_fields]
+    labels = [setting.label for setting in experiment_settings(name)]
     assert len(set(labels)) == len(labels)
 
 
