@@ -32,6 +32,7 @@ __all__ = [
     "VelocityField",
     "exact_trajectories",
     "pool_along",
+    "runge_kutta",
     "trajectory_pool",
     "velocity",
     "velocity_in_angle",
@@ -372,9 +373,9 @@ def pool_along(
     noise = _starting_points(n, dim, wide_share, generator).to(device, torch.float32)
     angles, _ = _levels(horizon, delta, levels, device)
     subset = noise[:: max(1, n // 256)][:256]
-    coarse, substeps = _runge_kutta(velocity, subset, angles, [1] * (levels - 1)), 1
+    coarse, substeps = runge_kutta(velocity, subset, angles, [1] * (levels - 1)), 1
     while True:
-        fine = _runge_kutta(velocity, subset, angles, [2 * substeps] * (levels - 1))
+        fine = runge_kutta(velocity, subset, angles, [2 * substeps] * (levels - 1))
         error = float((fine - coarse).abs().max())
         if error <= _TEACHER_TOLERANCE or substeps >= _MOST_TEACHER_SUBSTEPS:
             states = _in_pieces(velocity, noise, angles, [substeps] * (levels - 1), noise.dtype)
@@ -409,7 +410,7 @@ def _in_pieces(
     """The states at all angles, for pieces of the points that fit the cache."""
 
     def states(noise: Tensor) -> Tensor:
-        return _runge_kutta(velocity, noise, angles, substeps).to(dtype)
+        return runge_kutta(velocity, noise, angles, substeps).to(dtype)
 
     return torch.cat(in_pieces(states, noise, rows=max(1024, _CHUNK_ENTRIES // noise.shape[1])), dim=1)
 
@@ -431,7 +432,7 @@ def _enough_substeps(target: Target, noise: Tensor, times: Tensor, angles: Tenso
         substeps = [
             _fewest(field, start, end, angles[k : k + 2], share) for k, (start, end) in enumerate(pairwise(truth))
         ]
-        trial = _runge_kutta(field, subset, angles, substeps)
+        trial = runge_kutta(field, subset, angles, substeps)
         error = float((trial - truth).abs().max())
         if error <= _TOLERANCE or max(substeps) >= _MOST_SUBSTEPS:
             return substeps, error
@@ -442,14 +443,14 @@ def _fewest(velocity: VelocityField, start: Tensor, end: Tensor, angles: Tensor,
     """The fewest sub-steps, a power of two, that lead from the states at the first angle to those at the second."""
     substeps = 1
     while substeps < _MOST_SUBSTEPS:
-        landed = _runge_kutta(velocity, start, angles, [substeps])[-1]
+        landed = runge_kutta(velocity, start, angles, [substeps])[-1]
         if float((landed - end).abs().max()) <= tolerance:
             break
         substeps *= 2
     return substeps
 
 
-def _runge_kutta(velocity: VelocityField, x: Tensor, angles: Tensor, substeps: Sequence[int]) -> Tensor:
+def runge_kutta(velocity: VelocityField, x: Tensor, angles: Tensor, substeps: Sequence[int]) -> Tensor:
     """Classic RK4 in angle with equal steps between neighbouring angles, as many as asked; the states at all angles."""
     states = [x]
     for start, end, count in zip(angles[:-1].tolist(), angles[1:].tolist(), substeps, strict=True):

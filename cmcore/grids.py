@@ -1,7 +1,7 @@
 r"""Time grids: the decreasing times :math:`t_0 = T > t_1 > \dots > t_K = \delta \ge 0` of a sampler."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from reprlib import repr as shortened
@@ -14,6 +14,9 @@ from cmcore.registry import Registry
 
 __all__ = [
     "GRIDS",
+    "MOST_JUMPS",
+    "STEP_RULES",
+    "StepRule",
     "TimeGrid",
     "as_grid",
     "constant_step",
@@ -21,9 +24,15 @@ __all__ = [
     "growing_horizon",
     "karras",
     "make_grid",
+    "named_grids",
+    "ruled_grid",
     "shrinking_step",
     "uniform_angle",
+    "variance_step",
 ]
+
+MOST_JUMPS = 4096
+"""Of a grid that its step decides."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +91,14 @@ def make_grid(name: str, steps: int, *, horizon: float, delta: float) -> TimeGri
     return GRIDS[name](steps, horizon=horizon, delta=delta)
 
 
+_NEVER_AT_ZERO = frozenset({"shrinking_step", "variance_step"})
+
+
+def named_grids(*, to_zero: bool) -> list[str]:
+    """The names of the registered grids; where one must end at δ = 0, without those whose steps shrink towards it."""
+    return [name for name in GRIDS if not (to_zero and name in _NEVER_AT_ZERO)]
+
+
 def _pinned(times: torch.Tensor, horizon: float, delta: float, name: str) -> TimeGrid:
     """A grid whose ends are exactly T and δ: conversions between coordinates may miss them by a rounding error."""
     return TimeGrid((horizon, *times[1:-1].tolist(), delta), name)
@@ -132,6 +149,79 @@ def _after(kappa: float, steps: int, horizon: float) -> float:
             break
         t -= kappa * min(1.0, t)
     return t
+
+
+@GRIDS.register("variance_step")
+def variance_step(steps: int, *, horizon: float, delta: float) -> TimeGrid:
+    """Steps h_k = c·σ²_{t_k}, with the c that reaches δ > 0 in exactly K steps: the paper's rule for any data."""
+    if delta <= 0:
+        raise ValueError("Steps in proportion to σ² never arrive at 0, so they need δ > 0.")
+    low, high = 0.0, (horizon - delta) / -math.expm1(-2 * horizon)  # a single step
+    for _ in range(200):
+        c = (low + high) / 2
+        low, high = (c, high) if _walked(c, steps, horizon) > delta else (low, c)
+    times = [horizon]
+    for _ in range(steps):
+        times.append(times[-1] + high * math.expm1(-2 * times[-1]))
+    return _pinned(torch.tensor(times, dtype=torch.float64), horizon, delta, "variance_step")
+
+
+def _walked(c: float, steps: int, horizon: float) -> float:
+    """Where `steps` steps of c·σ² arrive; at or below 0 the walk has overshot."""
+    t = horizon
+    for _ in range(steps):
+        if t <= 0:
+            break
+        t += c * math.expm1(-2 * t)
+    return t
+
+
+# ---- grids by their step, which decides K ---------------------------------------------------------------------------
+StepRule = Callable[[float, int], float]
+"""(t, d) → how long the step that starts at t is, up to a constant c."""
+
+STEP_RULES: Registry[StepRule] = Registry("step rule")
+"""How the paper's sampler chooses its steps h_k, up to a constant c."""
+
+
+@STEP_RULES.register("constant")
+def constant_rule(t: float, dim: int) -> float:
+    """h_k = c, for smooth data."""
+    return 1.0
+
+
+@STEP_RULES.register("variance")
+def variance_rule(t: float, dim: int) -> float:
+    """h_k = c·σ², for data that need not be smooth."""
+    return -math.expm1(-2 * t)
+
+
+@STEP_RULES.register("variance_over_dim")
+def variance_over_dim_rule(t: float, dim: int) -> float:
+    """h_k = c·σ²/d, for data that need not be smooth: the order at which jumps of the general theorem are short."""
+    return -math.expm1(-2 * t) / dim
+
+
+def ruled_grid(rule: str | StepRule, c: float, *, horizon: float, delta: float, dim: int = 1) -> TimeGrid:
+    """Steps h_k = c·rule(t_k, d) from T down to δ; the last step is shortened to end there.
+
+    Args:
+        rule: a name in `STEP_RULES`, or a function (t, d) → length.
+        c: the constant of the rule.
+        horizon, delta: T and δ, δ > 0 where steps shrink towards 0.
+        dim: d.
+    """
+    step = STEP_RULES[rule] if isinstance(rule, str) else rule
+    if not (math.isfinite(c) and c > 0):
+        raise ValueError(f"The constant c of a step rule must be positive; got {c:g}.")
+    if not horizon > delta >= 0:
+        raise ValueError(f"A grid runs from T down to δ with T > δ ≥ 0; got T = {horizon:g}, δ = {delta:g}.")
+    times = [horizon]
+    while times[-1] > delta:
+        if len(times) > MOST_JUMPS:
+            raise ValueError(f"These steps are too short: δ = {delta:g} is not reached in {MOST_JUMPS:,} jumps.")
+        times.append(max(delta, times[-1] - c * step(times[-1], dim)))
+    return TimeGrid(tuple(times), rule if isinstance(rule, str) else "ruled")
 
 
 def growing_horizon(steps: int, *, step: float, delta: float) -> TimeGrid:

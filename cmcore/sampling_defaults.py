@@ -5,6 +5,7 @@ The page, the command line, sweeps and lessons all ask here.
 
 from dataclasses import dataclass
 
+from cmcore.chain import usual_share
 from cmcore.config import TrainingConfig
 from cmcore.divergences import DATA_MODEL, MODEL_DATA, Direction
 from cmcore.objectives import Objective, make_objective
@@ -51,12 +52,21 @@ class SamplingDefaults:
         """A sentence where these samples take jumps that the run did not learn; else empty."""
         if self.velocity_only:
             return f"This run learned {self.learned}: each jump is a DDIM step with a learned score."
-        if self.single_time and steps > 1 and not (SAMPLERS[sampler].noisy and renoise >= 1):
+        if self.single_time and steps > 1 and not self._jumps_to_delta(sampler, renoise):
             return (
                 f"This run learned {self.learned}, and these jumps end in between: the map was not trained for them. "
                 "Renoise with η = t keeps to what it learned."
             )
         return ""
+
+    def share_for(self, sampler: str) -> float:
+        """η of a sampler: the run's own as a share of t, and what is usual where it is a share of the step."""
+        return usual_share(sampler) if SAMPLERS[sampler].share_of == "step" else self.renoise
+
+    @staticmethod
+    def _jumps_to_delta(sampler: str, renoise: float) -> bool:
+        kind = SAMPLERS[sampler]
+        return kind.ends_noiseless or (kind.share_of == "time" and renoise >= 1)
 
 
 def sampling_defaults(config: TrainingConfig) -> SamplingDefaults:
@@ -76,8 +86,9 @@ def defaults_of(objective: Objective) -> SamplingDefaults:
 
 
 def delta_for(sampler: str, learned: float) -> float:
-    """δ, where samples stop: the earliest time learned, and not below `RENOISED_DELTA` where noise is added."""
-    return max(learned, RENOISED_DELTA) if SAMPLERS[sampler].noisy else learned
+    """δ, where samples stop: the earliest time learned, and not below `RENOISED_DELTA` where noise comes last."""
+    kind = SAMPLERS[sampler]
+    return max(learned, RENOISED_DELTA) if kind.noisy and not kind.ends_noiseless else learned
 
 
 def direction_for(sampler: str) -> Direction:

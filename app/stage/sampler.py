@@ -8,7 +8,7 @@ from app.stage.custom_times import with_times
 from app.stage.scene import STEPS
 from app.ui.single_choice import single_choice
 from cmcore.config import SamplerConfig
-from cmcore.grids import GRIDS
+from cmcore.grids import named_grids
 from cmcore.sampling_defaults import delta_for, sampling_defaults
 
 SAMPLERS = {"deterministic": "Deterministic", "renoise": "Renoise"}
@@ -38,7 +38,7 @@ def sampler_controls(run: Run) -> SamplerConfig:
     with st.container(key="times_area"), st.expander("Times and noise"):
         grid = st.selectbox(
             "Time grid",
-            [name for name in GRIDS if name != "shrinking_step" or run.model.delta > 0 or sampler == "renoise"],
+            named_grids(to_zero=run.model.delta == 0 and sampler != "renoise"),
             format_func=lambda name: name.replace("_", " "),
             key="grid",
             help="Where between T and δ the jumps begin and end. Drag the times under the picture to choose your own.",

@@ -55,9 +55,11 @@ class Counts(click.ParamType):
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path, exists=True))
 @click.option("--steps", type=Counts(), default="1,2,4,8,16", show_default=True, help="The numbers of network calls N.")
-@click.option("--sampler", help="deterministic or renoise; by default the one that the run was trained for.")
+@click.option(
+    "--sampler", help="deterministic, renoise, algorithm_1 or one_time; by default what the run was trained for."
+)
 @click.option("--grid", default="uniform_angle", show_default=True, help="How the times are spaced.")
-@click.option("--renoise", type=float, help="η as a share of t, where noise is added; the run's own by default.")
+@click.option("--renoise", type=float, help="η as a share of t, of the step for algorithm_1; the run's own by default.")
 @click.option("--delta", type=float, help="δ, where sampling stops; the run's own by default, at least 0.02 renoised.")
 @click.option("--direction", metavar="NAME", help="model-data or data-model; by default the run's own sampler decides.")
 @click.option("-n", "--number", "n", type=int, help="Samples behind each estimate.")

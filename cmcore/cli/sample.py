@@ -26,7 +26,7 @@ SCORE_HELP = "What a baseline follows: the target's exact score, or the model's 
 @click.option("--steps", type=int, default=4, show_default=True, help="N, the number of jumps.")
 @click.option("--sampler", help="`cmcore samplers` lists them; by default the one that the run was trained for.")
 @click.option("--grid", default="uniform_angle", show_default=True, help="How the times are spaced.")
-@click.option("--renoise", type=float, help="η as a share of t, where noise is added; the run's own by default.")
+@click.option("--renoise", type=float, help="η as a share of t, of the step for algorithm_1; the run's own by default.")
 @click.option("--delta", type=float, help="δ, where sampling stops; the run's own by default.")
 @click.option("--score", type=click.Choice(["exact", "model"]), help=SCORE_HELP)
 @click.option("--seed", type=int, default=0, show_default=True)
@@ -64,7 +64,8 @@ def own_choices(
     from cmcore.sampling_defaults import sampling_defaults
 
     own = sampling_defaults(model.config)
-    chosen, renoise = sampler or own.sampler, own.renoise if renoise is None else renoise
+    chosen = sampler or own.sampler
+    renoise = own.share_for(chosen) if renoise is None else renoise
     if words := own.caution(chosen, renoise, steps):
         say(words, err=True)
     elif own.single_time and sampler is None:

@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cmcore.chain import CHUNK, JumpMap, like_map
-from cmcore.divergences.tools.push_forward import log_determinant, with_jacobian
+from cmcore.chain import CHUNK, JumpMap, like_map, with_jacobian
+from cmcore.divergences.tools.push_forward import log_determinant
 from cmcore.streams import stream
 from cmcore.targets.base import Target
 from cmcore.theory.interval import Interval, share

@@ -21,6 +21,7 @@ from cmcore.divergences.estimate import (
 )
 from cmcore.divergences.gaussian import gaussian_kl, kl_gaussian
 from cmcore.divergences.histogram import kl_histogram
+from cmcore.divergences.last_jump import kl_through_last_jump
 from cmcore.divergences.neighbours import kl_neighbours, kl_neighbours_with_density
 from cmcore.divergences.product import kl_product
 from cmcore.divergences.quadrature_1d import kl_1d
@@ -54,6 +55,7 @@ __all__ = [
     "kl_of_chain",
     "kl_product",
     "kl_sandwich",
+    "kl_through_last_jump",
     "kl_to_noised",
     "mmd",
     "off_mode_mass",

@@ -34,7 +34,7 @@ def kl(
     *,
     seed: int,
     sampler: JumpSampler = "deterministic",
-    renoise: float = 0.5,
+    renoise: float | None = None,
     noiseless_end: bool = False,
     n: int | None = None,
     direction: Direction | None = None,
@@ -47,8 +47,9 @@ def kl(
         target: the truth.
         grid: the times, ending at δ; a list of numbers will do.
         seed: of all noise.
-        sampler: "deterministic" or "renoise".
-        renoise: η_{k+1} as a share of t_{k+1}, when renoising.
+        sampler: "deterministic", "renoise", "algorithm_1" (the paper's) or "one_time"; see
+            :func:`cmcore.chain.make_chain`.
+        renoise: η_{k+1} as a share of t_{k+1} (0.5), or for "algorithm_1" of the step (1).
         noiseless_end: whether the last jump of a renoised sampler adds no noise.
         n: samples (20,000) or, renoised, landings (2^19) behind the estimate.
         direction: "KL(model‖data)" or "KL(data‖model)", or a spelling that `direction_of` knows; by default the former
@@ -77,6 +78,7 @@ def kl_of_chain(
     d = 1                       quadrature
     deterministic               change of variables; all preimages (d = 2) or a bracket where f folds
     last stage noisy, d = 2     convolution on a grid
+    noise before the end, d = 2 convolution up to the last noiseless jumps, change of variables through them
     last stage noisy, d > 2     sandwich between two mixtures
     ==========================  ======================================================================
 

@@ -25,7 +25,7 @@ from cmcore.divergences.tools.off_mode import density_level, off_mode_mass
 from cmcore.streams import stream
 from cmcore.targets.base import Target
 
-__all__ = ["LANDINGS", "GridLaw", "grid_law", "kl_convolution_grid"]
+__all__ = ["LANDINGS", "CountedLandings", "GridLaw", "counted_landings", "grid_law", "kl_convolution_grid"]
 
 ESTIMATORS.register("convolution_grid")(
     Estimator("convolution on a grid", "The exact noise of the last stage, spread over where the last jumps land.")
@@ -138,26 +138,54 @@ def _note(direction: Direction, kl: "_BlockKL", outside: float, value: float, ha
 
 
 # ---- the law on a grid ----------------------------------------------------------------------------------------------
-def grid_law(f: JumpMap, target: Target, chain: Chain, *, n: int, seed: int) -> GridLaw:
-    """The law of the chain's last stage from about n landings, one block at a time, in bounded memory."""
+@dataclass(frozen=True)
+class CountedLandings:
+    """Scaled landings of a last stage, counted in square cells.
+
+    Attributes:
+        axes: the cell centres along each coordinate.
+        side: h, the side of a cell.
+        spread: s, of the noise that the stage adds.
+        counts: how many landings of each of 16 independent blocks fall in each cell, [16, rows, columns].
+        each: landings in a block, in a cell or not.
+    """
+
+    axes: tuple[Float[Tensor, " rows"], Float[Tensor, " columns"]]
+    side: float
+    spread: float
+    counts: Float[Tensor, "blocks rows columns"]
+    each: int
+
+    @property
+    def variance(self) -> float:
+        """s² − h²/12: of the Gaussian around each cell's centre, narrower by what counting in cells widens."""
+        return self.spread**2 - self.side**2 / 12
+
+
+def counted_landings(f: JumpMap, target: Target, chain: Chain, *, n: int, seed: int) -> CountedLandings:
+    """About n landings of the chain's last stage, one block at a time, in bounded memory."""
     last = chain.stages[-1]
     if target.dim != 2 or last.spread <= 0:
         raise ValueError("The convolution grid needs a chain in the plane whose last stage adds noise.")
-    spread, side = last.spread, last.spread / _CELLS_PER_SPREAD
-    each = max(256, n // _BLOCKS)
+    side, each = last.spread / _CELLS_PER_SPREAD, max(256, n // _BLOCKS)
     low, shape = _frame(f, target, chain, seed, side)
     axes = tuple(low[i] + side * torch.arange(shape[i], dtype=torch.float64) for i in (0, 1))
-    kernels = [_kernel(size, spread, side) for size in shape]
-    blocks = torch.empty(_BLOCKS, *shape, dtype=torch.float64)
-    inside = 0.0
+    counts = torch.zeros(_BLOCKS, *shape, dtype=torch.float64)
     for block in range(_BLOCKS):
-        counts = torch.zeros(shape, dtype=torch.float64)
         for landings in _scaled_landings(f, chain, each, seed=seed, block=block):
-            counts += _counted(landings, low, side, shape)
-        inside += float(counts.sum())
-        blocks[block] = kernels[0] @ counts @ kernels[1] / each
-    landings = each * _BLOCKS
-    return GridLaw((axes[0], axes[1]), side, blocks, landings, 1 - inside / landings)
+            counts[block] += _counted(landings, low, side, shape)
+    return CountedLandings((axes[0], axes[1]), side, last.spread, counts, each)
+
+
+def grid_law(f: JumpMap, target: Target, chain: Chain, *, n: int, seed: int) -> GridLaw:
+    """The law of the chain's last stage from about n landings."""
+    counted = counted_landings(f, target, chain, n=n, seed=seed)
+    rows, columns = (_kernel(len(axis), counted.variance, counted.side) for axis in counted.axes)
+    landings, inside = counted.each * _BLOCKS, float(counted.counts.sum())
+    blocks = counted.counts
+    for block in blocks:
+        block.copy_(rows @ block @ columns / counted.each)
+    return GridLaw(counted.axes, counted.side, blocks, landings, 1 - inside / landings)
 
 
 def _scaled_landings(f: JumpMap, chain: Chain, n: int, *, seed: int, block: int) -> Iterator[Tensor]:
@@ -202,15 +230,14 @@ def _counted(points: Tensor, low: Tensor, side: float, shape: tuple[int, int]) -
     return torch.bincount(index[:, 0] * shape[1] + index[:, 1], minlength=shape[0] * shape[1]).reshape(shape)
 
 
-def _kernel(size: int, spread: float, side: float) -> Float[Tensor, "size size"]:
+def _kernel(size: int, variance: float, side: float) -> Float[Tensor, "size size"]:
     """The Gaussian from every cell centre to every other, narrower by what counting in cells widens: Toeplitz.
 
     Landings moved to the centres of their cells have a variance larger by h²/12 (Sheppard), which at h = s/5 would
-    change a KL of 0.001 by per cents and no number of landings would mend; so the kernel has variance s² − h²/12. The
+    change a KL of 0.001 by per cents and no number of landings would mend; so its variance is to be s² − h²/12. The
     rest is of order (h/s)⁴. A product with this matrix costs no more than an FFT at these sizes, and its far tails are
     exact where an FFT's drown in rounding; a KL needs their logarithm.
     """
-    variance = spread**2 - side**2 / 12
     distance = side * torch.arange(size, dtype=torch.float64)
     values = (-distance.square() / (2 * variance)).exp() / math.sqrt(2 * math.pi * variance)
     index = torch.arange(size)

@@ -18,7 +18,7 @@ from cmcore.experiments.base import EXPERIMENTS, Axis, Experiment, Fit, Panel, P
 from cmcore.experiments.lines import CASES, coordinate, measured, settled_fit, verdict
 from cmcore.grids import GRIDS, make_grid
 from cmcore.samplers import SAMPLERS, Sampler, source_for
-from cmcore.theory import initialisation_kl
+from cmcore.theory import NOT_A_QUERY, initialisation_kl, least_queries
 from cmcore.theory.fits import GrowthFit, best_growth
 
 __all__ = ["Dimension"]
@@ -76,6 +76,7 @@ class Dimension(Experiment):
             yield Progress(0.1 + 0.9 * i / len(solvers), sampler.labelled("exact"))
             orders.append(self._order(SAMPLERS[name]))
         needs = [need for need in map(self._needed, orders) if need.x]
+        least = _least_line(needs)
         logs = [_straight(line, 1 / (2 * CASES[case][0] * self.step)) for case, line in exact.items()]
         powers = [_order_fit(line) for line in orders]
         lines = [line for line in (*exact.values(), *needs) if len(set(line.x)) > _FEWEST_DIMS]
@@ -84,7 +85,7 @@ class Dimension(Experiment):
             experiment="dimension",
             config=self.model_dump(mode="json"),
             panels=self._panels(with_solvers=bool(orders)),
-            series=(*exact.values(), *orders, *needs),
+            series=(*exact.values(), *orders, *needs, *least),
             fits=tuple(fit for fit in (*logs, *powers, *map(_need_fit, needs)) if fit),
             reading=self._reading([fit for fit in logs if fit], orders, powers, growth),
             facts={
@@ -179,10 +180,28 @@ class Dimension(Experiment):
             sentences.append(f"{line.label}: {order}")
         solvers = f" Solvers of the exact score, KL ~ calls^−p: {'; '.join(sentences)}." if sentences else ""
         forms = "; ".join(f"{label}: {fit.best}" for label, fit in growth.items())
-        return (
+        text = (
             f"{text}{solvers} Of log d, √d and d, the growth that predicts larger d best: {forms}. These are "
             "observations on one product law, for the dimensions that were measured."
         )
+        return f"{text} {NOT_A_QUERY}" if orders else text
+
+
+def _least_line(needs: list[Series]) -> list[Series]:
+    """√d over the dimensions of the solvers' lines: the order below which no sampler that queries scores goes."""
+    dims = sorted({d for need in needs for d in need.x})
+    if not dims:
+        return []
+    return [
+        Series(
+            label="√d, lower bound of score queries, up to constant and logarithms",
+            role="bound",
+            panel="needed",
+            x=(dims[0], dims[-1]),
+            y=tuple(least_queries(d) for d in (dims[0], dims[-1])),
+            how=f"Ω̃(√d), the abstract of arXiv:2604.10857: over all laws, so one product may need less. {NOT_A_QUERY}",
+        )
+    ]
 
 
 def _ladder(most: int) -> list[int]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cmcore.chain import earliest_of
+from cmcore.chain import earliest_of, usual_share
 from cmcore.divergences import Direction, Estimate, kl_of_chain
 from cmcore.grids import TimeGrid
 from cmcore.map_check import require_map
@@ -39,7 +39,7 @@ def kl_points(
     grid: str | TimeGrid = "uniform_angle",
     horizon: float | None = None,
     delta: float | None = None,
-    renoise: float = 0.5,
+    renoise: float | None = None,
     score: Score | None = None,
     n: int | None = None,
     direction: Direction | None = None,
@@ -57,7 +57,7 @@ def kl_points(
         jumps = calls // chosen.calls_per_jump
         if jumps < 1:
             continue
-        times = grid_for(model, grid, jumps, horizon, delta)
+        times = grid_for(model, grid, jumps, horizon, delta, target=target, seed=seed)
         plan = chosen.plan(source, times, renoise=renoise, earliest=learned)
         if chosen.needs == "map":
             require_map(source, target.dim, plan.chain.stages, derivative=plan.chain.deterministic)
@@ -78,7 +78,7 @@ def kl_versus_steps(
     grid: str = "uniform_angle",
     horizon: float | None = None,
     delta: float | None = None,
-    renoise: float = 0.5,
+    renoise: float | None = None,
     score: Score | None = None,
     n: int | None = None,
     direction: Direction | None = None,
@@ -91,14 +91,15 @@ def kl_versus_steps(
         steps: the N to try. A sampler that makes two calls a step gets N/2 steps, and no point at N = 1.
         seed: of all noise; the same starting noise serves every N.
         sampler: a name in `SAMPLERS`.
-        grid: a name in `GRIDS`.
+        grid: a name in `GRIDS` or `FITTED_GRIDS`.
         horizon: T; by default the model's own, else 3.
         delta: δ, where q and p_δ are compared; by default the model's own, else the target's.
-        renoise: η as a share of t, for a sampler that renoises.
+        renoise: η as a share of t, or of the step, for a sampler that renoises; by default its own.
         score: what a baseline follows, "exact" or the "model"'s own; by default exact where the target is known.
         n: samples (or landings) behind each estimate.
         direction: by default KL(model‖data) for deterministic sampling and KL(data‖model) for renoised.
     """
+    renoise = usual_share(sampler) if renoise is None else renoise
     choices: dict[str, Any] = {"grid": grid, "horizon": horizon, "delta": delta, "renoise": renoise, "n": n}
     if SAMPLERS[sampler].needs == "score":
         choices["score"] = score_of(model, score)[1]

@@ -16,18 +16,25 @@ from cmcore.grids import TimeGrid, as_grid, make_grid
 from cmcore.map_check import guarded
 from cmcore.samplers.base import SAMPLERS, PathSampler, Plan, Sampler, StageSampler, Trajectory
 from cmcore.samplers.ddim import ddim
-from cmcore.samplers.jumps import DETERMINISTIC, RENOISE
+from cmcore.samplers.fitted_grids import FITTED_GRIDS, FittedGrid, Fitting, fitted_grid, one_sided_lipschitz
+from cmcore.samplers.jumps import ALGORITHM_1, DETERMINISTIC, ONE_TIME, RENOISE
 from cmcore.samplers.runge_kutta import heun
 from cmcore.samplers.scores import ModelScore, Score, score_of
 from cmcore.streams import normal, stream
+from cmcore.targets.base import Target
 
 for _module in iter_modules(__path__):  # each file registers its members
     import_module(f"{__name__}.{_module.name}")
 
 __all__ = [
+    "ALGORITHM_1",
     "DETERMINISTIC",
+    "FITTED_GRIDS",
+    "ONE_TIME",
     "RENOISE",
     "SAMPLERS",
+    "FittedGrid",
+    "Fitting",
     "JumpMap",
     "ModelScore",
     "PathSampler",
@@ -37,8 +44,10 @@ __all__ = [
     "StageSampler",
     "Trajectory",
     "ddim",
+    "fitted_grid",
     "grid_for",
     "heun",
+    "one_sided_lipschitz",
     "sample",
     "score_of",
     "source_for",
@@ -66,7 +75,7 @@ def sample(
     grid: str | TimeGrid | Sequence[float] = "uniform_angle",
     horizon: float | None = None,
     delta: float | None = None,
-    renoise: float = 0.5,
+    renoise: float | None = None,
     noiseless_end: bool = False,
     score: Score | None = None,
     dim: int | None = None,
@@ -80,9 +89,9 @@ def sample(
         seed: an integer; determines the starting noise and, in an independent stream, the fresh noise. The first
             samples do not depend on n.
         sampler: a name in `SAMPLERS`.
-        grid: a name in `GRIDS`, or the times themselves, a list too (then steps must agree).
+        grid: a name in `GRIDS` or `FITTED_GRIDS`, or the times themselves, a list too (then steps must agree).
         horizon, delta: T and δ; by default the model's own, else 3 and 0.
-        renoise: η_{k+1} as a share of t_{k+1}, for samplers that add noise.
+        renoise: η_{k+1} as a share of t_{k+1}, for "algorithm_1" of the step h; by default 0.5 there, and 1 here.
         noiseless_end: let the last jump of such a sampler land at δ without noise.
         score: what a baseline follows: "exact" is the target's score, "model" the model's own velocity; by default
             exact where the target is known.
@@ -100,7 +109,7 @@ def sample(
     source = source_for(model, chosen, score)
     dtype, device = like_map(getattr(model, "flow_map", model))
     noise = starting_noise(n, _dim(model, dim), seed=seed, dtype=dtype, device=device)
-    times = grid_for(model, grid, steps, horizon, delta)
+    times = grid_for(model, grid, steps, horizon, delta, seed=seed)
     fresh = stream(seed, "fresh noise")
     return chosen.draw(
         guarded(source) if chosen.needs == "map" else source,
@@ -133,8 +142,14 @@ def grid_for(
     steps: int,
     horizon: float | None = None,
     delta: float | None = None,
+    *,
+    target: Target | None = None,
+    seed: int = 0,
 ) -> TimeGrid:
-    """The asked grid; T and δ are by default those the model was trained for, else 3 and 0."""
+    """The asked grid; T and δ are by default those the model was trained for, else 3 and 0.
+
+    Grids of `FITTED_GRIDS` are made for the model, or for its target or the given one, at points of the seed.
+    """
     if not isinstance(grid, str):
         grid = as_grid(grid)
         if grid.steps != steps:
@@ -142,4 +157,6 @@ def grid_for(
         return grid
     start: float = getattr(model, "horizon", 3.0) if horizon is None else horizon
     end: float = getattr(model, "delta", 0.0) if delta is None else delta
+    if grid in FITTED_GRIDS:
+        return fitted_grid(grid, model, steps, horizon=start, delta=end, target=target, seed=seed).grid
     return make_grid(grid, steps, horizon=start, delta=end)

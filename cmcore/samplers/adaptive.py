@@ -39,7 +39,7 @@ class AdaptiveSampler(Sampler):
         source: Any,
         grid: TimeGrid,
         *,
-        renoise: float = 0.5,
+        renoise: float | None = None,
         noiseless_end: bool = False,
         earliest: float = 0.0,
     ) -> Plan:

@@ -100,6 +100,8 @@ class Sampler(ABC):
         description: one sentence.
         needs: what it draws from: a two-time "map", or a "score" (x, t) → ∇ log p_t(x).
         noisy: whether it adds fresh noise.
+        share_of: what `renoise` is a share of: the "time" t a jump ends at, the "step" h, or None where it has no say.
+        ends_noiseless: whether its last stage adds none though others do.
         calls_per_jump: the most evaluations of the network (or score) in one step.
     """
 
@@ -108,6 +110,8 @@ class Sampler(ABC):
     description: str
     needs: Literal["map", "score"]
     noisy: bool = False
+    share_of: Literal["time", "step"] | None = None
+    ends_noiseless: bool = False
     calls_per_jump: int = 1
 
     @abstractmethod
@@ -116,7 +120,7 @@ class Sampler(ABC):
         source: Any,
         grid: TimeGrid,
         *,
-        renoise: float = 0.5,
+        renoise: float | None = None,
         noiseless_end: bool = False,
         earliest: float = 0.0,
     ) -> Plan:
@@ -125,7 +129,8 @@ class Sampler(ABC):
         Args:
             source: a map (x, t, s) → x_s or a score (x, t) → ∇ log p_t(x), as `needs` says.
             grid: the times.
-            renoise: η_{k+1} as a share of t_{k+1}, for samplers that renoise.
+            renoise: η_{k+1} as a share of t_{k+1}, or of the step, for samplers that renoise; see `share_of`. By
+                default as :func:`cmcore.chain.make_chain` has it.
             noiseless_end, earliest: see :func:`cmcore.chain.make_chain`.
         """
 
@@ -142,7 +147,7 @@ class Sampler(ABC):
         grid: TimeGrid,
         *,
         generator: torch.Generator,
-        renoise: float = 0.5,
+        renoise: float | None = None,
         noiseless_end: bool = False,
         earliest: float = 0.0,
     ) -> Trajectory:
@@ -218,7 +223,7 @@ class StageSampler(Sampler):
         source: Any,
         grid: TimeGrid,
         *,
-        renoise: float = 0.5,
+        renoise: float | None = None,
         noiseless_end: bool = False,
         earliest: float = 0.0,
     ) -> Plan:
@@ -242,7 +247,7 @@ class PathSampler(Sampler):
         source: Any,
         grid: TimeGrid,
         *,
-        renoise: float = 0.5,
+        renoise: float | None = None,
         noiseless_end: bool = False,
         earliest: float = 0.0,
     ) -> Plan:

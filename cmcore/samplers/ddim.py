@@ -44,6 +44,7 @@ DDIM_RENOISE = StageSampler(
     description="A DDIM step that goes too far by η, and fresh noise back up (after Jain & Zhang 2025).",
     needs="score",
     noisy=True,
+    share_of="time",
     step=ddim,
     chain=partial(make_chain, sampler="renoise"),
 )

@@ -30,11 +30,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError
 
-from cmcore.chain import make_chain
+from cmcore.chain import JumpSampler, make_chain
 from cmcore.config import NetworkConfig, TargetConfig, TrainingConfig
 from cmcore.files import BadFile, read_plain
 from cmcore.grids import make_grid
@@ -215,14 +215,13 @@ def _own_measure(measure: MeasureConfig, config: TrainingConfig, target: Target)
     sampler = SAMPLERS[measure.sampler or own.sampler]
     if sampler.needs != "map":
         raise BadSweep(f"measure.sampler = {sampler.name!r} draws by the exact score, not from what was trained.")
-    renoise = own.renoise if measure.renoise is None else measure.renoise
+    renoise = own.share_for(sampler.name) if measure.renoise is None else measure.renoise
     delta = delta_for(sampler.name, learned) if measure.delta is None else measure.delta
     if delta == 0 and not target.has_density:
         raise BadSweep(f"{target.name} has no density at t = 0: set measure.delta > 0.")
-    jumps = "renoise" if sampler.noisy else "deterministic"
     for steps in measure.steps:
         grid = make_grid(measure.grid, steps, horizon=config.horizon, delta=delta)
-        make_chain(grid, sampler=jumps, renoise=renoise, earliest=learned)
+        make_chain(grid, sampler=cast("JumpSampler", sampler.name), renoise=renoise, earliest=learned)
     return measure.model_copy(update={"sampler": sampler.name, "renoise": renoise, "delta": delta})
 
 

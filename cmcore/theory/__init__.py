@@ -6,14 +6,28 @@ from cmcore.theory.bound_b import BoundB, Supremum, bound_b
 from cmcore.theory.fits import GROWTHS, GrowthFit, LineFit, best_growth, fit_line, limiting_slope, local_slopes, settled
 from cmcore.theory.initialisation import initialisation_bound, initialisation_kl
 from cmcore.theory.interval import Interval, share
+from cmcore.theory.paper_bound import (
+    PREMISE,
+    Assumption,
+    PaperBound,
+    paper_bound,
+    paper_bound_of_chain,
+    paper_start,
+    steepness,
+)
 from cmcore.theory.path_kl import Decomposition, decomposition
-from cmcore.theory.rates import CAVEAT, CLAIMS, RATES, Claim, Rate, claimed_rate
+from cmcore.theory.rates import AS_OF, CAVEAT, CLAIMS, NOT_A_QUERY, RATES, Claim, Rate, claimed_rate, least_queries
+from cmcore.theory.score_map import ScoreMap, score_with_error
 
 __all__ = [
+    "AS_OF",
     "CAVEAT",
     "CLAIMS",
     "GROWTHS",
+    "NOT_A_QUERY",
+    "PREMISE",
     "RATES",
+    "Assumption",
     "BestChain",
     "BoundA",
     "BoundB",
@@ -22,7 +36,9 @@ __all__ = [
     "GrowthFit",
     "Interval",
     "LineFit",
+    "PaperBound",
     "Rate",
+    "ScoreMap",
     "Supremum",
     "best_growth",
     "bound_a",
@@ -35,9 +51,15 @@ __all__ = [
     "initialisation_kl",
     "least_bound",
     "least_kl",
+    "least_queries",
     "limiting_slope",
     "local_slopes",
     "map_error",
+    "paper_bound",
+    "paper_bound_of_chain",
+    "paper_start",
+    "score_with_error",
     "settled",
     "share",
+    "steepness",
 ]

@@ -27,7 +27,7 @@ from torch import Tensor
 from cmcore.chain import JumpSampler, RenoisedChain, earliest_of, jump_map_of, like_map, make_chain, renoised_chain
 from cmcore.divergences import Direction, kl_of_chain
 from cmcore.flow import ExactFlow
-from cmcore.grids import GRIDS, TimeGrid, make_grid
+from cmcore.grids import TimeGrid, make_grid, named_grids
 from cmcore.process import angle, time_from_angle
 from cmcore.streams import stream
 from cmcore.targets.base import Target
@@ -188,8 +188,7 @@ def least_kl(
         grid = _grid_of(gaps, horizon, delta)
         return make_chain(grid, sampler=sampler, renoise=share, earliest=earliest)
 
-    # Shrinking steps are a share of the time left, and never reach δ = 0.
-    named = [name for name in GRIDS if delta > 0 or name != "shrinking_step"]
+    named = named_grids(to_zero=delta == 0)
     starts = {name: make_grid(name, steps, horizon=horizon, delta=delta) for name in named}
     first = {
         name: measured(make_chain(grid, sampler=sampler, renoise=0.5, earliest=earliest))

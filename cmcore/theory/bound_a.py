@@ -28,7 +28,17 @@ from jaxtyping import Float
 from scipy.spatial import KDTree
 from torch import Tensor
 
-from cmcore.chain import JumpMap, RenoisedChain, Stage, earliest_of, jump_map_of, land, like_map, make_chain
+from cmcore.chain import (
+    JumpMap,
+    JumpSampler,
+    RenoisedChain,
+    Stage,
+    earliest_of,
+    jump_map_of,
+    land,
+    like_map,
+    make_chain,
+)
 from cmcore.divergences.tools.data_draw import draw_data
 from cmcore.divergences.tools.push_forward import doubled
 from cmcore.flow import ExactFlow
@@ -71,20 +81,22 @@ def bound_a(
     grid: TimeGrid,
     *,
     seed: int,
-    renoise: float = 0.5,
+    sampler: JumpSampler = "renoise",
+    renoise: float | None = None,
     n: int = 16_384,
 ) -> BoundA:
-    """Bound A on KL(p_δ‖q) for jump-then-renoise sampling, η_k = renoise · t_k, landing at the model's δ or later.
+    """Bound A on KL(p_δ‖q) for jump-then-renoise sampling that lands at the model's δ or later.
 
     Args:
         model: a trained model or any map (x, t, s) → x_s.
         target: the truth.
         grid: the times; δ > 0, so that every stage adds noise.
         seed: of the points at which the map's error is measured.
-        renoise: η as a share of t, above 0.
+        sampler: "renoise", or "algorithm_1" for the paper's.
+        renoise: η as a share of t (0.5), or of the step for the paper's sampler (1); above 0.
         n: points for each jump.
     """
-    chain = make_chain(grid, sampler="renoise", renoise=renoise, earliest=earliest_of(model))
+    chain = make_chain(grid, sampler=sampler, renoise=renoise, earliest=earliest_of(model))
     return bound_of_chain(model, target, chain, seed=seed, n=n)
 
 

@@ -52,8 +52,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cmcore.chain import JumpMap, Stage, jump_map_of, land, like_map
-from cmcore.divergences.tools.push_forward import doubled, with_jacobian
+from cmcore.chain import JumpMap, Stage, jump_map_of, land, like_map, with_jacobian
+from cmcore.divergences.tools.push_forward import doubled
 from cmcore.flow import ExactFlow, velocity
 from cmcore.process import Time, angle, time_from_angle
 from cmcore.samplers.scores import Score, ScoreFunction, score_of

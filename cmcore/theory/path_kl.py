@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from cmcore.chain import JumpSampler
 from cmcore.divergences import DATA_MODEL, Estimate, kl
 from cmcore.grids import TimeGrid
 from cmcore.targets.base import Target
@@ -58,23 +59,24 @@ def decomposition(
     grid: TimeGrid,
     *,
     seed: int,
-    renoise: float = 0.5,
+    sampler: JumpSampler = "renoise",
+    renoise: float | None = None,
     n: int = 16_384,
     landings: int | None = None,
 ) -> Decomposition:
-    """The KL of renoised sampling taken apart, η_k = renoise · t_k.
+    """The KL of renoised sampling taken apart.
 
     Args:
         model: a trained model or any map (x, t, s) → x_s.
         target: the truth.
         grid: the times; δ > 0, so that every stage adds noise.
         seed: of the points and the noise behind every number.
-        renoise: η as a share of t, above 0.
+        sampler, renoise: as of :func:`cmcore.theory.bound_a`.
         n: points for the map error of each jump.
         landings: behind the measured KL, where its estimator draws any; by default as many as `cmcore.kl` takes.
     """
-    parts = bound_a(model, target, grid, seed=seed, renoise=renoise, n=n)
-    measured = kl(model, target, grid, seed=seed, sampler="renoise", renoise=renoise, n=landings, direction=DATA_MODEL)
+    parts = bound_a(model, target, grid, seed=seed, sampler=sampler, renoise=renoise, n=n)
+    measured = kl(model, target, grid, seed=seed, sampler=sampler, renoise=renoise, n=landings, direction=DATA_MODEL)
     return Decomposition.of(parts, measured)
 
 

@@ -1,13 +1,15 @@
 """What is claimed and proved elsewhere, as data: the claims made explorable here, and published rates beside them.
 
-The paper of this project is known by its abstract. What other works prove is quoted from their abstracts too, or from
-memory where a row says so; no theorem is cited by its number.
+The paper of this project is known by its abstract and, for the non-smooth case, by a report of one theorem
+(:mod:`cmcore.theory.paper_bound`). What other works prove is quoted from their abstracts too, or from memory where a
+row says so; no theorem is cited by its number.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["CAVEAT", "CLAIMS", "RATES", "Claim", "Rate", "claimed_rate"]
+__all__ = ["AS_OF", "CAVEAT", "CLAIMS", "NOT_A_QUERY", "RATES", "Claim", "Rate", "claimed_rate", "least_queries"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Rate:
         year: of the version the authors are named by.
         assumption: on the data and on what was learned.
         metric: what is made small, with the role of ε.
-        iterations: how many suffice; Õ leaves out logarithms.
+        iterations: how many suffice, or are needed where it says so; Õ and Ω̃ leave out logarithms.
         basis: whether the abstract was read or the row is recalled.
         arxiv: the number of the preprint.
         counts: what an iteration calls once.
@@ -52,9 +54,17 @@ class Rate:
     note: str = ""
 
 
+AS_OF = "May 2025"
+"""When the paper's own comparison with other works was made: claim C5 speaks of what was there then."""
+
+NOT_A_QUERY = (
+    "A call of a consistency map is not a query of the score: the lower bound speaks of samplers that query scores, "
+    "and says nothing of a map whose single call moves a point all the way."
+)
+
 CAVEAT = (
-    "Rates of different metrics and assumptions do not rank methods, and each is an upper bound: consistency works "
-    "count calls of a model that makes a whole jump, the others calls of a score."
+    "Rates of different metrics and assumptions do not rank methods, and each is an upper bound unless it says so: "
+    "consistency works count calls of a model that makes a whole jump, the others calls of a score."
 )
 
 CLAIMS = (
@@ -80,14 +90,16 @@ CLAIMS = (
     ),
     Claim(
         "C5",
-        "for non-smooth data the rates are best in class against analyses of SDEs and ODEs",
+        "for non-smooth data the rates are best in class against analyses of SDEs and ODEs, as of May 2025",
         "the same axes for the baselines at an equal number of calls, and the table of published rates",
     ),
 )
 
 _OURS = "Jain, Huang, Ma, Zhang 2025 (multi-step consistency)"
 _SMOOTH = Rate(_OURS, 2025, "smooth", "KL = O(ε²)", "O(log(d/ε))", "abstract", "2505.01049", "model calls")
-_MINIMAL = Rate(_OURS, 2025, "minimal", "KL = O(ε²)", "O(d·log(d/ε))", "abstract", "2505.01049", "model calls")
+_MINIMAL = Rate(_OURS, 2025, "minimal", "KL = O(ε²)", "O(d·log(d/ε))", "abstract", "2505.01049", "model calls",
+    "One theorem of it is known by a report: KL ≤ (d + m₂)e^{−T} + e⁴h'²ε²Σ 1/(4η_k).",
+)  # fmt: skip
 
 RATES = (
     Rate(
@@ -214,10 +226,61 @@ RATES = (
         "2505.03194",
         "model calls",
     ),
+    Rate(
+        "Chen, Chewi, Daskalakis, Rakhlin 2026 (first-order rejection sampling, any data)",
+        2026,
+        "minimal",
+        "–",
+        "Õ(d polylog(1/δ))",
+        "abstract",
+        "2602.01338",
+        "score calls",
+    ),
+    Rate(
+        "Chen, Chewi, Daskalakis, Rakhlin 2026 (first-order rejection sampling, smooth data)",
+        2026,
+        "L-smooth",
+        "–",
+        "Õ(√(dL) polylog(1/δ))",
+        "abstract",
+        "2602.01338",
+        "score calls",
+    ),
+    Rate(
+        "Gatmiry and others 2026 (collocation in time)",
+        2026,
+        "bounded effective radius",
+        "–",
+        "polylog(1/ε)",
+        "abstract",
+        "2601.10708",
+        "score calls",
+        "In the effective radius, not in d.",
+    ),
+    Rate("Wainwright 2025 (modular)", 2025, "–", "–", "polylog(1/ε)", "abstract", "2512.24152", "score calls"),
+    Rate(
+        "Xun, Price 2026 (lower bound)",
+        2026,
+        "any sampler that queries polynomially accurate scores",
+        "–",
+        "at least Ω̃(√d)",
+        "abstract",
+        "2604.10857",
+        "score calls",
+        "Adaptive queries; a call of a consistency map is not one.",
+    ),
     _SMOOTH,
     _MINIMAL,
 )
 """The table of published rates, the paper of this project last."""
+
+
+def least_queries(dim: float | int) -> float:
+    """√d: up to a constant and logarithms, the least score queries of any sampler (arXiv:2604.10857, abstract).
+
+    A line of this slope belongs beside samplers that query a score, with `NOT_A_QUERY` said of maps.
+    """
+    return math.sqrt(dim)
 
 
 def claimed_rate(*, smooth: bool) -> Rate:

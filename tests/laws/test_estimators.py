@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from cmcore.chain import make_chain
+from cmcore.chain import make_chain, with_jacobian
 from cmcore.config import NetworkConfig
 from cmcore.divergences import DATA_MODEL, ESTIMATORS, MODEL_DATA, Estimate, kl, kl_convolution_grid, off_mode_mass
 from cmcore.divergences.tools.composed_map import ComposedMap
@@ -14,7 +14,7 @@ from cmcore.divergences.tools.log_ratio import interval, kl_at_data
 from cmcore.divergences.tools.noise import weighted_noise
 from cmcore.divergences.tools.off_mode import density_level
 from cmcore.divergences.tools.pilot import pilot
-from cmcore.divergences.tools.push_forward import push_forward, with_jacobian
+from cmcore.divergences.tools.push_forward import push_forward
 from cmcore.grids import make_grid
 from cmcore.model import FlowMap
 from cmcore.samplers import ddim

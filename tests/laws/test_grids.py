@@ -7,7 +7,17 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from cmcore.grids import GRIDS, TimeGrid, custom, growing_horizon, make_grid, uniform_angle
+from cmcore.grids import (
+    GRIDS,
+    STEP_RULES,
+    TimeGrid,
+    custom,
+    growing_horizon,
+    make_grid,
+    named_grids,
+    ruled_grid,
+    uniform_angle,
+)
 from cmcore.process import angle, noise_level
 
 
@@ -15,7 +25,7 @@ from cmcore.process import angle, noise_level
 @given(steps=st.integers(1, 64), horizon=st.floats(0.05, 10), delta=st.floats(0, 5))
 def test_grids_run_from_horizon_to_delta(name, steps, horizon, delta):
     assume(horizon > delta + 1e-3)
-    assume(name != "shrinking_step" or delta > 1e-6)
+    assume(name in named_grids(to_zero=True) or delta > 1e-6)
     grid = make_grid(name, steps, horizon=horizon, delta=delta)
     assert grid.steps == steps
     assert grid.horizon == horizon
@@ -44,6 +54,33 @@ def test_shrinking_steps_take_one_share_of_the_time_left(steps, delta):
     assert max(shares) == pytest.approx(min(shares), rel=1e-6)
 
 
+@pytest.mark.parametrize("delta", [1e-4, 0.02, 1.5])
+@pytest.mark.parametrize("steps", [1, 4, 40])
+def test_variance_steps_are_one_multiple_of_the_variance(steps, delta):
+    grid = make_grid("variance_step", steps, horizon=3.0, delta=delta)
+    multiples = [(t - s) / -math.expm1(-2 * t) for t, s in grid.jumps]
+    assert max(multiples) == pytest.approx(min(multiples), rel=1e-6)
+
+
+@pytest.mark.parametrize("rule", list(STEP_RULES))
+@given(c=st.floats(0.02, 2), dim=st.integers(1, 9), delta=st.floats(0.01, 1))
+def test_a_step_rule_decides_how_many_jumps(rule, c, dim, delta):
+    grid = ruled_grid(rule, c, horizon=3.0, delta=delta, dim=dim)
+    assert (grid.horizon, grid.delta, grid.name) == (3.0, delta, rule)
+    for i, (t, s) in enumerate(grid.jumps):
+        wanted = c * STEP_RULES[rule](t, dim)
+        assert t - s == pytest.approx(wanted) if i < grid.steps - 1 else t - s <= wanted + 1e-12
+
+
+def test_the_general_rule_takes_d_times_as_many_jumps_in_d_dimensions():
+    """K ≈ (d/c) ∫ dt/σ² = (d/2c) log((e^{2T} − 1)/(e^{2δ} − 1)): the count of the theorem."""
+    horizon, delta, c = 3.0, 0.02, 0.05
+    wanted = math.log(math.expm1(2 * horizon) / math.expm1(2 * delta)) / (2 * c)
+    for dim in (1, 4, 16):
+        grid = ruled_grid("variance_over_dim", c, horizon=horizon, delta=delta, dim=dim)
+        assert grid.steps == pytest.approx(dim * wanted, rel=0.05)
+
+
 def test_a_growing_horizon_keeps_its_step():
     grid = growing_horizon(6, step=0.4, delta=0.1)
     assert grid.horizon == pytest.approx(0.1 + 6 * 0.4)
@@ -64,7 +101,12 @@ def test_a_growing_horizon_keeps_its_step():
         lambda: make_grid("uniform_angle", 2, horizon=1.0, delta=-0.1),
         lambda: make_grid("uniform_angel", 2, horizon=1.0, delta=0.0),
         lambda: make_grid("shrinking_step", 2, horizon=1.0, delta=0.0),
+        lambda: make_grid("variance_step", 2, horizon=1.0, delta=0.0),
         lambda: growing_horizon(2, step=0.0, delta=0.0),
+        lambda: ruled_grid("constant", 0.0, horizon=1.0, delta=0.1),
+        lambda: ruled_grid("constant", 0.1, horizon=1.0, delta=1.0),
+        lambda: ruled_grid("variance", 0.1, horizon=1.0, delta=0.0),
+        lambda: ruled_grid("no_such_rule", 0.1, horizon=1.0, delta=0.1),
     ],
 )
 def test_bad_grids_are_refused(make):

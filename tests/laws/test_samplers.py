@@ -53,7 +53,7 @@ def name(request):
 @pytest.mark.parametrize("delta", [0.0, 0.02])
 @pytest.mark.parametrize("steps", [1, 3])
 def test_the_calls_reported_are_the_calls_made(name, steps, delta):
-    if "renoise" in name and delta == 0:
+    if SAMPLERS[name].share_of and delta == 0:
         pytest.skip("renoising needs δ > 0")
     counting = Counting(TARGET.score if SAMPLERS[name].needs == "score" else network().double())
     grid = make_grid("uniform_angle", steps, horizon=3.0, delta=delta)
@@ -116,6 +116,32 @@ def test_full_renoising_jumps_to_zero_and_back():
     landed = []
     sample(lambda x, t, s: landed.append(s) or x, 3, 4, sampler="renoise", renoise=1.0, delta=0.1, dim=2, seed=0)
     assert landed == [0.0] * 4
+
+
+@pytest.mark.parametrize("share", [0.25, 1.0, 2.0])
+def test_the_papers_sampler_renoises_a_share_of_each_step(share):
+    grid = make_grid("variance_step", 5, horizon=3.0, delta=0.05)
+    chain = make_chain(grid, sampler="algorithm_1", renoise=share)
+    for (t, later), eta, stage in zip(grid.jumps, chain.etas, chain.stages, strict=True):
+        assert eta == pytest.approx(min(share * (t - later), 0.9 * later))
+        assert stage.s == pytest.approx(later - eta)
+    assert make_chain(grid, sampler="algorithm_1").etas == make_chain(grid, sampler="algorithm_1", renoise=1.0).etas
+    held = make_chain(grid, sampler="algorithm_1", renoise=share, earliest=0.04)
+    assert min(stage.s for stage in held.stages) >= 0.04 - 1e-15
+    draws = [sample(network(), 9, 5, sampler="algorithm_1", grid=grid, renoise=r, seed=0) for r in (share, None)]
+    assert draws[0].chain == chain
+    assert draws[1].chain.etas == make_chain(grid, sampler="algorithm_1").etas
+
+
+def test_one_time_sampling_is_full_renoising_that_ends_without_noise():
+    """To the last bit the draw that multistep consistency sampling was made by until it had a name."""
+    for steps, delta in ((1, 0.0), (4, 0.0), (3, 0.1)):
+        named = sample(network(), 50, steps, sampler="one_time", delta=delta, seed=3)
+        by_hand = sample(network(), 50, steps, sampler="renoise", renoise=1.0, noiseless_end=True, delta=delta, seed=3)
+        assert torch.equal(named.states, by_hand.states)
+    chain = make_chain(make_grid("uniform_angle", 3, horizon=3.0, delta=0.02), sampler="one_time", earliest=0.02)
+    assert [stage.s for stage in chain.stages] == pytest.approx([0.02] * 3)
+    assert chain.etas[-1] == 0
 
 
 def test_ending_without_noise_is_an_explicit_choice():
@@ -237,6 +263,8 @@ def test_bad_choices_are_one_sentence():
     grid = make_grid("uniform_angle", 2, horizon=3.0, delta=0.1)
     for wrong in (
         lambda: make_chain(grid, sampler="renoise", renoise=1.5),
+        lambda: make_chain(grid, sampler="algorithm_1", renoise=-1.0),
+        lambda: make_chain(grid, sampler="algorithm_1", renoise=math.nan),
         lambda: renoised_chain(grid, (0.1,)),
         lambda: renoised_chain(grid, (5.0, 0.1)),
         lambda: sample(network(), 0, 2, seed=0),

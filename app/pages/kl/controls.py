@@ -11,7 +11,7 @@ from app.runs.library import Run
 from app.stage.sampler import DELTAS, SAMPLERS
 from app.ui.cards import direction_words
 from app.ui.single_choice import single_choice
-from cmcore.grids import GRIDS
+from cmcore.grids import named_grids
 from cmcore.samplers import SAMPLERS as ALL
 from cmcore.sampling_defaults import delta_for
 
@@ -85,8 +85,7 @@ def _times(runs: list[Run], sampler: str) -> tuple[str, float, float | None, flo
                 "Step h; T = δ + K h", 0.02, 2.0, step=0.02, format="%g", key="kl_step", persist_state="session"
             )
         else:
-            delta_free = sampler == "renoise" or any(run.model.delta > 0 for run in runs)
-            grids = [name for name in GRIDS if name != "shrinking_step" or delta_free]
+            grids = named_grids(to_zero=sampler != "renoise" and not any(run.model.delta > 0 for run in runs))
             state.set_default("kl_grid", grids[0], allowed=grids)
             grid = st.selectbox(
                 "Time grid",

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cmcore.chain import JumpMap, like_map
-from cmcore.divergences.tools.push_forward import Branch, doubled, push_forward, transport, with_jacobian
+from cmcore.chain import JumpMap, like_map, with_jacobian
+from cmcore.divergences.tools.push_forward import Branch, doubled, push_forward, transport
 from cmcore.grids import TimeGrid
 from cmcore.streams import stream
 from cmcore.threads import in_pieces

@@ -17,8 +17,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from cmcore.chain import JumpMap, Stage, land, like_map
-from cmcore.divergences.tools.push_forward import with_jacobian
+from cmcore.chain import JumpMap, Stage, land, like_map, with_jacobian
 
 __all__ = [
     "GAUSS",
