@@ -230,6 +230,11 @@ def measure_missing(quantities: Sequence[Measurable[Any]], report: Report[Any]) 
 
 
 # ---- on the page ------------------------------------------------------------------------------------------------
+def under_way(view: JobView[Any] | None) -> bool:
+    """Whether something is being worked on, or will be once there is room for it."""
+    return view is not None and not view.over
+
+
 def progress_words(view: JobView[Report[Any]]) -> str:
     """What work under way waits for or does, a sentence, with the time left once it can be told."""
     if view.problem or view.ended:
@@ -261,7 +266,7 @@ def wait_line(task: Task[Any], again: str) -> None:
         again: what the button says that begins what was cancelled anew.
     """
     view = task.view(task.key)
-    st.fragment(_wait, run_every=None if view is None or view.over else POLL)(task, again)
+    st.fragment(_wait, run_every=POLL if under_way(view) else None)(task, again)
 
 
 def _wait(task: Task[Any], again: str) -> None:

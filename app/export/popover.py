@@ -12,11 +12,10 @@ from app.export.notebook import NotebookCell, as_notebook, as_script
 from app.export.program import Shown, about, curves_cells, explore_cells, title, zip_name
 from app.export.tables import csv_of, parquet_of, points, table_of
 from app.figures.kl_curve import Line
-from app.kl.at_times import Known
-from app.kl.comparison import Asked, View
-from app.kl.curve import as_csv, known_now, lines
+from app.kl.curves import RunCurve, View
+from app.kl.one_run import RunKL, kl_of_run
 from app.kl.run_summary import learned_by
-from app.kl.table import as_csv as curves_csv
+from app.kl.table import ONE, as_csv, lines
 from app.quoting import file_stem, plain
 from app.runs.library import Run
 from app.stage.custom_times import fitting
@@ -33,11 +32,11 @@ PARQUET = "application/vnd.apache.parquet"
 
 
 # ---- Explore ----------------------------------------------------------------------------------------------------
-def explore_takeaway(run: Run, config: SamplerConfig, direction: Direction, known: Known) -> None:
+def explore_takeaway(run: Run, config: SamplerConfig, direction: Direction, kl: RunKL) -> None:
     """The run on show, its draw, its curve, and the view as a program and as a page."""
     grids = grids_of(config, fitting(state.value("moved times"), config))
     seed, particles = int(state.value("seed")), int(state.value("particle count"))
-    shown = Shown(run, config, grids, direction, known.shown.estimates, seed, particles)
+    shown = Shown(run, config, grids, direction, kl.estimates, seed, particles)
     with st.popover("Export", type="tertiary", key="takeaway"):
         _run_zip(run, "explore")
         _table_pair(
@@ -45,9 +44,9 @@ def explore_takeaway(run: Run, config: SamplerConfig, direction: Direction, know
             f"points-{run.key}-{config.steps}",
             lambda: points(shown),
         )
-        _table_pair("The curves", f"kl-{run.key}-{config.sampler}", lambda: table_of(as_csv(known.curve, known.moved)))
+        _table_pair("The curves", f"kl-{run.key}-{config.sampler}", lambda: table_of(as_csv(kl.view, kl.curves)))
         _programs(f"explore-{run.key}", [run], lambda: explore_cells(shown))
-        _page(shown, lines(known.curve, known.moved), "explore")
+        _page(shown, lines(kl.view, kl.curves, ONE), "explore")
         picture_format("explore")
 
 
@@ -64,21 +63,21 @@ def run_takeaway(run: Run) -> None:
         renoise=own.renoise,
     )
     direction = own.direction
-    known = known_now(run, config, direction)
-    shown = Shown(run, config, grids_of(config), direction, known.estimates, 0, PARTICLES)
+    kl = kl_of_run(run, config, direction)
+    shown = Shown(run, config, grids_of(config), direction, kl.estimates, 0, PARTICLES)
     _run_zip(run, run.key)
     _programs(f"run-{run.key}", [run], lambda: explore_cells(shown))
-    _page(shown, lines(known), run.key)
+    _page(shown, lines(kl.view, kl.curves, ONE), run.key)
 
 
 # ---- KL ---------------------------------------------------------------------------------------------------------
-def curves_takeaway(view: View, curves: Sequence[Asked], *, key: str) -> None:
+def curves_takeaway(view: View, curves: Sequence[RunCurve], *, key: str) -> None:
     """The curves of a view as tables and as a program, and the runs behind them."""
     runs = list({curve.run.key: curve.run for curve in curves}.values())
     with st.popover("Export", type="tertiary", key=f"takeaway:{key}"):
         for run in runs[:6]:
             _run_zip(run, key, named=True)
-        _table_pair("The curves", f"{key}-curves", lambda: table_of(curves_csv(view, curves)))
+        _table_pair("The curves", f"{key}-curves", lambda: table_of(as_csv(view, curves)))
         _programs(f"{key}-curves", runs, lambda: curves_cells(view, curves))
         picture_format(key)
 

@@ -12,9 +12,8 @@ import torch
 from app.export.notebook import NotebookCell
 from app.export.snippet import target_code
 from app.export.templates import cells
-from app.kl.comparison import Asked, View
-from app.kl.curve import question_of
-from app.kl.question import SEED, how_measured, known_point, landings
+from app.kl.curves import RunCurve, View
+from app.kl.question import Question, how_measured
 from app.kl.run_summary import learned_by
 from app.quoting import Code, file_stem
 from app.runs.library import Run
@@ -110,9 +109,7 @@ def explore_cells(shown: Shown) -> list[NotebookCell]:
 def _how(shown: Shown, n: int) -> tuple[int, int | None]:
     """The seed and n of the page's number at N."""
     config = shown.config
-    question = question_of(config, shown.direction, config.sampler, n)
-    named = shown.grids[n] == question.times()
-    return how_measured(shown.run, question) if named else (SEED, landings(question))
+    return how_measured(shown.run, Question(config.sampler, n, shown.grids[n], shown.direction, config.renoise))
 
 
 def _values(estimates: Mapping[int, Estimate]) -> dict[int, tuple[float, float, float]]:
@@ -121,24 +118,20 @@ def _values(estimates: Mapping[int, Estimate]) -> dict[int, tuple[float, float, 
 
 
 # ---- KL ---------------------------------------------------------------------------------------------------------
-def curves_cells(view: View, curves: Sequence[Asked]) -> list[NotebookCell]:
+def curves_cells(view: View, curves: Sequence[RunCurve]) -> list[NotebookCell]:
     """Every curve of the view, on runs that are loaded or trained again."""
     runs = list({curve.run.key: curve.run for curve in curves}.values())
-    page = {}
-    for curve in curves:
-        known = {q.calls: point.estimate for q in curve.questions if (point := known_point(curve.run, q))}
-        page[curve.label] = _values(known)
     return cells(
         "export/templates/curves_program.py.jinja",
         runs=_runs(runs),
         measures=f"{view.direction.replace('‖', ' ∥ ')} at δ = {view.delta:g}",
         curves=[_curve(curve, _name(curve.run, runs)) for curve in curves],
-        page=page,
+        page={curve.label: _values(curve.estimates) for curve in curves},
         curve=Code("curves[label]"),
     )
 
 
-def _curve(curve: Asked, model: Code) -> dict[str, Any]:
+def _curve(curve: RunCurve, model: Code) -> dict[str, Any]:
     first = curve.questions[0]
     choices = {"sampler": first.sampler, "direction": first.direction}
     choices |= {"renoise": first.renoise} if first.sampler == "renoise" else {}
@@ -146,8 +139,8 @@ def _curve(curve: Asked, model: Code) -> dict[str, Any]:
     return {
         "label": curve.label,
         "model": model,
-        "source": model if curve.learned or first.score == "model" else Code(f"{model}.target"),
-        "points": {q.calls: (q.times().times, *how_measured(curve.run, q)) for q in curve.questions},
+        "source": model if first.learned else Code(f"{model}.target"),
+        "points": {q.calls: (q.grid.times, *how_measured(curve.run, q)) for q in curve.questions},
         "choices": choices,
     }
 

@@ -5,12 +5,11 @@ from typing import Any
 
 import cmcore as cm
 from app.export.templates import program
-from app.kl.comparison import Asked, View
-from app.kl.curve import question_of
-from app.kl.question import BOUND_POINTS, LANDINGS, SEED, how_measured, landings
+from app.kl.curves import RunCurve, View
+from app.kl.question import BOUND_POINTS, LANDINGS, SEED, Question, how_measured
 from app.quoting import Code, call, one_line
 from app.runs.library import SHIPPED, Run
-from app.stage.scene import STEPS
+from app.stage.scene import STEPS, grids_of
 from cmcore.config import SamplerConfig, TrainingConfig
 from cmcore.divergences.estimate import Direction
 from cmcore.objectives import OBJECTIVES
@@ -21,9 +20,9 @@ from cmcore.training_run import resolved
 
 def snippet(run: Run, config: SamplerConfig, direction: Direction) -> str:
     """Python that computes the curve on screen, or the one estimate at moved times."""
-    question = question_of(config, direction, config.sampler, config.steps)
     moved = config.times is not None
-    seed, n = (SEED, landings(question)) if moved else how_measured(run, question)[:2]
+    grid = grids_of(config, {config.steps: config.times[1:-1]} if config.times else None)[config.steps]
+    seed, n = how_measured(run, Question(config.sampler, config.steps, grid, direction, config.renoise))
     times = {"grid": call("cm.TimeGrid", [config.times], {})} if moved else {"grid": config.grid, "delta": config.delta}
     choices = {"sampler": config.sampler, **times}
     choices |= {"renoise": config.renoise} if config.sampler == "renoise" else {}
@@ -34,7 +33,7 @@ def snippet(run: Run, config: SamplerConfig, direction: Direction) -> str:
     return program("export/templates/snippet.py.jinja", model=model, at_times=moved, steps=steps, choices=choices)
 
 
-def curves_snippet(view: View, curves: Sequence[Asked]) -> str:
+def curves_snippet(view: View, curves: Sequence[RunCurve]) -> str:
     """Python that computes the curves of KL, and Bound A with its parts where it is drawn."""
     fixed, choices = view.step is None, {"delta": view.delta, "direction": view.direction, "seed": SEED}
     bound = {"seed": SEED, "renoise": view.renoise, "n": BOUND_POINTS, "landings": LANDINGS}
@@ -50,7 +49,7 @@ def curves_snippet(view: View, curves: Sequence[Asked]) -> str:
     )
 
 
-def _curve(view: View, curve: Asked) -> dict[str, Any]:
+def _curve(view: View, curve: RunCurve) -> dict[str, Any]:
     """One curve of the model at hand."""
     kind = curve.questions[0].kind
     own: dict[str, Any] = {"sampler": kind.name}

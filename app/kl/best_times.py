@@ -5,7 +5,7 @@ from typing import Any
 
 from app.background.pools import answer_workers
 from app.background.task import Report, Task
-from app.kl.curve import SEED
+from app.kl.question import SEED
 from app.runs.library import Run
 from app.stage.custom_times import checked_times
 from cmcore.chain import JumpSampler

@@ -2,26 +2,24 @@
 
 import math
 
-from app.kl.curve import Measured
 from app.runs.library import Run
 from app.ui.cards import number, resolved
 from cmcore.config import SamplerConfig
 from cmcore.diagnostics import midway
+from cmcore.divergences.estimate import Estimate
 from cmcore.theory import claimed_rate
 
 
-def sentence(run: Run, config: SamplerConfig, known: Measured, start: float) -> str:
+def sentence(run: Run, config: SamplerConfig, estimate: Estimate | None, bound: float | None, start: float) -> str:
     """What theory says about the number on screen.
 
     The paper is known by its abstract, so its claims are quoted as the abstract's; bounds derived in this project are
-    called so. `start` is KL(p_T‖γ).
+    called so. `bound` is Bound A and `start` is KL(p_T‖γ).
     """
-    estimate = known.estimates.get(config.steps)
     value = estimate.value if estimate is not None and resolved(estimate) else None
     words = [_claim(run, config, value)]
     if value is not None:
         words.append(_start(value, start))
-    bound = known.bound.get(config.steps)
     if bound is not None and value is not None:
         words.append(f"Bound A, derived here for every target and map, promises at most {number(bound)} nats for it.")
     truth = getattr(run.target, "truth", "")
@@ -34,7 +32,7 @@ RENOISED = 0.1
 
 def map_sentence(quantity: str, value: float, t: float, s: float) -> str:
     """What theory says about the root mean square of a map's error or residual."""
-    told = number(value, 2)
+    size = number(value, 2)
     if quantity == "map_error":
         cost = number(value**2 / (2 * math.expm1(2 * RENOISED)), 2)
         return (
@@ -44,15 +42,15 @@ def map_sentence(quantity: str, value: float, t: float, s: float) -> str:
     if quantity == "semigroup":
         return (
             f"The exact flow composes: stopping at u = {midway(t, s):.2g}, halfway in angle, changes nothing. "
-            f"Here it moves the landing point by {told}."
+            f"Here it moves the landing point by {size}."
         )
     if quantity == "lagrangian":
         return (
-            f"As s moves, an exact landing point moves with the flow. Here its speed is off by {told} per radian of θ."
+            f"As s moves, an exact landing point moves with the flow. Here its speed is off by {size} per radian of θ."
         )
     return (
         "Points of one exact path land together: that is consistency. Here the landing point drifts by "
-        f"{told} per radian of θ while its start is carried along the path."
+        f"{size} per radian of θ while its start is carried along the path."
     )
 
 

@@ -1,15 +1,15 @@
-"""What has been measured, for every page and every visitor: a point asked for twice is measured once.
+"""One KL, asked with all that determines it, and its estimate: measured once for every page and every visitor.
 
-A point is found under everything that determines it: the run (for a baseline with the exact score the target alone),
-and a :class:`Question`. Curves that a run ships with answer first; the rest is kept in one bounded memory of the
-process, so that Explore and KL draw from the same numbers.
+Curves that a run ships with answer first; the rest stays in one bounded memory of the process, so that what was
+measured on one page is there on the others.
 """
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
 
 import cmcore as cm
-from app.background.once import Once
+from app.background.once import Measurable, Once
 from app.runs.library import Run
 from cmcore.divergences.estimate import Direction, Estimate
 from cmcore.grids import TimeGrid, growing_horizon, make_grid
@@ -20,40 +20,55 @@ from cmcore.theory import BoundA, bound_a
 
 LANDINGS = 1 << 17
 """Landings behind an estimate of a renoised draw: a quarter of the estimator's default, since somebody is waiting."""
-FIRST_LANDINGS, FIRST_SAMPLES = 1 << 15, 1 << 11
-"""Of a first look, renoised or not: a few tenths of a second, and an interval twice or three times as wide."""
+QUICK_LANDINGS, QUICK_SAMPLES = 1 << 15, 1 << 11
+"""Of a quick estimate, renoised or not: a few tenths of a second, and an interval twice or three times as wide."""
 SEED = 2
 BOUND_POINTS = 4_096
 """Points of p_t at which the map's error is measured, for every jump."""
-KEPT = 4_096
-"""Answers in memory, about a kilobyte each."""
+CUSTOM, GROWING = "custom", "growing_horizon"
+"""Names of times that were chosen one by one, and of a constant step with T = δ + K h."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """Everything that determines a point, but the run.
+    """Everything that determines a KL, but the run.
 
     Attributes:
         sampler: the registered name.
         calls: network (or score) calls asked for.
+        grid: the times T = t_0 > … > t_K = δ.
         direction: which divergence.
-        delta: δ.
-        grid: the registered name; it runs from T down to δ.
-        horizon: T.
-        step: h, for a constant step with T = δ + K h; the grid and T are then not asked.
         renoise: η as a share of t, for jumps that renoise.
         score: what a baseline follows.
+        named: what the times are called; they alone count.
     """
 
     sampler: str
     calls: int
+    grid: TimeGrid
     direction: Direction
-    delta: float
-    grid: str = "uniform_angle"
-    horizon: float = 3.0
-    step: float | None = None
     renoise: float = 0.5
     score: Score = "exact"
+    named: str = field(default=CUSTOM, compare=False)
+
+    @classmethod
+    def on_grid(
+        cls,
+        sampler: str,
+        calls: int,
+        direction: Direction,
+        delta: float,
+        *,
+        grid: str = "uniform_angle",
+        horizon: float = 3.0,
+        step: float | None = None,
+        renoise: float = 0.5,
+        score: Score = "exact",
+    ) -> "Question":
+        """With the times of a registered grid from T to δ, or with steps of a constant length from δ up."""
+        jumps = calls // SAMPLERS[sampler].calls_per_jump
+        times = _times(grid, jumps, horizon, delta) if step is None else _growing(jumps, step, delta)
+        return cls(sampler, calls, times, direction, renoise, score, grid if step is None else GROWING)
 
     @property
     def kind(self) -> Sampler:
@@ -61,24 +76,25 @@ class Question:
         return SAMPLERS[self.sampler]
 
     @property
-    def jumps(self) -> int:
-        """K; 0 where the sampler needs more calls for its first step."""
-        return self.calls // self.kind.calls_per_jump
+    def learned(self) -> bool:
+        """Whether anything learned enters."""
+        return self.kind.needs == "map" or self.score == "model"
 
-    def times(self) -> TimeGrid:
-        """The grid of these K jumps."""
-        if self.step is not None:
-            return growing_horizon(self.jumps, step=self.step, delta=self.delta)
-        return make_grid(self.grid, self.jumps, horizon=self.horizon, delta=self.delta)
+    @property
+    def n(self) -> int | None:
+        """Landings asked for here; None leaves the number of points to the estimator."""
+        return LANDINGS if self.kind.noisy else None
 
     def of(self, run: Run) -> Hashable:
-        """The key of the answer: equal for two runs where nothing learned enters and the target is the same."""
-        settings = self.sampler, self.calls, self.direction, self.delta, self.times().times
+        """The key of its answer: equal for two runs where nothing learned enters and the target is the same."""
         noise = self.renoise if self.sampler == "renoise" else None
-        if self.kind.needs == "map" or self.score == "model":
-            return ("run", run.key, *settings, noise)
+        settings = self.sampler, self.calls, self.direction, self.grid.times, noise
         made = run.target.config
-        return ("target", made.key if made else run.key, *settings, noise)
+        return ("run", run.key, *settings) if self.learned else ("target", made.key if made else run.key, *settings)
+
+
+_times = lru_cache(maxsize=1024)(lambda name, jumps, T, delta: make_grid(name, jumps, horizon=T, delta=delta))
+_growing = lru_cache(maxsize=1024)(lambda jumps, step, delta: growing_horizon(jumps, step=step, delta=delta))
 
 
 @dataclass(frozen=True)
@@ -88,108 +104,116 @@ class Measurement:
     Attributes:
         estimate: the number.
         calls: network (or score) calls of each sample.
-        horizon: T.
         seed: of all noise.
         n: samples (or landings) asked for; None leaves them to the estimator.
     """
 
     estimate: Estimate
     calls: int
-    horizon: float
     seed: int
     n: int | None = None
 
 
-_measurements: Once[Measurement] = Once(KEPT)
-_bounds: Once[BoundA] = Once(KEPT)
-
-
-def known_point(run: Run, question: Question) -> Measurement | None:
-    """The answer that the run ships with, or that was measured since the server began; None before."""
-    return _shipped(run, question) or _measurements.peek(question.of(run))
-
-
-def measure_point(run: Run, question: Question) -> Measurement:
-    """The answer, measured now if it is not known. ValueError says why there is none."""
-    return _shipped(run, question) or _measurements.get(
-        question.of(run), lambda: _measured(run, question, n=landings(question))
-    )
-
-
-def first_look(run: Run, question: Question) -> Estimate:
-    """An answer from few samples, for whoever waits for the one that is kept. ValueError says why there is none."""
-    return _measured(run, question, n=FIRST_LANDINGS if question.kind.noisy else FIRST_SAMPLES).estimate
-
-
-def how_measured(run: Run, question: Question) -> tuple[int, int | None]:
-    """The seed and the n asked for of the answer: that which is known, or that which there will be."""
-    told = known_point(run, question)
-    return (told.seed, told.n) if told else (SEED, landings(question))
-
-
-def landings(question: Question) -> int | None:
-    """How many landings are asked for here; None leaves the number of points to the estimator."""
-    return LANDINGS if question.kind.noisy else None
-
-
-def known_bound(run: Run, question: Question) -> BoundA | None:
-    """Bound A on what the question asks, if it was evaluated."""
-    return _bounds.peek(question.of(run))
-
-
-def measure_bound(run: Run, question: Question) -> BoundA:
-    """Bound A on what the question asks, a renoised draw of jumps; ValueError says why there is none."""
-
-    def make() -> BoundA:
-        times = question.times()
-        return bound_a(run.model, run.target, times, seed=SEED, renoise=question.renoise, n=BOUND_POINTS)
-
-    return _bounds.get(question.of(run), make)
+_measurements: Once[Measurement] = Once(4_096)
+_quick: Once[Measurement] = Once(256)
+_bounds: Once[BoundA] = Once(4_096)
 
 
 def forget() -> None:
     """Forget everything that was measured."""
-    _measurements.clear()
-    _bounds.clear()
+    for memory in (_measurements, _quick, _bounds):
+        memory.clear()
 
 
-def _measured(run: Run, question: Question, *, n: int | None) -> Measurement:
-    kind = question.kind
-    learned = kind.needs == "map" or question.score == "model"
+# ---- what is measured -------------------------------------------------------------------------------------------
+def measurement(run: Run, question: Question) -> Measurement | None:
+    """What the run ships with, or what was measured since the server began; None before."""
+    return _shipped(run, question) or _measurements.peek(question.of(run))
+
+
+def quick_estimate(run: Run, question: Question) -> Estimate | None:
+    """An estimate from few samples, for whoever waits for the one that stays."""
+    measured = _quick.peek(question.of(run))
+    return measured and measured.estimate
+
+
+def bound(run: Run, question: Question) -> BoundA | None:
+    """Bound A on what the question asks, if it was evaluated."""
+    return _bounds.peek(question.of(run))
+
+
+def problem(run: Run, question: Question) -> str:
+    """Why there is no estimate; empty where there is one, or nobody measured it."""
+    return _measurements.problem(question.of(run))
+
+
+def how_measured(run: Run, question: Question) -> tuple[int, int | None]:
+    """The seed and the n asked for of the estimate: that which is there, or that which there will be."""
+    measured = measurement(run, question)
+    return (measured.seed, measured.n) if measured else (SEED, question.n)
+
+
+# ---- what is to be measured -------------------------------------------------------------------------------------
+def estimate_of(run: Run, question: Question, words: str = "") -> Measurable[Measurement]:
+    """The KL, to be measured where no shipped curve has it."""
+    return Measurable(words, _measurements, question.of(run), partial(_measure, run, question, question.n))
+
+
+def quick_estimate_of(run: Run, question: Question, words: str = "") -> Measurable[Measurement]:
+    """The same from few samples."""
+    n = QUICK_LANDINGS if question.kind.noisy else QUICK_SAMPLES
+    return Measurable(words, _quick, question.of(run), partial(_measure, run, question, n))
+
+
+def bound_of(run: Run, question: Question, words: str = "") -> Measurable[BoundA]:
+    """Bound A on what the question asks, a renoised draw of jumps."""
+
+    def make() -> BoundA:
+        return bound_a(run.model, run.target, question.grid, seed=SEED, renoise=question.renoise, n=BOUND_POINTS)
+
+    return Measurable(words, _bounds, question.of(run), make)
+
+
+def measure(run: Run, question: Question) -> Measurement:
+    """The answer, measured now if need be. ValueError says why there is none."""
+    return measurement(run, question) or estimate_of(run, question).measure()
+
+
+def _measure(run: Run, question: Question, n: int | None) -> Measurement:
     point = next(
         kl_points(
-            run.model if learned else run.target,
+            run.model if question.learned else run.target,
             run.target,
             [question.calls],
             seed=SEED,
             sampler=question.sampler,
-            grid=question.times(),
+            grid=question.grid,
             renoise=question.renoise,
-            score=None if kind.needs == "map" else question.score,
+            score=None if question.kind.needs == "map" else question.score,
             n=n,
             direction=question.direction,
         )
     )
-    return Measurement(point.estimate, point.calls, point.grid.horizon, SEED, n)
+    return Measurement(point.estimate, point.calls, SEED, n)
 
 
+# ---- what comes with a run --------------------------------------------------------------------------------------
 def _shipped(run: Run, question: Question) -> Measurement | None:
     """The point of the curves that came with the run, if one of them answers exactly this."""
     for curve in run.curves.values():
         if _answers(curve, question) and float(question.calls) in curve.values:
             i = curve.values.index(float(question.calls))
             if curve.estimates[i].direction == question.direction:
-                told = curve.config
-                return Measurement(curve.estimates[i], curve.calls[i], told["horizon"], curve.seed, told.get("n"))
+                return Measurement(curve.estimates[i], curve.calls[i], curve.seed, curve.config.get("n"))
     return None
 
 
 def _answers(curve: cm.Curve, question: Question) -> bool:
-    if question.step is not None or curve.sampler != question.sampler:
+    config = curve.config
+    if curve.sampler != question.sampler:
         return False
-    if question.kind.needs == "score" and curve.config.get("score", "exact") != question.score:
+    if question.kind.needs == "score" and config.get("score", "exact") != question.score:
         return False
-    wanted = {"grid": question.grid, "horizon": question.horizon, "delta": question.delta}
-    if question.sampler == "renoise":
-        wanted["renoise"] = question.renoise
-    return all(curve.config.get(name) == value for name, value in wanted.items())
+    if question.sampler == "renoise" and config.get("renoise") != question.renoise:
+        return False
+    return question.grid == _times(config["grid"], question.grid.steps, config["horizon"], config["delta"])

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from app.figures.thumbnail import thumbnail
-from app.kl.question import Question, known_point
+from app.kl.question import Question, measurement
 from app.runs.library import Run
 from app.stage.scene import shown_samples
 from app.ui.cards import number
@@ -47,18 +47,12 @@ def picture(key: str, colour: str, _run: Run) -> str:
 
 
 def headline(run: Run, delta: float) -> Estimate | None:
-    """KL of the run's own way of drawing in N = 4 jumps, stopped at `delta`, if it is known."""
+    """KL of the run's own way of drawing in N = 4 jumps, stopped at `delta`, if it is measured."""
     own = sampling_defaults(run.model.config)
-    question = Question(
-        own.sampler,
-        HEADLINE,
-        own.direction,
-        delta,
-        horizon=run.model.horizon,
-        renoise=own.renoise,
-    )
-    told = known_point(run, question)
-    return None if told is None else told.estimate
+    horizon = run.model.horizon
+    question = Question.on_grid(own.sampler, HEADLINE, own.direction, delta, horizon=horizon, renoise=own.renoise)
+    measured = measurement(run, question)
+    return measured and measured.estimate
 
 
 # ---- settings side by side --------------------------------------------------------------------------------------
@@ -66,7 +60,7 @@ def settings(run: Run) -> dict[str, str]:
     """Everything that a run was trained with, and what came of it, by its name in words."""
     config, model = run.model.config, run.model
     network = config.network
-    told = {
+    words = {
         "Target": run.target.name.replace("_", " "),
         **({name: _written(v) for name, v in run.target.config.parameters.items()} if run.target.config else {}),
         "Dimension d": str(model.dim),
@@ -94,15 +88,15 @@ def settings(run: Run) -> dict[str, str]:
         "Device": model.device,
         "Ended": model.status,
     }
-    told.pop("velocity", None)  # part of the objective's words
-    return told
+    words.pop("velocity", None)  # part of the objective's words
+    return words
 
 
 def differences(runs: Mapping[str, Run]) -> tuple[dict[str, list[str]], dict[str, str]]:
     """Settings in which these runs differ, a value for each; and those that they share."""
-    told = [settings(run) for run in runs.values()]
-    names = list(dict.fromkeys(name for one in told for name in one))
-    rows = {name: [one.get(name, "—") for one in told] for name in names}
+    columns = [settings(run) for run in runs.values()]
+    names = list(dict.fromkeys(name for column in columns for name in column))
+    rows = {name: [column.get(name, "—") for column in columns] for name in names}
     differ = {name: row for name, row in rows.items() if len(set(row)) > 1}
     return differ, {name: row[0] for name, row in rows.items() if name not in differ}
 

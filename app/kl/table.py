@@ -1,13 +1,14 @@
-"""What is known of the curves of KL, for the figure, the table, the CSV and in words."""
+"""The curves of KL as they are measured so far, for the figure, the table, the CSV and in words."""
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from app.figures.kl_curve import Line, Point
 from app.figures.kl_curves import DASHES, SYMBOLS
-from app.kl.comparison import Asked, View
-from app.kl.curve import calls_for
-from app.kl.question import BOUND_POINTS, SEED, Measurement, Question, known_bound, known_point
+from app.kl.curves import RunCurve, View
+from app.kl.question import BOUND_POINTS, GROWING, SEED, Measurement, Question, bound, measurement, problem
 from app.quoting import escape
 from app.ui.cards import number, resolved
 from cmcore import spreadsheet
@@ -16,69 +17,76 @@ from cmcore.divergences.estimate import ESTIMATORS, Estimate
 SPELLED = {">": "more than", "≈": "about", "≤": "at most"}
 
 
+Styles = Mapping[str, Sequence[tuple[str, str]]]
+MANY: Styles = dict.fromkeys(("model", "baseline"), tuple(zip(DASHES, SYMBOLS, strict=False)))
+"""Dash and mark by what a curve is: those of many runs together, whose bounds go with them."""
+ONE: Styles = {
+    "model": (("solid", "circle"), ("solid", "diamond")),
+    "baseline": (("dot", "circle"), ("dash", "circle")),
+    "bound": (("dashdot", "circle"),),
+}
+"""The same of one run with its moved times."""
+
+
 # ---- the figure -------------------------------------------------------------------------------------------------
-def lines(view: View, curves: Sequence[Asked]) -> list[Line]:
+def lines(view: View, curves: Sequence[RunCurve], styles: Styles = MANY) -> list[Line]:
     """Every curve with its points that may be shown as numbers, and Bound A beside what it bounds."""
-    drawn, count = [], {"model": 0, "baseline": 0}
+    drawn: list[Line] = []
+    count = Counter[str]()
     for curve in curves:
         role = "model" if curve.learned else "baseline"
-        order = count[role]
+        style = styles[role][count[role] % len(styles[role])]
         count[role] += 1
-        points = [_point(curve, question) for question in curve.questions]
-        shown = tuple(point for point in points if point is not None)
-        style = DASHES[order % len(DASHES)], SYMBOLS[order % len(SYMBOLS)]
-        if shown:
+        points = [_point(curve, question) for question in curve.questions if question.calls <= view.most]
+        if shown := tuple(point for point in points if point is not None):
             drawn.append(Line(curve.label, role, shown, *style))
-        bound = _bound(curve) if curve.learned and view.bounded else ()
-        if bound:
+        if points := _bound(curve) if curve.learned and view.bounded else ():
             label = "Bound A" if len(view.runs) == 1 else f"Bound A, {curve.label}"
-            drawn.append(Line(label, "bound", bound, *style))
+            drawn.append(Line(label, "bound", points, *styles.get("bound", (style,))[0]))
     return drawn
 
 
-def _point(curve: Asked, question: Question) -> Point | None:
-    told = known_point(curve.run, question)
-    if told is None or not _drawable(told.estimate):
+def _point(curve: RunCurve, question: Question) -> Point | None:
+    measured = measurement(curve.run, question)
+    if measured is None or not _drawable(measured.estimate):
         return None
-    e = told.estimate
-    about = "\n".join(words for words in (_seeds(curve, told), e.note) if words)
-    return Point(told.calls, e.value, e.low, e.high, e.floor, e.n, _estimator(e), about)
+    e = measured.estimate
+    about = "\n".join(words for words in (_seeds(curve, question, measured), e.note) if words)
+    return Point(measured.calls, e.value, e.low, e.high, e.floor, e.n, _estimator(e), about)
 
 
 def _drawable(estimate: Estimate) -> bool:
     return estimate.trusted and math.isfinite(estimate.value)
 
 
-def _bound(curve: Asked) -> tuple[Point, ...]:
+def _bound(curve: RunCurve) -> tuple[Point, ...]:
     """Bound A by N; hover says its parts."""
     points = []
-    for question in curve.questions:
-        told = known_bound(curve.run, question)
-        if told is None or not math.isfinite(told.total.value):
+    for n, part in curve.bounds.items():
+        total = part.total
+        if not math.isfinite(total.value):
             continue
-        parts = [f"jump {k + 1}: {number(jump.value)}" for k, jump in enumerate(told.jumps)]
-        rows = ["  ".join(parts[k : k + 4]) for k in range(0, len(parts), 4)]
-        about = "\n".join([f"initialisation: {number(told.initialisation.value)}", *rows])
-        total = told.total
-        points.append(Point(question.calls, total.value, total.low, total.high, estimator="Bound A", about=about))
+        jumps = [f"jump {k + 1}: {number(jump.value)}" for k, jump in enumerate(part.jumps)]
+        rows = ["  ".join(jumps[k : k + 4]) for k in range(0, len(jumps), 4)]
+        about = "\n".join([f"initialisation: {number(part.initialisation.value)}", *rows])
+        points.append(Point(n, total.value, total.low, total.high, estimator="Bound A", about=about))
     return tuple(points)
 
 
-def _seeds(curve: Asked, told: Measurement) -> str:
+def _seeds(curve: RunCurve, question: Question, measured: Measurement) -> str:
     seed = _training_seed(curve)
     training = "" if seed is None else f"training seed {seed}, "
-    return f"{training}noise seed {told.seed}, T = {told.horizon:g}"
+    return f"{training}noise seed {measured.seed}, T = {question.grid.horizon:g}"
 
 
-def _training_seed(curve: Asked) -> int | None:
+def _training_seed(curve: RunCurve) -> int | None:
     """Of the run, where anything learned enters the curve."""
-    learned = curve.learned or curve.questions[0].score == "model"
-    return curve.run.model.config.seed if learned else None
+    return curve.run.model.config.seed if curve.questions[0].learned else None
 
 
 def _estimator(estimate: Estimate) -> str:
-    known = ESTIMATORS.get(estimate.estimator)
-    return known.label if known else estimate.estimator.replace("_", " ")
+    registered = ESTIMATORS.get(estimate.estimator)
+    return registered.label if registered else estimate.estimator.replace("_", " ")
 
 
 # ---- in words ---------------------------------------------------------------------------------------------------
@@ -93,13 +101,13 @@ def reading(drawn: Sequence[Line]) -> str:
         if lost:
             floor = number(lost[0].floor, 2)
             least = f"the smallest KL that its estimator detects, {floor} nats"
-            words.append(f"{line.label} is below {least}, at {_calls(lost[0])}.")
+            words.append(f"{line.label} is below {least}, at {_calls(lost[0].calls)}.")
             continue
         best = min(line.points, key=lambda p: p.value)
-        words.append(f"{line.label} is closest at {_calls(best)}: {number(best.value)} nats.")
+        words.append(f"{line.label} is closest at {_calls(best.calls)}: {number(best.value)} nats.")
         needs = [(b.label, calls_for({p.calls: p.value for p in b.points}, best.value)) for b in baselines]
-        told = [f"{_named(label)} needs {_spelled(more)}" for label, more in needs if more]
-        words += [f"For the same, {'; '.join(told)}."] if told else []
+        listed = [f"{_named(label)} needs {_spelled(more)}" for label, more in needs if more]
+        words += [f"For the same, {'; '.join(listed)}."] if listed else []
     return " ".join(words)
 
 
@@ -115,29 +123,43 @@ def _spelled(calls: str) -> str:
     return f"{SPELLED[sign]} {count}"
 
 
-def _calls(point: Point) -> str:
-    return "1 call" if point.calls == 1 else f"{point.calls} calls"
+def _calls(n: int) -> str:
+    return "1 call" if n == 1 else f"{n} calls"
+
+
+def calls_for(curve: Mapping[int, float], value: float) -> str:
+    """Where a falling curve reaches `value`, by straight lines on log–log axes: "≈ 25 calls", "> 32 calls", or ""."""
+    points = sorted((calls, level) for calls, level in curve.items() if level > 0)
+    if not points or value <= 0:
+        return ""
+    if value >= points[0][1]:
+        return f"≤ {_calls(points[0][0])}"
+    for (left, above), (right, below) in pairwise(points):
+        if below <= value <= above and above > below:
+            share = math.log(above / value) / math.log(above / below)
+            return f"≈ {_calls(round(left * (right / left) ** share))}"
+    return f"> {_calls(points[-1][0])}"
 
 
 # ---- tables -----------------------------------------------------------------------------------------------------
-def as_rows(view: View, curves: Sequence[Asked], failed: Mapping[Hashable, str]) -> str:
+def as_rows(view: View, curves: Sequence[RunCurve]) -> str:
     """A table row for every curve: values with ±, and a dash with its reason where there is no number to show."""
     rows = []
     for curve in curves:
         by_n = {question.calls: question for question in curve.questions}
-        cells = "".join(f"<td>{_cell(curve, by_n.get(n), failed)}</td>" for n in view.steps)
+        cells = "".join(f"<td>{_cell(curve, by_n.get(n))}</td>" for n in view.steps)
         rows.append(f"<tr><th scope='row'>{escape(curve.label)}</th>{cells}</tr>")
     return "".join(rows)
 
 
-def _cell(curve: Asked, question: Question | None, failed: Mapping[Hashable, str]) -> str:
+def _cell(curve: RunCurve, question: Question | None) -> str:
     if question is None:
         return ""
-    told = known_point(curve.run, question)
-    if told is None:
-        return escape(failed.get(question.of(curve.run), "…"))
-    e = told.estimate
-    calls = "" if told.calls == question.calls else f"<br>{told.calls} calls"
+    measured = measurement(curve.run, question)
+    if measured is None:
+        return escape(problem(curve.run, question) or "…")
+    e = measured.estimate
+    calls = "" if measured.calls == question.calls else f"<br>{measured.calls} calls"
     if not _drawable(e):
         return f"— {escape(e.note)}{calls}"
     if not resolved(e):
@@ -148,40 +170,37 @@ def _cell(curve: Asked, question: Question | None, failed: Mapping[Hashable, str
 
 COLUMNS = (
     "curve", "run", "target", "sampler", "score", "grid", "T", "h", "eta_share", "N", "network_calls", "value", "low",
-    "high", "direction", "delta", "estimator", "n", "floor", "trusted", "note", "noise_seed", "training_seed",
+    "high", "direction", "delta", "estimator", "n", "floor", "trusted", "note", "noise_seed", "training_seed", "times",
 )  # fmt: skip
 
 
-def as_csv(view: View, curves: Sequence[Asked]) -> str:
-    """Every point that is known, trusted or not, with all that determines it; Bound A in rows of its own."""
-    rows = []
-    for curve in curves:
-        for question in curve.questions:
-            told = known_point(curve.run, question)
-            if told is not None:
-                about = _about(curve, question, told.horizon, told.calls)
-                rows.append([*about, *_known(told.estimate), told.seed, _training_seed(curve)])
-    for curve in (curve for curve in curves if curve.learned and view.bounded):
-        for question in curve.questions:
-            bound = known_bound(curve.run, question)
-            if bound is not None:
-                about = _about(curve, question, bound.chain.grid.horizon, question.calls)
-                total = [bound.total.value, bound.total.low, bound.total.high]
-                how = [question.direction, question.delta, "bound_a", BOUND_POINTS, "", "", "", SEED]
-                rows.append([f"Bound A, {about[0]}", *about[1:], *total, *how, _training_seed(curve)])
+def as_csv(view: View, curves: Sequence[RunCurve]) -> str:
+    """Every point that is measured, trusted or not, with all that determines it; Bound A in rows of its own."""
+    rows, points = [], [(curve, question) for curve in curves for question in curve.questions]
+    for curve, question in points:
+        if measured := measurement(curve.run, question):
+            e, about = measured.estimate, _about(view, curve, question)
+            value = [e.value, e.low, e.high, e.direction, e.delta, e.estimator, e.n, e.floor, e.trusted, e.note]
+            rows.append([curve.label, *about, measured.calls, *value, measured.seed, *_origin(curve, question)])
+    for curve, question in points:
+        if curve.learned and view.bounded and (part := bound(curve.run, question)):
+            total, about = part.total, _about(view, curve, question)
+            value = [total.value, total.low, total.high, question.direction, question.grid.delta, "bound_a"]
+            how = [BOUND_POINTS, "", "", "", SEED, *_origin(curve, question)]
+            rows.append([f"Bound A, {curve.label}", *about, question.calls, *value, *how])
     return spreadsheet.as_csv(COLUMNS, rows)
 
 
-def _about(curve: Asked, question: Question, horizon: float, calls: int) -> list[object]:
+def _about(view: View, curve: RunCurve, question: Question) -> list[object]:
+    """From the column "run" to "N"."""
+    run, horizon = curve.run, question.grid.horizon
     score = "" if curve.learned else question.score
-    step = "" if question.step is None else question.step
-    grid = question.grid if question.step is None else "growing_horizon"
+    step = view.step if question.named == GROWING else ""
     eta = question.renoise if question.sampler == "renoise" else ""
-    target = curve.run.target.name
-    return [
-        curve.label, curve.run.key, target, question.sampler, score, grid, horizon, step, eta, question.calls, calls,
-    ]  # fmt: skip
+    drawn = [question.sampler, score, question.named, horizon, step, eta, question.calls]
+    return [run.key, run.target.name, *drawn]
 
 
-def _known(e: Estimate) -> list[object]:
-    return [e.value, e.low, e.high, e.direction, e.delta, e.estimator, e.n, e.floor, e.trusted, e.note]
+def _origin(curve: RunCurve, question: Question) -> list[object]:
+    """The last two columns."""
+    return [_training_seed(curve), " ".join(f"{t:.6g}" for t in question.grid.times)]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.background.pools import measuring_workers
-from app.background.task import Task
+from app.background.task import Task, under_way
 from app.components.particle_stage import MapLayers
 from app.stage.scene import Mapped, map_layers
 
@@ -26,10 +26,9 @@ def background_layers(key: str, run: Mapped, how: Mapping[str, Any]) -> Layered:
     if how["config"].sampler != "deterministic" or run.target.dim != 2:
         return Layered()
     view = LAYERS.ensure(key, lambda _: map_layers(run.model, run.target, **how))
-    return Layered(LAYERS.result(key), pending=view is not None and not view.over and not view.problem)
+    return Layered(LAYERS.result(key), pending=under_way(view) and not (view and view.problem))
 
 
 def still_layering(key: str) -> bool:
     """Whether the layers of that scene are being made; looking keeps the work alive."""
-    view = LAYERS.view(key)
-    return view is not None and not view.over
+    return under_way(LAYERS.view(key))

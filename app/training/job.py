@@ -170,8 +170,8 @@ def live_question(target: cm.Target, config: TrainingConfig) -> Question | None:
     own = sampling_defaults(config)
     learned = target.default_delta if config.delta is None else config.delta
     if target.dim <= 2 or own.single_time:
-        return Question("renoise", LIVE_JUMPS, DATA_MODEL, delta_for("renoise", learned), renoise=own.renoise)
-    return Question("deterministic", LIVE_JUMPS, MODEL_DATA, learned or target.default_delta)
+        return Question.on_grid("renoise", LIVE_JUMPS, DATA_MODEL, delta_for("renoise", learned), renoise=own.renoise)
+    return Question.on_grid("deterministic", LIVE_JUMPS, MODEL_DATA, learned or target.default_delta)
 
 
 def measure_live(model: cm.TrainedModel, question: Question, stop: threading.Event) -> Iterator[LiveKL]:
@@ -186,7 +186,7 @@ def measure_live(model: cm.TrainedModel, question: Question, stop: threading.Eve
         [question.calls],
         seed=SEED,
         sampler=question.sampler,
-        grid=question.times(),
+        grid=question.grid,
         renoise=question.renoise,
         n=n,
         direction=question.direction,

@@ -3,7 +3,7 @@
 from app import state
 from app.background.jobs import Busy, JobView
 from app.background.pools import measuring_workers, training_workers
-from app.kl.question import known_point
+from app.kl.question import measurement
 from app.runs import visitor
 from app.runs.library import Run, add_run
 from app.training import registry
@@ -50,7 +50,7 @@ def continue_training(run: Run, *, steps: int | None = None, seconds: float | No
     last, trained = training(), state.session_dict("trained").get(run.key)
     choice = last.choice if last is not None and last.run_key == run.key else choice_of(run)
     question = live_question(choice.target, config)
-    measured = known_point(run, question) if question else None
+    measured = measurement(run, question) if question else None
     points = [*trained.kl] if trained else []
     points += [LiveKL(run.model.steps, run.model.seconds, measured.estimate)] if measured else []
     _start(Training(visitor.token(), choice, config, continues=run, earlier_kl=points))

@@ -26,8 +26,7 @@ from app.export.svg_chart import chart
 from app.export.tables import csv_of, parquet_of, points
 from app.figures.kl_curve import Line, Point, curve, name_ends
 from app.figures.theme import LIGHT
-from app.kl.comparison import View, asked
-from app.kl.curve import DIRECTIONS
+from app.kl.curves import DIRECTIONS, View, curves_of
 from app.kl.table import as_csv, as_rows
 from app.pages.inside.snippet import inside_snippet
 from app.quoting import file_stem, in_figure, keywords, literal, one_line, plain
@@ -123,7 +122,7 @@ def programs(run: Run) -> dict[str, str]:
     """Every program that the lab writes of a run."""
     step = 0.18 if run.key.startswith("alone") else None
     view = View((run.key,), ("ddim",), "model", "renoise", 1.0, "uniform_angle", 3.0, step, 0.02, DIRECTIONS[1], 2)
-    curves = asked(view, {run.key: run})
+    curves = curves_of(view, {run.key: run})
     shown = shown_of(run)
     head = title([run]), about([run])
     made = {}
@@ -246,7 +245,7 @@ def line_of(label: str) -> Line:
     return Line(label, "model", (Point(1, 0.1, 0.09, 0.11, 0.01, 500, label, label), Point(2, 0.02, 0.0, 0.03)))
 
 
-def test_s7_no_name_becomes_an_element():
+def test_s7_no_name_becomes_an_element(monkeypatch):
     run = Run("x", "x", MODEL)
     scene = make_scene(MODEL, run.target, key="x", **shown_of(run).drawn)
 
@@ -257,8 +256,9 @@ def test_s7_no_name_becomes_an_element():
     view = View(("x",), (), "model", "deterministic", 1.0, "uniform_angle", 3.0, None, 0.0, DIRECTIONS[0], 2)
 
     def rows(name: str) -> str:
-        curves = [replace(curve, label=name) for curve in asked(view, {"x": run})]
-        return as_rows(view, curves, {question.of(run): name for curve in curves for question in curve.questions})
+        curves = [replace(curve, label=name) for curve in curves_of(view, {"x": run})]
+        monkeypatch.setattr("app.kl.table.problem", lambda run, question: name)
+        return as_rows(view, curves)
 
     for make in (whole, rows, lambda name: chart([line_of(name)], steps=(1, 2))):
         ours = Elements(make("an x")).found
@@ -296,7 +296,7 @@ def test_s9_no_cell_is_a_formula_and_no_number_changes(table):
         assert len(read) == 1 + len(frame)
         assert [[float(x) for x in row] for row in read[1:]] == frame.to_numpy().tolist()
         view = View((run.key,), (), "model", "deterministic", 1.0, "uniform_angle", 3.0, None, 0.0, DIRECTIONS[0], 2)
-        read += csv.reader(io.StringIO(as_csv(view, asked(view, {run.key: run})), newline=""))
+        read += csv.reader(io.StringIO(as_csv(view, curves_of(view, {run.key: run})), newline=""))
         for one in (one for row in read for one in row):
             assert not FORMULAS.match(one.lstrip(" ")) or is_number(one), name[:40]
     frame = pd.DataFrame({"a": [-1.5, float("nan"), 1e-300], "b": ["=1", "-1", "b"], "c": [-1, 2, 3]})

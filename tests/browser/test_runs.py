@@ -9,7 +9,10 @@ import pytest
 
 from app.export.html_page import page as offline_page
 from app.kl import question as estimates
-from app.kl.curve import DIRECTIONS, known_now, lines, question_of
+from app.kl.curves import DIRECTIONS
+from app.kl.one_run import kl_of_run
+from app.kl.question import Question
+from app.kl.table import ONE, lines
 from app.runs.library import SHIPPED, Run, runs_in
 from app.stage.scene import grids_of, make_scene, map_layers
 from app.ui.cards import number
@@ -117,7 +120,7 @@ def measured_run(model):
     run = Run("small", "A small run", model)
     config = SamplerConfig(sampler="deterministic", grid="uniform_angle", steps=4)
     for n in PRESSED:
-        estimates.measure_point(run, question_of(config, DIRECTIONS[0], config.sampler, n))
+        estimates.measure(run, Question.on_grid(config.sampler, n, DIRECTIONS[0], config.delta))
     return run, config, DIRECTIONS[0]
 
 
@@ -139,15 +142,17 @@ def offline_file(request, tmp_path_factory):
     """The page of a run whose numbers are known, those numbers, and the words of each N on the stage."""
     estimates.forget()
     run, config, direction = THREE_RUNS[request.param]()
-    known = known_now(run, config, direction)
+    kl = kl_of_run(run, config, direction)
     drawn = {"config": config, "grids": grids_of(config), "seed": 0, "particles": 500}
     scene = make_scene(run.model, run.target, key=run.key, **drawn)
     scene = replace(scene, layers=map_layers(run.model, run.target, **drawn))
     words = {"heading": run.label, "facts": "facts", "about": "about"}
     path = tmp_path_factory.mktemp("offline") / "page.html"
-    path.write_text(offline_page(scene, known.estimates, lines(known), steps=4, **words), encoding="utf-8")
-    assert set(known.estimates) >= set(PRESSED)
-    return path, known.estimates, {n: draw.summary for n, draw in scene.draws.items()}
+    path.write_text(
+        offline_page(scene, kl.estimates, lines(kl.view, kl.curves, ONE), steps=4, **words), encoding="utf-8"
+    )
+    assert set(kl.estimates) >= set(PRESSED)
+    return path, kl.estimates, {n: draw.summary for n, draw in scene.draws.items()}
 
 
 def await_that(page, expression, seconds=60):

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from app import state
 from app.hosting.limits import limits
-from app.kl.comparison import SEEN_FROM
+from app.kl.curves import SEEN_FROM
 from app.runs.library import FIRST, runs
 from app.sharing.link import PageLink, Parameter
 from app.sharing.readers import between, one_of, read_seed, whole

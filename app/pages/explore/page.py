@@ -6,17 +6,20 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import state
+from app.background.jobs import JobView
+from app.background.task import poll, progress_words, under_way
 from app.export.popover import explore_takeaway
 from app.export.snippet import snippet
 from app.figures.kl_curve import Line, describe, kl_curve
 from app.figures.theme import Theme, theme
-from app.kl.at_times import Known, known, known_already
 from app.kl.bound_line import sentence
-from app.kl.curve import DIRECTIONS, Measured, ddim_calls, initialisation, lines, stopping
+from app.kl.curves import DIRECTIONS
+from app.kl.one_run import RunKL, end_others, initialisation, kl_of_run, measure_run, stopping
 from app.kl.run_picker import run_controls
+from app.kl.table import ONE, calls_for, lines
 from app.pages.explore.link import LINK
 from app.pages.explore.times_card import is_searching, times_card
-from app.quoting import escape
+from app.quoting import escape, plain
 from app.runs.library import Run, runs
 from app.sharing.retrain_offer import training_offer, warn_not_shareable
 from app.stage.sampler import sampler_controls
@@ -50,13 +53,14 @@ def explore() -> None:
         with measures, st.container(key="direction_area"):
             direction = _direction(config.sampler)
         with st.container(key="stage_area"):
-            stage(run, config, known_already(run, config, direction).shown.estimates)
+            kl = kl_of_run(run, config, direction, state.value("moved times"))
+            end_others(kl)
+            stage(run, config, kl.estimates)
         with measures:
-            now = known(run, config, direction).shown
-            state.set_value("on screen", _extent(now))
-            going = now.waiting or is_searching(run, config, direction)
-            poll = POLL if config.steps in now.estimates else SOON
-            st.fragment(_measures, run_every=poll if going else None)(run, config, direction)
+            view = measure_run(kl)
+            soon = SOON if config.steps not in kl.estimates else POLL
+            going = under_way(view) or is_searching(run, config, direction)
+            poll(_measures, run, config, direction, shown=_extent(kl, view), every=soon if going else None)
     LINK.write()
 
 
@@ -73,45 +77,47 @@ def _direction(sampler: str) -> Direction:
     )
 
 
-def _measures(run: Run, config: SamplerConfig, direction: Direction) -> None:
-    """The measurements column; runs again on its own while something is being measured."""
-    now = known(run, config, direction)
+def _measures(run: Run, config: SamplerConfig, direction: Direction) -> tuple[tuple[int, ...], bool]:
+    """The measurements column, and how much there is; drawn anew while something is being measured."""
+    kl = kl_of_run(run, config, direction, state.value("moved times"))
+    view = measure_run(kl)
+    waiting = progress_words(view) if view else ""
     with st.container(key="number_area"):
-        st.html(_numbers(now.shown, config, direction, run))
+        st.html(_numbers(kl, waiting, config, direction, run))
     with st.container(key="best_area"):
-        times_card(now.curve, run, config, direction)
+        times_card(kl.on_grid, run, config, direction)
     with st.container(key="chart_area"):
-        _chart(now, config, direction, run)
-    words = sentence(run, config, now.shown, initialisation(run.key, config.horizon, run))
+        _chart(kl, waiting, config, direction, run)
+    n = config.steps
+    words = sentence(run, config, kl.estimates.get(n), kl.bound.get(n), initialisation(run.key, config.horizon, run))
     with st.container(key="theory_area"):
         st.html(f'<p class="theory">{escape(words)}</p>')
-    if _extent(now.shown) != state.value("on screen"):
-        st.rerun()  # a new number belongs beside its small multiple too, and polling ends with the measuring
+    return _extent(kl, view)
 
 
-def _extent(known: Measured) -> tuple[tuple[int, ...], bool]:
-    """How much is known: when this changes, the whole page has something new to show."""
-    return tuple(sorted(known.estimates)), bool(known.waiting)
+def _extent(kl: RunKL, view: JobView | None) -> tuple[tuple[int, ...], bool]:
+    """How much is measured: a new number belongs beside its small multiple too, and polling ends with the measuring."""
+    return tuple(sorted(kl.estimates)), under_way(view)
 
 
-def _numbers(known: Measured, config: SamplerConfig, direction: Direction, run: Run) -> str:
+def _numbers(kl: RunKL, waiting: str, config: SamplerConfig, direction: Direction, run: Run) -> str:
     """The card of the N on screen and, hidden, those of other N: the stage shows the one it turns to at once."""
-    beside = [n for n in known.estimates if n != config.steps]
-    shown = f'<div data-steps="{config.steps}">{_card(known, config, direction, run)}</div>'
-    others = (_card(known, config.model_copy(update={"steps": n, "times": None}), direction, run) for n in beside)
-    return shown + "".join(f'<div data-steps="{n}" hidden>{html}</div>' for n, html in zip(beside, others, strict=True))
+    others = [n for n in kl.estimates if n != config.steps]
+    shown = f'<div data-steps="{config.steps}">{_card(kl, waiting, config, direction, run)}</div>'
+    cards = (_card(kl, waiting, config.model_copy(update={"steps": n, "times": None}), direction, run) for n in others)
+    return shown + "".join(f'<div data-steps="{n}" hidden>{html}</div>' for n, html in zip(others, cards, strict=True))
 
 
-def _card(known: Measured, config: SamplerConfig, direction: Direction, run: Run) -> str:
-    first = known.first if config.steps not in known.estimates else None
-    estimate = first or known.estimates.get(config.steps)
+def _card(kl: RunKL, waiting: str, config: SamplerConfig, direction: Direction, run: Run) -> str:
+    measured = kl.estimates.get(config.steps)
+    estimate = measured or kl.quick
     if estimate is None:
-        words = known.problem or known.waiting or "Not measured."
+        words = kl.problem or waiting or "Not measured."
         return bare_card(direction_title(direction, config.delta), words) + _presented(run, config)
     stopped = stopping(run.key, config.delta, run)
-    html = kl_card(estimate, ddim_calls=ddim_calls(known, estimate.value), stopped=stopped)
-    if first:
-        html += f'<p class="card-aside">A first look, from few samples. {escape(known.waiting)}</p>'
+    html = kl_card(estimate, ddim_calls=calls_for(kl.ddim, estimate.value), stopped=stopped)
+    if measured is None:
+        html += f'<p class="card-aside">A quick estimate, from few samples. {escape(kl.problem or waiting)}</p>'
     return html + _presented(run, config)
 
 
@@ -128,8 +134,8 @@ def _figure(drawn: tuple[Line, ...], calls: int, colours: Theme) -> go.Figure:
     return kl_curve(drawn, calls=calls, theme=colours)
 
 
-def _chart(known: Known, config: SamplerConfig, direction: Direction, run: Run) -> None:
-    drawn = lines(known.curve, known.moved)
+def _chart(kl: RunKL, waiting: str, config: SamplerConfig, direction: Direction, run: Run) -> None:
+    drawn = lines(kl.view, kl.curves, ONE)
     st.html('<h2 class="eyebrow">KL versus network calls</h2>')
     show_chart(
         _figure(tuple(drawn), config.steps, theme(st.context.theme.type)),
@@ -137,7 +143,7 @@ def _chart(known: Known, config: SamplerConfig, direction: Direction, run: Run) 
         alt=describe(drawn),
     )
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.caption(known.shown.waiting or "Band: 95 % interval of this model.")
+        st.caption(plain(waiting) or "Band: 95 % interval of this model.")
         with st.popover("Code", type="tertiary"):
             st.code(snippet(run, config, direction), language="python")
-        explore_takeaway(run, config, direction, known)
+        explore_takeaway(run, config, direction, kl)

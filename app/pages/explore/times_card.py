@@ -1,5 +1,6 @@
 """Under the KL card: what moved times are compared with, the way back, and the search for the best ones."""
 
+from collections.abc import Mapping
 from functools import partial
 
 import streamlit as st
@@ -8,13 +9,12 @@ from app import state
 from app.background.jobs import Busy
 from app.background.task import progress_line
 from app.kl.best_times import SEARCH, search_key, search_times, share_of, times_of
-from app.kl.curve import Measured
 from app.quoting import plain
 from app.runs.library import Run
 from app.stage.stage import restore_times
 from app.ui.cards import in_words
 from cmcore.config import SamplerConfig
-from cmcore.divergences.estimate import Direction
+from cmcore.divergences.estimate import Direction, Estimate
 from cmcore.theory import BestChain
 
 
@@ -24,11 +24,14 @@ def is_searching(run: Run, config: SamplerConfig, direction: Direction) -> bool:
     return SEARCH.view(key) is not None or SEARCH.result(key) is not None
 
 
-def times_card(curve: Measured, run: Run, config: SamplerConfig, direction: Direction) -> None:
-    """Both KLs where times were moved, and buttons; `curve` is the named grid's. One jump has no times to move."""
+def times_card(on_grid: Mapping[int, Estimate], run: Run, config: SamplerConfig, direction: Direction) -> None:
+    """Both KLs where times were moved, and buttons. One jump has no times to move.
+
+    `on_grid` are the estimates by N with the named grid.
+    """
     if config.steps == 1:
         return
-    if words := _compared(curve, config):
+    if words := _compared(on_grid, config):
         st.caption(plain(words))
     key = search_key(run, config, direction)
     view, best = SEARCH.view(key), SEARCH.result(key)
@@ -43,7 +46,7 @@ def times_card(curve: Measured, run: Run, config: SamplerConfig, direction: Dire
             st.rerun()
 
 
-def _compared(curve: Measured, config: SamplerConfig) -> str:
+def _compared(on_grid: Mapping[int, Estimate], config: SamplerConfig) -> str:
     if problem := state.value("search problem"):
         return problem
     if config.times is None:
@@ -52,7 +55,7 @@ def _compared(curve: Measured, config: SamplerConfig) -> str:
     trials = state.value("best times", {}).get(config.times[1:-1])
     way = f"With the best times of {trials} trials, measured here on other noise." if trials else "With moved times."
     named = config.grid.replace("_", " ")
-    return f"{way} The grid “{named}” has {in_words(curve.estimates.get(config.steps))}."
+    return f"{way} The grid “{named}” has {in_words(on_grid.get(config.steps))}."
 
 
 def _buttons(run: Run, config: SamplerConfig, direction: Direction) -> None:

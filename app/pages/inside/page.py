@@ -4,8 +4,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from app import state
-from app.background.jobs import JobView
-from app.background.task import Report, poll, progress_line
+from app.background.task import poll, progress_line, under_way
 from app.components.flow_picture import FlowScene, flow_picture
 from app.components.values import PinnedPoint, Step, sent
 from app.kl.run_picker import run_controls
@@ -60,12 +59,8 @@ def _shown(run: Run, s: float, steps: int) -> None:
         quantity = quantity_control(run, s)
         t = start_control(run, s)
     look = Look(run, t, s, steps)
-    going = _is_going(measuring(look))
+    going = under_way(measuring(look))
     poll(_measured, look, quantity, shown=(going, drawn), every=POLL if going else None)
-
-
-def _is_going(view: JobView[Report[None]] | None) -> bool:
-    return view is not None and not view.over
 
 
 # ---- the whole flow of a line -----------------------------------------------------------------------------------
@@ -112,7 +107,7 @@ def _measured(look: Look, quantity: str) -> tuple[bool, bool]:
         modes_section(look, {n: parts[f"masses {n}"] for n in STEPS if f"masses {n}" in parts})
     with _section("straight_area", "How straight the paths are"):
         straightness_section(look, parts.get("bends"))
-    return _is_going(view), look.run.target.dim != 1 or "flow" in parts
+    return under_way(view), look.run.target.dim != 1 or "flow" in parts
 
 
 def _section(key: str, title: str) -> DeltaGenerator:

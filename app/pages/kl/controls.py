@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from app import state
-from app.kl.comparison import BASELINES, MOST, SEEN_FROM, SHOWN, View
+from app.kl.curves import BASELINES, MOST, SEEN_FROM, SHOWN, View
 from app.runs.library import Run
 from app.stage.sampler import DELTAS, SAMPLERS
 from app.ui.cards import direction_words
@@ -38,7 +38,7 @@ def curve_controls(runs: Mapping[str, Run]) -> View:
     renoise = state.value("kl_renoise")
     if sampler == "renoise":
         renoise = st.slider("η as a share of t", 0.05, 1.0, step=0.05, key="kl_renoise", persist_state="session")
-    seen = _segments("Divergence", {key: direction_words(told) for key, told in SEEN_FROM.items()}, "kl_from")
+    seen = _segments("Divergence", {key: direction_words(direction) for key, direction in SEEN_FROM.items()}, "kl_from")
     most = st.select_slider("Network calls up to", MOST, key="kl_most", persist_state="session")
     grid, horizon, step, delta = _times([runs[key] for key in chosen], sampler)
     shown = st.pills(

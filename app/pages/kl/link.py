@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from app import state
-from app.kl.comparison import BASELINES, MOST, SEEN_FROM, SHOWN
+from app.kl.curves import BASELINES, MOST, SEEN_FROM, SHOWN
 from app.pages.kl.controls import HORIZONS, SCORES, default_delta
 from app.runs.library import first_run, runs
 from app.sharing.link import PageLink, Parameter

@@ -5,14 +5,15 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
+from app.background.task import poll, under_way
 from app.experiments.results import shipped_answer
 from app.export.popover import curves_takeaway
 from app.export.snippet import curves_snippet
 from app.figures.experiment import panel_figure, summary
 from app.figures.path_kl import Parts, describe_parts, path_kl_bars
 from app.figures.theme import theme
-from app.kl.chart import POLL, curve_chart, poll_until_measured, under_way
-from app.kl.comparison import Asked, View, asked, decompositions, left_out, problems
+from app.kl.chart import POLL, curve_chart, measuring
+from app.kl.curves import RunCurve, View, curves_of, decompositions, left_out
 from app.kl.table import as_rows
 from app.pages.kl.controls import curve_controls
 from app.pages.kl.link import KL_LINK
@@ -35,28 +36,28 @@ def kl() -> None:
     show_link_warnings(KL_LINK.open())
     st.html("<h1 class='question'>How far from the truth, after how many network calls?</h1>")
     training_offer("kl_runs")
-    known = runs()
-    if known:
-        _compared(known)
+    offered = runs()
+    if offered:
+        _compared(offered)
     else:
         st.info("There is no run to measure yet. Train one: it takes less than a minute.")
     _story()
 
 
-def _compared(known: Mapping[str, Run]) -> None:
+def _compared(offered: Mapping[str, Run]) -> None:
     """What is compared, its curves, and the link to both."""
     with st.container(key="klbench"):
         with st.container(key="compare_area"):
-            view = curve_controls(known)
+            view = curve_controls(offered)
             warn_not_shareable("kl_runs")
         with st.container(key="curves_area"):
-            curves = asked(view, known)
+            curves = curves_of(view, offered)
             with st.container(key="kl_notes"):
-                for words in [*left_out(view, known), *_cautions(view, [known[key] for key in view.runs])]:
+                for words in [*left_out(view, offered), *_cautions(view, [offered[key] for key in view.runs])]:
                     st.caption(plain(words))
             if curves:
-                going = under_way(view, curves)
-                st.fragment(_curves, run_every=POLL if going else None)(view, curves)
+                going = under_way(measuring(view, curves))
+                poll(_curves, view, curves, shown=going, every=POLL if going else None)
             else:
                 st.info("Choose a run: it brings the target that everything is measured against.")
     KL_LINK.write()
@@ -85,33 +86,33 @@ def _panels(result: Result) -> None:
 
 def _cautions(view: View, chosen: Sequence[Run]) -> list[str]:
     """Where a run is asked for what it did not learn."""
-    told = []
+    words: list[str] = []
+    starts = {question.calls: question.grid.horizon for question in view.questions(view.sampler)}
     for run in chosen:
-        if words := sampling_defaults(run.model.config).caution(view.sampler, view.renoise, view.most):
-            told.append(f"{run.label}: {words}")
-        beyond = [n for n in view.steps if view.question(view.sampler, n).times().horizon > run.model.horizon + 1e-9]
+        if caution := sampling_defaults(run.model.config).caution(view.sampler, view.renoise, view.most):
+            words.append(f"{run.label}: {caution}")
+        beyond = [n for n, horizon in starts.items() if horizon > run.model.horizon + 1e-9]
         if beyond:
             which = "Every draw starts" if len(beyond) == len(view.steps) else f"From N = {beyond[0]} on, draws start"
             learned = f"the T = {run.model.horizon:g} that this run learned"
-            told.append(f"{run.label}: {which} beyond {learned}; its map was not trained there.")
-    return told
+            words.append(f"{run.label}: {which} beyond {learned}; its map was not trained there.")
+    return words
 
 
-# ---- what is known ----------------------------------------------------------------------------------------------
-def _curves(view: View, curves: Sequence[Asked]) -> None:
-    """The figures and all beside them; runs again on its own while something is being measured."""
-    going = under_way(view, curves)
-    curve_chart(view, curves, going, key="kl_curves")
+# ---- what is measured -------------------------------------------------------------------------------------------
+def _curves(view: View, curves: Sequence[RunCurve]) -> bool:
+    """The figures and all beside them; whether something is still being measured."""
+    going = curve_chart(view, curves, key="kl_curves")
     _beside(view, curves)
     _taken_apart(view, curves)
-    poll_until_measured(going, "kl going")
+    return going
 
 
-def _beside(view: View, curves: Sequence[Asked]) -> None:
+def _beside(view: View, curves: Sequence[RunCurve]) -> None:
     """The table, the code and the CSV."""
     with st.container(key="kl_table"), st.expander("Table"):
         titles = ("", *(f"N = {n}" for n in view.steps))
-        st.html(table("KL by curve and network calls, in nats", titles, as_rows(view, curves, problems())))
+        st.html(table("KL by curve and network calls, in nats", titles, as_rows(view, curves)))
     with st.container(horizontal=True, vertical_alignment="center", key="kl_takeaway"):
         st.caption("Bands: 95 % intervals. Hatched: below the smallest detectable KL.")
         with st.popover("Code", type="tertiary"):
@@ -120,7 +121,7 @@ def _beside(view: View, curves: Sequence[Asked]) -> None:
 
 
 # ---- where it comes from ----------------------------------------------------------------------------------------
-def _taken_apart(view: View, curves: Sequence[Asked]) -> None:
+def _taken_apart(view: View, curves: Sequence[RunCurve]) -> None:
     """The parts of the path's KL, where one renoised run is chosen."""
     learned = [curve for curve in curves if curve.learned]
     if len(learned) != 1 or view.sampler != "renoise" or "bound" not in view.shown:
@@ -129,11 +130,11 @@ def _taken_apart(view: View, curves: Sequence[Asked]) -> None:
     if not view.bounded:
         st.caption("Bound A applies only to KL(data ∥ model): choose that divergence to see them.")
         return
-    known = {n: told for n, told in decompositions(learned[0]).items() if math.isfinite(told.path.value)}
-    if not known:
+    decomposed = {n: parts for n, parts in decompositions(learned[0]).items() if math.isfinite(parts.path.value)}
+    if not decomposed:
         st.caption("The parts are not measured yet.")
         return
-    parts = {n: _parts(told) for n, told in known.items()}
+    parts = {n: _parts(decomposition) for n, decomposition in decomposed.items()}
     show_chart(
         path_kl_bars(parts, theme=theme(st.context.theme.type)),
         key="path_kl",
@@ -145,31 +146,31 @@ def _taken_apart(view: View, curves: Sequence[Asked]) -> None:
         "floor of the measured part.</p>"
     )
     with st.expander("Parts in nats"):
-        st.html(_parts_table(known))
+        st.html(_parts_table(decomposed))
 
 
-def _parts(told: Decomposition) -> Parts:
-    measured = told.measured.value if told.measured.trusted else math.nan
-    slack = told.slack if told.measured.trusted else None
+def _parts(of: Decomposition) -> Parts:
+    measured = of.measured.value if of.measured.trusted else math.nan
+    slack = of.slack if of.measured.trusted else None
     low, high = (slack.low, slack.high) if slack else (math.nan, math.nan)
-    jumps = tuple(jump.value for jump in told.jumps)
-    return Parts(told.initialisation.value, jumps, measured, slack.value if slack else math.nan, low, high, told.floor)
+    jumps = tuple(jump.value for jump in of.jumps)
+    return Parts(of.initialisation.value, jumps, measured, slack.value if slack else math.nan, low, high, of.floor)
 
 
-def _parts_table(known: Mapping[int, Decomposition]) -> str:
+def _parts_table(decomposed: Mapping[int, Decomposition]) -> str:
     rows = ""
-    for n, told in sorted(known.items()):
-        largest = max(range(len(told.jumps)), key=lambda k, told=told: told.jumps[k].value)
-        estimate = told.measured
+    for n, of in sorted(decomposed.items()):
+        largest = max(range(len(of.jumps)), key=lambda k, of=of: of.jumps[k].value)
+        estimate = of.measured
         measured = number(estimate.value) if resolved(estimate) else f"< {number(estimate.floor, 2)}"
         cells = (
-            f"{number(told.path.value)} [{number(told.path.low, 2)}, {number(told.path.high, 2)}]",
-            number(told.initialisation.value),
-            number(sum(jump.value for jump in told.jumps)),
-            f"jump {largest + 1}: {number(told.jumps[largest].value)}",
+            f"{number(of.path.value)} [{number(of.path.low, 2)}, {number(of.path.high, 2)}]",
+            number(of.initialisation.value),
+            number(sum(jump.value for jump in of.jumps)),
+            f"jump {largest + 1}: {number(of.jumps[largest].value)}",
             measured if estimate.trusted else "—",
-            f"{number(told.slack.value)} [{number(told.slack.low, 2)}, {number(told.slack.high, 2)}]",
-            number(told.floor, 2),
+            f"{number(of.slack.value)} [{number(of.slack.low, 2)}, {number(of.slack.high, 2)}]",
+            number(of.floor, 2),
         )
         rows += f"<tr><th scope='row'>N = {n}</th>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
     titles = ("", "paths, Bound A", "initialisation", "map error", "largest", "measured", "slack", "floor")

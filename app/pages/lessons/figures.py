@@ -6,8 +6,8 @@ import streamlit as st
 
 import cmcore as cm
 from app import state
-from app.background.jobs import Busy
-from app.background.task import progress_line
+from app.background.jobs import Busy, JobView
+from app.background.task import poll, progress_line, progress_words, under_way
 from app.components.particle_stage import Mover
 from app.experiments.fields import one_field
 from app.experiments.results import ANSWERS, answer, ask, measuring
@@ -15,7 +15,8 @@ from app.figures.experiment import panel_figure, summary
 from app.figures.kl_curve import describe, kl_curve
 from app.figures.theme import theme
 from app.hosting.limits import OverLimit
-from app.kl.curve import Measured, ddim_calls, known_now, lines, measured, stopping
+from app.kl.one_run import RunKL, kl_of_run, measure_run, stopping
+from app.kl.table import ONE, calls_for, lines
 from app.pages.lessons.model import AnswerFigure, AnyFigure, CurveFigure, Link, StageFigure
 from app.pages.lessons.numbers import answer_of, is_own, run_of
 from app.quoting import escape, plain
@@ -98,11 +99,12 @@ def _stage(figure: StageFigure) -> None:
     steps = state.value(f"{PLACE}steps")
     config = sampler_of(figure).model_copy(update={"steps": steps})
     run = mapped_of(figure)
-    known = _known(run, config, measure=figure.card) if isinstance(run, Run) else Measured()
-    stage(run, config, known.estimates, place=PLACE, visible=figure.layers, mover=MOVERS[figure.map])
+    estimates = kl_of_run(run, config, direction_for(config.sampler)).estimates if isinstance(run, Run) else {}
+    stage(run, config, estimates, place=PLACE, visible=figure.layers, mover=MOVERS[figure.map])
     st.caption(_caption(figure, run))
     if figure.card and isinstance(run, Run):
-        st.fragment(_card, run_every=POLL if known.waiting else None)(run, config)
+        going = under_way(_measured(run, config)[1])
+        poll(_card, run, config, shown=going, every=POLL if going else None)
 
 
 def _begin(figure: StageFigure) -> None:
@@ -125,22 +127,23 @@ def _caption(figure: StageFigure, run: Mapped) -> str:
     return plain(f"{moved} Green: the exact flow from the same noise.")
 
 
-def _known(run: Run, config: SamplerConfig, *, measure: bool) -> Measured:
-    """The shipped KLs at every N; with `measure`, those measured now where the shipped ones do not answer."""
-    direction = direction_for(config.sampler)
-    known = known_now(run, config, direction)
-    return measured(run, config, direction) if measure and config.steps not in known.estimates else known
+def _measured(run: Run, config: SamplerConfig) -> tuple[RunKL, JobView | None]:
+    """The shipped KLs, and the measuring of others where the shipped ones do not have the N on screen."""
+    kl = kl_of_run(run, config, direction_for(config.sampler))
+    return kl, None if config.steps in kl.estimates else measure_run(kl)
 
 
-def _card(run: Run, config: SamplerConfig) -> None:
-    known = _known(run, config, measure=True)
-    estimate = known.estimates.get(config.steps)
+def _card(run: Run, config: SamplerConfig) -> bool:
+    """The number beside the stage; whether it is still being measured."""
+    kl, view = _measured(run, config)
+    estimate = kl.estimates.get(config.steps)
     if estimate is None:
-        words = known.problem or known.waiting or "Not measured."
-        st.html(bare_card(direction_title(direction_for(config.sampler), config.delta), words))
-        return
-    stopped = stopping(f"lesson {run.key}", config.delta, run) if config.delta else 0.0
-    st.html(kl_card(estimate, ddim_calls=ddim_calls(known, estimate.value), stopped=stopped))
+        words = kl.problem or (progress_words(view) if view else "Not measured.")
+        st.html(bare_card(direction_title(kl.view.direction, config.delta), words))
+    else:
+        stopped = stopping(f"lesson {run.key}", config.delta, run) if config.delta else 0.0
+        st.html(kl_card(estimate, ddim_calls=calls_for(kl.ddim, estimate.value), stopped=stopped))
+    return under_way(view)
 
 
 # ---- the chart of a run ---------------------------------------------------------------------------------------------
@@ -151,8 +154,8 @@ def _curve(figure: CurveFigure) -> None:
             {"show": "stage", "run": figure.run, "sampler": figure.sampler, "delta": figure.delta}
         )
     )
-    known = measured(run, config, figure.direction)
-    drawn = lines(known)
+    kl = kl_of_run(run, config, figure.direction)
+    view, drawn = measure_run(kl), lines(kl.view, kl.curves, ONE)
     title = direction_title(figure.direction, config.delta)
     st.html(f"<h2 class='eyebrow'>{escape(title)}, against network calls</h2>")
     show_chart(
@@ -160,7 +163,8 @@ def _curve(figure: CurveFigure) -> None:
         key=f"lesson curve {figure!r}",
         alt=describe(drawn),
     )
-    st.caption(plain(known.waiting or "Band: 95 % interval of this model. Grey: solvers that know the exact score."))
+    words = "Band: 95 % interval of this model. Grey: solvers that know the exact score."
+    st.caption(plain(progress_words(view) if view else words))
 
 
 # ---- shipped answers ------------------------------------------------------------------------------------------------
@@ -184,9 +188,9 @@ def _answer(figure: AnswerFigure) -> None:
 
 
 def _origin(name: str, result: Result) -> str:
-    known = EXPERIMENTS[name].code if name in EXPERIMENTS else "Failure gallery"
+    code = EXPERIMENTS[name].code if name in EXPERIMENTS else "Failure gallery"
     seed = result.config.get("seed")
-    return f"{known}: the answer that the lab ships with" + (f", seed {seed}." if seed is not None else ".")
+    return f"{code}: the answer that the lab ships with" + (f", seed {seed}." if seed is not None else ".")
 
 
 def _steered(name: str, field: str, shipped: Result) -> tuple[Result, str]:

@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from app.experiments.results import shipped_answer
-from app.kl.curve import stopping
+from app.kl.one_run import stopping
 from app.pages.lessons.model import (
     CurvePoint,
     Fact,

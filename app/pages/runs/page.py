@@ -1,17 +1,18 @@
 """Runs: the ledger of what was trained, and any of it side by side."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import streamlit as st
 
 from app import state
-from app.background.task import wait_line
+from app.background.task import poll, under_way, wait_line
 from app.components.sample_cloud import cloud_message, sample_cloud
 from app.export.popover import curves_takeaway, run_takeaway
 from app.figures.theme import theme
-from app.kl.chart import POLL, curve_chart, poll_until_measured, under_way
-from app.kl.comparison import MOST, Asked, View, asked
+from app.kl.chart import POLL, curve_chart, measuring
+from app.kl.curves import MOST, View, curves_of
 from app.kl.run_summary import HEADLINE, differences, ended, headline, learned_by, picture, weights
 from app.pages.runs import ledger
 from app.pages.runs.ledger import Entry
@@ -183,7 +184,7 @@ def _comparison() -> None:
     if not chosen:
         st.info("Choose two or more runs to compare them.")
         return
-    names = {curve.run.key: curve.label for curve in asked(_view(chosen), known)}
+    names = {curve.run.key: curve.label for curve in curves_of(_view(chosen), known)}
     with st.container(key="settings_area"):
         if len(chosen) > 1:
             _settings(chosen, names)
@@ -192,10 +193,11 @@ def _comparison() -> None:
     with st.container(key="samples_area"):
         _samples(chosen, names)
     view = _view(chosen)
-    curves = asked(view, known)
+    curves = curves_of(view, known)
     with st.container(key="chart_of_runs"):
         st.html("<h2 class='question'>KL versus network calls</h2>")
-        st.fragment(_curves, run_every=POLL if under_way(view, curves) else None)(view, curves)
+        going = under_way(measuring(view, curves))
+        poll(partial(curve_chart, key="compared_curves"), view, curves, shown=going, every=POLL if going else None)
     with st.container(horizontal=True, vertical_alignment="center", key="runs_takeaway"):
         if st.button("Open in KL, with baselines", key="open_kl"):
             set_value("kl_runs", list(chosen))
@@ -270,10 +272,3 @@ def _cloud(key: str, steps: int, delta: float, how: tuple[tuple[str, object], ..
         samples=plane(draw.points),
         words="model",
     )
-
-
-def _curves(view: View, curves: list[Asked]) -> None:
-    """The curves together; runs again on its own while something is being measured."""
-    going = under_way(view, curves)
-    curve_chart(view, curves, going, key="compared_curves")
-    poll_until_measured(going, "comparison going")

@@ -28,7 +28,7 @@ def first_card(choice: Choice | None, config: TrainingConfig | None) -> str:
     settings = dict(settings_in_words(config))
     rows = [(name, settings[name]) for name in ("Objective", "Budget", "Network", "Seed")]
     if question := live_question(choice.target, config):
-        rows.append(("Measured during training", direction_title(question.direction, question.delta)))
+        rows.append(("Measured during training", direction_title(question.direction, question.grid.delta)))
     if state.value("train link offers"):
         words = "A link carries how a map is trained and not the map. Start training to have it here."
         return card(f"From a link: {choice.label}", "", rows, aside=words)

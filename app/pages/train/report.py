@@ -12,7 +12,7 @@ from app.background.task import Task
 from app.figures.log_axis import Interval, on_axis, reach, whole_decades
 from app.figures.loss import BEFORE, live_kl_chart, loss_chart
 from app.figures.theme import theme
-from app.kl.question import SEED, Measurement, Question, known_point, measure_point
+from app.kl.question import SEED, Measurement, Question, measure, measurement
 from app.quoting import escape, plain
 from app.runs.library import Run
 from app.training.job import LiveKL, TrainingProgress, live_question
@@ -36,9 +36,9 @@ def final_kl(run: Run, question: Question) -> LiveKL | None:
 
     Starts measuring it where it is not measured; None until it is.
     """
-    if measured := known_point(run, question):
+    if measured := measurement(run, question):
         return LiveKL(run.model.steps, run.model.seconds, measured.estimate)
-    FINAL.ensure(run.key, lambda _: measure_point(run, question))
+    FINAL.ensure(run.key, lambda _: measure(run, question))
     return None
 
 
@@ -47,7 +47,7 @@ def unmeasured(trained: Trained | None) -> bool:
     if trained is None or (question := live_question(trained.run.target, trained.config)) is None:
         return False
     view = FINAL.view(trained.run.key)
-    return known_point(trained.run, question) is None and not (view and view.over)
+    return measurement(trained.run, question) is None and not (view and view.over)
 
 
 # ---- what is shown ----------------------------------------------------------------------------------------------
@@ -82,7 +82,7 @@ def kl_of_training(about: Training, view: JobView[TrainingProgress], trained: Tr
 
 def _kl_card(point: LiveKL | None, question: Question, waiting: str, *, final: bool) -> str:
     """The number with the step it belongs to, or why there is none."""
-    title = direction_title(question.direction, question.delta)
+    title = direction_title(question.direction, question.grid.delta)
     if point is None:
         return bare_card(title, waiting)
     of = f"step {point.step:,}" + (", the final weights" if final else f", {point.seconds:.0f} s")
@@ -116,7 +116,7 @@ def _kl_chart(points: Sequence[LiveKL], before: Trained | None, question: Questi
     runs = {THIS: points, BEFORE: before.kl if before else ()}
     limits = whole_decades(reach(_drawn(point.estimate) for of_run in runs.values() for point in of_run))
     rows = [_row(point, run, limits[0]) for run, of_run in runs.items() for point in of_run]
-    title = direction_title(question.direction, question.delta)
+    title = direction_title(question.direction, question.grid.delta)
     with st.container(key="live_kl_area"):
         st.html('<h2 class="eyebrow">KL while it trains</h2>')
         _chart(pd.DataFrame(rows), live_kl_chart(theme(st.context.theme.type), title, limits), "live_kl_chart", 170)
@@ -177,5 +177,5 @@ def comparison(now: Trained, before: Trained) -> None:
 def _last(trained: Trained) -> str:
     """The KL of its final weights."""
     question = live_question(trained.run.target, trained.config)
-    known = known_point(trained.run, question) if question else None
-    return in_words(known.estimate) if known else "not measured yet"
+    measured = measurement(trained.run, question) if question else None
+    return in_words(measured.estimate) if measured else "not measured yet"

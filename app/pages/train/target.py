@@ -8,7 +8,7 @@ import cmcore as cm
 from app import state
 from app.background.once import Measurable, Once
 from app.background.pools import table_workers
-from app.background.task import Report, Task, poll, wait_line
+from app.background.task import Report, Task, poll, under_way, wait_line
 from app.figures.theme import theme
 from app.figures.thumbnail import thumbnail
 from app.hosting.limits import limits
@@ -123,14 +123,13 @@ def _pictures(colour: str) -> dict[str, str]:
     """The toys' pictures; those of tables are drawn in the background, and empty until then."""
     toys = {name: Measurable(name, PICTURES, (name, colour), partial(_picture, name, colour)) for name in TOYS}
     view = DRAWING_TABLES.measure(colour, [toy for name, toy in toys.items() if name in REAL_TABLES])
-    if view is not None and not view.over:
+    if under_way(view):
         poll(_still_drawing, colour, shown=True, every=1.0)
     return {name: toy.value or "" if name in REAL_TABLES else toy.measure() for name, toy in toys.items()}
 
 
 def _still_drawing(colour: str) -> bool:
-    view = DRAWING_TABLES.view(colour)
-    return view is not None and not view.over
+    return under_way(DRAWING_TABLES.view(colour))
 
 
 def _picture(name: str, colour: str) -> str:

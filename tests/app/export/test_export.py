@@ -14,7 +14,6 @@ import pytest
 import torch
 
 import cmcore as cm
-from app.export import program
 from app.export.html_page import page
 from app.export.notebook import NotebookCell, as_notebook, as_script
 from app.export.program import Shown, _values, about, curves_cells, explore_cells, title, zip_name
@@ -22,9 +21,10 @@ from app.export.svg_chart import chart
 from app.export.tables import csv_of, parquet_of, points, table_of
 from app.figures.kl_curve import Line, Point
 from app.kl import question as estimates
-from app.kl.comparison import View, asked
-from app.kl.curve import DIRECTIONS, known_now, lines, question_of
-from app.kl.question import measure_point
+from app.kl.curves import DIRECTIONS, View, curves_of
+from app.kl.one_run import kl_of_run
+from app.kl.question import Question, measure
+from app.kl.table import ONE, lines
 from app.runs.library import SHIPPED, Run
 from app.stage.scene import STEPS, grids_of, make_scene
 from cmcore.config import NetworkConfig, SamplerConfig
@@ -45,8 +45,7 @@ def few(question):
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     estimates.forget()
-    monkeypatch.setattr(estimates, "landings", few)
-    monkeypatch.setattr(program, "landings", few)
+    monkeypatch.setattr(Question, "n", property(few))
     yield
     estimates.forget()
 
@@ -70,10 +69,10 @@ def shown(model, sampler="deterministic", moved=None, key="a_run-0123abcd"):
     config = SamplerConfig(sampler=sampler, grid="uniform_angle", steps=2, delta=delta)
     direction = DIRECTIONS[sampler == "renoise"]
     for n in MEASURED:
-        measure_point(run, question_of(config, direction, sampler, n))
-    known = known_now(run, config, direction)
+        measure(run, Question.on_grid(sampler, n, direction, delta, horizon=config.horizon, renoise=config.renoise))
+    estimates = kl_of_run(run, config, direction).estimates
     grids = {n: grid for n, grid in grids_of(config, moved).items() if n in MEASURED}
-    return Shown(run, config, grids, direction, known.estimates, 3, 50)
+    return Shown(run, config, grids, direction, estimates, 3, 50)
 
 
 RUN_EACH = """
@@ -162,10 +161,10 @@ def test_script_and_notebook_of_three_runs_make_the_numbers_of_the_page(tmp_path
 def test_curves_of_runs_and_baselines_are_made_again(tmp_path):
     one, other = Run("a-1", "One", untrained()), Run("b-2", "Other", untrained("gaussian"))
     view = View(("a-1", "b-2"), ("ddim",), "model", "renoise", 1.0, "uniform_angle", 3.0, None, 0.02, DIRECTIONS[1], 2)
-    curves = asked(view, {"a-1": one, "b-2": other})
+    curves = curves_of(view, {"a-1": one, "b-2": other})
     for curve in curves:
         for question in curve.questions:
-            measure_point(curve.run, question)
+            measure(curve.run, question)
     for run in (one, other):
         (tmp_path / zip_name(run)).write_bytes(to_zip(run.model))
     program = as_script(title([one, other]), about([one, other]), curves_cells(view, curves))
@@ -245,7 +244,8 @@ def a_page(label="A run", target="eight_gaussians"):
     view = shown(untrained(target))
     how = {**view.drawn, "grids": grids_of(view.config)}
     scene = make_scene(view.run.model, view.run.target, key="key", **how)
-    drawn = lines(known_now(view.run, view.config, view.direction))
+    kl = kl_of_run(view.run, view.config, view.direction)
+    drawn = lines(kl.view, kl.curves, ONE)
     return page(scene, view.estimates, drawn, steps=2, heading=label, facts="facts", about="a\nb")
 
 

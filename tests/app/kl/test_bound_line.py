@@ -1,7 +1,7 @@
 """The sentence of theory holds the quantity on screen, and says whose claim it is."""
 
 from app.kl.bound_line import sentence
-from app.kl.curve import Measured, calls_for
+from app.kl.table import calls_for
 from app.runs.library import Run
 from cmcore.config import SamplerConfig
 from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA, Estimate
@@ -14,7 +14,7 @@ def estimate(value, direction=MODEL_DATA, *, trusted=True):
 
 def test_smooth_data():
     run = Run("k", "l", untrained())
-    words = sentence(run, SamplerConfig(steps=4), Measured(estimates={4: estimate(0.0246)}), 3e-6)
+    words = sentence(run, SamplerConfig(steps=4), estimate(0.0246), None, 3e-6)
     assert "the paper’s abstract states KL = O(ε²) after O(log(d/ε)) jumps" in words
     assert "ε² = 0.0246 and d = 2" in words
     assert "2.5" in words  # log(2/√0.0246)
@@ -24,22 +24,20 @@ def test_smooth_data():
 
 def test_rough_data_and_no_estimate_yet():
     run = Run("k", "l", untrained("checkerboard"))
-    words = sentence(run, SamplerConfig(steps=4), Measured(), 3e-6)
+    words = sentence(run, SamplerConfig(steps=4), None, None, 3e-6)
     assert "O(d·log(d/ε))" in words
     assert "On screen" not in words
 
 
 def test_an_untrusted_estimate_is_not_put_into_a_sentence():
     run = Run("k", "l", untrained())
-    assert "On screen" not in sentence(
-        run, SamplerConfig(steps=4), Measured(estimates={4: estimate(0.1, trusted=False)}), 3e-6
-    )
+    assert "On screen" not in sentence(run, SamplerConfig(steps=4), estimate(0.1, trusted=False), None, 3e-6)
 
 
 def test_the_bound_is_called_derived_here():
     run = Run("k", "l", untrained())
-    known = Measured(estimates={4: estimate(0.004, DATA_MODEL)}, bound={4: 0.03})
-    words = sentence(run, SamplerConfig(steps=4, sampler="renoise", delta=0.02), known, 0.01)
+    config = SamplerConfig(steps=4, sampler="renoise", delta=0.02)
+    words = sentence(run, config, estimate(0.004, DATA_MODEL), 0.03, 0.01)
     assert "derived here" in words
     assert "0.0300 nats" in words
     assert "longer horizon" in words

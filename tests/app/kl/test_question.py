@@ -4,14 +4,19 @@ from dataclasses import replace
 
 import pytest
 
-from app.kl.question import Question, forget, known_bound, measure_bound, measure_point
+from app.kl.question import Question, bound, bound_of, forget, measure
 from app.runs.library import Run
 from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA
 from cmcore.samplers import SAMPLERS
 from cmcore.theory import Decomposition
 from tests.app.conftest import untrained
 
-ASKED = Question("renoise", 2, DATA_MODEL, 0.05)
+
+def asked(sampler="renoise", calls=2, direction=DATA_MODEL, delta=0.05, **settings):
+    return Question.on_grid(sampler, calls, direction, delta, **settings)
+
+
+ASKED = asked()
 
 
 @pytest.fixture(autouse=True)
@@ -30,12 +35,12 @@ def nothing_measured():
 )  # fmt: skip
 def test_whatever_changes_the_answer_changes_its_key(change):
     run = Run("k", "l", untrained())
-    assert ASKED.of(run) != replace(ASKED, **change).of(run)
+    assert ASKED.of(run) != asked(**change).of(run)
 
 
 def test_what_learned_nothing_belongs_to_the_target():
     one, other = Run("one", "l", untrained()), Run("other", "l", untrained())
-    exact = Question("ddim", 4, MODEL_DATA, 0.05)
+    exact = asked("ddim", 4, MODEL_DATA)
     assert exact.of(one) == exact.of(other)
     assert exact.of(one) == replace(exact, renoise=0.9).of(one)
     learned = replace(exact, score="model")
@@ -44,20 +49,20 @@ def test_what_learned_nothing_belongs_to_the_target():
 
 
 def test_a_growing_horizon_starts_at_delta_and_k_steps():
-    question = Question("heun", 8, MODEL_DATA, 0.02, step=0.25)
-    assert question.jumps == 8 // SAMPLERS["heun"].calls_per_jump
-    assert question.times().horizon == pytest.approx(0.02 + 0.25 * question.jumps)
+    question = asked("heun", 8, MODEL_DATA, 0.02, step=0.25)
+    assert question.grid.steps == 8 // SAMPLERS["heun"].calls_per_jump
+    assert question.grid.horizon == pytest.approx(0.02 + 0.25 * question.grid.steps)
 
 
 def test_the_bound_and_the_estimate_of_one_question_make_its_decomposition(monkeypatch):
     monkeypatch.setattr("app.kl.question.LANDINGS", 4096)
     monkeypatch.setattr("app.kl.question.BOUND_POINTS", 512)
     run = Run("k", "l", untrained())
-    assert known_bound(run, ASKED) is None
-    bound = measure_bound(run, ASKED)
-    assert known_bound(run, ASKED) is bound
-    parts = Decomposition.of(bound, measure_point(run, ASKED).estimate)
+    assert bound(run, ASKED) is None
+    bounded = bound_of(run, ASKED).measure()
+    assert bound(run, ASKED) is bounded
+    parts = Decomposition.of(bounded, measure(run, ASKED).estimate)
     assert parts.path.value == pytest.approx(parts.initialisation.value + sum(jump.value for jump in parts.jumps))
     assert parts.slack.value == pytest.approx(parts.path.value - parts.measured.value)
     with pytest.raises(ValueError, match="Bound A bounds"):
-        Decomposition.of(bound, measure_point(run, replace(ASKED, direction=MODEL_DATA)).estimate)
+        Decomposition.of(bounded, measure(run, replace(ASKED, direction=MODEL_DATA)).estimate)

@@ -3,15 +3,17 @@
 import csv
 import io
 import math
+import threading
 from dataclasses import replace
 from functools import partial
 
 import pytest
 
+from app.background.task import Report, measure_missing
 from app.export.snippet import curves_snippet
 from app.figures.kl_curve import Line, Point
 from app.kl import question as estimates
-from app.kl.comparison import BASELINES, View, _measure, asked, left_out
+from app.kl.curves import BASELINES, View, curves_of, left_out, measure_curves
 from app.kl.table import as_csv, as_rows, lines, reading
 from app.runs.library import Run
 from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA
@@ -41,14 +43,21 @@ def runs():
     }
 
 
+class Now:
+    """Measures at once what a task would in the background."""
+
+    def measure(self, key, quantities):
+        measure_missing(quantities, Report(threading.Event()))
+
+
 def labels(view, runs):
-    return [curve.label for curve in asked(view, runs)]
+    return [curve.label for curve in curves_of(view, runs)]
 
 
 def measured(view, runs):
-    curves = asked(view, runs)
-    never = type("Never", (), {"is_set": lambda self: False})()
-    return curves, list(_measure(view, curves, {}, never))[-1]
+    curves = curves_of(view, runs)
+    measure_curves(Now(), curves, bounded=view.bounded)
+    return curves
 
 
 # ---- what is asked ----------------------------------------------------------------------------------------------
@@ -72,22 +81,22 @@ def test_the_exact_score_is_followed_once_for_each_target_and_a_learned_one_for_
 
 def test_no_point_is_asked_where_a_sampler_makes_no_step_and_a_solver_that_chooses_its_steps_is_asked_once(runs):
     view = replace(VIEW, baselines=("heun", "rk4", "dopri5"))
-    asked_for = {c.questions[0].sampler: [q.calls for q in c.questions] for c in asked(view, runs)}
+    asked_for = {c.questions[0].sampler: [q.calls for q in c.questions] for c in curves_of(view, runs)}
     assert asked_for == {"deterministic": [1, 2, 4], "heun": [2, 4], "rk4": [4], "dopri5": [4]}
 
 
 def test_a_growing_horizon_asks_for_other_times(runs):
     view = replace(VIEW, step=0.25)
-    horizons = [question.times().horizon for question in asked(view, runs)[0].questions]
+    horizons = [question.grid.horizon for question in curves_of(view, runs)[0].questions]
     assert horizons == pytest.approx([0.02 + 0.25 * n for n in (1, 2, 4)])
 
 
 # ---- what is known ----------------------------------------------------------------------------------------------
 def test_only_numbers_that_can_be_trusted_are_drawn_and_the_table_says_why_not(runs):
-    curves, _ = measured(VIEW, runs)
+    curves = measured(VIEW, runs)
     drawn = {line.label: [p.calls for p in line.points] for line in lines(VIEW, curves)}
     assert drawn == {"Eight Gaussians": [1, 2, 4], "DDIM, exact score": [1, 2, 4], "Heun, exact score": [2]}
-    rows = as_rows(VIEW, curves, {})
+    rows = as_rows(VIEW, curves)
     assert "0.500 ± 0.050" in rows
     assert "— It folds everywhere." in rows
     assert "Eight Gaussians is closest at 4 calls: 0.250 nats" in reading(lines(VIEW, curves))
@@ -100,26 +109,25 @@ def test_a_point_that_cannot_be_had_is_a_sentence_and_the_others_go_on(runs, mon
         yield from answer(source, target, steps, **choices)
 
     monkeypatch.setattr(estimates, "kl_points", refuse)
-    curves, told = measured(VIEW, runs)
-    assert set(told.problems.values()) == {"Not here."}
-    assert len(told.problems) == 3
-    assert told.done == told.total
+    curves = measured(VIEW, runs)
+    problems = [estimates.problem(curve.run, question) for curve in curves for question in curve.questions]
+    assert [words for words in problems if words] == ["Not here."] * 3
     assert [line.label for line in lines(VIEW, curves)] == ["Eight Gaussians", "Heun, exact score"]
-    assert "Not here." in as_rows(VIEW, curves, told.problems)
+    assert "Not here." in as_rows(VIEW, curves)
 
 
 def test_bound_a_stands_beside_what_it_bounds_and_nowhere_else(runs):
-    curves, _ = measured(RENOISED, runs)
+    curves = measured(RENOISED, runs)
     assert [line.role for line in lines(RENOISED, curves)] == ["model", "bound"]
     assert "jump 2" in lines(RENOISED, curves)[1].points[-1].about
     for view in (replace(RENOISED, direction=MODEL_DATA), replace(RENOISED, shown=())):
-        curves, _ = measured(view, runs)
+        curves = measured(view, runs)
         assert [line.role for line in lines(view, curves)] == ["model"]
 
 
 def test_the_csv_holds_every_point_with_all_that_determines_it(runs):
     view = replace(RENOISED, baselines=("heun",), step=0.25)
-    curves, _ = measured(view, runs)
+    curves = measured(view, runs)
     rows = list(csv.DictReader(io.StringIO(as_csv(view, curves))))
     assert len(rows) == 3 + 2 + 3
     assert all(None not in row for row in rows)
@@ -134,7 +142,7 @@ def test_the_csv_holds_every_point_with_all_that_determines_it(runs):
 @pytest.mark.parametrize("step", [None, 0.25])
 def test_the_code_that_makes_the_figure_runs(runs, step):
     view = replace(RENOISED, baselines=("heun",), step=step, most=2)
-    code = curves_snippet(view, asked(view, runs))
+    code = curves_snippet(view, curves_of(view, runs))
     compile(code, "the figure", "exec")
     made = code[code.index("target = ") : code.index("curves['Eight")]
     head, body = code[: code.index("target = ")], code[code.index("curves['Eight") :]

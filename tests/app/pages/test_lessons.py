@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
-from app.kl.curve import known_now
 from app.pages.explore.link import LINK
 from app.pages.kl.link import KL_LINK
 from app.pages.lessons import figures as lesson_figures
@@ -78,7 +77,7 @@ def page(**query):
 @pytest.fixture(autouse=True)
 def _shown_only(monkeypatch):
     """Nothing is measured or layered in the background: what is shown at once is enough here."""
-    monkeypatch.setattr(lesson_figures, "measured", known_now)
+    monkeypatch.setattr(lesson_figures, "measure_run", lambda kl: None)
     monkeypatch.setattr(stage, "background_layers", lambda *_: Layered())
 
 

@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 import cmcore as cm
 from app.background.jobs import Busy
 from app.background.pools import training_workers
-from app.kl.question import measure_point
+from app.kl.question import measure
 from app.pages.train.sketch import checked_drawing, checked_strokes
 from app.stage.projections import projection_of, read_view, views
 from app.training import registry as training_registry
@@ -279,7 +279,7 @@ def test_p2_the_number_of_a_finished_run_is_of_its_final_weights(shipped, no_tra
 
     def slowly(run, question):
         assert measured.wait(300)
-        return measure_point(run, question)
+        return measure(run, question)
 
     early = Estimate(0.749, 0.734, 0.764, DATA_MODEL, 0.02, "push_forward", 4096, 1e-4, True, "")
     on_the_way = LiveKL(50, 1.0, early)

@@ -1,5 +1,7 @@
 """Times that a person moved: checked, put between T and δ, drawn and measured at, and carried by the link."""
 
+import csv
+import io
 import math
 import threading
 
@@ -12,19 +14,27 @@ import cmcore as cm
 from app.background.jobs import Interrupted
 from app.background.task import Report
 from app.export.snippet import snippet
-from app.kl import at_times as moved
 from app.kl import best_times as search
-from app.kl.curve import SEED, Measured, as_csv, lines
+from app.kl.one_run import kl_of_run
+from app.kl.question import SEED, Question, bound_of, forget, measure
+from app.kl.table import ONE, as_csv, lines
 from app.runs.library import Run
 from app.stage.custom_times import checked_times, fitting, read_times, with_times, write_times
 from app.stage.scene import STEPS, grids_of, make_scene, map_layers
 from cmcore.chain import renoised_chain
 from cmcore.config import SamplerConfig
-from cmcore.divergences.estimate import MODEL_DATA, Estimate
+from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA
 from cmcore.theory import BestChain
 from tests.app.conftest import untrained
 
 TIMES = (1.5, 0.6, 0.1)
+
+
+@pytest.fixture(autouse=True)
+def nothing_measured():
+    forget()
+    yield
+    forget()
 
 
 @pytest.mark.parametrize(
@@ -108,27 +118,42 @@ def test_the_layers_follow_the_moved_times():
     assert layers.log_ratios[4].shape == (20,)
 
 
+def moved_question(n, times, sampler="deterministic"):
+    return Question(sampler, n, cm.TimeGrid(times), MODEL_DATA)
+
+
 def test_moved_times_that_are_the_grid_have_its_kl():
     model = untrained()
     run = Run("eight_gaussians", "Eight Gaussians", model)
     grid = cm.make_grid("uniform_angle", 2, horizon=3.0, delta=0.0)
-    config = SamplerConfig(steps=2, times=grid.times)
-    (found,) = moved._measure(run, config, MODEL_DATA, threading.Event())
+    estimate = measure(run, moved_question(2, grid.times)).estimate
     curve = cm.kl_versus_steps(model, model.target, [2], seed=SEED)
-    assert found.value == pytest.approx(curve.estimates[0].value)
+    assert estimate.value == pytest.approx(curve.estimates[0].value)
 
 
-def test_they_take_the_place_of_the_named_grid_on_the_card_but_not_on_the_curve():
-    named, at_times = (Estimate(v, v, v, MODEL_DATA, 0.0, "closed_form", 9, 0.0) for v in (0.5, 0.25))
-    known = Measured(estimates={2: named, 4: named}, bound={2: 1.0, 4: 1.0})
-    shown = moved._in_its_place(known, 4, moved.MovedKL(at_times))
-    assert shown.estimates == {2: named, 4: at_times}
-    assert shown.bound == {2: 1.0}  # a bound of the named grid says nothing of these times
-    assert 4 not in moved._in_its_place(known, 4, moved.MovedKL(waiting="Measuring.")).estimates
-    assert [(line.label, len(line.points)) for line in lines(known, {4: at_times})] == [
-        ("learned map", 2), ("moved times", 1), ("Bound A", 2),
+def test_they_take_the_place_of_the_named_grid_on_the_card_but_not_on_the_curve(answered):
+    run = Run("k", "l", untrained())
+    config = SamplerConfig(sampler="renoise", delta=0.02, steps=4)
+    for n in (2, 4):
+        question = Question.on_grid("renoise", n, DATA_MODEL, 0.02)
+        measure(run, question)
+        bound_of(run, question).measure()
+    kl = kl_of_run(run, config, DATA_MODEL, {4: TIMES, 8: (2.9, 2.8, 2.7, 2.6, 2.5, 2.4, 2.3)})
+    assert set(kl.on_grid) == {2, 4}
+    assert set(kl.estimates) == {2}, "they are not measured yet"
+    assert set(kl.bound) == {2}, "a bound of the named grid says nothing of these times"
+    assert kl.first.grid.times == (3.0, *TIMES, 0.02)
+    assert kl.first in kl.to_measure[1].questions
+    assert len(kl.to_measure[1].questions) == 1, "those of another N wait until they are on screen"
+    measure(run, kl.first)
+    kl = kl_of_run(run, config, DATA_MODEL, {4: TIMES})
+    assert set(kl.estimates) == {2, 4}
+    assert [(line.label, len(line.points)) for line in lines(kl.view, kl.curves, ONE)] == [
+        ("learned map", 2), ("Bound A", 2), ("moved times", 1),
     ]  # fmt: skip
-    assert "learned map at moved times,4,0.25" in as_csv(known, {4: at_times})
+    rows = {row["curve"]: row for row in csv.DictReader(io.StringIO(as_csv(kl.view, kl.curves)))}
+    assert rows["moved times"]["grid"] == "custom"
+    assert rows["moved times"]["times"] == "3 1.5 0.6 0.1 0.02"
 
 
 def test_the_code_measures_at_the_moved_times(monkeypatch):
@@ -139,7 +164,7 @@ def test_the_code_measures_at_the_moved_times(monkeypatch):
     exec(code.replace("print(next(points).estimate)", "point = next(points)"), found)
     assert found["point"].grid.times == (3.0, 0.5, 0.0)
     assert found["point"].estimate.value == pytest.approx(
-        next(moved._measure(run, SamplerConfig(steps=2, times=(3.0, 0.5, 0.0)), MODEL_DATA, threading.Event())).value
+        measure(run, moved_question(2, (3.0, 0.5, 0.0))).estimate.value
     )
 
 

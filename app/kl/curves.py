@@ -1,0 +1,204 @@
+"""KL versus network calls of any runs and baselines together: the curves of a view, and the measuring of them."""
+
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from app.background.jobs import JobView
+from app.background.once import Measurable
+from app.background.task import Report, Task
+from app.kl.question import CUSTOM, Question, bound, bound_of, estimate_of, measurement, quick_estimate_of
+from app.runs.library import Run
+from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA, Direction, Estimate
+from cmcore.objectives import OBJECTIVES
+from cmcore.samplers import SAMPLERS, Score
+from cmcore.samplers.adaptive import AdaptiveSampler
+from cmcore.sampling_defaults import sampling_defaults
+from cmcore.theory import BoundA, Decomposition
+
+DIRECTIONS: tuple[Direction, ...] = (MODEL_DATA, DATA_MODEL)
+BASELINES: tuple[str, ...] = tuple(name for name, sampler in SAMPLERS.items() if sampler.needs == "score")
+"""Every sampler that follows a score, by name."""
+
+SEEN_FROM = dict(zip(("model", "data"), DIRECTIONS, strict=True))
+"""The law that the divergence is an average over → the direction."""
+MOST = (16, 32, 64)
+SHOWN = {"bands": "Intervals", "floors": "Floors", "bound": "Bound A"}
+FIRST_CURVES: Mapping[str, Any] = {
+    "kl_baselines": ["ddim", "heun"],
+    "kl_score": "exact",
+    "kl_sampler": "deterministic",
+    "kl_renoise": 0.5,
+    "kl_from": "model",
+    "kl_most": MOST[0],
+    "kl_horizons": "fixed",
+    "kl_grid": "uniform_angle",
+    "kl_horizon": 3.0,
+    "kl_step": 0.18,
+    "kl_shown": list(SHOWN),
+}
+"""What the first visit shows, by widget key; the runs are known at run time."""
+
+
+@dataclass(frozen=True)
+class View:
+    """All that is chosen on the page.
+
+    Attributes:
+        runs: their keys.
+        baselines: names in `SAMPLERS`.
+        score: what the baselines follow.
+        sampler, renoise: how the runs are drawn.
+        grid, horizon, step, delta: the times, as in :meth:`~app.kl.question.Question.on_grid`.
+        direction: which divergence.
+        most: the largest N.
+        shown: of "bands", "floors" and "bound", those that are drawn.
+        further: the largest N of the baselines, where that is larger.
+    """
+
+    runs: tuple[str, ...]
+    baselines: tuple[str, ...]
+    score: Score
+    sampler: str
+    renoise: float
+    grid: str
+    horizon: float
+    step: float | None
+    delta: float
+    direction: Direction
+    most: int
+    shown: tuple[str, ...] = ("bands", "floors", "bound")
+    further: int = 0
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The N asked for: powers of two."""
+        return _powers(self.most)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether Bound A speaks of what is measured, and is asked for."""
+        return "bound" in self.shown and self.sampler == "renoise" and self.direction == DATA_MODEL
+
+    def questions(self, sampler: str) -> tuple[Question, ...]:
+        """One for every N at which the sampler takes a step; a solver that chooses its own steps is asked once."""
+        kind = SAMPLERS[sampler]
+        steps = self.steps if kind.needs == "map" else _powers(max(self.most, self.further))
+        settings: dict[str, Any] = {"grid": self.grid, "horizon": self.horizon, "step": self.step}
+        settings |= {"renoise": self.renoise, "score": self.score}
+        return tuple(
+            Question.on_grid(sampler, n, self.direction, self.delta, **settings)
+            for n in (steps[-1:] if isinstance(kind, AdaptiveSampler) else steps)
+            if n >= kind.calls_per_jump
+        )
+
+
+def _powers(most: int) -> tuple[int, ...]:
+    return tuple(2**k for k in range(most.bit_length()))
+
+
+@dataclass(frozen=True)
+class RunCurve:
+    """One curve of a view: its name, the run that it is measured on, and a question for every point."""
+
+    label: str
+    run: Run
+    questions: tuple[Question, ...]
+
+    @property
+    def learned(self) -> bool:
+        """Whether it draws with a run's own jumps."""
+        return self.questions[0].kind.needs == "map"
+
+    @property
+    def estimates(self) -> dict[int, Estimate]:
+        """What is measured, by network calls."""
+        points = [measurement(self.run, question) for question in self.questions]
+        return {point.calls: point.estimate for point in points if point}
+
+    @property
+    def bounds(self) -> dict[int, BoundA]:
+        """Bound A by N, as far as it is evaluated."""
+        points = {question.calls: bound(self.run, question) for question in self.questions}
+        return {n: point for n, point in points.items() if point}
+
+
+# ---- the curves of a view ---------------------------------------------------------------------------------------
+def curves_of(view: View, runs: Mapping[str, Run]) -> list[RunCurve]:
+    """The curves of a view: its runs, then its baselines, one for every target or, with learned scores, every run."""
+    chosen = [runs[key] for key in view.runs]
+    names = _names(chosen)
+    curves = [RunCurve(names[run.key], run, view.questions(view.sampler)) for run in chosen]
+    followed = [run for run in chosen if _has_score(run)] if view.score == "model" else _one_of_each_target(chosen)
+    for name in view.baselines:
+        for run in followed:
+            whose = "" if len(followed) == 1 else f", {names[run.key]}"
+            curves.append(RunCurve(SAMPLERS[name].labelled(view.score) + whose, run, view.questions(name)))
+    return curves
+
+
+def left_out(view: View, runs: Mapping[str, Run]) -> list[str]:
+    """A sentence for every run whose baselines cannot be had."""
+    if view.score == "exact" or not view.baselines:
+        return []
+    reasons = [(runs[key].label, sampling_defaults(runs[key].model.config).no_score) for key in view.runs]
+    return [f"{label} {reason} to follow." for label, reason in reasons if reason]
+
+
+def _has_score(run: Run) -> bool:
+    return not sampling_defaults(run.model.config).no_score
+
+
+def _one_of_each_target(runs: Sequence[Run]) -> list[Run]:
+    return list({run.target.config.key if run.target.config else run.key: run for run in reversed(runs)}.values())[::-1]
+
+
+def _names(runs: Sequence[Run]) -> dict[str, str]:
+    """Labels; runs that share one also say their objective and seed, and where even these agree, their key."""
+    labels = {run.key: run.label for run in runs}
+    for more in (_training, lambda run: run.key.rpartition("-")[2]):
+        counts = Counter(labels.values())
+        labels |= {run.key: f"{labels[run.key]}, {more(run)}" for run in runs if counts[labels[run.key]] > 1}
+    return labels
+
+
+def _training(run: Run) -> str:
+    config = run.model.config
+    kind = OBJECTIVES.get(config.objective)
+    return f"{kind.label if kind else config.objective}, seed {config.seed}"
+
+
+def decompositions(curve: RunCurve) -> dict[int, Decomposition]:
+    """The KL of the paths of a renoised run taken apart, by N, as far as it is measured."""
+    estimates = curve.estimates
+    return {n: Decomposition.of(part, estimates[n]) for n, part in curve.bounds.items() if n in estimates}
+
+
+# ---- measuring --------------------------------------------------------------------------------------------------
+def measure_curves(
+    task: Task[None], curves: Sequence[RunCurve], *, bounded: bool, first: Question | None = None
+) -> JobView[Report[None]] | None:
+    """The measuring of what is missing of some curves, begun now if need be; None once all is there.
+
+    The point that is looked at comes first, and a quick estimate before it; then the other points of the runs, those of
+    the baselines, and at last Bound A.
+    """
+    points = [(curve, question) for curve in curves for question in curve.questions]
+    points.sort(key=lambda point: (point[1] != first, not point[0].learned))
+    missing: list[Measurable[Any]] = []
+    for curve, question in points:
+        if measurement(curve.run, question) is None:
+            words = f"{curve.label}, N = {question.calls}"
+            if question == first:
+                missing.append(quick_estimate_of(curve.run, question, words))
+            missing.append(estimate_of(curve.run, question, words))
+    for curve, question in points:
+        if bounded and curve.learned and question.named != CUSTOM:
+            missing.append(bound_of(curve.run, question, f"Bound A of {curve.label}, N = {question.calls}"))
+    return task.measure(curves_key(curves, bounded=bounded), missing)
+
+
+def curves_key(curves: Sequence[RunCurve], *, bounded: bool) -> Hashable:
+    """What is measured for these curves, whichever point is looked at."""
+    return frozenset(question.of(curve.run) for curve in curves for question in curve.questions), bounded

@@ -1,0 +1,105 @@
+"""The KL of one run drawn as on Explore: its curve, what moved times make of it, baselines and Bound A."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import streamlit as st
+
+from app.background.jobs import JobView
+from app.background.pools import measuring_workers
+from app.background.task import Report, Task
+from app.kl.curves import RunCurve, View, curves_key, curves_of, measure_curves
+from app.kl.question import SEED, Question, problem, quick_estimate
+from app.runs.library import Run
+from app.stage.custom_times import Moved, fitting
+from app.stage.scene import STEPS, grids_of
+from cmcore.config import SamplerConfig
+from cmcore.divergences import kl_to_noised
+from cmcore.divergences.estimate import Direction, Estimate
+from cmcore.theory import initialisation_kl
+
+TASK: Task[None] = Task("kl", measuring_workers, lease=8.0)
+"""A page that comes back after its lease measures on where it was."""
+BASELINES = ("ddim", "heun")
+"""Samplers that take steps with the exact score: nothing learned."""
+FURTHEST = 32
+"""Calls up to which the baselines are measured."""
+
+
+@dataclass(frozen=True)
+class RunKL:
+    """What is measured of one run with one sampler in one direction.
+
+    Attributes:
+        view: the same as the page KL would have it.
+        curves: with the named grid, at moved times where there are some, and of the baselines.
+        on_grid: estimates by N with the named grid.
+        estimates: by N, with moved times where there are some.
+        bound: Bound A by N, where it applies and no times were moved.
+        ddim: KL of exact-score DDIM by calls.
+        first: the question of the N on screen.
+        quick: its estimate from few samples, until its own is there.
+        problem: why it has none; empty where it has, or nobody measured it.
+        to_measure: the curves without the moved times of other N, which are measured when they are on screen.
+    """
+
+    view: View
+    curves: tuple[RunCurve, ...]
+    on_grid: Mapping[int, Estimate]
+    estimates: Mapping[int, Estimate]
+    bound: Mapping[int, float]
+    ddim: Mapping[int, float]
+    first: Question
+    quick: Estimate | None
+    problem: str
+    to_measure: tuple[RunCurve, ...]
+
+
+def kl_of_run(run: Run, config: SamplerConfig, direction: Direction, moved: Moved | None = None) -> RunKL:
+    """What is measured so far; the N of `config` is on screen, and `moved` are the times that were moved, by N."""
+    moved, n = fitting(moved, config), config.steps
+    view = View(
+        (run.key,), BASELINES, "exact", config.sampler, config.renoise, config.grid, config.horizon, None, config.delta,
+        direction, max(STEPS), further=FURTHEST,
+    )  # fmt: skip
+    named, *baselines = curves_of(view, {run.key: run})
+    named = replace(named, label="learned map")
+    baselines = [replace(curve, label=curve.questions[0].kind.label.split(",")[0]) for curve in baselines]
+    grids = grids_of(config, moved)
+    at_moved = {k: Question(config.sampler, k, grids[k], direction, config.renoise) for k in sorted(moved)}
+    questions = {question.calls: question for question in named.questions} | at_moved
+    estimates, first = RunCurve("", run, tuple(questions.values())).estimates, questions[n]
+    return RunKL(
+        view,
+        (named, *([RunCurve("moved times", run, tuple(at_moved.values()))] if moved else []), *baselines),
+        named.estimates,
+        estimates,
+        {k: part.total.value for k, part in named.bounds.items() if k not in moved} if view.bounded else {},
+        {calls: estimate.value for calls, estimate in baselines[0].estimates.items() if estimate.trusted},
+        first,
+        None if n in estimates else quick_estimate(run, first),
+        problem(run, first),
+        (named, *([RunCurve("moved times", run, (first,))] if n in moved else []), *baselines),
+    )
+
+
+def measure_run(kl: RunKL) -> JobView[Report[None]] | None:
+    """The measuring of what is missing, begun now if need be; None once all is there."""
+    return measure_curves(TASK, kl.to_measure, bounded=kl.view.bounded, first=kl.first)
+
+
+def end_others(kl: RunKL) -> None:
+    """End what is being measured for another question than this one: the picture needs the cores."""
+    TASK.end(but=curves_key(kl.to_measure, bounded=kl.view.bounded))
+
+
+@st.cache_data(max_entries=128, show_spinner=False)
+def initialisation(run_key: str, horizon: float, _run: Run) -> float:
+    """KL(p_T‖γ) in nats: what starting from N(0, I) costs."""
+    return initialisation_kl(_run.target, horizon, seed=SEED).value
+
+
+@st.cache_data(max_entries=128, show_spinner=False)
+def stopping(run_key: str, delta: float, _run: Run) -> float:
+    """KL(p₀‖p_δ) in nats: how far the law that samples are compared with is from the data itself."""
+    return kl_to_noised(_run.target, delta, seed=SEED).value
