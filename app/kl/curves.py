@@ -25,20 +25,6 @@ SEEN_FROM = dict(zip(("model", "data"), DIRECTIONS, strict=True))
 """The law that the divergence is an average over → the direction."""
 MOST = (16, 32, 64)
 SHOWN = {"bands": "Intervals", "floors": "Floors", "bound": "Bound A"}
-FIRST_CURVES: Mapping[str, Any] = {
-    "kl_baselines": ["ddim", "heun"],
-    "kl_score": "exact",
-    "kl_sampler": "deterministic",
-    "kl_renoise": 0.5,
-    "kl_from": "model",
-    "kl_most": MOST[0],
-    "kl_horizons": "fixed",
-    "kl_grid": "uniform_angle",
-    "kl_horizon": 3.0,
-    "kl_step": 0.18,
-    "kl_shown": list(SHOWN),
-}
-"""What the first visit shows, by widget key; the runs are known at run time."""
 
 
 @dataclass(frozen=True)
