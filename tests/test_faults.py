@@ -165,7 +165,7 @@ from tests.app.conftest import untrained
 model = untrained()
 print("ready", flush=True)
 for i in range(10):  # of both turns together fewer than a visitor may keep
-    assert shelf.keep("a" * 43, Kept(f"run-{sys.argv[1]}-{i}", "a run", False, model))
+    assert shelf.store("a" * 43, Kept(f"run-{sys.argv[1]}-{i}", "a run", False, model))
     print(f"run-{sys.argv[1]}-{i}", flush=True)
 """
 
@@ -183,7 +183,7 @@ def test_a_server_killed_while_it_keeps_a_run_loses_none_that_was_kept(tmp_path,
             time.sleep(chance.uniform(0.02, 0.1))
             process.send_signal(signal.SIGKILL)
             told |= set(process.stdout.read().split())
-    found = {kept.key: kept.model for kept in shelf.kept("a" * 43)}
+    found = {kept.key: kept.model for kept in shelf.stored("a" * 43)}
     assert told <= found.keys()
     assert len(found) <= len(told) + 2, "what was half written is no run"
     assert all(cm.sample(model, 4, 1, seed=0).points.isfinite().all() for model in found.values())
@@ -202,7 +202,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, 2_000))
 at.button(key="start").click().run()
 poll(at, lambda at: "Finished" in html(at) and "open" in [button.key for button in at.button], seconds=120)
 print("|".join(warning.value for warning in at.warning))
-print(len(at.session_state["session:runs"]), flush=True)
+print(len(at.session_state["library"].own), flush=True)
 os._exit(0)  # while the last weights are still being measured
 """
 
@@ -251,7 +251,7 @@ def test_on_the_page_a_loss_that_is_no_number_is_told_and_the_last_good_weights_
     poll(at, lambda at: "Diverged" in html(at) and "open" in [button.key for button in at.button], seconds=120)
     assert not at.exception
     assert "The weights of step 100 are kept." in html(at)
-    (run,) = at.session_state["session:runs"].values()
+    (run,) = at.session_state["library"].own.values()
     assert 0 < run.model.steps <= 120
     assert all(bool(torch.isfinite(part).all()) for part in run.model.flow_map.parameters())
     assert not at.button(key="start").disabled, "another training may begin"

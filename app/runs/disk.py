@@ -34,13 +34,13 @@ ABOUT_FILE, RUN_FILE = "about.json", "run.json"
 _log = logging.getLogger(__name__)
 
 
-class NotKept(ValueError):
-    """A run that the server could not keep; the message says why, as a clause."""
+class NotStored(ValueError):
+    """A run that the server could not store; the message says why, as a clause."""
 
 
 @dataclass(frozen=True)
-class Kept:
-    """A run as it is kept: its key and name, whether it is pinned, and the model."""
+class StoredRun:
+    """A run on the disk: its key and name, whether it is pinned, and the model."""
 
     key: str
     label: str
@@ -67,14 +67,14 @@ def bounds() -> Bounds:
 
 def root() -> Path | None:
     """The folder of all visitors; None where nothing is kept. CONSISTENCY_LAB_KEPT names it, or is empty."""
-    told = os.environ.get("CONSISTENCY_LAB_KEPT")
-    if told is not None:
-        return Path(told) if told else None
+    named = os.environ.get("CONSISTENCY_LAB_KEPT")
+    if named is not None:
+        return Path(named) if named else None
     return user_data_path("consistency-lab", appauthor=False) / "runs"
 
 
-def keep(token: str, run: Kept) -> None:
-    """Write a run, or what it is called now, where the server keeps runs at all. NotKept says why it could not."""
+def store(token: str, run: StoredRun) -> None:
+    """Write a run, or what it is called now, where the server keeps runs at all. NotStored says why it could not."""
     top = root()
     if top is None:
         return
@@ -84,12 +84,12 @@ def keep(token: str, run: Kept) -> None:
         if not _is_renamed(folder, about):
             _write(top, folder, about, _files_of(run.model))
     except NoSpace as problem:
-        raise NotKept(str(problem)) from None
+        raise NotStored(str(problem)) from None
     except (ValueError, RuntimeWarning) as problem:
-        raise NotKept(str(problem).rstrip(".")) from None
+        raise NotStored(str(problem).rstrip(".")) from None
     except OSError:
         _log.warning("a run could not be kept", exc_info=True)
-        raise NotKept("its disk may be full") from None
+        raise NotStored("its disk may be full") from None
 
 
 def _is_renamed(folder: Path, about: bytes) -> bool:
@@ -134,8 +134,8 @@ _spaces: dict[Path, DiskSpace] = {}
 _lock = threading.Lock()
 
 
-def kept(token: str) -> Iterator[Kept]:
-    """The runs of a visitor, oldest first, as many as are kept. What cannot be read is left out."""
+def stored(token: str) -> Iterator[StoredRun]:
+    """The runs of a visitor, oldest first, as many as are stored. What cannot be read is left out."""
     top = root()
     if top is None:
         return
@@ -145,14 +145,14 @@ def kept(token: str) -> Iterator[Kept]:
     for folder in _within(whole, min(bounds().runs, now.runs)):
         try:
             about = _about(folder)
-            yield Kept(about.key, about.label, about.pinned, load(folder, limits=most))
+            yield StoredRun(about.key, about.label, about.pinned, load(folder, limits=most))
         except (OSError, ValueError, BadRun):
             _log.warning("a kept run could not be read", exc_info=True)
     with contextlib.suppress(OSError):
         os.utime(home)  # somebody came back
 
 
-def forget(token: str, key: str) -> None:
+def delete(token: str, key: str) -> None:
     """Remove a run from the disk."""
     top = root()
     if top is not None:

@@ -1,12 +1,13 @@
-"""The runs a visitor can look at: those shipped with the lab, and those trained in this session."""
+"""The runs a visitor can look at: those shipped with the lab, and those trained or imported in this session."""
 
 import json
 import os
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import streamlit as st
 
@@ -17,6 +18,7 @@ from app.background.task import Report, Task
 from app.hosting.limits import limits
 from app.quoting import file_stem, one_line
 from app.runs import disk, memory, visitor
+from app.runs.run import Run
 from cmcore.files import LAB, read_plain
 from cmcore.json_input import parse_json
 from cmcore.targets import GALLERY
@@ -29,50 +31,149 @@ LONGEST_NAME = 60
 """Characters of what people call a run."""
 LARGEST_CURVES, MOST_VALUES = 16 << 20, 1 << 19
 """Of the curves beside a shipped run: bytes, and values."""
-LONGEST_LABEL = 120
-"""Characters of what a run is called after a file, or after the run that it continues."""
-OPENING: Task[list[disk.Kept]] = Task("runs", reading_workers)
+OPENING: Task[list[disk.StoredRun]] = Task("runs", reading_workers)
 
 
-@dataclass(frozen=True)
-class Run:
-    """A trained model as the pages speak of it.
+@dataclass
+class Library:
+    """The runs of a visitor in this session, and what was done with runs.
 
     Attributes:
-        key: names it in links and caches; two runs never share one.
-        label: for people; one line of printable characters, whatever it was made from.
-        model: the trained model with its target.
-        curves: precomputed KL curves by name, where there are some.
-        shipped: whether it came with the lab.
+        own: trained or imported here, or opened from the server's disk; by key, oldest first.
+        pinned, hidden: keys of runs, shipped ones too.
+        unsaved: why the server's disk does not have a run, by key.
+        deleted: the run that was deleted last, while that can be undone.
+        stored: whether the runs on the disk are still to open, are open, wait for memory, or were declined.
     """
 
-    key: str
-    label: str
-    model: cm.TrainedModel
-    curves: Mapping[str, cm.Curve] = field(default_factory=dict)
-    shipped: bool = False
+    own: dict[str, Run] = field(default_factory=dict)
+    pinned: set[str] = field(default_factory=set)
+    hidden: set[str] = field(default_factory=set)
+    unsaved: dict[str, str] = field(default_factory=dict)
+    deleted: Run | None = None
+    stored: Literal["to open", "open", "waiting", "declined"] = "to open"
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "label", one_line(self.label, LONGEST_LABEL) or file_stem(self.key))
+    # ---- what a visitor does with a run -------------------------------------------------------------------------
+    def add(self, run: Run) -> None:
+        """Take in a run of the visitor's own, and store it; the oldest make room."""
+        self.own[run.key] = run
+        self.make_room()
+        self.store(run)
 
-    @property
-    def target(self) -> cm.Target:
-        if self.model.target is None:
-            raise ValueError(f"The run {self.label} does not carry its target, so there is no truth to compare with.")
-        return self.model.target
+    def pin(self, key: str, *, pinned: bool) -> None:
+        """Put a run before the others, or back among them."""
+        (self.pinned.add if pinned else self.pinned.discard)(key)
+        if key in self.own:
+            self.store(self.own[key])
+
+    def rename(self, key: str, label: str) -> None:
+        """Give a run of one's own another name; an empty one changes nothing."""
+        label = one_line(label, LONGEST_NAME)
+        if label and key in self.own:
+            self.own[key] = replace(self.own[key], label=label)
+            self.store(self.own[key])
+
+    def delete(self, key: str) -> None:
+        """Delete a run of one's own, here and on the disk; the last one can be had back."""
+        self.deleted = self.own.pop(key)
+        disk.delete(visitor.token(), key)
+
+    def undo(self) -> None:
+        """Bring the deleted run back, as the newest."""
+        if self.deleted is not None:
+            self.add(self.deleted)
+            self.deleted = None
+
+    # ---- memory and disk ----------------------------------------------------------------------------------------
+    def make_room(self) -> None:
+        """Take the session's runs back to within its bounds, in number and in bytes; the newest always stays."""
+        now = limits()
+        sizes = {key: memory.count(run.model) for key, run in self.own.items()}
+        while len(self.own) > 1 and (len(self.own) > now.runs or sum(sizes.values()) > now.runs_of_one << 20):
+            *older, _ = self.own
+            key = next((key for key in older if key not in self.pinned), older[0])  # as on the disk
+            del self.own[key], sizes[key]
+
+    def store(self, run: Run) -> None:
+        """Let the server store a run as it is called now, if it can."""
+        try:
+            disk.store(visitor.token(), disk.StoredRun(run.key, run.label, run.key in self.pinned, run.model))
+            self.unsaved.pop(run.key, None)
+        except disk.NotStored as problem:
+            self.unsaved[run.key] = str(problem)
+
+    def open_stored(self) -> None:
+        """Open the runs on the server's disk. While others wait for theirs there are none, and the page asks anew."""
+        token = visitor.token()
+        if disk.root() is None:
+            self.stored = "open"
+            return
+        self.stored = "waiting" if memory.is_full() else "to open"
+        if self.stored == "waiting":
+            return
+        try:
+            opened = OPENING.wait(token, partial(_read_stored, token), "Opening your runs", self.decline)
+        except ValueError:
+            opened = None
+        OPENING.forget()
+        if opened is None:
+            return
+        self.stored = "open"
+        for each in opened:
+            self.own.setdefault(each.key, Run(each.key, each.label, each.model))
+            if each.pinned:
+                self.pinned.add(each.key)
+        self.make_room()
+
+    def decline(self) -> None:
+        """The visitor does not wait for the runs on the disk."""
+        self.stored = "declined"
+
+    def open_after_all(self) -> None:
+        """Open them with the next look."""
+        self.stored = "to open"
+
+    def warning(self) -> str:
+        """Which runs of one's own a reload would lose, or that they wait; empty where all are stored and open."""
+        if self.stored == "waiting":
+            return f"{FULL} Yours open as soon as others have left."
+        lost = [key for key in self.own if key in self.unsaved]
+        if not lost:
+            return ""
+        which = self.own[lost[0]].label if len(lost) == 1 else f"{len(lost)} runs"
+        why = self.unsaved[lost[-1]]
+        return f"The server could not keep {which}: {why}. Export what you need before you close this page."
+
+
+def library() -> Library:
+    """This session's library."""
+    if state.value("library") is None:
+        state.set_value("library", Library())
+    runs: Library = state.value("library")
+    if runs.stored in ("to open", "waiting"):
+        runs.open_stored()
+    return runs
+
+
+def _read_stored(token: str, report: Report[list[disk.StoredRun]]) -> list[disk.StoredRun]:
+    opened = []
+    for run in disk.stored(token):
+        opened.append(run)
+        report(0.0, "Opening your runs.")
+    return opened
 
 
 def runs() -> Mapping[str, Run]:
     """Runs by key: pinned ones first, then the shipped, then this session's own, newest last; hidden ones left out."""
-    pinned, hidden = state.session_dict("pinned"), state.session_dict("hidden")
-    shown = {key: run for key, run in all_runs().items() if key not in hidden}
-    return dict(sorted(shown.items(), key=lambda item: item[0] not in pinned))
+    now = library()
+    shown = {key: run for key, run in all_runs().items() if key not in now.hidden}
+    return dict(sorted(shown.items(), key=lambda item: item[0] not in now.pinned))
 
 
 def first_run() -> str:
     """Key of the run shown before anybody chose one: the lab's first, where it is not hidden."""
-    known = runs()
-    return FIRST if FIRST in known else next(iter(known), FIRST)
+    offered = runs()
+    return FIRST if FIRST in offered else next(iter(offered), FIRST)
 
 
 def all_runs() -> Mapping[str, Run]:
@@ -81,57 +182,8 @@ def all_runs() -> Mapping[str, Run]:
 
 
 def own_runs() -> dict[str, Run]:
-    """What was trained or brought in by this visitor; after a reload, as the server kept it."""
-    own = state.session_dict("runs")
-    if state.first_time("kept runs"):
-        for found in _kept():
-            own.setdefault(found.key, Run(found.key, found.label, found.model))
-            if found.pinned:
-                state.session_dict("pinned")[found.key] = True
-        _let_oldest_go(own)
-    return own
-
-
-def _kept() -> list[disk.Kept]:
-    """The runs that the server kept; where too many visitors wait for theirs, none yet, and the page asks anew."""
-    token = visitor.token()
-    if disk.root() is None or not_opened():
-        return []
-    state.set_value("runs wait", memory.is_full())
-    try:
-        opened = None if memory.is_full() else OPENING.wait(token, partial(_open, token), "Opening your runs", _decline)
-    except ValueError:
-        opened = None
-    except BaseException:  # the page was left, or runs anew
-        state.forget_first_time("kept runs")
-        raise
-    if opened is None:
-        state.forget_first_time("kept runs")
-    OPENING.forget()
-    return opened or []
-
-
-def _open(token: str, report: Report[list[disk.Kept]]) -> list[disk.Kept]:
-    opened = []
-    for run in disk.kept(token):
-        opened.append(run)
-        report(0.0, "Opening your runs.")
-    return opened
-
-
-def _decline() -> None:
-    state.set_value("runs not opened", new=True)
-
-
-def not_opened() -> bool:
-    """Whether the visitor did not wait for the runs that the server kept."""
-    return bool(state.value("runs not opened"))
-
-
-def open_kept_runs() -> None:
-    """Open them after all, with the next look."""
-    state.set_value("runs not opened", new=False)
-    state.forget_first_time("kept runs")
+    """What was trained or imported by this visitor; after a reload, as the server stored it."""
+    return library().own
 
 
 def new_key(name: str) -> str:
@@ -140,51 +192,11 @@ def new_key(name: str) -> str:
 
 
 def add_run(name: str, label: str, model: cm.TrainedModel, *, key: str = "") -> Run:
-    """Keep a run of this visitor. One that the server kept already under this key stays called as it is there."""
-    own = own_runs()
-    key = key or new_key(name)
+    """A new run of this visitor. One that the server stored already under this key stays called as it is there."""
+    own, key = own_runs(), key or new_key(name)
     run = Run(key, own[key].label if key in own else label, model)
-    own[run.key] = run
-    _let_oldest_go(own)
-    keep(run)
+    library().add(run)
     return run
-
-
-def _let_oldest_go(own: dict[str, Run]) -> None:
-    """Take a session's runs back to within its bounds, in number and in bytes."""
-    now = limits()
-    sizes = {key: memory.count(run.model) for key, run in own.items()}
-    while len(own) > 1 and (len(own) > now.runs or sum(sizes.values()) > now.runs_of_one << 20):
-        key = _first_to_go(own)
-        del own[key], sizes[key]
-
-
-def _first_to_go(own: Mapping[str, Run]) -> str:
-    """The oldest run that is not pinned, or the oldest of all, as on the disk; never the newest."""
-    *older, _ = own
-    return next((key for key in older if key not in state.session_dict("pinned")), older[0])
-
-
-def keep(run: Run) -> None:
-    """Let the server keep a run of one's own as it is called now, if it can."""
-    pinned, failed = run.key in state.session_dict("pinned"), state.session_dict("not kept")
-    try:
-        disk.keep(visitor.token(), disk.Kept(run.key, run.label, pinned, run.model))
-        failed.pop(run.key, None)
-    except disk.NotKept as problem:
-        failed[run.key] = str(problem)
-
-
-def not_kept() -> str:
-    """Which runs of one's own a reload would lose, or that they wait; empty where all are kept and there."""
-    if state.value("runs wait"):
-        return f"{FULL} Yours open as soon as others have left."
-    failed = state.session_dict("not kept")
-    lost = [key for key in own_runs() if key in failed]
-    if not lost:
-        return ""
-    which = own_runs()[lost[0]].label if len(lost) == 1 else f"{len(lost)} runs"
-    return f"The server could not keep {which}: {failed[lost[-1]]}. Export what you need before you close this page."
 
 
 @st.cache_resource(show_spinner=False, max_entries=4)

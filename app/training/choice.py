@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import cmcore as cm
 from app.quoting import one_line
-from app.runs.library import LONGEST_LABEL
+from app.runs.run import LONGEST_LABEL
 
 SOURCES = ("Gallery", "Draw", "Your data (CSV)")
 """Where a target comes from."""

@@ -165,8 +165,8 @@ class Training:
     def _write(self, progress: TrainingProgress) -> None:
         if progress.model is not None:
             label = self.label(progress.model.steps)
-            with suppress(disk.NotKept):  # the page that joins it to its runs says so
-                disk.keep(self.visitor, disk.Kept(self.run_key, label, pinned=False, model=progress.model))
+            with suppress(disk.NotStored):  # the page that joins it to its runs says so
+                disk.store(self.visitor, disk.StoredRun(self.run_key, label, pinned=False, model=progress.model))
 
 
 # ---- of all visitors --------------------------------------------------------------------------------------------

@@ -1,16 +1,15 @@
-"""What a visitor does with the runs: pin, name, remove and bring back, hide, bring in from a file."""
+"""The list of runs, and how a run is deleted or imported."""
 
 import hashlib
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from app import state
 from app.background.pools import reading_workers
 from app.background.task import Task
 from app.hosting.limits import limits
 from app.quoting import one_line
-from app.runs import disk, memory, visitor
-from app.runs.library import FULL, LONGEST_NAME, Run, add_run, all_runs, keep, own_runs
+from app.runs import memory, visitor
+from app.runs.library import FULL, LONGEST_NAME, Run, add_run, all_runs, library, own_runs
 from app.training import registry
 from cmcore.costs import RunCost
 from cmcore.model import TrainedModel
@@ -33,69 +32,17 @@ class Entry:
 
 def entries() -> list[Entry]:
     """Pinned runs, then one's own, newest first, then those shipped."""
-    pinned, hidden = state.session_dict("pinned"), state.session_dict("hidden")
-    own = list(own_runs())
-    known = {**{key: own_runs()[key] for key in reversed(own)}, **all_runs()}
-    told = [Entry(run, key in pinned, key in hidden) for key, run in known.items()]
-    return sorted(told, key=lambda entry: not entry.pinned)
+    now = library()
+    ordered = {**dict(reversed(now.own.items())), **all_runs()}
+    listed = [Entry(run, key in now.pinned, key in now.hidden) for key, run in ordered.items()]
+    return sorted(listed, key=lambda entry: not entry.pinned)
 
 
-def pin(key: str, *, pinned: bool) -> None:
-    """Put a run before the others, or back among them."""
-    if pinned:
-        state.session_dict("pinned")[key] = True
-    else:
-        state.session_dict("pinned").pop(key, None)
+def delete(key: str) -> None:
+    """Delete a run of one's own, and what its training left with the server."""
     if key in own_runs():
-        keep(own_runs()[key])
-
-
-def rename(key: str, label: str) -> None:
-    """Give a run of one's own another name; an empty one changes nothing."""
-    label = one_line(label, LONGEST_NAME)
-    if label and key in own_runs():
-        own_runs()[key] = replace(own_runs()[key], label=label)
-        keep(own_runs()[key])
-
-
-def hide(key: str) -> None:
-    """Leave a run out everywhere but in the ledger."""
-    state.session_dict("hidden")[key] = True
-
-
-def show(key: str) -> None:
-    """Undo :func:`hide`."""
-    state.session_dict("hidden").pop(key, None)
-
-
-# ---- gone, and back again ---------------------------------------------------------------------------------------
-def remove(key: str) -> None:
-    """Delete a run of one's own, here and on the server's disk. The last one deleted can be had back."""
-    own = own_runs()
-    if key in own:
-        state.set_value("removed run", (own.pop(key), key in state.session_dict("pinned")))
-        state.session_dict("pinned").pop(key, None)
+        library().delete(key)
         registry.forget(visitor.token(), key)
-        disk.forget(visitor.token(), key)
-
-
-def removed() -> Run | None:
-    """The run that was deleted last, while it can be had back."""
-    told = state.value("removed run")
-    return told[0] if told else None
-
-
-def undo() -> None:
-    """Bring it back, as the newest."""
-    told = state.value("removed run")
-    if not told:
-        return
-    run, pinned = told
-    own_runs()[run.key] = run
-    if pinned:
-        state.session_dict("pinned")[run.key] = True
-    keep(run)
-    state.set_value("removed run", None)
 
 
 # ---- from a file ------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from app.pages.runs import ledger
 from app.pages.runs.ledger import Entry
 from app.pages.runs.link import RUNS_LINK
 from app.quoting import escape, plain
-from app.runs.library import LONGEST_NAME, Run, not_kept, not_opened, open_kept_runs, runs
+from app.runs.library import LONGEST_NAME, Run, library, runs
 from app.sharing.retrain_offer import training_offer, warn_not_shareable
 from app.stage.scene import STEPS, density_image, extent_of, plane
 from app.state import set_value, value
@@ -43,10 +43,10 @@ def runs_page() -> None:
     with st.container(key="runsbench"):
         with st.container(key="ledger_area"):
             _removed()
-            if lost := not_kept():
+            if lost := library().warning():
                 st.warning(plain(lost))
-            if not_opened():
-                st.button("Open your earlier runs", on_click=open_kept_runs, key="open_kept_runs")
+            if library().stored == "declined":
+                st.button("Open your earlier runs", on_click=library().open_after_all, key="open_kept_runs")
             entries = ledger.entries()
             for entry in entries:
                 if not entry.hidden:
@@ -104,12 +104,12 @@ def _actions(entry: Entry) -> None:
     run, key = entry.run, entry.run.key
     with st.container(horizontal=True):
         words = "Unpin" if entry.pinned else "Pin to the top"
-        st.button(words, key=f"pin:{key}", on_click=ledger.pin, args=(key,), kwargs={"pinned": not entry.pinned})
+        st.button(words, key=f"pin:{key}", on_click=library().pin, args=(key,), kwargs={"pinned": not entry.pinned})
         if run.shipped:
             last = len(runs()) < 2
-            st.button("Hide", key=f"hide:{key}", on_click=_leave_out, args=(ledger.hide, key), disabled=last)
+            st.button("Hide", key=f"hide:{key}", on_click=_leave_out, args=(library().hidden.add, key), disabled=last)
         else:
-            st.button("Delete", key=f"delete:{key}", on_click=_leave_out, args=(ledger.remove, key))
+            st.button("Delete", key=f"delete:{key}", on_click=_leave_out, args=(ledger.delete, key))
     if not run.shipped:
         continue_controls(run)
         state.set_default(f"name:{key}", run.label)
@@ -119,7 +119,7 @@ def _actions(entry: Entry) -> None:
 
 
 def _rename(key: str) -> None:
-    ledger.rename(key, value(f"name:{key}"))
+    library().rename(key, value(f"name:{key}"))
     set_value(f"name:{key}", next(entry.run.label for entry in ledger.entries() if entry.run.key == key))
 
 
@@ -130,11 +130,11 @@ def _leave_out(how, key: str) -> None:
 
 def _removed() -> None:
     """The way back from a deletion."""
-    run = ledger.removed()
+    run = library().deleted
     if run is not None:
         with st.container(key="removed", horizontal=True, vertical_alignment="center"):
             st.markdown(f"{plain(run.label)} was deleted.")
-            st.button("Undo", key="undo", on_click=ledger.undo)
+            st.button("Undo", key="undo", on_click=library().undo)
 
 
 def _hidden(entries: list[Entry]) -> None:
@@ -145,7 +145,7 @@ def _hidden(entries: list[Entry]) -> None:
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.markdown(plain(entry.run.label))
                 key = entry.run.key
-                st.button("Show", key=f"show:{key}", type="tertiary", on_click=ledger.show, args=(key,))
+                st.button("Show", key=f"show:{key}", type="tertiary", on_click=library().hidden.discard, args=(key,))
 
 
 def _bring_in() -> None:

@@ -14,7 +14,7 @@ from app.pages.train.report import comparison, kl_of_training, loss_report, unme
 from app.pages.train.table import LINK_NAMES_FILE
 from app.pages.train.target import DRAWING, target_controls
 from app.quoting import plain
-from app.runs.library import Run, not_kept
+from app.runs.library import Run, library
 from app.training.choice import Choice
 from app.training.continuation import can_continue, unfinished, what_is_left
 from app.training.job import TrainingProgress
@@ -156,7 +156,7 @@ def _progress(drawn: str, choice: Choice | None, config: TrainingConfig | None, 
     view, trained = about.view(), ended_run()
     with st.container(key="told_area"):
         st.html(status_card(view, _facts(about, choice)))
-    if view.over and trained and (lost := not_kept()):
+    if view.over and trained and (lost := library().warning()):
         st.warning(plain(lost))
     kl_of_training(about, view, trained)
     if view.latest and view.latest.curve:

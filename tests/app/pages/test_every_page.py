@@ -323,7 +323,7 @@ def test_a_learned_teacher_is_seen_learning(shipped):
     press(at, "start")
     poll(at, lambda at: "Learning the velocity from samples, step" in html(at))
     poll(at, lambda at: "Finished" in html(at))
-    run = at.session_state["session:runs"][at.session_state["run"]]
+    run = at.session_state["library"].own[at.session_state["run"]]
     assert run.model.config.objective_parameters["velocity"] == "learned"
 
 
@@ -335,7 +335,7 @@ def test_stopped_while_preparing_there_is_nothing_to_keep(shipped):
     poll(at, lambda at: "Learning the velocity from samples, step" in html(at))
     press(at, "stop")
     poll(at, lambda at: "no weights to keep" in html(at))
-    assert "session:runs" not in at.session_state
+    assert "library" not in at.session_state
 
 
 def test_a_target_that_is_not_smooth_starts_with_delta_above_zero(shipped):

@@ -12,7 +12,8 @@ from app.background import task
 from app.kl.run_summary import differences, settings, weights
 from app.pages.runs import ledger
 from app.runs import disk as shelf
-from app.runs.library import Run
+from app.runs.library import Library
+from app.runs.run import Run
 from app.training import registry as training_registry
 from cmcore.config import NetworkConfig
 from cmcore.store import to_zip
@@ -40,7 +41,8 @@ def page(own=(), *, visitor=None, declined=False, **query):
         at.query_params[name] = value
     if visitor:
         at.session_state["visitor"] = visitor
-    at.session_state["runs not opened"] = declined
+    if declined:
+        at.session_state["library"] = Library(stored="declined")
     at.run()
     assert not at.exception
     return at
@@ -169,7 +171,7 @@ def test_reading_a_file_can_be_cancelled_and_begun_anew(monkeypatch):
 def test_who_does_not_wait_for_the_runs_that_were_kept_can_open_them_later(tmp_path, monkeypatch):
     monkeypatch.setenv("CONSISTENCY_LAB_KEPT", str(tmp_path / "kept"))
     token = "c" * 43
-    shelf.keep(token, shelf.Kept("moons-0123abcd", "kept before", pinned=False, model=untrained()))
+    shelf.store(token, shelf.StoredRun("moons-0123abcd", "kept before", pinned=False, model=untrained()))
     at = page(visitor=token, declined=True)
     assert "kept before" not in labels(at)
     at.button(key="open_kept_runs").click().run()
@@ -229,7 +231,7 @@ def test_p1_a_run_under_runs_is_continued_after_a_reload(tmp_path, monkeypatch):
     switched = []
     monkeypatch.setattr("streamlit.switch_page", lambda *_, **settings: switched.append(settings))
     visitor = "v" * 43
-    shelf.keep(visitor, shelf.Kept("moons-01234567", "Two moons", pinned=False, model=trained()))
+    shelf.store(visitor, shelf.StoredRun("moons-01234567", "Two moons", pinned=False, model=trained()))
     at = page(visitor=visitor)
     at.session_state["pages"] = {"train": "train"}
     assert at.number_input(key="further:moons-01234567").value == 30
@@ -241,7 +243,7 @@ def test_p1_a_run_under_runs_is_continued_after_a_reload(tmp_path, monkeypatch):
         time.sleep(0.02)
     model = under_way.view().latest.model
     assert (model.steps, model.status) == (60, "finished")
-    assert {run.label for run in shelf.kept(visitor)} == {"Two moons", "Two moons, continued to 60 steps"}
+    assert {run.label for run in shelf.stored(visitor)} == {"Two moons", "Two moons, continued to 60 steps"}
 
 
 def test_p1_a_run_without_its_training_state_says_that_it_cannot_be_continued():

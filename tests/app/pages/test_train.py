@@ -195,8 +195,8 @@ def test_a_stopped_run_goes_on_and_another_is_compared_with_it(shipped):
     assert "budget 100 steps" in at.caption[-1].value
     press(at, "start")
     until(at, lambda at: "This run and the one before" in html(at))
-    assert len(at.session_state["session:runs"]) == 2
-    first, second = at.session_state["session:runs"].values()
+    assert len(at.session_state["library"].own) == 2
+    first, second = at.session_state["library"].own.values()
     assert first.model.target.config.parameters == {"strokes": DRAWING}
     assert (first.model.steps, second.model.steps) == (400, 100)
 
@@ -237,7 +237,7 @@ def test_p3_a_reload_finds_the_training_which_ends_in_runs_once(shipped, no_trai
     press(reload(again), "stop")
     for seen in (at, again, reload(again)):
         until(seen, lambda at: "Stopped early" in html(at))
-        (key,) = seen.session_state["session:runs"]
+        (key,) = seen.session_state["library"].own
         assert "continue" in keys(seen)
     assert key.startswith("moons-")
 
@@ -264,8 +264,8 @@ def test_p1_a_finished_run_is_continued_as_a_run_of_its_own(shipped, no_training
     until(at, lambda at: "Finished" in html(at))
     at.number_input(key="train_steps").set_value(40).run()
     press(at, "continue")
-    until(at, lambda at: len(at.session_state["session:runs"]) == 2)
-    former, longer = at.session_state["session:runs"].values()
+    until(at, lambda at: len(at.session_state["library"].own) == 2)
+    former, longer = at.session_state["library"].own.values()
     assert (former.model.steps, longer.model.steps) == (60, 100)
     assert (former.label, longer.label) == ("Two moons", "Two moons, continued to 100 steps")
     assert "Two moons, from step 60" in html(at)

@@ -149,7 +149,7 @@ def test_at_the_end_it_says_so_once_and_polls_no_more(shipped, polls, release, m
     asked = len(polls)
     assert said(at.run()) == [words]
     assert len(polls) == asked
-    (key,) = at.session_state["session:runs"]
+    (key,) = at.session_state["library"].own
     assert key.startswith("moons-")
     assert "run" not in at.session_state  # what is on show elsewhere stays
 
@@ -165,7 +165,7 @@ def test_p4_look_at_it_shows_the_run_on_the_page_it_leads_to(shipped, release, m
     poll(at, lambda at: said(at) == ["Trained · look at it"])
     at.button(key="look_at_trained").click().run()
     assert len(switched) == 1
-    (key,) = at.session_state["session:runs"]
+    (key,) = at.session_state["library"].own
     assert at.session_state["run"] == key
     assert said(at.run()) == []
 
@@ -200,8 +200,8 @@ def test_p3_two_tabs_of_one_visitor_see_one_training_and_a_stranger_sees_none(sh
     wait_for(lambda: now.view().over)
     for at in tabs:
         assert said(at.run()) == ["Trained · look at it"]
-    runs = [list(at.session_state["session:runs"]) for at in tabs]
+    runs = [list(at.session_state["library"].own) for at in tabs]
     assert runs == [[now.run_key]] * 2, "one run, in both"
     stranger = elsewhere("b" * 43)
     assert said(stranger) == []
-    assert "session:runs" not in stranger.session_state
+    assert "library" not in stranger.session_state

@@ -78,11 +78,11 @@ def test_p3_what_ended_is_on_disk_when_nobody_comes_back(clock):
     mine = under_way(training(steps=100_000))
     clock.now += 60  # the tab is closed
     wait_for(lambda: mine.over)
-    (run,) = shelf.kept(ONE)
+    (run,) = shelf.stored(ONE)
     assert (run.key, run.label, run.model.status) == (mine.run_key, "Eight Gaussians", "stopped")
     assert run.model.steps > 0
     assert run.model.resume_state, "it can be continued"
-    assert not list(shelf.kept(OTHER))
+    assert not list(shelf.stored(OTHER))
     assert "Nobody looked" in mine.view().ended
 
 
@@ -102,7 +102,7 @@ def test_p3_a_paused_training_that_nobody_comes_back_to_becomes_a_run_and_lets_i
     assert current(OTHER) is None  # somebody else opens a page
     assert mine.over
     assert pools() == before
-    (run,) = shelf.kept(ONE)
+    (run,) = shelf.stored(ONE)
     assert run.model.steps == mine.view().latest.event.step == mine.view().latest.model.steps
 
 
@@ -154,4 +154,4 @@ def test_p1_continued_before_its_first_step_it_leaves_no_second_run():
     gate.set()
     wait_for(lambda: longer.view().over)
     time.sleep(0.05)
-    assert [kept.key for kept in shelf.kept(ONE)] == [first.run_key]
+    assert [kept.key for kept in shelf.stored(ONE)] == [first.run_key]
