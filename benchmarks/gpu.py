@@ -188,7 +188,8 @@ def _steps_a_second(name: str, width: int, batch: int, device: str, *, small: bo
     from cmcore.config import NetworkConfig, TrainingConfig
     from cmcore.targets import make_target
     from cmcore.threads import team
-    from cmcore.training_run import TrainingRun, resolved
+    from cmcore.training_defaults import resolved
+    from cmcore.training_run import TrainingRun
 
     trajectories = {"trajectories": 40 if small else 4000, "levels": 5 if small else 65}
     config = TrainingConfig(

@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable
 
 import cmcore as cm
-from cmcore.training_run import TrainingRun, resolved
+from cmcore.training_defaults import resolved
+from cmcore.training_run import TrainingRun
 
 STEPS = 100
 

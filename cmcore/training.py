@@ -30,7 +30,9 @@ from typing import Any
 from cmcore.config import EarlierPlan, TrainingConfig
 from cmcore.model import Status, TrainedModel
 from cmcore.targets import Target
-from cmcore.training_run import RATES, REPORT, Clock, TrainingRun, resolved
+from cmcore.training_budget import REPORT, SecondsNow
+from cmcore.training_defaults import RATES, resolved
+from cmcore.training_run import TrainingRun
 
 __all__ = ["FEW_STEPS", "TrainingEvent", "continuation", "train", "train_members", "training"]
 
@@ -162,7 +164,7 @@ def training(
     resume: TrainedModel | None = None,
     steps: int | None = None,
     seconds: float | None = None,
-    clock: Clock = time.perf_counter,
+    clock: SecondsNow = time.perf_counter,
 ) -> Iterator[TrainingEvent]:
     """Train, yielding events; stop by no longer iterating.
 

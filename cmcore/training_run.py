@@ -6,85 +6,37 @@ and one optimiser; each ends where it would have ended alone.
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from cmcore.config import MOST_STEPS, EarlierPlan, TrainingConfig
+from cmcore.config import TrainingConfig
 from cmcore.model import Ending, FlowMap, TrainedModel
 from cmcore.objectives import BatchSource, LossContext, Objective, Velocity, VelocityField, make_objective
 from cmcore.optimizer import FlatOptimizer
 from cmcore.process import angle
 from cmcore.runtime import choose_device, choose_matmul_dtype, describe_device, reuse_memory, view_as_slices
-from cmcore.schedule import Moment, moment, restarts, stage_start
+from cmcore.schedule import Moment, moment, restarts
 from cmcore.streams import stream
-from cmcore.targets import Described, Target
+from cmcore.targets import Target
 from cmcore.threads import available_threads, choose_threads, piecewise, team
+from cmcore.training_budget import REPORT, Budget, RunTimer, SecondsNow
+from cmcore.training_defaults import BATCH, RATES
 from cmcore.training_quality import Quality
 
-__all__ = ["REPORT", "Clock", "TrainingRun", "resolved"]
+__all__ = ["TrainingRun"]
 
-Clock = Callable[[], float]
-
-REPORT = 50
-"""Steps between events, and between checks that the run is sound."""
 BLOCK = 64
 """Steps whose batches are drawn together. Each block has its own random stream, so resuming needs only the step."""
 PREPARATION, LEAST_PREPARATION = 0.25, 1.0
 """What is made before the first step may take this share of a budget in seconds beside it, and a second at least."""
-WATCHED = 0.1
-"""Share of a budget in seconds over which the pace is measured before it is turned into steps."""
 EXPLODED = 1e4
 """A loss this many times the best one so far means the run has diverged."""
-RATES: Mapping[str, float] = {"learning_rate": 5e-3, "matrix_learning_rate": 3e-2, "average": 0.998}
-"""The optimiser's settings where neither the config nor the objective says otherwise."""
-MISSED, LEEWAY = 0.03, 0.05
-"""A budget may be missed by this share of it, and of what is left of it by this one, before the run is planned anew."""
-MOST_PLANS = 32
-"""Plans of one run under one budget."""
-BATCH = 1024
 WAITED, MOST_WAITS = 15, 3
 """A step that takes so many times as long as another waited for a core; after so many of them a team is given up."""
-
-
-def resolved(config: TrainingConfig, target: Described) -> TrainingConfig:
-    """The config with δ, the rates and the network's form filled in; refuses what cannot be learned from the target.
-
-    The target need not be made: its entry in the gallery says enough.
-    """
-    objective = make_objective(config.objective, **config.objective_parameters)
-    delta = target.default_delta if config.delta is None else config.delta
-    settings = {**RATES, "batch": BATCH, **objective.settings}
-    filled = {name: value for name, value in settings.items() if getattr(config, name) is None}
-    network = {
-        **config.network.model_dump(),
-        "second_time": not objective.velocity_only,
-        "preconditioning": config.network.preconditioning or objective.preconditioning,
-    }
-    config = TrainingConfig(**{**config.model_dump(), **filled, "delta": delta, "network": network})
-    objective.check(target, delta)
-    objective.check_batch(config.batch or BATCH)
-    objective.check_times(config.horizon, delta)
-    _check_teacher(objective, config.steps)
-    if delta == 0 and not target.smooth:
-        raise ValueError(
-            f"{target.name} is not smooth: its exact flow cannot be followed to time 0. "
-            f"Stop early, at some δ > 0 such as {target.default_delta or 0.01:g}."
-        )
-    return config
-
-
-def _check_teacher(objective: Objective, steps: int | None) -> None:
-    """Refuse a teacher whose share of the run comes to no step."""
-    asked = objective.parameters().get("teacher_steps")
-    if objective.teacher_share and steps is not None and asked is None and round(objective.teacher_share * steps) < 1:
-        raise ValueError(
-            f"A teacher_budget of {objective.teacher_share:g} of {steps:,} steps comes to no step, so no velocity "
-            "would be learned: take a larger share, or say teacher_steps."
-        )
 
 
 class TrainingRun:
@@ -97,7 +49,7 @@ class TrainingRun:
         seeds: a seed for each of S members; None: a single map with the config's seed.
         varied: for some of the optimiser's rates, a value for each member.
         purpose: a word before the names of all random streams; the teacher's differ from its pupil's.
-        clock: seconds, for budgets and what is left of them; whoever lets a run wait stops it meanwhile.
+        clock: for budgets in seconds and what is left of them; whoever lets a run wait stops it meanwhile.
     """
 
     def __init__(
@@ -109,11 +61,11 @@ class TrainingRun:
         seeds: Sequence[int] | None = None,
         varied: Mapping[str, Sequence[float]] | None = None,
         purpose: str = "",
-        clock: Clock = time.perf_counter,
+        clock: SecondsNow = time.perf_counter,
     ) -> None:
-        self.clock = clock
+        self.clock, self.timer = clock, RunTimer(clock)
+        self.budget = Budget(config.steps, replans=not purpose)
         self.target, self.purpose = target, purpose
-        self.since, self.training, self.spent = clock(), False, {False: 0.0, True: 0.0}
         self.seeds, self.varied = seeds, dict(varied or {})
         self.delta, self.batch = config.delta or 0.0, config.batch or BATCH
         self.device = choose_device(config.device)
@@ -127,7 +79,7 @@ class TrainingRun:
         self.optimizer = FlatOptimizer(self.flow_map, self.config, self.varied)
         self.teacher: FlowMap | None = None
         self.targets = self._target_map()
-        self.step, self.steps, self.restarts = 0, config.steps, restarts(config)
+        self.step, self.restarts = 0, restarts(config)
         self.histories: list[list[tuple[int, float, float]]] = [[] for _ in self.all_seeds]
         self.loss = self.gradient_norm = self.quality = torch.full((len(self.all_seeds),), math.nan)
         self.best_loss = torch.full((len(self.all_seeds),), math.inf)
@@ -138,7 +90,6 @@ class TrainingRun:
         if resume is not None:
             self._continue(resume)
         self.good = (self._state(), self.step)
-        self.marks: list[tuple[int, float]] = []
 
     @property
     def all_seeds(self) -> tuple[int, ...]:
@@ -174,9 +125,8 @@ class TrainingRun:
         self.earliest = float(angle(torch.tensor(self.delta, dtype=torch.float64)))
         self._choose_threads()
         self.batches = self._stream_of_batches()
-        self._count_as(training=True)
-        self.began = self.seconds
-        self.marks = [(self.step, self.began)]
+        self.timer.count_as(training=True)
+        self.budget.begin(self.step, self.seconds)
 
     def _prepare_objective(self) -> Iterator[str]:
         """What the objective learns from; under a budget in seconds as much as a share of it allows."""
@@ -222,7 +172,7 @@ class TrainingRun:
         run = TrainingRun(self.target, config, seeds=self.seeds, purpose="teacher ", clock=self.clock)
         for _ in run.prepare():
             pass
-        self._count_as(training=True)  # its steps are optimiser steps, and a share of the budget is theirs
+        self.timer.count_as(training=True)  # its steps are optimiser steps, and a share of the budget is theirs
         while not run.done:
             of = f" of {run.steps:,}" if run.steps else ""
             yield f"learning the velocity from samples, step {run.step:,}{of}"
@@ -230,7 +180,7 @@ class TrainingRun:
             run.check()
             if run.diverged:
                 raise ValueError(f"The velocity could not be learned from samples. {run.restore()}")
-        self._count_as(training=False)
+        self.timer.count_as(training=False)
         self.teacher = run.averaged_map()
         self._decide(
             make_objective(self.config.objective, **{**self.objective.parameters(), "teacher_steps": run.step})
@@ -332,11 +282,7 @@ class TrainingRun:
             decay = min(self.objective.target_decay, (1 + now.age) / (10 + now.age))
             self.target_weights.lerp_(self.optimizer.weights, 1 - decay)
         self.step += 1
-        if self.step % REPORT == 0 or self.done:
-            self.marks = [*self.marks[-20:], (self.step, self.seconds)]
-            self._plan_anew()
-        if self.steps is None:
-            self._plan()
+        self.config = self.budget.after(self.config, self.step, self.seconds)
 
     def _take_numbers(self, numbers: Tensor, age: int) -> None:
         """The loss and the gradient's norm of the last step that was no spike, and where spikes were met."""
@@ -356,49 +302,10 @@ class TrainingRun:
         if self.objective.target_decay is not None:
             self.target_weights.copy_(self.optimizer.weights)
 
-    def _plan(self) -> None:
-        """Turn a budget in seconds into steps, from the pace over the first tenth of it, or the warm-up if longer.
-
-        Until then the rates do not fall. Where they begin to is kept in the config, so that the run can be repeated; a
-        config that says so already is followed.
-        """
-        now, whole = self.seconds, self.config.seconds or 0.0
-        left = whole - now
-        age = self.step - stage_start(self.config)
-        soon = age < max(self.config.warmup, 2 * REPORT) or now - self.began < WATCHED * (whole - self.began)
-        if left > 0 and (self.step < self.config.hold if self.config.hold else soon):
-            return
-        self.steps = self._affordable(left)
-        self.config = self.config.model_copy(update={"hold": self.step})
-
-    def _plan_anew(self) -> None:
-        """Where the pace has changed, end elsewhere; the plan that held so far is kept in the config.
-
-        A teacher, whose plans no config keeps, ends where it was to end.
-        """
-        if self.config.steps is not None or self.steps is None or self.done or self.purpose:
-            return
-        whole = self.config.seconds or 0.0
-        left = whole - self.seconds
-        wanted = self._affordable(left)
-        missed = abs(wanted - self.steps) / self._pace()
-        plans = sum(plan.until >= stage_start(self.config) for plan in self.config.earlier)
-        if missed > MISSED * (whole - self.began) + LEEWAY * max(0.0, left) and plans < MOST_PLANS:
-            plan = EarlierPlan(until=self.step, steps=self.steps, hold=self.config.hold)
-            self.config = self.config.model_copy(update={"earlier": (*self.config.earlier, plan)})
-            self.steps = wanted
-
-    def _affordable(self, left: float) -> int:
-        """The step to end at when so many seconds are left."""
-        return min(MOST_STEPS, self.step + max(1, int(left * self._pace())))
-
-    def _pace(self) -> float:
-        """Steps in a second, over the last tenth of the budget."""
-        now = self.seconds
-        since = now - WATCHED * ((self.config.seconds or 0.0) - self.began)
-        marks = [mark for mark in self.marks if mark[0] < self.step]
-        step, then = next((mark for mark in marks if mark[1] >= since), marks[-1])
-        return (self.step - step) / max(1e-9, now - then)
+    @property
+    def steps(self) -> int | None:
+        """The step to end at; None until a budget in seconds has become steps."""
+        return self.budget.steps
 
     @property
     def done(self) -> bool:
@@ -485,7 +392,8 @@ class TrainingRun:
             teacher.load_state_dict(taught)
             teacher.matmul_dtype = self.flow_map.matmul_dtype
             self.teacher = teacher.to(self.device).requires_grad_(requires_grad=False)
-        self.step, self.spent = resume.steps, {False: resume.preparation, True: resume.seconds}
+        self.step = resume.steps
+        self.timer.resume(preparation=resume.preparation, training=resume.seconds)
         self.histories, self.spikes = [list(resume.history)], [list(resume.spikes)]
 
     def _member_state(self, i: int) -> dict[str, Tensor]:
@@ -503,33 +411,17 @@ class TrainingRun:
     @property
     def seconds(self) -> float:
         """Spent in training, from the first step on; a teacher's too."""
-        return self._spent(training=True)
+        return self.timer.training
 
     @property
     def preparation(self) -> float:
         """Seconds spent on what is made before the first step."""
-        return self._spent(training=False)
-
-    def _spent(self, *, training: bool) -> float:
-        return self.spent[training] + (self.clock() - self.since if training == self.training else 0.0)
-
-    def _count_as(self, *, training: bool) -> None:
-        """What passes from now on is training, or preparation."""
-        now = self.clock()
-        self.spent[self.training] += now - self.since
-        self.since, self.training = now, training
+        return self.timer.preparation
 
     @property
     def seconds_left(self) -> float | None:
         """Estimate of the time to the end; None before there is one, and while something is prepared."""
-        if not self.training:
-            return None
-        if self.steps is None:
-            return max(0.0, (self.config.seconds or 0.0) - self.seconds) if self.config.seconds else None
-        if len(self.marks) < 2:
-            return None
-        (first, then), (last, now) = self.marks[0], self.marks[-1]
-        return (self.steps - self.step) * (now - then) / max(1, last - first)
+        return self.budget.seconds_left(self.config, self.step, self.seconds) if self.timer.in_training else None
 
     @property
     def learning_rate(self) -> float:

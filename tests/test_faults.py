@@ -113,13 +113,13 @@ def test_no_space_left_at_any_step_of_a_write(tmp_path, monkeypatch, when):
 def test_the_command_says_that_the_disk_is_full_in_a_sentence(tmp_path, monkeypatch):
     from click.testing import CliRunner
 
-    from cmcore import store
     from cmcore.cli import main
+    from cmcore.store import writing
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "run")
 
-    monkeypatch.setattr(store, "write_atomically", full)
+    monkeypatch.setattr(writing, "write_atomically", full)
     small = ["-o", "trajectories=200", "-o", "levels=9", "--width", "8", "--depth", "1", "--batch", "64"]
     result = CliRunner().invoke(main, ["train", "moons", "--steps", "5", "--out", str(tmp_path / "run"), *small])
     assert result.exit_code == 2

@@ -16,12 +16,11 @@ from click.testing import CliRunner
 
 import cmcore as cm
 from app.pages.lessons.reader import BadLesson, read_lesson_file
-from cmcore import store
 from cmcore.cli import main
 from cmcore.config import NetworkConfig, TrainingConfig
 from cmcore.files import BadFile, read_plain, taking_turns, write_atomically
 from cmcore.model import FlowMap
-from cmcore.store import BadRun, from_zip, to_zip
+from cmcore.store import BadRun, from_zip, reading, to_zip, writing
 from cmcore.streams import stream
 from cmcore.sweep.plan import BadSweep, read_sweep
 
@@ -96,7 +95,7 @@ def test_d4_a_writer_waits_for_the_one_before_and_leaves_no_lock(tmp_path, monke
 
 def test_d4_a_reader_that_a_writer_overtakes_reads_the_new_run(tmp_path, monkeypatch):
     cm.save(untrained(0), tmp_path)
-    read, overtaken = store._read_file, []
+    read, overtaken = reading._read_file, []
 
     def overtaking(path, most):
         content = read(path, most)
@@ -104,7 +103,7 @@ def test_d4_a_reader_that_a_writer_overtakes_reads_the_new_run(tmp_path, monkeyp
             overtaken.append(cm.save(untrained(1), tmp_path))
         return content
 
-    monkeypatch.setattr(store, "_read_file", overtaking)
+    monkeypatch.setattr(reading, "_read_file", overtaking)
     assert cm.load(tmp_path).config.seed == 1
     assert overtaken
 
@@ -232,7 +231,7 @@ def with_state(folder, change):
     record, files = json.loads((folder / "run.json").read_text()), {}
     state = dict(cm.load(folder).resume_state)
     change(state)
-    record["resume_file"] = store._add_tensors(files, "resume", state)
+    record["resume_file"] = writing._add_tensors(files, "resume", state)
     for name, content in files.items():
         (folder / name).write_bytes(content)
     (folder / "run.json").write_text(json.dumps(record))
@@ -316,7 +315,7 @@ def test_d6_weights_of_another_dtype_are_refused_by_its_name(tmp_path, dtype):
     folder, files = cm.save(untrained(), tmp_path / "run"), {}
     record = json.loads((folder / "run.json").read_text())
     weights = {name: weight.to(dtype) for name, weight in untrained().flow_map.state_dict().items()}
-    record["model_file"] = store._add_tensors(files, "model", weights)
+    record["model_file"] = writing._add_tensors(files, "model", weights)
     (folder / record["model_file"]).write_bytes(files[record["model_file"]])
     (folder / "run.json").write_text(json.dumps(record))
     with pytest.raises(BadRun, match=str(dtype).removeprefix("torch.")):
@@ -331,7 +330,7 @@ def test_d6_a_run_is_not_saved_over_a_file_and_a_full_disk_leaves_no_folder(tmp_
     def full(path, content):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(store, "write_atomically", full)
+    monkeypatch.setattr(writing, "write_atomically", full)
     with pytest.raises(OSError, match="No space"):
         cm.save(untrained(), tmp_path / "new")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

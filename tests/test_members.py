@@ -91,7 +91,8 @@ def test_same_config_and_seed_same_weights(objective):
 def test_a_budget_in_seconds_is_repeated_in_steps_however_short_the_warm_up_and_busy_the_machine(
     objective, seconds, uneven, monkeypatch
 ):
-    monkeypatch.setattr("cmcore.training_run.REPORT", 4)  # so that a tenth of few steps is watched longer than two
+    for part in ("budget", "run"):  # so that a tenth of few steps is watched longer than two
+        monkeypatch.setattr(f"cmcore.training_{part}.REPORT", 4)
     config = TrainingConfig(**choices(objective, steps=None, seconds=seconds, warmup=5))
     by_time = last(cm.training(TARGET, config, clock=uneven(0.005))).model()
     by_steps = last(cm.training(TARGET, by_time.config)).model()

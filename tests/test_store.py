@@ -13,9 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cmcore as cm
-from cmcore import store
 from cmcore.config import NetworkConfig
-from cmcore.store import BadRun
+from cmcore.store import BadRun, writing
 
 SMALL = {
     "network": NetworkConfig(width=8, depth=1),
@@ -174,7 +173,7 @@ def test_damaged_weights_are_noticed(folder):
 def test_weights_that_are_not_numbers_are_refused(model, folder):
     state = {k: torch.full_like(v, float("nan")) for k, v in model.flow_map.state_dict().items()}
     files = {}
-    name = store._add_tensors(files, "model", state)
+    name = writing._add_tensors(files, "model", state)
     (folder / name).write_bytes(files[name])
     spoil(folder, lambda r: r.update(model_file=name))
     with pytest.raises(BadRun, match="not finite"):

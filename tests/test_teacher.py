@@ -10,7 +10,8 @@ from cmcore.config import NetworkConfig, TrainingConfig
 from cmcore.flow import pool_along, trajectory_pool, velocity_in_angle
 from cmcore.process import angle
 from cmcore.streams import stream
-from cmcore.training_run import TrainingRun, resolved
+from cmcore.training_defaults import resolved
+from cmcore.training_run import TrainingRun
 
 GAUSSIAN = cm.GaussianMixture([1.0], [[0.5, -1.0]], [[[0.4, 0.1], [0.1, 0.3]]], name="gaussian")
 PAIR = cm.GaussianMixture([0.5, 0.5], [[-1.0, 0.0], [1.0, 0.5]], 0.09, name="pair")

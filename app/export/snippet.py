@@ -15,7 +15,7 @@ from cmcore.divergences.estimate import Direction
 from cmcore.objectives import OBJECTIVES
 from cmcore.objectives.describe import parameters_of
 from cmcore.targets import REAL_TABLES, Empirical, TableTarget
-from cmcore.training_run import resolved
+from cmcore.training_defaults import resolved
 
 
 def snippet(run: Run, config: SamplerConfig, direction: Direction) -> str:

@@ -19,7 +19,7 @@ from cmcore.config import TargetConfig, TrainingConfig, first_problem
 from cmcore.json_input import BadJSON, parse_json
 from cmcore.objectives import OBJECTIVES
 from cmcore.targets import GALLERY
-from cmcore.training_run import resolved
+from cmcore.training_defaults import resolved
 
 LONGEST = 6_144
 """Characters of a code, and of the codes of one link together. The longest drawing, 4,096 characters that compression

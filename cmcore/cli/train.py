@@ -101,7 +101,7 @@ def train(target: str | None, out: Path | None, resume: Path | None, as_json: bo
         say(" ".join((law.truth, *law.notes)), err=True)
     config = _config(earlier, options)
     if not resume:  # what cannot be learned is better known before there is a folder
-        from cmcore.training_run import resolved
+        from cmcore.training_defaults import resolved
 
         resolved(config, law)
     folder = out or resume or Path("runs") / _name(target)

@@ -44,7 +44,7 @@ from cmcore.sampling_defaults import delta_for, sampling_defaults
 from cmcore.sweep.cell import Cell, MeasureConfig
 from cmcore.sweep.keys import OPEN, canonical, flattened, shown, value_of
 from cmcore.targets import Target, make_target
-from cmcore.training_run import resolved
+from cmcore.training_defaults import resolved
 
 __all__ = ["BadSweep", "Sweep", "make_sweep", "read_sweep"]
 

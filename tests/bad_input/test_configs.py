@@ -12,7 +12,7 @@ from cmcore.config import NetworkConfig, SamplerConfig, TargetConfig, TrainingCo
 from cmcore.objectives import OBJECTIVES
 from cmcore.sweep.plan import BadSweep, make_sweep, read_sweep
 from cmcore.targets import GALLERY
-from cmcore.training_run import resolved
+from cmcore.training_defaults import resolved
 from tests.bad_input.mutate import WRONG, a_sentence, bounded, changed_bytes, changed_json, outcome
 
 CHANGES = 40

@@ -28,7 +28,8 @@ from cmcore.process import alpha, angle, noise_level, sigma
 from cmcore.samplers import SAMPLERS, starting_noise
 from cmcore.streams import normal, stream
 from cmcore.targets import GaussianMixture
-from cmcore.training_run import TrainingRun, resolved
+from cmcore.training_defaults import resolved
+from cmcore.training_run import TrainingRun
 
 GAUSSIAN = GaussianMixture([1.0], [[0.5, -1.0]], [[[0.4, 0.1], [0.1, 0.3]]], name="gaussian")
 SMALL = {"trajectory_regression": {"trajectories": 500, "levels": 17}, "drifting": {"particles": 16}}

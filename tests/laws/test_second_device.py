@@ -19,7 +19,8 @@ from cmcore.samplers import SAMPLERS, source_for, starting_noise
 from cmcore.streams import stream
 from cmcore.targets import BoxMixture, GaussianMixture
 from cmcore.theory import bound_a, bound_b
-from cmcore.training_run import TrainingRun, resolved
+from cmcore.training_defaults import resolved
+from cmcore.training_run import TrainingRun
 from tests.laws.every_target import TARGETS, draw
 from tests.second_device import ELSEWHERE, MixedDevices, Stop, second_device
 

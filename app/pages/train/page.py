@@ -33,7 +33,7 @@ from app.training.session import (
 )
 from app.ui.link_warnings import show_link_warnings
 from cmcore.config import TrainingConfig
-from cmcore.training_run import resolved
+from cmcore.training_defaults import resolved
 
 POLL = 0.5
 

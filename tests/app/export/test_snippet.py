@@ -12,7 +12,7 @@ from app.runs.library import Run
 from cmcore.config import SamplerConfig
 from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA
 from cmcore.objectives import make_objective
-from cmcore.training_run import resolved
+from cmcore.training_defaults import resolved
 from tests.app.conftest import untrained
 
 
