@@ -9,7 +9,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.protobuf.message import DecodeError
 from starlette.datastructures import Headers
@@ -33,10 +33,8 @@ VALUES = frozenset({
 MOST_BYTES = 256 << 10
 MOST_WIDGETS, MOST_QUERY, MOST_FILES = 1_000, 64 << 10, 20
 MOST_VALUES, DEEPEST = 1 << 16, 16
-REDRAWS = frozenset({"rerun_script", "auto_rerun"})
-"""What has a page drawn, or a part of it: its visitor, or its clock."""
-MOST_SKIPPED = 3
-"""Times in a row that a page's clock may find every place taken before it waits for one."""
+STALE_SECONDS, MOST_PARTS = 3.0, 20
+"""A part of a page that its clock had drawn so lately waits for no turn; of so many parts that is remembered."""
 BURST_SECONDS = 6.0
 """A page that was quiet for so long may send all that it did not send at once."""
 
@@ -99,7 +97,8 @@ class Inbox:
 
     def __init__(self, receive: Receive, pace: "Pace", turns: Turns) -> None:
         self._receive, self._pace, self._turns = receive, pace, turns
-        self._skipped = 0
+        self._drawn_at: dict[str, float] = {}
+        self._clock = time.monotonic
         self.problem = ""
 
     async def __call__(self) -> Message:
@@ -109,22 +108,28 @@ class Inbox:
                 return message
             await asyncio.sleep(self._pace.wait())
             try:
-                kind = wanted(message.get("bytes"))
-                if kind and (kind not in REDRAWS or await self._has_turn(kind)):
+                wish = wanted(message.get("bytes"))
+                if wish and (wish.kind != "rerun_script" or await self._has_turn(wish.part)):
                     return message
             except BadMessage as problem:
                 self.problem = str(problem)
                 _log.warning("a page was closed: %s", problem)
                 return {"type": "websocket.disconnect", "code": 1008}
 
-    async def _has_turn(self, kind: str) -> bool:
-        """Wait for a turn; a page that asks by its clock is passed over a few times, since it will ask anew anyway."""
-        if kind == "auto_rerun" and self._skipped < MOST_SKIPPED:
-            taken = self._turns.take_now(self)
-            self._skipped = 0 if taken else self._skipped + 1
-            return taken
-        self._skipped = 0
-        await self._turns.take(self)
+    async def _has_turn(self, fragment: str) -> bool:
+        """Wait for a turn. A part that the page's clock has drawn is passed over where it was drawn a moment ago.
+
+        Else what the clock asks for while the page waits would wait behind it, and more would come than is drawn.
+        """
+        now = self._clock()
+        if fragment and now - self._drawn_at.get(fragment, now - STALE_SECONDS) < STALE_SECONDS:
+            if not self._turns.take_now(self):
+                return False
+        else:
+            await self._turns.take(self)
+        if len(self._drawn_at) >= MOST_PARTS:
+            self._drawn_at.clear()
+        self._drawn_at[fragment] = self._clock()
         return True
 
 
@@ -143,8 +148,15 @@ class Pace:
 
 
 # ---- one message ------------------------------------------------------------------------------------------------
-def wanted(data: bytes | None) -> str:
-    """The kind of a message that Streamlit gets to see, or ""; BadMessage where no page of the lab sends such a one."""
+class Wish(NamedTuple):
+    """What a page asks for: the kind of its message and, where its clock asks, the part that is to be drawn."""
+
+    kind: str
+    part: str = ""
+
+
+def wanted(data: bytes | None) -> Wish | None:
+    """What Streamlit gets to see, or None; BadMessage where no page of the lab sends such a message."""
     if data is None:
         raise BadMessage("A message is bytes, and this one is text.")
     if len(data) > MOST_BYTES:
@@ -156,14 +168,16 @@ def wanted(data: bytes | None) -> str:
         raise BadMessage("A message could not be read.") from None
     kind = message.WhichOneof("type")
     if kind == "rerun_script":
-        _check_state(message.rerun_script)
-        return "auto_rerun" if message.rerun_script.is_auto_rerun else kind
+        asked = message.rerun_script
+        _check_state(asked)
+        return Wish(kind, asked.fragment_id if asked.is_auto_rerun else "")
     if kind == "backend_operation_request":
-        payload = message.backend_operation_request.WhichOneof("payload")
-        return kind if payload in ("deferred_file", "dataframe_chunk") else ""
+        passes = message.backend_operation_request.WhichOneof("payload") in ("deferred_file", "dataframe_chunk")
+    else:
+        passes = kind in OPEN
     if kind == "file_urls_request" and len(message.file_urls_request.file_names) > MOST_FILES:
         raise BadMessage(f"At most {MOST_FILES} files are chosen at once.")
-    return kind if kind in OPEN else ""
+    return Wish(kind) if passes else None
 
 
 def _check_state(state: Any) -> None:

@@ -56,10 +56,11 @@ class Turns:
 
     def take_now(self, page: object) -> bool:
         """Whether the page may be drawn at once; if so, it has its turn."""
-        if page in self._drawn or not self._has_room(page):
-            return False
-        self._begin(page)
-        return True
+        if page in self._drawn:
+            return not self._waiting
+        if has_room := self._has_room(page):
+            self._begin(page)
+        return has_room
 
     async def take(self, page: object) -> None:
         """Wait until the page may be drawn."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from functools import partial
 
 import pytest
 from streamlit.proto.BackMsg_pb2 import BackMsg
@@ -11,7 +12,6 @@ from app.hosting.limits import CHANGES
 from app.hosting.messages import (
     BURST_SECONDS,
     MOST_BYTES,
-    MOST_SKIPPED,
     OPEN,
     BadMessage,
     Inbox,
@@ -187,22 +187,35 @@ def test_only_so_many_pages_are_open(monkeypatch):
     assert [message["status"] for message in sent if "status" in message] == [503, 503, 200, 200]
 
 
-def test_a_clock_that_finds_no_place_is_passed_over_and_not_for_ever():
+def test_a_clock_waits_for_no_turn_where_its_part_was_drawn_a_moment_ago():
+    """Else more would be asked for while it waits than is drawn; every part of the page is drawn in its time."""
+
+    def tick(part):
+        message = BackMsg()
+        message.rerun_script.is_auto_rerun, message.rerun_script.fragment_id = True, part
+        return {"type": "websocket.receive", "bytes": message.SerializeToString()}
+
     async def play():
-        turns = Turns(1, (60, 60))
-        await turns.take("somebody")
-        tick = BackMsg()
-        tick.rerun_script.is_auto_rerun = True
-        ticks = [{"type": "websocket.receive", "bytes": tick.SerializeToString()} for _ in range(MOST_SKIPPED + 1)]
+        turns, seconds = Turns(1, (60, 60)), iter(range(1, 9))
+        ticks = [tick(part) for part in "ababa"]
 
         async def receive():
+            inbox._clock = partial(float, next(seconds))
             return ticks.pop(0)
 
-        waiting = asyncio.create_task(Inbox(receive, Pace(1e6), turns)())
-        while ticks:
+        inbox = Inbox(receive, Pace(1e6), turns)
+        assert await inbox() == tick("a")
+        assert await inbox() == tick("b"), "nobody waits"
+        other = asyncio.create_task(turns.take("somebody"))
+        await asyncio.sleep(0)
+        waiting = asyncio.create_task(inbox())
+        for _ in range(9):
             await asyncio.sleep(0)
-        assert not waiting.done(), "the last one waits"
+        assert not ticks, "one of each part was passed over"
+        assert not waiting.done()
+        turns.end(inbox)
+        await other
         turns.end("somebody")
-        assert (await asyncio.wait_for(waiting, 5))["bytes"] == tick.SerializeToString()
+        assert await asyncio.wait_for(waiting, 5) == tick("a")
 
     asyncio.run(play())

@@ -118,7 +118,7 @@ def test_a_clock_takes_a_free_place_and_waits_for_none():
     async def play():
         turns = Turns(1, (60, 60))
         assert turns.take_now("a")
-        assert not turns.take_now("a")
+        assert turns.take_now("a"), "nobody waits"
         assert not turns.take_now("b")
         turns.end("a")
         assert turns.take_now("b")
