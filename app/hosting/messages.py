@@ -166,7 +166,7 @@ def wanted(data: bytes | None) -> Wish | None:
         message.ParseFromString(data)
     except DecodeError:
         raise BadMessage("A message could not be read.") from None
-    kind = message.WhichOneof("type")
+    kind = message.WhichOneof("type") or ""
     if kind == "rerun_script":
         asked = message.rerun_script
         _check_state(asked)
