@@ -81,12 +81,12 @@ EFFORT = (
 
 def experiment_settings(name: str) -> list[Setting]:
     """The settings of an experiment, those of the shipped answer as defaults, in the bounds of this server."""
-    first, known = first_choices(name), {"target": tuple(GALLERY), "grid": tuple(GRIDS)}
+    first, registered = first_choices(name), {"target": tuple(GALLERY), "grid": tuple(GRIDS)}
     settings = []
     for setting in settings_of(EXPERIMENTS[name]):
         field = setting.name
         label = setting.title or OWN_LABELS.get((name, field)) or LABELS.get(field, "")
-        named = {"kind": "name", "choices": known[field]} if field in known else {}
+        named = {"kind": "name", "choices": registered[field]} if field in registered else {}
         own = replace(setting, title=label, default=first[field], **named)
         settings.append(own.within(most_of(name, field)))
     return settings

@@ -11,7 +11,7 @@ from app.background.task import Report, Task
 from app.kl.curves import RunCurve, View, curves_key, curves_of, measure_curves
 from app.kl.question import SEED, Question, problem, quick_estimate
 from app.runs.library import Run
-from app.stage.custom_times import Moved, fitting
+from app.stage.custom_times import ChosenTimes, fitting
 from app.stage.scene import STEPS, grids_of
 from cmcore.config import SamplerConfig
 from cmcore.divergences import kl_to_noised
@@ -55,7 +55,7 @@ class RunKL:
     to_measure: tuple[RunCurve, ...]
 
 
-def kl_of_run(run: Run, config: SamplerConfig, direction: Direction, moved: Moved | None = None) -> RunKL:
+def kl_of_run(run: Run, config: SamplerConfig, direction: Direction, moved: ChosenTimes | None = None) -> RunKL:
     """What is measured so far; the N of `config` is on screen, and `moved` are the times that were moved, by N."""
     moved, n = fitting(moved, config), config.steps
     view = View(

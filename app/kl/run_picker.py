@@ -14,21 +14,21 @@ SHOWN = "shown run"
 
 def run_controls() -> Run:
     """A picture per run, and what is known of the chosen one."""
-    known = runs()
-    state.set_default("run", next(iter(known)), allowed=known)
+    offered = runs()
+    state.set_default("run", next(iter(offered)), allowed=offered)
     colour = theme(st.context.theme.type).data
-    pictures = {key: picture(key, colour, run) for key, run in known.items()}
+    pictures = {key: picture(key, colour, run) for key, run in offered.items()}
     # The widget only shows what is chosen: were it the choice, another page's copy of it could bring back nothing.
     state.set_value(SHOWN, state.value("run"))
     st.pills(
         "Run",
-        list(known),
-        format_func=lambda key: f"![{plain(known[key].label)}]({pictures[key]})",
+        list(offered),
+        format_func=lambda key: f"![{plain(offered[key].label)}]({pictures[key]})",
         key=SHOWN,
         required=True,
         on_change=_take,
     )
-    run = known[state.value("run")]
+    run = offered[state.value("run")]
     config = run.model.config
     network = f"{config.network.depth} × {config.network.width}"
     st.html(

@@ -22,12 +22,12 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 
 def token() -> str:
     """The visitor's token: of this session, or from the browser's cookie, or a new one."""
-    known = state.value("visitor")
-    if known is None:
-        told = str(st.context.cookies.get(COOKIE, ""))
-        known = told if _TOKEN.fullmatch(told) else secrets.token_urlsafe(32)
-        state.set_value("visitor", known)
-    return known
+    current = state.value("visitor")
+    if current is None:
+        cookie = str(st.context.cookies.get(COOKIE, ""))
+        current = cookie if _TOKEN.fullmatch(cookie) else secrets.token_urlsafe(32)
+        state.set_value("visitor", current)
+    return current
 
 
 def greet() -> None:

@@ -35,20 +35,20 @@ def write_config(target: TargetConfig, config: TrainingConfig) -> str | None:
     training = config.model_dump(mode="json", exclude_defaults=True, exclude=MACHINE)
     if config.steps is not None:
         training.pop("seconds", None)
-    told = {"target": target.model_dump(mode="json", exclude_defaults=True), "training": training}
-    packed = zlib.compress(json.dumps(told, separators=(",", ":"), ensure_ascii=False).encode(), 9)
+    content = {"target": target.model_dump(mode="json", exclude_defaults=True), "training": training}
+    packed = zlib.compress(json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode(), 9)
     code = base64.urlsafe_b64encode(packed).decode().rstrip("=")
     return code if len(code) <= LONGEST else None
 
 
 def read_config(code: str) -> tuple[TargetConfig, TrainingConfig]:
     """The target and the training of a code; a ValueError says what is wrong with it."""
-    told = _unfold(code)
-    if set(told) - {"target", "training"} or not all(isinstance(part, dict) for part in told.values()):
+    content = _unfold(code)
+    if set(content) - {"target", "training"} or not all(isinstance(part, dict) for part in content.values()):
         raise ValueError("its training is no target and training")
-    training = {name: value for name, value in told.get("training", {}).items() if name not in MACHINE}
+    training = {name: value for name, value in content.get("training", {}).items() if name not in MACHINE}
     try:
-        target = TargetConfig.model_validate(told.get("target", {}))
+        target = TargetConfig.model_validate(content.get("target", {}))
         config = TrainingConfig.model_validate(training)
     except (ValidationError, TypeError) as problem:
         raise ValueError(f"its training does not fit: {_first(problem)}") from None
@@ -70,14 +70,14 @@ def _unfold(code: str) -> dict[str, Any]:
         packed = base64.urlsafe_b64decode(code + "=" * (-len(code) % 4))
         reader = zlib.decompressobj()
         text = reader.decompress(packed, UNFOLDED)
-        told = parse_json(text, largest=UNFOLDED, most_values=MOST_VALUES) if reader.eof else None
+        content = parse_json(text, largest=UNFOLDED, most_values=MOST_VALUES) if reader.eof else None
     except BadJSON as problem:
         raise ValueError(f"its training cannot be read: it {problem}") from None
     except (binascii.Error, zlib.error, ValueError):
-        told = None
-    if not isinstance(told, dict):
+        content = None
+    if not isinstance(content, dict):
         raise ValueError("its training cannot be read: the link may have been cut off")
-    return told
+    return content
 
 
 def _first(problem: Exception) -> str:

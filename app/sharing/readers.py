@@ -29,9 +29,9 @@ def names_in(text: str, noun: str) -> list[str]:
     return list(dict.fromkeys(part for part in text.split(",") if part))
 
 
-def one_of(known: Callable[[], Iterable[Any]], noun: str) -> Callable[[str], Any]:
-    """A reader of one name among `known`."""
-    return lambda text: _named({str(name): name for name in known()}, noun, text)
+def one_of(choices: Callable[[], Iterable[Any]], noun: str) -> Callable[[str], Any]:
+    """A reader of one name among the `choices`."""
+    return lambda text: _named({str(name): name for name in choices()}, noun, text)
 
 
 def between(low: float, high: float, name: str) -> Callable[[str], float]:
@@ -57,11 +57,11 @@ def whole(low: int, high: int, name: str) -> Callable[[str], int]:
 read_seed = whole(0, 2**31 - 1, "the seed")
 
 
-def several_of(known: Callable[[], Iterable[Any]], noun: str) -> Callable[[str], list[Any]]:
-    """A reader of names among `known`, with commas in between."""
+def several_of(choices: Callable[[], Iterable[Any]], noun: str) -> Callable[[str], list[Any]]:
+    """A reader of names among the `choices`, with commas in between."""
 
     def read(text: str) -> list[Any]:
-        names = {str(name): name for name in known()}
+        names = {str(name): name for name in choices()}
         return [_named(names, noun, part) for part in names_in(text, noun)]
 
     return read

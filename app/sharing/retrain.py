@@ -28,7 +28,7 @@ MOST_OFFERED = 6
 
 
 @dataclass(frozen=True)
-class Unknown:
+class MissingRun:
     """A run of another session, as its link describes it.
 
     Attributes:
@@ -69,7 +69,7 @@ class Unknown:
 class _Offer:
     """The runs that a link asked for and that are not here, and those shown in their place."""
 
-    unknown: tuple[Unknown, ...]
+    missing: tuple[MissingRun, ...]
     beside: tuple[str, ...]
 
 
@@ -90,18 +90,18 @@ def extract_missing_runs(key: str, asked: dict[str, str], first: Sequence[str]) 
         if state.went_back():
             _keep(key, None)
         return []
-    names, known = [asked[name]] if key == ONE else asked[name].split(",", MOST_NAMED), runs()
+    names, available = [asked[name]] if key == ONE else asked[name].split(",", MOST_NAMED), runs()
     wanted = list(dict.fromkeys(part for part in names[:MOST_NAMED] if part))
-    here = [run for run in wanted if run in known]
-    unknown, problems = _described([run for run in wanted if run not in known], _codes(key, asked))
+    here = [run for run in wanted if run in available]
+    missing, problems = _described([run for run in wanted if run not in available], _codes(key, asked))
     if names[MOST_NAMED:]:
         problems.append(f"This link names more than {MOST_NAMED:,} runs, and those after them are left out.")
-    shown = here or [run for run in first if run in known]
+    shown = here or [run for run in first if run in available]
     if wanted:
         asked.pop(name)
     if wanted and shown:
         asked[name] = shown[0] if key == ONE else ",".join(shown)
-    _keep(key, _Offer(unknown, () if here else tuple(first)) if unknown else None)
+    _keep(key, _Offer(missing, () if here else tuple(first)) if missing else None)
     return problems
 
 
@@ -114,19 +114,19 @@ def _codes(key: str, asked: Mapping[str, str]) -> dict[str, str]:
     return {run: code for run, _, code in pairs}
 
 
-def _described(missing: Sequence[str], codes: Mapping[str, str]) -> tuple[tuple[Unknown, ...], list[str]]:
-    found, problems = [], []
+def _described(missing: Sequence[str], codes: Mapping[str, str]) -> tuple[tuple[MissingRun, ...], list[str]]:
+    described, problems = [], []
     for run in missing[:MOST_OFFERED]:
         if run not in codes:
             problems.append(_not_here(run))
             continue
         try:
-            found.append(Unknown(run[:80], codes[run], *read_config(codes[run])))
+            described.append(MissingRun(run[:80], codes[run], *read_config(codes[run])))
         except ValueError as problem:
             problems.append(f"This link shows a run of another session, and {problem}. It is left out.")
     if more := len(missing[MOST_OFFERED:]):
         problems.append(f"This link names {more} more runs of another session, which are left out.")
-    return tuple(found), problems
+    return tuple(described), problems
 
 
 def _not_here(run: str) -> str:
@@ -139,13 +139,13 @@ def _not_here(run: str) -> str:
 
 
 # ---- the offer --------------------------------------------------------------------------------------------------
-def offered(key: str) -> tuple[Unknown, ...]:
+def offered(key: str) -> tuple[MissingRun, ...]:
     """The runs that a link asked for and that are not here; for one run, until another is chosen."""
     offer = _offer(key)
     if offer and key == ONE and state.value(key) not in offer.beside:
         _keep(key, None)
         return ()
-    return offer.unknown if offer else ()
+    return offer.missing if offer else ()
 
 
 def others_stand_in(key: str) -> bool:
@@ -154,19 +154,19 @@ def others_stand_in(key: str) -> bool:
     return offer is not None and bool(offer.beside)
 
 
-def trained_again(key: str, unknown: Unknown) -> None:
+def join_when_trained(key: str, missing: MissingRun) -> None:
     """The run is going to be trained: once it is, it joins the selection that the link asked for."""
     offer = _offer(key)
     if key != ONE and offer:
         beside = [] if tuple(state.value(key)) == offer.beside else list(state.value(key))
         state.set_value("joins", (key, beside))
-    decline(key, unknown)
+    decline(key, missing)
 
 
-def decline(key: str, unknown: Unknown) -> None:
+def decline(key: str, missing: MissingRun) -> None:
     """The offer of this run ends."""
     if offer := _offer(key):
-        others = tuple(one for one in offer.unknown if one != unknown)
+        others = tuple(one for one in offer.missing if one != missing)
         _keep(key, _Offer(others, offer.beside) if others else None)
 
 
@@ -190,12 +190,12 @@ def with_training(key: str, wanted: Mapping[str, str]) -> dict[str, str]:
     if offer and offered(key):
         names = [] if tuple(names) == offer.beside else names
         names = [*names, *(one.run for one in offered(key))]
-    told = dict(wanted)
+    parts = dict(wanted)
     if codes or left:  # also where they are what is shown first: elsewhere something else is
-        told[_parameter(key)] = ",".join(names)
+        parts[_parameter(key)] = ",".join(names)
     if codes:
-        told["config"] = codes[names[0]] if key == ONE else ",".join(f"{run}:{code}" for run, code in codes.items())
-    return told
+        parts["config"] = codes[names[0]] if key == ONE else ",".join(f"{run}:{code}" for run, code in codes.items())
+    return parts
 
 
 def left_behind(key: str) -> list[str]:
@@ -211,7 +211,7 @@ def _packed(key: str) -> tuple[dict[str, str], list[str]]:
             continue
         config = run.target.config
         code = write_config(config, run.model.config) if config else None
-        room = LONGEST - sum(len(name) + len(held) + 2 for name, held in codes.items())
+        room = LONGEST - sum(len(name) + len(taken) + 2 for name, taken in codes.items())
         if config is None:
             left.append(f"{run.label} (learned from a table, which never travels in a link)")
         elif code is None or len(codes) >= MOST_OFFERED or (key != ONE and len(run.key) + len(code) + 2 > room):
@@ -222,13 +222,13 @@ def _packed(key: str) -> tuple[dict[str, str], list[str]]:
 
 
 def _selected(key: str) -> list[str]:
-    held = state.value(key, FIRST)
-    return [held] if key == ONE else list(held)
+    selected = state.value(key, FIRST)
+    return [selected] if key == ONE else list(selected)
 
 
-def train_link(unknown: Unknown) -> Mapping[str, str]:
+def train_link(missing: MissingRun) -> Mapping[str, str]:
     """The same training as the link of Train writes it."""
-    target, config = unknown.target, unknown.config
+    target, config = missing.target, missing.config
     wanted = {"drawing": str(target.parameters["strokes"])} if "strokes" in target.parameters else {}
     wanted = wanted or {"target": target.name}
     if "dim" in target.parameters:

@@ -6,23 +6,31 @@ import streamlit as st
 
 from app import state
 from app.quoting import escape, plain
-from app.sharing.retrain import Unknown, decline, left_behind, offered, others_stand_in, train_link, trained_again
+from app.sharing.retrain import (
+    MissingRun,
+    decline,
+    join_when_trained,
+    left_behind,
+    offered,
+    others_stand_in,
+    train_link,
+)
 
 
 def training_offer(key: str) -> None:
     """Beside the selection under that state key: each run that its link asked for and that is not here."""
-    unknown = offered(key)
-    if not unknown:
+    missing = offered(key)
+    if not missing:
         return
     with st.container(key="again_area"):
-        st.html(f"<p>{escape(_meanwhile(unknown, others_stand_in(key)))}</p>")
-        for number, one in enumerate(unknown):
+        st.html(f"<p>{escape(_meanwhile(missing, others_stand_in(key)))}</p>")
+        for number, one in enumerate(missing):
             with st.container(key=f"again_{number}", horizontal=True, vertical_alignment="center"):
                 _one(key, one, number)
 
 
-def _meanwhile(unknown: Sequence[Unknown], others: bool) -> str:
-    if len(unknown) == 1:
+def _meanwhile(missing: Sequence[MissingRun], others: bool) -> str:
+    if len(missing) == 1:
         shown = "another is shown in its place" if others else "the other runs of the link are shown"
         return (
             "This link shows a run of another session, and this server does not have it. Its training came with the "
@@ -30,21 +38,21 @@ def _meanwhile(unknown: Sequence[Unknown], others: bool) -> str:
         )
     shown = "others are shown in their place" if others else "the other runs of the link are shown"
     return (
-        f"This link shows {len(unknown)} runs of another session, and this server does not have them. Their training "
+        f"This link shows {len(missing)} runs of another session, and this server does not have them. Their training "
         "came with the link, so they can be learned again, one after the other. "
         f"Until then {shown}."
     )
 
 
-def _one(key: str, unknown: Unknown, number: int) -> None:
-    beyond = unknown.out_of_reach
+def _one(key: str, missing: MissingRun, number: int) -> None:
+    beyond = missing.out_of_reach
     aside = f" Its {' and '.join(beyond)} cannot be chosen on Train, which has its own." if beyond else ""
-    st.html(f"<p><b>{escape(unknown.words)}.</b>{escape(aside)}</p>")
+    st.html(f"<p><b>{escape(missing.words)}.</b>{escape(aside)}</p>")
     if st.button("Train it again", type="primary", key=f"train_again_{number}"):
-        trained_again(key, unknown)
+        join_when_trained(key, missing)
         state.forget_first_time("train link")
-        st.switch_page(state.page("train"), query_params=train_link(unknown))
-    st.button("Not now", type="tertiary", key=f"not_again_{number}", on_click=decline, args=(key, unknown))
+        st.switch_page(state.page("train"), query_params=train_link(missing))
+    st.button("Not now", type="tertiary", key=f"not_again_{number}", on_click=decline, args=(key, missing))
 
 
 def warn_not_shareable(key: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from app.stage.scene import STEPS
 from cmcore.config import SamplerConfig
 
-Moved = Mapping[int, tuple[float, ...]]
+ChosenTimes = Mapping[int, tuple[float, ...]]
 """t_1 > … > t_{N−1} by N."""
 LATEST = 20.0
 """No horizon lies beyond."""
@@ -23,21 +23,21 @@ def checked_times(steps: object, times: object) -> tuple[float, ...] | None:
     return rounded if falling else None
 
 
-def fitting(moved: Moved | None, config: SamplerConfig) -> Moved:
+def fitting(chosen: ChosenTimes | None, config: SamplerConfig) -> ChosenTimes:
     """Those that lie between this draw's T and δ; the others wait until they do again."""
-    return {n: t for n, t in (moved or {}).items() if config.horizon > t[0] and t[-1] > config.delta}
+    return {n: t for n, t in (chosen or {}).items() if config.horizon > t[0] and t[-1] > config.delta}
 
 
-def with_times(config: SamplerConfig, moved: Moved | None) -> SamplerConfig:
+def with_times(config: SamplerConfig, chosen: ChosenTimes | None) -> SamplerConfig:
     """The draw with the times that were moved for its N, if there are some that fit."""
-    times = fitting(moved, config).get(config.steps)
+    times = fitting(chosen, config).get(config.steps)
     whole = None if times is None else (config.horizon, *times, config.delta)
     return SamplerConfig(**{**config.model_dump(), "times": whole})
 
 
-def read_times(text: str) -> Moved:
+def read_times(text: str) -> ChosenTimes:
     """The times that a link asks for: t_1,…,t_{N−1}, and for another N after a semicolon."""
-    found: dict[int, tuple[float, ...]] = {}
+    chosen: dict[int, tuple[float, ...]] = {}
     for part in text.split(";"):
         try:
             times = [float(t) for t in part.split(",")]
@@ -47,10 +47,10 @@ def read_times(text: str) -> Moved:
         if checked is None:
             counts = ", ".join(str(n - 1) for n in STEPS if n > 1)
             raise ValueError(f"it asks for the times “{part[:40]}”, and times are {counts} falling numbers above 0")
-        found[len(times) + 1] = checked
-    return found
+        chosen[len(times) + 1] = checked
+    return chosen
 
 
-def write_times(moved: Moved) -> str:
+def write_times(chosen: ChosenTimes) -> str:
     """The times for a link."""
-    return ";".join(",".join(f"{t:.4g}" for t in times) for _, times in sorted(moved.items()))
+    return ";".join(",".join(f"{t:.4g}" for t in times) for _, times in sorted(chosen.items()))

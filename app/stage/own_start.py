@@ -97,7 +97,7 @@ def with_start(scene: Scene, own: OwnPaths) -> Scene:
 def _joined(draw: Draw, one: Draw, at: int, own: OwnPaths) -> Draw:
     legs = None if draw.legs is None else _insert(draw.legs, one.legs, at)
     landings = None if draw.landings is None else _insert(draw.landings, one.landings, at)
-    summary = f"{draw.summary} {_told(one, own)}"
+    summary = f"{draw.summary} {_in_words(one, own)}"
     return replace(draw, states=_insert(draw.states, one.states, at), landings=landings, legs=legs, summary=summary)
 
 
@@ -107,7 +107,7 @@ def _insert(many: np.ndarray, one: np.ndarray | None, at: int) -> np.ndarray:
     return np.concatenate([many[..., :at, :], one, many[..., at:, :]], axis=-2, dtype=many.dtype)
 
 
-def _told(one: Draw, own: OwnPaths) -> str:
+def _in_words(one: Draw, own: OwnPaths) -> str:
     x, y = own.start
     end = one.states[-1, 0]
     words = f"Your start ({x:g}, {y:g}) ends at ({end[0]:.2f}, {end[1]:.2f})"

@@ -49,11 +49,11 @@ def read_view(text: str) -> str:
 
 def projection_of(target: cm.Target, view: str | None) -> Projection:
     """The view of that name, or the first one there is."""
-    known = views(target.dim)
+    offered = views(target.dim)
     names = column_names(target)
-    if not known:
+    if not offered:
         return Projection("", names, lambda points: plane(torch.from_numpy(points)))
-    view = view if view in known else known[0]
+    view = view if view in offered else offered[0]
     if view == TURNING:
         return Projection(view, names or tuple(map(_coordinate, range(3))), lambda points: points)
     if view == PRINCIPAL:

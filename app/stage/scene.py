@@ -155,13 +155,13 @@ def _meshes(model: object, grids: Grids) -> dict[int, np.ndarray]:
 def _log_ratios(model: object, target: cm.Target, draws: Mapping[int, cm.Trajectory]) -> dict[int, np.ndarray]:
     """log q/p_δ at every particle, from the Jacobians of the jumps; on a fold, q of the particle's own layer."""
     f = jump_map_of(model)
-    found = {}
+    ratios = {}
     for n, draw in draws.items():
         branch = push_forward(f, draw.states[0], draw.grid)
         t = draw.delta if draw.delta > 0 or target.has_density else _PIXEL_TIME
         points = branch.points.double().cpu()
-        found[n] = (branch.log_density.double().cpu() - target.log_prob(points, t)).numpy()
-    return found
+        ratios[n] = (branch.log_density.double().cpu() - target.log_prob(points, t)).numpy()
+    return ratios
 
 
 def _model_densities(model: object, grids: Grids, extent: float) -> dict[int, np.ndarray]:
@@ -169,12 +169,12 @@ def _model_densities(model: object, grids: Grids, extent: float) -> dict[int, np
     f = jump_map_of(model)
     noise, unused = _square(DEPOSIT_SIDE, f), torch.Generator()
     weight = (-noise.double().square().sum(1) / 2).exp().cpu().numpy()
-    found = {}
+    bands = {}
     for n, grid in grids.items():
         x, y = DETERMINISTIC.draw(f, noise, grid, generator=unused).points.double().cpu().numpy().T
         mass, *_ = np.histogram2d(y, x, bins=DEPOSIT_PIXELS, range=[[-extent, extent]] * 2, weights=weight)
-        found[n] = _bands(gaussian_filter(mass[::-1], sigma=1.2))
-    return found
+        bands[n] = _bands(gaussian_filter(mass[::-1], sigma=1.2))
+    return bands
 
 
 def _field(target: cm.Target, start: float, end: float) -> np.ndarray:
@@ -289,10 +289,10 @@ def histogram_image(points: np.ndarray, extent: float) -> np.ndarray:
 def _bands(density: np.ndarray) -> np.ndarray:
     """Opacity by highest-density regions: the smallest areas that hold given shares of the mass."""
     falling = np.sort(density, axis=None)[::-1]
-    held = np.cumsum(falling) / falling.sum()
+    mass_above = np.cumsum(falling) / falling.sum()
     opacity = np.zeros(density.shape)
     for share, step in BANDS.items():
-        opacity += step * (density >= falling[np.searchsorted(held, share)])
+        opacity += step * (density >= falling[np.searchsorted(mass_above, share)])
     return opacity.astype(np.uint8)
 
 

@@ -15,7 +15,7 @@ import streamlit as st
 from app import state
 from app.components.particle_stage import Mover, Scene, particle_stage
 from app.components.values import StagedSampler, StagedStart, StagedTimes, Step, sent
-from app.stage.custom_times import Moved, checked_times, fitting, write_times
+from app.stage.custom_times import ChosenTimes, checked_times, fitting, write_times
 from app.stage.layers import background_layers, still_layering
 from app.stage.own_start import OwnPaths, Start, checked_start, own_paths, with_start
 from app.stage.sampler import REDRAWN, SAMPLERS
@@ -67,7 +67,7 @@ def stage(
     )
 
 
-def _question(run: Mapped, config: SamplerConfig, moved: Moved, place: str) -> tuple[str, dict[str, Any]]:
+def _question(run: Mapped, config: SamplerConfig, moved: ChosenTimes, place: str) -> tuple[str, dict[str, Any]]:
     """What the scene is made from, and the key of all of it: the scene holds every N, so N is no part of either.
 
     The scene's own key leaves the moved times out, since the noise stays: the stage goes on where it is.

@@ -7,7 +7,7 @@ import streamlit as st
 from app import state
 from app.hosting.limits import limits
 from app.runs.library import Run
-from app.sharing.retrain import Unknown, train_link
+from app.sharing.retrain import MissingRun, train_link
 from app.training.budgets import BUDGETS, budgets
 from app.training.choice import FILE
 from app.training.continuation import can_continue, unfinished, what_is_left
@@ -24,7 +24,7 @@ def continue_controls(run: Run) -> None:
         continue_training(run, **budget)
         target = run.target.config
         state.forget_first_time("train link")
-        shown = train_link(Unknown(run.key, "", target, run.model.config)) if target else {"table": FILE}
+        shown = train_link(MissingRun(run.key, "", target, run.model.config)) if target else {"table": FILE}
         st.switch_page(state.page("train"), query_params=shown)
 
 

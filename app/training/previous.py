@@ -68,7 +68,7 @@ def budget_in_words(config: TrainingConfig) -> str:
     return f"{config.steps:,} steps" if config.steps else f"{config.seconds:.3g} s"
 
 
-def again_in_words(new: TrainingConfig, old: TrainingConfig) -> str:
+def shared_start_in_words(new: TrainingConfig, old: TrainingConfig) -> str:
     """What training with `new` after `old` would share with it, and what it would change."""
     changed = changes(new, old)
     if not changed:

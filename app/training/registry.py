@@ -178,8 +178,8 @@ def start(training: Training, workers: Workers, measuring: Workers | None) -> No
     """Begin a training; Busy where its visitor has one under way already, or where the queue is full."""
     with _lock:
         let_go()
-        held = _trainings.get(training.visitor)
-        if held is not None and not held.over:
+        current = _trainings.get(training.visitor)
+        if current is not None and not current.over:
             raise Busy("You have a training under way, here or in another tab. Stop it, or wait until it has ended.")
         training.submit(workers, measuring)
         _trainings[training.visitor] = training
@@ -195,9 +195,9 @@ def current(visitor: str) -> Training | None:
 def forget(visitor: str, run_key: str) -> None:
     """The visitor has deleted the run: the training that made it does not bring it back."""
     with _lock:
-        held = _trainings.get(visitor)
-        if held is not None and held.run_key == run_key:
-            held.deleted = True
+        current = _trainings.get(visitor)
+        if current is not None and current.run_key == run_key:
+            current.deleted = True
             del _trainings[visitor]
 
 

@@ -20,11 +20,11 @@ BESIDE = "target beside training"
 
 def training() -> Training | None:
     """What the visitor trains now, or trained last: in this session, in another tab, or before a reload."""
-    held = registry.current(visitor.token()) or state.value("training")
-    if held is not None and held.deleted:
-        held = None
-    state.set_value("training", held)
-    return held
+    current = registry.current(visitor.token()) or state.value("training")
+    if current is not None and current.deleted:
+        current = None
+    state.set_value("training", current)
+    return current
 
 
 def training_view() -> JobView[TrainingProgress] | None:

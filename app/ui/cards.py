@@ -80,12 +80,12 @@ def spaced(text: str) -> str:
 def typeset(text: str) -> str:
     """HTML of the engine's sentences, with numbers as a page prints them: −2 for -2, 3·10⁻⁶ for 3e-06, 88 % for 88%."""
 
-    def printed(found: re.Match[str]) -> str:
-        if found["exponent"]:
-            return f"·10{str(int(found['exponent'])).translate(_SUPERSCRIPT)}"
-        if found["power"]:
-            return f"<sup>{found['power'].replace('-', '−')}</sup>"
-        return " %" if found["percent"] else "−"
+    def printed(match: re.Match[str]) -> str:
+        if match["exponent"]:
+            return f"·10{str(int(match['exponent'])).translate(_SUPERSCRIPT)}"
+        if match["power"]:
+            return f"<sup>{match['power'].replace('-', '−')}</sup>"
+        return " %" if match["percent"] else "−"
 
     return _IN_ASCII.sub(printed, escape(spaced(text)))
 
@@ -156,8 +156,8 @@ def _floor(floor: float) -> str:
 
 
 def _estimator(estimate: Estimate) -> str:
-    known = ESTIMATORS.get(estimate.estimator)
-    return known.label if known else estimate.estimator.replace("_", " ")
+    estimator = ESTIMATORS.get(estimate.estimator)
+    return estimator.label if estimator else estimate.estimator.replace("_", " ")
 
 
 def _card(title: str, body: str, rows: Sequence[tuple[str, str]]) -> str:

@@ -26,10 +26,10 @@ def single_choice(
     browser is told.
     """
     last = state.session_dict("single choices")
-    held = next(one for one in (state.value(key), last.get(key), first, *options) if one in options)
-    if state.value(key) != held:
-        state.set_value(key, held)
+    chosen = next(one for one in (state.value(key), last.get(key), first, *options) if one in options)
+    if state.value(key) != chosen:
+        state.set_value(key, chosen)
     pick = st.pills if style == "pills" else st.segmented_control
     reported = pick(label, options, key=key, required=True, persist_state="session", **settings)
-    last[key] = reported if reported in options else held
+    last[key] = reported if reported in options else chosen
     return last[key]

@@ -36,11 +36,11 @@ def start_control(run: Run, s: float) -> float:
 
 def quantity_control(run: Run, s: float) -> str:
     """What is mapped."""
-    known = offered(run, s)
+    quantities = offered(run, s)
     return single_choice(
         "Map of",
-        list(known),
-        format_func=lambda name: known[name].label,
+        list(quantities),
+        format_func=lambda name: quantities[name].label,
         key="inside quantity",
         help="Error: how far one jump lands from the exact flow. The others: by how much the map misses an identity "
         "that the exact flow satisfies.",

@@ -82,16 +82,16 @@ def _check_figure(figure: AnyFigure) -> None:
         case CurveFigure(run=run):
             run_of(run)
         case AnswerFigure(answer=name, panels=panels, steer=steer):
-            known = [panel.name for panel in answer_of(name).panels]
+            panels = [panel.name for panel in answer_of(name).panels]
             for panel in panels:
-                _among(panel, known, f"panel of {name}")
+                _among(panel, panels, f"panel of {name}")
             if steer is not None:
                 if name not in EXPERIMENTS:
                     raise ValueError(f"{name} is a fixed answer, and has no field to steer")
                 _among(steer, EXPERIMENTS[name].model_fields, f"field of {name}")
 
 
-def _among(name: str, known: Iterable[str], noun: str) -> None:
-    names = list(known)
+def _among(name: str, panels: Iterable[str], noun: str) -> None:
+    names = list(panels)
     if name not in names:
         raise ValueError(f"there is no {noun} “{name}”; there is {', '.join(names)[:200]}")

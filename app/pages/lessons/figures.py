@@ -119,12 +119,12 @@ def _begin(figure: StageFigure) -> None:
 
 def _caption(figure: StageFigure, run: Mapped) -> str:
     name = label_of(run.target)
-    moved = {
+    words = {
         "exact": f"What jumps is the exact map of {name}; nothing is learned.",
         "ddim": f"Grey: DDIM steps with the exact score of {name}; nothing is learned.",
         "learned": f"Orange: a small network that learned {name}.",
     }[figure.map]
-    return plain(f"{moved} Green: the exact flow from the same noise.")
+    return plain(f"{words} Green: the exact flow from the same noise.")
 
 
 def _measured(run: Run, config: SamplerConfig) -> tuple[RunKL, JobView | None]:

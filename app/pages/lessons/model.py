@@ -153,8 +153,8 @@ NUMBER_KINDS = ("fit", "fact", "setting", "line", "calls", "stopping", "about", 
 
 
 def _kind(value: Any) -> str | None:
-    held = value if isinstance(value, Mapping) else getattr(value, "model_fields_set", ())
-    return next((kind for kind in NUMBER_KINDS if kind in held), None)
+    given = value if isinstance(value, Mapping) else getattr(value, "model_fields_set", ())
+    return next((kind for kind in NUMBER_KINDS if kind in given), None)
 
 
 Number = Annotated[

@@ -34,8 +34,8 @@ OWN = LAB / "assets" / "lessons"
 # ---- what is shipped ------------------------------------------------------------------------------------------------
 def run_of(name: str) -> Run:
     """The shipped run of that name, or the failure gallery's; ValueError where there is none."""
-    known = {**library.runs_in(str(OWN / "runs")), **library.runs_in(str(library.SHIPPED))}
-    return _one_of(known, name, "run")
+    every = {**library.runs_in(str(OWN / "runs")), **library.runs_in(str(library.SHIPPED))}
+    return _one_of(every, name, "run")
 
 
 def is_own(name: str) -> bool:
@@ -45,10 +45,10 @@ def is_own(name: str) -> bool:
 
 def answer_of(name: str) -> Result:
     """The shipped answer of that name, or the failure gallery's; ValueError where there is none."""
-    found = shipped_answer(name) or _own_answer(name)
-    if found is None:
+    answer = shipped_answer(name) or _own_answer(name)
+    if answer is None:
         raise ValueError(f"there is no shipped answer “{name}”")
-    return found
+    return answer
 
 
 @st.cache_resource(show_spinner=False, max_entries=16)
@@ -60,13 +60,13 @@ def _own_answer(name: str) -> Result | None:
 # ---- numbers --------------------------------------------------------------------------------------------------------
 def values_of(lesson: Lesson) -> Mapping[str, float]:
     """Every number of the head by name; ValueError says which is not there."""
-    found: dict[str, float] = {}
+    numbers: dict[str, float] = {}
     for name, source in sorted(lesson.numbers.items(), key=lambda item: isinstance(item[1], Ratio)):
         try:
-            found[name] = _ratio(source, found) if isinstance(source, Ratio) else value_of(source)
+            numbers[name] = _ratio(source, numbers) if isinstance(source, Ratio) else value_of(source)
         except (ValueError, LookupError) as problem:
             raise ValueError(f"the number “{name}” is not there: {problem}") from None
-    return found
+    return numbers
 
 
 def filled(text: str, lesson: Lesson) -> str:
@@ -80,28 +80,28 @@ def value_of(source: Any) -> float:
     match source:
         case SlopeValue(answer=answer, fit=label, part=part):
             fits = {fit.label: fit for fit in answer_of(answer).fits}
-            found = getattr(_one_of(fits, label, "fit"), part)
+            value = getattr(_one_of(fits, label, "fit"), part)
         case Fact(answer=answer, fact=name):
-            found = _one_of(answer_of(answer).facts, name, "fact")
+            value = _one_of(answer_of(answer).facts, name, "fact")
         case Setting(answer=answer, setting=name):
-            found = _one_of(answer_of(answer).config, name, "setting")
+            value = _one_of(answer_of(answer).config, name, "setting")
         case LineValue():
-            found = _on_line(source)
+            value = _on_line(source)
         case CurvePoint():
-            found = _on_curve(source)
+            value = _on_curve(source)
         case Stopping(run=run, stopping=delta):
-            found = stopping(f"lesson {run}", delta, run_of(run))
+            value = stopping(f"lesson {run}", delta, run_of(run))
         case TrainingFact(run=run, about=what):
-            found = _about(run_of(run), what)
+            value = _about(run_of(run), what)
         case _:
             raise ValueError(f"nothing says how to read {type(source).__name__}")
-    if isinstance(found, bool) or not isinstance(found, int | float):
-        raise ValueError(f"it is no number but {str(found)[:40]}")
-    return float(found)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"it is no number but {str(value)[:40]}")
+    return float(value)
 
 
-def _ratio(source: Ratio, found: Mapping[str, float]) -> float:
-    above, below = (found[name] for name in source.over)
+def _ratio(source: Ratio, numbers: Mapping[str, float]) -> float:
+    above, below = (numbers[name] for name in source.over)
     if below == 0:
         raise ValueError("it divides by 0")
     return above / below
@@ -125,8 +125,8 @@ def _on_line(source: LineValue) -> float:
 
 def _on_curve(source: CurvePoint) -> float:
     estimate = _shipped_estimate(source)
-    found = getattr(estimate, source.part, None)
-    return estimate.diagnostics[source.part] if found is None else found
+    part = getattr(estimate, source.part, None)
+    return estimate.diagnostics[source.part] if part is None else part
 
 
 def _shipped_estimate(source: CurvePoint) -> Estimate:
@@ -159,7 +159,7 @@ def _written(source: Any, value: float) -> str:
     return number(value, source.digits)
 
 
-def _one_of(known: Mapping[str, Any], name: str, noun: str) -> Any:
-    if name not in known:
-        raise ValueError(f"there is no {noun} “{name}”; there is {', '.join(map(str, known))[:300]}")
-    return known[name]
+def _one_of(named: Mapping[str, Any], name: str, noun: str) -> Any:
+    if name not in named:
+        raise ValueError(f"there is no {noun} “{name}”; there is {', '.join(map(str, named))[:300]}")
+    return named[name]

@@ -143,8 +143,8 @@ def _predict(lesson: Lesson, question: Prediction, number: int) -> None:
         key=f"guess {lesson.slug} {number}",
         persist_state="session",
     )
-    told = (lesson.slug, number, guess)
-    st.button("Reveal", type="primary", disabled=guess is None, on_click=_reveal, args=told, key="reveal")
+    prediction = (lesson.slug, number, guess)
+    st.button("Reveal", type="primary", disabled=guess is None, on_click=_reveal, args=prediction, key="reveal")
 
 
 def _answered(lesson: Lesson, question: Prediction, guess: int) -> str:

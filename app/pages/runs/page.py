@@ -42,7 +42,7 @@ def runs_page() -> None:
     training_offer("compared")
     with st.container(key="runsbench"):
         with st.container(key="ledger_area"):
-            _removed()
+            _deleted()
             if lost := library().warning():
                 st.warning(plain(lost))
             if library().stored == "declined":
@@ -128,7 +128,7 @@ def _leave_out(how, key: str) -> None:
     set_value("compared", [one for one in value("compared") if one != key])
 
 
-def _removed() -> None:
+def _deleted() -> None:
     """The way back from a deletion."""
     run = library().deleted
     if run is not None:
@@ -179,12 +179,12 @@ def _bring_in() -> None:
 
 # ---- side by side -----------------------------------------------------------------------------------------------
 def _comparison() -> None:
-    known = runs()
-    chosen = {key: known[key] for key in value("compared") if key in known}
+    offered = runs()
+    chosen = {key: offered[key] for key in value("compared") if key in offered}
     if not chosen:
         st.info("Choose two or more runs to compare them.")
         return
-    names = {curve.run.key: curve.label for curve in curves_of(_view(chosen), known)}
+    names = {curve.run.key: curve.label for curve in curves_of(_view(chosen), offered)}
     with st.container(key="settings_area"):
         if len(chosen) > 1:
             _settings(chosen, names)
@@ -193,7 +193,7 @@ def _comparison() -> None:
     with st.container(key="samples_area"):
         _samples(chosen, names)
     view = _view(chosen)
-    curves = curves_of(view, known)
+    curves = curves_of(view, offered)
     with st.container(key="chart_of_runs"):
         st.html("<h2 class='question'>KL versus network calls</h2>")
         going = under_way(measuring(view, curves))

@@ -18,7 +18,7 @@ from app.runs.library import Run, library
 from app.training.choice import Choice
 from app.training.continuation import can_continue, unfinished, what_is_left
 from app.training.job import TrainingProgress
-from app.training.previous import again_in_words, budget_in_words, run_before
+from app.training.previous import budget_in_words, run_before, shared_start_in_words
 from app.training.registry import Training
 from app.training.session import (
     continue_training,
@@ -143,7 +143,7 @@ def _beside_transport(choice: Choice | None, config: TrainingConfig | None, goin
         st.warning(plain(problem))
         state.set_value("start_problem", "")  # said once: the next look asks again
     elif not going and choice and config and (before := run_before(choice.key)):
-        st.caption(plain(again_in_words(config, before.config)))
+        st.caption(plain(shared_start_in_words(config, before.config)))
 
 
 # ---- what is known ----------------------------------------------------------------------------------------------

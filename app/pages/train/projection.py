@@ -14,12 +14,12 @@ def view_key(dim: int) -> str:
 
 def projection_controls(target: cm.Target) -> Projection:
     """The chosen projection; there is nothing to choose in the plane."""
-    known, key = views(target.dim), view_key(target.dim)
-    if known:
-        state.set_default(key, known[0], allowed=known)
+    offered, key = views(target.dim), view_key(target.dim)
+    if offered:
+        state.set_default(key, offered[0], allowed=offered)
         st.selectbox(
             "Seen along",
-            known,
+            offered,
             format_func=_in_words,
             key=key,
             label_visibility="collapsed",

@@ -127,8 +127,8 @@ def drawn_in_words(question: Question) -> str:
     if question.sampler != "renoise":
         return f"{question.calls} jumps"
     share = question.renoise
-    kept = "t" if share == 1 else "t/2" if share == 0.5 else f"{share:g} t"
-    return f"{question.calls} jumps, renoised, η = {kept}"
+    eta = "t" if share == 1 else "t/2" if share == 0.5 else f"{share:g} t"
+    return f"{question.calls} jumps, renoised, η = {eta}"
 
 
 def _drawn(estimate: Estimate) -> Interval:

@@ -18,7 +18,7 @@ from app.pages.train.sketch import checked_drawing, checked_strokes
 from app.stage.projections import projection_of, read_view, views
 from app.training import registry as training_registry
 from app.training.job import LiveKL
-from app.training.previous import again_in_words, changes
+from app.training.previous import changes, shared_start_in_words
 from app.training.registry import Training
 from cmcore.config import NetworkConfig, TrainingConfig
 from cmcore.divergences.estimate import DATA_MODEL, Estimate
@@ -303,9 +303,11 @@ def test_what_changes_between_two_runs_is_said():
     old = TrainingConfig(seconds=20)
     new = old.model_copy(update={"seconds": 60.0, "seed": 1})
     assert [name for name, *_ in changes(new, old)] == ["Budget", "Seed"]
-    assert again_in_words(new, old).startswith("Other initial weights; changed: budget 60 s, seed 1")
+    assert shared_start_in_words(new, old).startswith("Other initial weights; changed: budget 60 s, seed 1")
     longer = old.model_copy(update={"objective": "lsd"})
-    assert again_in_words(longer, old).startswith("The same initial weights and noise as the run before; changed: obj")
+    assert shared_start_in_words(longer, old).startswith(
+        "The same initial weights and noise as the run before; changed: obj"
+    )
     larger = old.model_copy(update={"network": NetworkConfig(width=32)})
-    assert again_in_words(larger, old).startswith("Other initial weights")
-    assert "repeats" in again_in_words(old, old)
+    assert shared_start_in_words(larger, old).startswith("Other initial weights")
+    assert "repeats" in shared_start_in_words(old, old)
