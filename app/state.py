@@ -1,6 +1,6 @@
 """The only file that touches session state and query parameters.
 
-Widgets keep their values under the keys that the controls give them; jobs and runs of the session are kept here too.
+Widgets keep their values under the keys that the controls give them; what a session keeps besides them lies here too.
 """
 
 from collections.abc import Container, Mapping, Sequence
@@ -138,23 +138,3 @@ def keep_pages(pages: Mapping[str, Any]) -> None:
 def page(name: str) -> Any:
     """The page of that name, for `st.switch_page`."""
     return st.session_state["pages"][name]
-
-
-# ---- jobs -------------------------------------------------------------------------------------------------------
-def job(name: str) -> Any:
-    """The session's job of that name, or None."""
-    return session_dict("jobs").get(name)
-
-
-def keep_job(name: str, new: Any) -> None:
-    """Make this the session's job of that name; an older one is asked to end."""
-    drop_jobs(name)
-    session_dict("jobs")[name] = new
-
-
-def drop_jobs(stem: str, *, unfinished: bool = False, but: str = "") -> None:
-    """Ask the jobs named `stem`…, `but` one, to end, and forget them; with `unfinished`, keep finished ones."""
-    jobs = session_dict("jobs")
-    for name in [name for name in jobs if name.startswith(stem) and name != but]:
-        if not (unfinished and jobs[name].status == "finished"):
-            jobs.pop(name).cancel()

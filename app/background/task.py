@@ -37,14 +37,23 @@ class Report(Generic[T]):
 
     def __init__(self, stop: threading.Event) -> None:
         self._stop = stop
-        self.share, self.words = 0.0, ""
+        self.share, self.words, self._at = 0.0, "", time.monotonic()
+        self._began = self._at
         self.result: T | None = None
 
     def __call__(self, share: float, words: str) -> None:
         """Say how far it is. Raises Interrupted where it should end."""
         if self._stop.is_set():
             raise Interrupted
-        self.share, self.words = min(1.0, share), words
+        self.share, self.words, self._at = min(1.0, share), words, time.monotonic()
+
+    @property
+    def seconds_left(self) -> float | None:
+        """As the work has gone so far; None while that says little."""
+        if not 0.1 <= self.share < 1:
+            return None
+        whole = (self._at - self._began) / self.share
+        return max(1.0, self._began + whole - time.monotonic())
 
     def follow(self, steps: Generator[Any, None, Any], words: str = "") -> Any:
         """What a generator returns that yields the share it has done, or the share and what it does now."""
@@ -243,9 +252,8 @@ def progress_words(view: JobView[Report[Any]]) -> str:
         return f"Waiting for a worker, place {view.place} in the queue."
     if view.latest is None or not view.latest.words:
         return "Starting."
-    share = view.latest.share
-    left = f" About {view.seconds * (1 - share) / share:.0f} s left." if 0.05 < share < 1 else ""
-    return view.latest.words + left
+    seconds = view.latest.seconds_left
+    return view.latest.words + (f" About {seconds:.0f} s left." if seconds else "")
 
 
 def progress_line(view: JobView[Report[Any]] | None) -> None:

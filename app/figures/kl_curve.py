@@ -1,7 +1,8 @@
 """KL versus network calls, on logarithmic axes."""
 
 import math
-from collections.abc import Callable, Sequence
+import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +11,17 @@ import plotly.graph_objects as go
 from app.figures.log_axis import interval_band, marks, on_axis, reach, whole_decades
 from app.figures.theme import Theme, fade, on_paper
 from app.quoting import in_figure
+
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
+NEAR = 3.0
+"""A line comes near its floor within this factor; a floor far below its line would only seem to be another line's."""
+ROW = 20
+"""Pixels of one row of the legend."""
+NAMED = 6
+"""Up to so many lines have their name at their end; more would not find room there, and get a legend."""
+LONGEST = 18
+"""Letters of a name that stand beside a line; a longer name takes two rows."""
 
 
 @dataclass(frozen=True)
@@ -38,41 +50,65 @@ class Line:
 
 
 def kl_curve(
-    lines: Sequence[Line], *, calls: int, theme: Theme, span: tuple[int, int] = (1, 16), height: int = 260
+    lines: Sequence[Line],
+    *,
+    theme: Theme,
+    most: int = 16,
+    height: int = 460,
+    bands: bool = True,
+    floors: bool = True,
+    calls: int | None = None,
 ) -> go.Figure:
-    """The chart over `span` network calls, with the model's point at `calls` of them marked.
+    """The chart from one network call to `most` of them, or to where the furthest point stands.
 
-    Lines are told apart by colour, by dash, and by a name at their end; the band is the interval of this model, the
-    hatched zone what its estimator cannot tell from zero.
+    What a line is gives its colour; lines of one colour differ in dash and marker. A name stands at the end of each.
+
+    Args:
+        lines: the curves.
+        theme: the colours.
+        most: the largest N asked for.
+        height: in pixels.
+        bands: whether the 95 % interval of every line is drawn.
+        floors: whether what an estimator cannot tell from zero is hatched, of lines that come near it.
+        calls: where one run is looked at: its point there is marked, and the baselines stand back, without bands and
+            markers.
     """
     figure = go.Figure()
-    model = next((line for line in lines if line.role == "model"), None)
     drawn = [point for line in lines for point in line.points]
-    if not drawn:
-        return framed(figure, theme, height, span, (1e-4, 1.0))
-    low, high = value_range(drawn)
-    floor = max((p.floor for p in model.points), default=0.0) if model else 0.0
-    if floor > low:
-        _floor(figure, span, low, floor, theme)
-    for line in sorted(lines, key=lambda line: line.role == "model"):
-        _draw(figure, line, low, theme)
-    if model:
-        _mark(figure, model, calls, low, theme)
-    name_ends(figure, lines, (low, high), theme)
-    return framed(figure, theme, height, span, (low, high))
+    span = (1, max([most, *(point.calls for point in drawn)]))
+    limits = value_range(drawn)
+    low, near = limits[0], NEAR if calls is None else math.inf
+    whole = [line for line in lines if line.points and (calls is None or line.role == "model")]
+    for line in whole:
+        if floors and any(point.floor > max(low, point.value / near) for point in line.points):
+            figure.add_trace(_floor(line, low, theme))
+    for line in whole:
+        if bands:
+            figure.add_trace(band(line, low, theme, 0.22 if line.role == "model" else 0.14))
+    for rank, line in sorted(enumerate(lines), key=lambda ranked: ranked[1].role == "model"):
+        figure.add_trace(curve(line, low, theme, markers=line in whole).update(legendrank=rank + 1))
+    if calls is not None and whole:
+        _mark(figure, whole[0], calls, low, theme)
+    if len(lines) <= NAMED:
+        _frame(figure, theme, height, span, limits)
+        name_ends(figure, lines, limits, theme)
+        longest = max((len(row) for line in lines for row in _rows(line.label)), default=0)
+        figure.update_layout(margin={"r": 16 + 6.4 * longest})
+    else:
+        _frame(figure, theme, height + ROW * len(lines), span, limits)
+        below = {"orientation": "h", "yanchor": "top", "y": -0.16, "x": 0, "font": {"color": theme.ink, "size": 12}}
+        figure.update_layout(margin={"r": 14}, showlegend=True, legend=below)
+    return figure
 
 
 def describe(lines: Sequence[Line]) -> str:
     """The chart in words."""
-    told = []
-    for line in lines:
-        if not line.points:
-            continue
-        first, last = line.points[0], line.points[-1]
-        told.append(
-            f"{line.label}: {first.value:.2g} nats at {first.calls}, {last.value:.2g} at {last.calls} network calls"
-        )
-    return "KL versus network calls, both axes logarithmic. " + "; ".join(told) + "." if told else "No measurement yet."
+    ends = [(line.label, line.points[0], line.points[-1]) for line in lines if line.points]
+    words = [
+        f"{label}: {first.value:.2g} nats at {first.calls}, {last.value:.2g} at {last.calls} network calls"
+        for label, first, last in ends
+    ]
+    return f"KL versus network calls, both axes logarithmic. {'; '.join(words)}." if words else "No measurement yet."
 
 
 def colour_of(line: Line, theme: Theme) -> str:
@@ -83,12 +119,6 @@ def colour_of(line: Line, theme: Theme) -> str:
 def value_range(points: Sequence[Point]) -> tuple[float, float]:
     """The lower and the upper end of the axis: whole decades."""
     return whole_decades(reach((p.value, p.low, p.high) for p in points))
-
-
-def _draw(figure: go.Figure, line: Line, foot: float, theme: Theme) -> None:
-    if line.role == "model":
-        figure.add_trace(band(line, foot, theme))
-    figure.add_trace(curve(line, foot, theme, markers=line.role == "model"))
 
 
 def band(line: Line, foot: float, theme: Theme, opacity: float = 0.22) -> go.Scatter:
@@ -105,7 +135,7 @@ def band(line: Line, foot: float, theme: Theme, opacity: float = 0.22) -> go.Sca
 
 
 def curve(line: Line, foot: float, theme: Theme, *, markers: bool) -> go.Scatter:
-    """The values of a line; hover says how each is known."""
+    """The values of a line; hover says how each was measured."""
     points = sorted(line.points, key=lambda p: p.calls)
     colour = colour_of(line, theme)
     return go.Scatter(
@@ -131,8 +161,8 @@ def _how(p: Point) -> str:
     calls = "1 call" if p.calls == 1 else f"{p.calls} calls"
     value = f"{calls}: {p.value:.3g} nats" + (f" [{p.low:.3g}, {p.high:.3g}]" if p.high > p.low else "")
     below = f"{calls}: below what can be detected" if p.value <= p.floor and p.n else value
-    known = ", ".join([p.estimator, *([f"n = {p.n:,}"] if p.n else []), *([f"floor {p.floor:.2g}"] if p.floor else [])])
-    return "<br>".join(in_figure(words) for words in (below, known.removeprefix(", "), *p.about.split("\n")) if words)
+    how = ", ".join([p.estimator, *([f"n = {p.n:,}"] if p.n else []), *([f"floor {p.floor:.2g}"] if p.floor else [])])
+    return "<br>".join(in_figure(words) for words in (below, how.removeprefix(", "), *p.about.split("\n")) if words)
 
 
 def _mark(figure: go.Figure, model: Line, calls: int, foot: float, theme: Theme) -> None:
@@ -145,13 +175,23 @@ def _mark(figure: go.Figure, model: Line, calls: int, foot: float, theme: Theme)
         )  # fmt: skip
 
 
-def _floor(figure: go.Figure, span: tuple[int, int], low: float, floor: float, theme: Theme) -> None:
-    x = [span[0], span[1], span[1], span[0]]
-    figure.add_scatter(
-        x=x, y=[low, low, floor, floor], fill="toself", line={"width": 0}, hoverinfo="skip", name="floor",
-        fillpattern={"shape": "/", "size": 6, "fgcolor": fade(theme.baseline, 0.5), "bgcolor": "rgba(0,0,0,0)"},
-        fillcolor=fade(theme.baseline, 0.3), mode="lines",
-    )  # fmt: skip
+def _floor(line: Line, bottom: float, theme: Theme) -> go.Scatter:
+    """Hatched, from the lower edge of the chart to the floor of each point."""
+    points = sorted(line.points, key=lambda p: p.calls)
+    calls = [p.calls for p in points]
+    colour = colour_of(line, theme)
+    return go.Scatter(
+        x=[*calls, *calls[::-1]],
+        y=[max(p.floor, bottom) for p in points] + [bottom] * len(points),
+        fill="toself",
+        fillcolor=fade(colour, 0.3),
+        fillpattern={"shape": "/", "size": 6, "fgcolor": fade(colour, 0.5), "bgcolor": "rgba(0,0,0,0)"},
+        line={"width": 0},
+        mode="lines",
+        hoverinfo="skip",
+        name="floor",
+        showlegend=False,
+    )
 
 
 def name_ends(
@@ -159,9 +199,8 @@ def name_ends(
     lines: Sequence[Line],
     limits: tuple[float, float],
     theme: Theme,
-    name: Callable[[str], str] = in_figure,
 ) -> None:
-    """A name at the right end of every line, pushed apart where two would overlap; `name` writes a label for plotly."""
+    """A name at the right end of every line, pushed apart where two would overlap."""
     decades = math.log10(limits[1] / limits[0])
     gap = 0.085 * decades
     ends = sorted(
@@ -171,10 +210,16 @@ def name_ends(
     taken = -math.inf
     for height, line in ends:
         taken = max(height, taken + gap)
+        words = "<br>".join(map(in_figure, _rows(line.label)))
         figure.add_annotation(
-            x=1.015, xref="paper", y=taken, yref="y", text=name(line.label), showarrow=False, xanchor="left",
+            x=1.015, xref="paper", y=taken, yref="y", text=words, showarrow=False, xanchor="left",
             font={"size": 11, "color": theme.ink if line.role == "model" else theme.muted},
         )  # fmt: skip
+
+
+def _rows(label: str) -> list[str]:
+    """A label that fits beside its line."""
+    return textwrap.wrap(label, LONGEST, max_lines=2, placeholder=" …")
 
 
 def _decade(value: float) -> str:
@@ -182,9 +227,8 @@ def _decade(value: float) -> str:
     return f"{value:g}" if 1e-3 < value < 1e4 else f"10<sup>{round(math.log10(value))}</sup>"
 
 
-def framed(
-    figure: go.Figure, theme: Theme, height: int, span: tuple[int, int], limits: tuple[float, float]
-) -> go.Figure:
+def _frame(figure: go.Figure, theme: Theme, height: int, span: tuple[int, int], limits: tuple[float, float]) -> None:
+    """Axes and margins."""
     ticks = [n for n in (1, 2, 4, 8, 16, 32, 64, 128, 256) if span[0] <= n <= span[1]]
     first, last = (round(math.log10(limit)) for limit in limits)
     decades = [10.0**k for k in range(first, last + 1, 1 + (last - first) // 6)]
@@ -219,4 +263,3 @@ def framed(
         ticktext=[_decade(d) for d in decades],
         range=[math.log10(limits[0]), math.log10(limits[1])],
     )
-    return figure

@@ -7,8 +7,7 @@ import streamlit as st
 from app.background.jobs import JobView
 from app.background.pools import curve_workers
 from app.background.task import Report, Task, progress_line, under_way
-from app.figures.kl_curve import describe
-from app.figures.kl_curves import kl_curves
+from app.figures.kl_curve import describe, kl_curve
 from app.figures.theme import theme
 from app.kl.curves import RunCurve, View, measure_curves
 from app.kl.table import lines, reading
@@ -32,7 +31,7 @@ def curve_chart(view: View, curves: Sequence[RunCurve], *, key: str) -> bool:
     st.html(f"<h2 class='eyebrow'>{escape(direction_title(view.direction, view.delta))}</h2>")
     progress_line(job)
     show_chart(
-        kl_curves(
+        kl_curve(
             drawn,
             theme=theme(st.context.theme.type),
             most=view.most,

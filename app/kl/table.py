@@ -5,8 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from app.figures.kl_curve import Line, Point
-from app.figures.kl_curves import DASHES, SYMBOLS
+from app.figures.kl_curve import DASHES, SYMBOLS, Line, Point
 from app.kl.curves import RunCurve, View
 from app.kl.question import BOUND_POINTS, GROWING, SEED, Measurement, Question, bound, measurement, problem
 from app.quoting import escape

@@ -131,7 +131,7 @@ def _presented(run: Run, config: SamplerConfig) -> str:
 @lru_cache(maxsize=256)
 def _figure(drawn: tuple[Line, ...], calls: int, colours: Theme) -> go.Figure:
     """The chart, made once for everybody: it takes more time than the rest of the page."""
-    return kl_curve(drawn, calls=calls, theme=colours)
+    return kl_curve(drawn, calls=calls, theme=colours, height=260)
 
 
 def _chart(kl: RunKL, waiting: str, config: SamplerConfig, direction: Direction, run: Run) -> None:

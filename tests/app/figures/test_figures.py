@@ -11,7 +11,6 @@ import pytest
 
 from app.figures.experiment import drawable, panel_figure
 from app.figures.kl_curve import Line, Point, describe, kl_curve
-from app.figures.kl_curves import kl_curves
 from app.figures.log_axis import reach, whole_decades
 from app.figures.loss import live_kl_chart, loss_chart
 from app.figures.over_time import MeanAtTime, over_time
@@ -89,7 +88,7 @@ def drawn_on(axis_of, points):
         figure = over_time(means, chosen=3.0, end=0.1, label="a", theme=LIGHT)
         return traces(figure)["a"], traces(figure)["interval"], figure.layout.yaxis.range
     line = Line("a", "model", tuple(Point(n, *point) for n, point in zip(calls, points, strict=True)))
-    figure = kl_curve([line], calls=1, theme=LIGHT) if axis_of == "kl" else kl_curves([line], most=16, theme=LIGHT)
+    figure = kl_curve([line], calls=1, theme=LIGHT) if axis_of == "kl" else kl_curve([line], most=16, theme=LIGHT)
     return traces(figure)["a"], traces(figure)["interval"], figure.layout.yaxis.range
 
 

@@ -5,8 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from app.figures.kl_curve import Line, Point
-from app.figures.kl_curves import kl_curves
+from app.figures.kl_curve import Line, Point, kl_curve
 from app.figures.path_kl import Parts, describe_parts, path_kl_bars
 from app.figures.theme import DARK, LIGHT
 
@@ -30,7 +29,7 @@ def named(figure, name):
 
 
 def test_values_stand_where_they_were_measured_and_hover_says_how():
-    figure = kl_curves([MODEL, OTHER, DDIM], theme=LIGHT, most=16)
+    figure = kl_curve([MODEL, OTHER, DDIM], theme=LIGHT, most=16)
     for each in (MODEL, OTHER, DDIM):
         (drawn,) = named(figure, each.label)
         np.testing.assert_allclose(drawn.y, [p.value for p in each.points])
@@ -40,33 +39,33 @@ def test_values_stand_where_they_were_measured_and_hover_says_how():
 
 
 def test_colour_is_what_a_line_is_and_dash_tells_lines_of_one_kind_apart():
-    figure = kl_curves([MODEL, OTHER, DDIM], theme=DARK, most=16)
+    figure = kl_curve([MODEL, OTHER, DDIM], theme=DARK, most=16)
     colours = [named(figure, label)[0].line.color for label in ("a run", "another", "DDIM")]
     assert colours == [DARK.model, DARK.model, DARK.baseline]
     assert named(figure, "a run")[0].line.dash != named(figure, "another")[0].line.dash
 
 
 def test_bands_and_floors_can_be_left_out_and_a_floor_far_below_its_line_is():
-    figure = kl_curves([MODEL, OTHER, DDIM], theme=LIGHT, most=16)
+    figure = kl_curve([MODEL, OTHER, DDIM], theme=LIGHT, most=16)
     assert len(named(figure, "interval")) == 3
     (floor,) = named(figure, "floor")
     assert max(floor.y) == 8e-4
     assert floor.fillpattern.shape == "/"
-    bare = kl_curves([MODEL, OTHER, DDIM], theme=LIGHT, most=16, bands=False, floors=False)
+    bare = kl_curve([MODEL, OTHER, DDIM], theme=LIGHT, most=16, bands=False, floors=False)
     assert {trace.name for trace in bare.data} == {"a run", "another", "DDIM"}
 
 
 def test_a_solver_that_takes_more_calls_widens_the_axis():
     far = Line("Adaptive ODE", "baseline", (Point(200, 0.1, 0.1, 0.1),))
-    assert 10 ** kl_curves([far], theme=LIGHT, most=16).layout.xaxis.range[1] > 200
+    assert 10 ** kl_curve([far], theme=LIGHT, most=16).layout.xaxis.range[1] > 200
 
 
 def test_an_empty_chart_is_still_a_chart():
-    assert kl_curves([], theme=LIGHT, most=16).layout.xaxis.title.text == "network calls"
+    assert kl_curve([], theme=LIGHT, most=16).layout.xaxis.title.text == "network calls"
 
 
 def test_names_are_words_and_not_markup():
-    figure = kl_curves([line("<b>x</b>", "model", (0.1,))], theme=LIGHT, most=16)
+    figure = kl_curve([line("<b>x</b>", "model", (0.1,))], theme=LIGHT, most=16)
     assert "<b>" not in figure.data[-1].hovertemplate
 
 
