@@ -11,8 +11,6 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
-__all__ = ["Archive", "BadArchive", "pack", "unpack"]
-
 Read = TypeVar("Read")
 
 MOST_FILES = 8

@@ -23,23 +23,6 @@ from cmcore.grids import TimeGrid
 from cmcore.process import Time
 from cmcore.threads import in_pieces, piecewise
 
-__all__ = [
-    "CHUNK",
-    "Chain",
-    "JumpMap",
-    "JumpSampler",
-    "RenoisedChain",
-    "Stage",
-    "earliest_of",
-    "jump_map_of",
-    "land",
-    "like_map",
-    "make_chain",
-    "renoised_chain",
-    "usual_share",
-    "with_jacobian",
-]
-
 JumpMap = Callable[[Tensor, Time, Time], Tensor]
 """Any map (x, t, s) → x_s acting on each point by itself: a learned flow map, the exact one, or a solver's step."""
 

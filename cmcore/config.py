@@ -21,20 +21,6 @@ from pydantic import (
     model_validator,
 )
 
-__all__ = [
-    "LONGEST_WORD",
-    "MOST_SETTINGS",
-    "MOST_STEPS",
-    "EarlierPlan",
-    "NetworkConfig",
-    "SamplerConfig",
-    "Seed",
-    "TargetConfig",
-    "TrainingConfig",
-    "checked_seed",
-    "first_problem",
-]
-
 MOST_STEPS = 10_000_000
 """Optimiser steps of a run."""
 

@@ -14,8 +14,6 @@ from cmcore.config import NetworkConfig
 from cmcore.json_input import BadJSON, parse_json
 from cmcore.targets import Size
 
-__all__ = ["LARGEST_HEAD", "BadTensors", "RunCost", "size_of_law", "tensor_shapes"]
-
 LARGEST_HEAD, MOST_TENSORS = 1 << 17, 512
 """Of a tensor file: bytes before its numbers, and tensors."""
 _BYTES = {"F32": 4, "F64": 8}

@@ -14,8 +14,6 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-__all__ = ["LAB", "BadFile", "read_plain", "sync_folder", "taking_turns", "write_atomically"]
-
 _BESIDE = Path(__file__).parents[1]
 LAB = _BESIDE / "consistency_lab" if (_BESIDE / "consistency_lab").is_dir() else _BESIDE
 """What comes with the lab and is no module, as in a checkout: the page's entry, its settings, and the assets.

@@ -26,19 +26,6 @@ from cmcore.targets.gaussian_mixture import GaussianMixture
 from cmcore.targets.product import Product, repeated
 from cmcore.threads import in_pieces, piecewise
 
-__all__ = [
-    "ExactFlow",
-    "TrajectoryPool",
-    "VelocityField",
-    "exact_trajectories",
-    "pool_along",
-    "runge_kutta",
-    "trajectory_pool",
-    "velocity",
-    "velocity_in_angle",
-]
-
-
 VelocityField = Callable[[Tensor, Any], Tensor]
 """(x, θ) → dx/dθ; θ is one number or tensor for all points, or one per point."""
 

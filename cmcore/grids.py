@@ -12,25 +12,6 @@ import torch
 from cmcore.process import angle, time_from_angle, time_from_noise_level
 from cmcore.registry import Registry
 
-__all__ = [
-    "GRIDS",
-    "MOST_JUMPS",
-    "STEP_RULES",
-    "StepRule",
-    "TimeGrid",
-    "as_grid",
-    "constant_step",
-    "custom",
-    "growing_horizon",
-    "karras",
-    "make_grid",
-    "named_grids",
-    "ruled_grid",
-    "shrinking_step",
-    "uniform_angle",
-    "variance_step",
-]
-
 MOST_JUMPS = 4096
 """Of a grid that its step decides."""
 

@@ -10,8 +10,6 @@ import re
 from itertools import accumulate
 from typing import Any, NoReturn
 
-__all__ = ["BadJSON", "parse_json"]
-
 DEEPEST = 32
 LONGEST_NUMBER = 400
 """Digits: more are no number that a double holds, and long ones take long to read."""

@@ -18,8 +18,6 @@ from cmcore.flow import ExactFlow
 from cmcore.model import FlowMap
 from cmcore.streams import normal, stream
 
-__all__ = ["MapReport", "check_map", "guarded", "require_map"]
-
 _POINTS = 16
 _ALIKE = 1e-4
 """Relative difference that is put down to rounding: of a float32 network 1e-6."""

@@ -15,8 +15,6 @@ from cmcore.preconditioning import PRECONDITIONINGS
 from cmcore.process import Time, angle, column
 from cmcore.targets import Target
 
-__all__ = ["Ending", "FlowMap", "Status", "TrainedModel", "count_weights"]
-
 
 class FlowMap(nn.Module):
     r"""f(x, t, s) ≈ Φ_{t→s}(x), the exact flow map of the probability-flow ODE, for all 0 ≤ s ≤ t.

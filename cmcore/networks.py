@@ -17,8 +17,6 @@ from torch.autograd.function import once_differentiable
 from cmcore.config import NetworkConfig
 from cmcore.runtime import exact_float32
 
-__all__ = ["Affine", "Features", "Perceptron", "PullBack"]
-
 PullBack = Callable[..., None]
 """Takes gradients of a network's outputs to its weights, adding them to `.grad`: once, and for the last outputs."""
 

@@ -12,8 +12,6 @@ from cmcore.model import FlowMap
 from cmcore.runtime import view_as_slices
 from cmcore.spikes import SpikeGuard
 
-__all__ = ["BatchedMuon", "FlatAdam", "FlatOptimizer"]
-
 
 class BatchedMuon:
     """Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/) on equal square matrices, all at once.

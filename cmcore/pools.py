@@ -18,8 +18,6 @@ from cmcore.flow import TrajectoryPool, exact_trajectories
 from cmcore.targets import GaussianMixture, Target
 from cmcore.threads import piecewise
 
-__all__ = ["GrowingPool", "PoolCache", "pools", "same_law"]
-
 LARGEST = 4096
 """Rows of a piece."""
 WIDE = 1.5

@@ -24,8 +24,6 @@ from torch import Tensor
 
 from cmcore.registry import Registry
 
-__all__ = ["PRECONDITIONINGS", "Coefficients", "Linear", "Preconditioning", "Trig", "angle_at", "linear_time"]
-
 
 class Coefficients(NamedTuple):
     """skip and out, or their derivatives; each shaped as the angles they came from."""

@@ -23,24 +23,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = [
-    "Time",
-    "all_at_zero",
-    "alpha",
-    "angle",
-    "as_time",
-    "column",
-    "forward_noise",
-    "log_snr",
-    "noise_level",
-    "round_angle",
-    "sigma",
-    "some_at_zero",
-    "time_from_angle",
-    "time_from_log_snr",
-    "time_from_noise_level",
-]
-
 Time = float | int | Float[Tensor, ""] | Float[Tensor, " n"]
 """A time: one number for the whole batch, or one per sample."""
 

@@ -7,16 +7,6 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-__all__ = [
-    "choose_device",
-    "choose_matmul_dtype",
-    "describe_device",
-    "exact_float32",
-    "give_memory_back",
-    "reuse_memory",
-    "view_as_slices",
-]
-
 
 def reuse_memory() -> None:
     """Let the allocator learn that large blocks come again, as the buffers of a training step do.

@@ -11,8 +11,6 @@ from cmcore.divergences import DATA_MODEL, MODEL_DATA, Direction
 from cmcore.objectives import Objective, make_objective
 from cmcore.samplers import SAMPLERS
 
-__all__ = ["RENOISED_DELTA", "SamplingDefaults", "defaults_of", "delta_for", "direction_for", "sampling_defaults"]
-
 RENOISED_DELTA = 0.02
 """Least δ of renoised samples, unless another is asked for: without noise left they have no density."""
 

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 from cmcore.config import TrainingConfig
 
-__all__ = ["CONTINUED_PEAK", "Moment", "moment", "restarts", "stage_start"]
-
 CONTINUED_PEAK = 0.2
 """Peak of the rates of a continued run, as a share of their first peak."""
 

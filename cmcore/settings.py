@@ -16,8 +16,6 @@ from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origi
 from pydantic import BaseModel, Field
 from pydantic.fields import FieldInfo
 
-__all__ = ["LARGEST", "OnlyWith", "Setting", "Share", "settings_of"]
-
 LARGEST, LONGEST = 1e15, 200
 """No number is larger; whole ones up to here are exact as decimals. No text is longer."""
 

@@ -9,8 +9,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["SPIKE", "SpikeGuard"]
-
 SPIKE = 25.0
 """A gradient so many times as long as the usual one is a spike. Ordinary ones stay below 5 times it."""
 FIRST = 16

@@ -6,8 +6,6 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-__all__ = ["as_csv", "cell"]
-
 _BREAKS = re.compile(r"[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """Controls, which a reader may take for the end of a row, and halves of characters."""
 FORMULA = frozenset("=+-@＝＋－＠")

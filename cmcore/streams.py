@@ -14,8 +14,6 @@ from torch import Tensor
 
 from cmcore.config import checked_seed
 
-__all__ = ["in_blocks", "normal", "stream"]
-
 _NUMBERS = 8192
 """Random numbers of one kind in a block of rows."""
 _FEWEST_ROWS = 16

@@ -28,8 +28,6 @@ from torch import Tensor
 from torch._C._functorch import peek_interpreter_stack
 from torch.overrides import _get_current_function_mode_stack
 
-__all__ = ["available_threads", "choose_threads", "in_pieces", "piecewise", "team"]
-
 T = TypeVar("T")
 
 _here = threading.local()

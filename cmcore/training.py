@@ -34,8 +34,6 @@ from cmcore.training_budget import REPORT, SecondsNow
 from cmcore.training_defaults import RATES, resolved
 from cmcore.training_run import TrainingRun
 
-__all__ = ["FEW_STEPS", "TrainingEvent", "continuation", "train", "train_members", "training"]
-
 FEW_STEPS = 300
 """Below this many steps a map of the default settings is not worth looking at yet."""
 

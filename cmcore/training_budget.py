@@ -5,8 +5,6 @@ from collections.abc import Callable
 from cmcore.config import MOST_STEPS, EarlierPlan, TrainingConfig
 from cmcore.schedule import stage_start
 
-__all__ = ["REPORT", "Budget", "RunTimer", "SecondsNow"]
-
 SecondsNow = Callable[[], float]
 """A clock, in seconds."""
 

@@ -6,8 +6,6 @@ from cmcore.config import TrainingConfig
 from cmcore.objectives import Objective, make_objective
 from cmcore.targets import Described
 
-__all__ = ["BATCH", "RATES", "resolved"]
-
 RATES: Mapping[str, float] = {"learning_rate": 5e-3, "matrix_learning_rate": 3e-2, "average": 0.998}
 """The optimiser's settings where neither the config nor the objective says otherwise."""
 BATCH = 1024

@@ -12,8 +12,6 @@ from cmcore.optimizer import FlatOptimizer
 from cmcore.streams import stream
 from cmcore.targets import Target
 
-__all__ = ["Quality"]
-
 CHECKED = 256
 """Fixed points on which it is measured."""
 FAR = 10.0

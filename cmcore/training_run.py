@@ -27,8 +27,6 @@ from cmcore.training_budget import REPORT, Budget, RunTimer, SecondsNow
 from cmcore.training_defaults import BATCH, RATES
 from cmcore.training_quality import Quality
 
-__all__ = ["TrainingRun"]
-
 BLOCK = 64
 """Steps whose batches are drawn together. Each block has its own random stream, so resuming needs only the step."""
 PREPARATION, LEAST_PREPARATION = 0.25, 1.0

@@ -15,7 +15,7 @@ from cmcore.config import TrainingConfig
 from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA, Estimate
 from cmcore.measure import kl_points
 from cmcore.sampling_defaults import delta_for, sampling_defaults
-from cmcore.targets.tables import Memorisation, TableTarget
+from cmcore.targets import Memorisation, TableTarget
 from cmcore.training import TrainingEvent
 
 LIVE_JUMPS = 4

@@ -13,8 +13,6 @@ from cmcore.cli.outcome import BadInput, say, table, write_json
 if TYPE_CHECKING:
     from cmcore.experiments import Experiment, Progress, Result
 
-__all__ = ["experiment"]
-
 
 class _Experiments(click.Group):
     """A command for each registered experiment, made when first asked for: the engine loads torch."""

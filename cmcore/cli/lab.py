@@ -11,8 +11,6 @@ import click
 from cmcore.cli.outcome import BadInput
 from cmcore.files import LAB
 
-__all__ = ["app"]
-
 PAGE, SERVER = LAB / "streamlit_app.py", LAB / "hosted.py"
 
 

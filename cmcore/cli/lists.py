@@ -12,8 +12,6 @@ from cmcore.cli.outcome import say, table, write_json
 if TYPE_CHECKING:
     from cmcore.objectives import Objective
 
-__all__ = ["estimators", "objectives", "samplers", "targets"]
-
 
 def _listing(name: str, registry: str, summary: str, facts: tuple[str, ...] = ()) -> click.Command:
     """The command `name`, which lists cmcore.MODULE:REGISTRY with these facts of each entry."""

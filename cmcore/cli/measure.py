@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from cmcore.divergences import Estimate
     from cmcore.measure import Curve
 
-__all__ = ["kl"]
-
 
 class Names(click.ParamType):
     """Names of baselines separated by commas: ddim,heun."""

@@ -7,8 +7,6 @@ import click
 if TYPE_CHECKING:
     from cmcore.settings import Setting
 
-__all__ = ["option"]
-
 
 def option(setting: "Setting") -> click.Option:
     """--name, taking the setting's own kind; several values are separated by commas, and None means not given."""

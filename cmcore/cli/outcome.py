@@ -14,19 +14,6 @@ import click
 
 from cmcore.json_input import BadJSON, parse_json
 
-__all__ = [
-    "BadInput",
-    "Failed",
-    "OneSentence",
-    "ctrl_c",
-    "figures",
-    "parse_parameters",
-    "printable",
-    "say",
-    "table",
-    "write_json",
-]
-
 INTERRUPTED = 130
 LARGEST_VALUE = 1 << 16
 """Bytes of a parameter's value that is read as JSON."""

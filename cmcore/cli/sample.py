@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from cmcore.model import TrainedModel
     from cmcore.samplers import Score, Trajectory
 
-__all__ = ["SCORE_HELP", "own_choices", "sample", "tell_score"]
-
 
 SCORE_HELP = "What a baseline follows: the target's exact score, or the model's own; exact where it is known."
 

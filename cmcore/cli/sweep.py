@@ -14,8 +14,6 @@ from cmcore.cli.outcome import INTERRUPTED, Failed, say, write_json
 if TYPE_CHECKING:
     from cmcore.sweep import Outcome, SweepProgress
 
-__all__ = ["sweep"]
-
 OFTEN = 10.0
 """Seconds between lines of progress where no person is watching."""
 NAMED = 10

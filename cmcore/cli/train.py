@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from cmcore.targets import Target
     from cmcore.training import TrainingEvent
 
-__all__ = ["train"]
-
 MOST_SEEDS = 256
 TABLES = {".csv", ".tsv", ".txt", ".dat", ".parquet"}
 DEFAULT_STEPS = 8_000

@@ -20,8 +20,6 @@ from cmcore.targets.base import Target
 from cmcore.theory.interval import Interval, share
 from cmcore.threads import piecewise
 
-__all__ = ["Determinant", "determinant", "exact_determinant", "fold_share"]
-
 
 class Determinant(NamedTuple):
     """A determinant by its sign and size.

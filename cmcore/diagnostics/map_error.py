@@ -20,8 +20,6 @@ from cmcore.streams import stream
 from cmcore.targets.base import Target
 from cmcore.threads import piecewise
 
-__all__ = ["ExactPairs", "exact_pairs", "landing_error"]
-
 
 class ExactPairs(NamedTuple):
     """Exact paths, seen at several times.

@@ -24,8 +24,6 @@ from cmcore.targets.box_mixture import BoxMixture
 from cmcore.theory.interval import Interval, share
 from cmcore.threads import piecewise
 
-__all__ = ["ModeMass", "Modes", "mode_mass", "modes_of"]
-
 _SIDES = {1: 16_384, 2: 512}
 """Cells along each side of the lattice, by dimension: a blob of sd 0.1 has some 8 of them in the plane."""
 _LEAST = 1e-5

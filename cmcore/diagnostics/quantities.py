@@ -18,8 +18,6 @@ from cmcore.registry import Registry
 from cmcore.targets.base import Target
 from cmcore.theory.interval import Interval, mean
 
-__all__ = ["QUANTITIES", "OverLaw", "Quantity"]
-
 
 class OverLaw(NamedTuple):
     """A quantity over a law.

@@ -28,8 +28,6 @@ from cmcore.process import angle, time_from_angle
 from cmcore.targets.base import Target
 from cmcore.threads import piecewise
 
-__all__ = ["eulerian_residual", "lagrangian_residual", "midway", "semigroup_residual"]
-
 _LAGRANGIAN = Lagrangian(velocity="exact")
 _EULERIAN = Eulerian(velocity="exact")
 

@@ -26,8 +26,6 @@ from cmcore.process import angle, time_from_noise_level
 from cmcore.targets.base import Target
 from cmcore.threads import piecewise
 
-__all__ = ["Bends", "bends", "exact_bends", "map_bends", "path_times"]
-
 
 class Bends(NamedTuple):
     """How much each path bends.

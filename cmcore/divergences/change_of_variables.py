@@ -26,8 +26,6 @@ from cmcore.divergences.tools.preimages import Candidates, Density, NoiseCloud, 
 from cmcore.grids import TimeGrid
 from cmcore.targets.base import Target
 
-__all__ = ["SAMPLES", "kl_change_of_variables"]
-
 ESTIMATORS.register("change_of_variables")(
     Estimator("change of variables", "The model's exact density at its own samples, from the Jacobians of the jumps.")
 )

@@ -21,8 +21,6 @@ from cmcore.map_check import require_map
 from cmcore.targets.base import NoDensity, Target
 from cmcore.threads import piecewise
 
-__all__ = ["FEWEST", "kl", "kl_of_chain"]
-
 FEWEST = 256
 """The least number of samples (or landings) an interval is made from."""
 

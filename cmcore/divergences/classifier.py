@@ -10,8 +10,6 @@ from cmcore.divergences.tools.rows import two_samples
 from cmcore.streams import stream
 from cmcore.threads import piecewise
 
-__all__ = ["classifier_accuracy"]
-
 ESTIMATORS.register("classifier")(
     Estimator(
         "classifier", "How often boosted trees tell a model's sample from the data's on rows they never saw; any d."

@@ -15,8 +15,6 @@ from cmcore.targets.base import Target
 from cmcore.targets.samples import Samples
 from cmcore.targets.table_target import TableTarget
 
-__all__ = ["SampleComparison", "compare_samples", "compare_with_target"]
-
 _NEIGHBOURS = 10
 
 

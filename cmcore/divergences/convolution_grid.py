@@ -25,8 +25,6 @@ from cmcore.divergences.tools.off_mode import density_level, off_mode_mass
 from cmcore.streams import stream
 from cmcore.targets.base import Target
 
-__all__ = ["LANDINGS", "CountedLandings", "GridLaw", "counted_landings", "grid_law", "kl_convolution_grid"]
-
 ESTIMATORS.register("convolution_grid")(
     Estimator("convolution on a grid", "The exact noise of the last stage, spread over where the last jumps land.")
 )

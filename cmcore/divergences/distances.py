@@ -28,8 +28,6 @@ from cmcore.divergences.tools.rows import two_samples
 from cmcore.streams import stream
 from cmcore.threads import piecewise
 
-__all__ = ["FEWEST_ROWS", "Distance", "energy_distance", "mmd", "sliced_wasserstein"]
-
 ESTIMATORS.register("energy_distance")(
     Estimator("energy distance", "How much farther rows are from the other sample than from their own; any d.")
 )

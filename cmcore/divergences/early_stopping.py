@@ -10,8 +10,6 @@ from cmcore.streams import stream
 from cmcore.targets.base import Target
 from cmcore.threads import piecewise
 
-__all__ = ["kl_to_noised"]
-
 ESTIMATORS.register("exact_densities")(
     Estimator("exact densities", "A mean of the log ratio of two known densities over exact samples.")
 )

@@ -8,8 +8,6 @@ from typing import Literal
 
 from cmcore.registry import Registry
 
-__all__ = ["DATA_MODEL", "ESTIMATORS", "MODEL_DATA", "Direction", "Estimate", "Estimator", "direction_of"]
-
 Direction = Literal["KL(model‖data)", "KL(data‖model)"]
 """KL(q‖p_δ) weighs errors where the model puts mass; KL(p_δ‖q) where the data does."""
 

@@ -20,8 +20,6 @@ from cmcore.streams import stream
 from cmcore.targets.base import Target
 from cmcore.targets.gaussian_mixture import GaussianMixture
 
-__all__ = ["gaussian_kl", "kl_gaussian"]
-
 ESTIMATORS.register("gaussian")(
     Estimator("closed form", "A Gaussian target and affine jumps: the model is Gaussian and the KL a formula.")
 )

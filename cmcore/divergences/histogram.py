@@ -13,8 +13,6 @@ from cmcore.streams import stream
 from cmcore.targets.base import Target
 from cmcore.threads import piecewise
 
-__all__ = ["kl_histogram"]
-
 ESTIMATORS.register("histogram")(
     Estimator("histogram", "The data's density against a histogram of samples: coarse, for comparison with others.")
 )

@@ -23,8 +23,6 @@ from cmcore.divergences.variational import variational_bound
 from cmcore.grids import TimeGrid
 from cmcore.streams import stream
 
-__all__ = ["DataDensity", "density_at_data", "kl_by_inversion", "too_much"]
-
 ESTIMATORS.register("inversion")(
     Estimator("inversion", "The model's exact density at exact samples of the data, by solving for the noise.")
 )

@@ -27,8 +27,6 @@ from cmcore.grids import TimeGrid
 from cmcore.process import Time
 from cmcore.targets.base import Target
 
-__all__ = ["kl_through_last_jump"]
-
 ESTIMATORS.register("last_jump")(
     Estimator(
         "convolution, then change of variables",

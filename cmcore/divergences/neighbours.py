@@ -39,8 +39,6 @@ from cmcore.streams import stream
 from cmcore.targets.base import Target
 from cmcore.threads import piecewise
 
-__all__ = ["LARGEST_DIM", "fewest_rows", "kl_neighbours", "kl_neighbours_with_density"]
-
 ESTIMATORS.register("neighbours")(
     Estimator("nearest neighbours", "From samples of both laws alone: how far the nearest are of either kind; d ≤ 3.")
 )

@@ -7,8 +7,6 @@ from cmcore.chain import Chain, JumpMap
 from cmcore.divergences.estimate import Direction, Estimate
 from cmcore.targets.base import Target
 
-__all__ = ["FITTING", "Problem", "fits"]
-
 
 @dataclass(frozen=True)
 class Problem:

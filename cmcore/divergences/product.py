@@ -19,8 +19,6 @@ from cmcore.streams import stream
 from cmcore.targets.base import Target
 from cmcore.targets.product import Product
 
-__all__ = ["kl_product"]
-
 ESTIMATORS.register("product")(
     Estimator("sum over coordinates", "Law and sampler are products, so the KL is a sum of one-dimensional ones.")
 )

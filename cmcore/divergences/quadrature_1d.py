@@ -46,8 +46,6 @@ from cmcore.divergences.tools.off_mode import density_level, off_mode_mass
 from cmcore.divergences.tools.push_forward import doubled
 from cmcore.targets.base import Target
 
-__all__ = ["kl_1d"]
-
 ESTIMATORS.register("quadrature_1d")(
     Estimator("quadrature", "In one dimension the model's law is computed on a grid; nothing is drawn.")
 )

@@ -20,8 +20,6 @@ from cmcore.divergences.tools.off_mode import density_level, off_mode_mass
 from cmcore.streams import stream
 from cmcore.targets.base import Target
 
-__all__ = ["kl_sandwich"]
-
 ESTIMATORS.register("sandwich")(
     Estimator("sandwich", "The noise of the last stage around many landings: one mixture too low, one too high.")
 )

@@ -19,8 +19,6 @@ from cmcore.divergences.tools.log_ratio import mean_and_error, quantile
 from cmcore.streams import stream
 from cmcore.targets.base import Target
 
-__all__ = ["variational_bound"]
-
 _NEIGHBOURS = 10
 _OF_DATA = 0.01
 """ε, the part of the data in the reference density."""

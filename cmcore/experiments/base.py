@@ -12,8 +12,6 @@ from cmcore.registry import Registry
 from cmcore.spreadsheet import as_csv
 from cmcore.threads import piecewise
 
-__all__ = ["EXPERIMENTS", "Axis", "Experiment", "Fit", "Panel", "Progress", "Result", "Role", "Series"]
-
 LARGEST, MOST_VALUES = 16 << 20, 1 << 19
 """Of a saved result: bytes, and values."""
 

@@ -26,8 +26,6 @@ from cmcore.grids import constant_step, growing_horizon
 from cmcore.targets.base import Target
 from cmcore.theory import initialisation_kl
 
-__all__ = ["ConstantStep"]
-
 _EARLIEST = 0.5
 """The smallest horizon whose KL is a quadrature to rounding."""
 _ABOVE_FLOOR = 30

@@ -24,8 +24,6 @@ from cmcore.theory import Decomposition, Interval
 from cmcore.theory import decomposition as taken_apart
 from cmcore.training import train
 
-__all__ = ["PathDecomposition", "decompositions"]
-
 
 def decompositions(
     model: Any, target: Target, numbers: Sequence[int], *, delta: float, horizon: float = 3.0, **choices: Any

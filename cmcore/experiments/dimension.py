@@ -21,8 +21,6 @@ from cmcore.samplers import SAMPLERS, Sampler, source_for
 from cmcore.theory import NOT_A_QUERY, initialisation_kl, least_queries
 from cmcore.theory.fits import GrowthFit, best_growth
 
-__all__ = ["Dimension"]
-
 _EARLIEST = 0.5
 """The smallest horizon whose KL is a quadrature to rounding."""
 _LATEST = 12.0

@@ -32,8 +32,6 @@ from cmcore.targets import GaussianMixture
 from cmcore.theory import fit_line, initialisation_kl
 from cmcore.training import train_members
 
-__all__ = ["Discretization"]
-
 ABOVE_FLOOR = 4.0
 """A point is fitted where its error is this many times the network's own."""
 FEWEST = 4

@@ -24,8 +24,6 @@ from cmcore.samplers import ddim
 from cmcore.targets import BoxMixture, CircleMixture, GaussianMixture
 from cmcore.targets.base import Target
 
-__all__ = ["EarlyStopping", "teacher"]
-
 LAWS = {"two_atoms": "two atoms", "boxes": "two boxes", "thin_ring": "a circle without thickness"}
 _RESOLVED = 1e-3
 """The least δ in the plane: below, the noise of the last step is too fine for a grid."""

@@ -26,8 +26,6 @@ from cmcore.targets.gallery import make_target
 from cmcore.theory import Interval, bound_a, initialisation_kl
 from cmcore.training import train_members
 
-__all__ = ["EqualCalls"]
-
 SOLVERS = ("ddim", "heun", "dpm++2m")
 """Without noise, measured in KL(model‖data)."""
 SDE_SAMPLERS = ("exponential_sde", "ddpm")

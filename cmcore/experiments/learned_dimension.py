@@ -25,8 +25,6 @@ from cmcore.targets.gallery import make_target
 from cmcore.theory import fit_line
 from cmcore.training import train
 
-__all__ = ["LearnedDimension"]
-
 LARGEST_HORIZON = 8.0
 FEWEST = 3
 """Points behind a line."""

@@ -12,8 +12,6 @@ from cmcore.targets.gallery import make_target
 from cmcore.targets.product import Product
 from cmcore.theory.fits import fit_line, limiting_slope, settled
 
-__all__ = ["CASES", "coordinate", "measured", "power_fit", "settled_fit", "verdict"]
-
 CASES: Mapping[str, tuple[int, str]] = {
     "off_centre": (1, "mean ≠ 0"),
     "centred": (2, "mean 0, covariance ≠ I"),

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 from cmcore.model import TrainedModel
 
-__all__ = ["OverSeeds", "finished", "over_seeds"]
-
 
 @dataclass(frozen=True)
 class OverSeeds:

@@ -20,8 +20,6 @@ from cmcore.targets.base import Target
 from cmcore.targets.product import Product
 from cmcore.theory import bound_a, initialisation_kl
 
-__all__ = ["Perturbation"]
-
 _ABOVE_FLOOR = 4
 _HARDLY = 0.01
 """The share of the smallest measured KL that the start may have."""

@@ -14,8 +14,6 @@ from cmcore.flow import ExactFlow
 from cmcore.process import Time
 from cmcore.targets.base import Target
 
-__all__ = ["perturbed"]
-
 
 def perturbed(target: Target, amplitude: float) -> JumpMap:
     """Φ + amplitude · sin(2 x̄ + 1)."""

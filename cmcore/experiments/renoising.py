@@ -18,8 +18,6 @@ from cmcore.experiments.perturbed import perturbed
 from cmcore.grids import uniform_angle
 from cmcore.theory import bound_a
 
-__all__ = ["Renoising"]
-
 _BOUND_POINTS = 4096
 
 

@@ -21,8 +21,6 @@ from scipy.special import ndtr
 from cmcore.experiments.base import EXPERIMENTS, Axis, Experiment, Panel, Progress, Result, Series
 from cmcore.streams import stream
 
-__all__ = ["Thresholds", "share_after"]
-
 
 def share_after(times: Sequence[float], errors: Sequence[float], *, distance: float) -> float:
     """P(D) after jumps from the given decreasing times to 0, renoised in between, started from N(0, 1)."""

@@ -15,8 +15,6 @@ from cmcore.targets import make_target
 from cmcore.theory import Interval, bound_of_chain, least_bound, least_kl
 from cmcore.training import train
 
-__all__ = ["TimeGrids"]
-
 NAMED = {"uniform_angle": "even in angle", "karras": "Karras, ρ = 7", "constant_step": "constant step"}
 OURS = {"kl": "least measured KL", "bound": "least Bound A"}
 DRAWS: dict[str, tuple[Direction, str]] = {

@@ -13,8 +13,6 @@ from cmcore.json_input import BadJSON, parse_json
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Curve", "median_over_seeds"]
-
 LARGEST, MOST_VALUES = 16 << 20, 1 << 19
 """Of a saved curve: bytes, and values."""
 

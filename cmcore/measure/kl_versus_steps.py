@@ -12,8 +12,6 @@ from cmcore.measure.curve import Curve
 from cmcore.samplers import SAMPLERS, Score, grid_for, score_of, source_for
 from cmcore.targets.base import Target
 
-__all__ = ["BASELINES", "KLPoint", "baseline_curves", "kl_points", "kl_versus_steps"]
-
 STEPS = (1, 2, 4, 8, 16)
 BASELINES = ("ddim", "heun", "dpm++2m", "exponential_sde")
 """The baselines that are shown unless others are named."""

@@ -19,18 +19,6 @@ from cmcore.registry import Registry
 from cmcore.settings import settings_of
 from cmcore.targets import Described, Target
 
-__all__ = [
-    "OBJECTIVES",
-    "BatchSource",
-    "LossContext",
-    "Need",
-    "Objective",
-    "Preparation",
-    "Velocity",
-    "VelocityField",
-    "make_objective",
-]
-
 Need = Literal["samples", "exact velocity", "frozen teacher", "exact trajectories"]
 """What an objective asks of the world. "samples" alone means: data, and nothing known about its density. A frozen
 teacher is a velocity learned from samples first."""

@@ -24,10 +24,7 @@ from torch import Tensor
 from cmcore.preconditioning import angle_at, linear_time
 from cmcore.process import round_angle
 
-__all__ = ["CLOCKS", "Clock", "ClockName"]
-
 ClockName = Literal["uniform_angle", "uniform_linear", "log_normal", "karras"]
-CLOCKS: tuple[ClockName, ...] = ("uniform_angle", "uniform_linear", "log_normal", "karras")
 
 RHO = 7.0
 
@@ -37,7 +34,7 @@ class Clock:
     """A clock on [θ_δ, θ_T], scaled to run from 0 at δ to 1 at T.
 
     Args:
-        name: one of `CLOCKS`.
+        name: a :data:`ClockName`.
         first, last: θ_δ and θ_T.
         mean, sd: of log tan θ, for "log_normal".
     """

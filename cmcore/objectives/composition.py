@@ -34,8 +34,6 @@ from cmcore.objectives.metrics import Metric, distance, distance_and_slope
 from cmcore.process import angle, round_angle
 from cmcore.settings import OnlyWith, Share
 
-__all__ = ["Composition", "Points", "Prepared"]
-
 SMALLEST_GAP = 2e-3
 """Least distance of s from t off the diagonal, in clock readings: F* divides by it."""
 

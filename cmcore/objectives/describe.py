@@ -9,8 +9,6 @@ from typing import Any, get_args
 from cmcore.objectives.base import Need, Objective, Velocity
 from cmcore.settings import Setting, settings_of
 
-__all__ = ["NEEDS_IN_WORDS", "parameters_of", "summary", "velocities_of"]
-
 NEEDS_IN_WORDS: Mapping[Need, str] = {
     "samples": "samples only",
     "exact velocity": "the exact score",

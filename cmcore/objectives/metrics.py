@@ -17,10 +17,7 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["METRICS", "Metric", "distance", "distance_and_slope"]
-
 Metric = Literal["l2", "pseudo_huber", "adaptive", "unit"]
-METRICS: tuple[Metric, ...] = ("l2", "pseudo_huber", "adaptive", "unit")
 
 
 def distance(error: Float[Tensor, "*n d"], metric: Metric, scale: float) -> Float[Tensor, "*n 1"]:

@@ -21,8 +21,6 @@ from cmcore.samplers.base import SAMPLERS, Path, Plan, Sampler, one_stage
 from cmcore.samplers.scores import ScoreFunction, following, slope_in_angle
 from cmcore.streams import stream
 
-__all__ = ["DOPRI5", "AdaptiveSampler"]
-
 _PILOTS = 128
 _TOLERANCE = 1e-7
 _STAGES = tuple(zip(RK45.C.tolist(), RK45.A.tolist(), strict=True))

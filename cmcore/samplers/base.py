@@ -21,19 +21,6 @@ from cmcore.samplers.scores import Score, following
 from cmcore.streams import normal
 from cmcore.threads import in_pieces, piecewise
 
-__all__ = [
-    "SAMPLERS",
-    "ChainOf",
-    "JumpMap",
-    "Path",
-    "PathSampler",
-    "Plan",
-    "Sampler",
-    "StageSampler",
-    "Trajectory",
-    "one_stage",
-]
-
 Path = Callable[[Float[Tensor, "n d"]], Float[Tensor, "k1 n d"]]
 """x_0 → the states at all times of a grid."""
 

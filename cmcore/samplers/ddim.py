@@ -12,8 +12,6 @@ from cmcore.process import Time, alpha, column, sigma
 from cmcore.samplers.base import SAMPLERS, StageSampler
 from cmcore.samplers.scores import ScoreFunction, posterior_mean
 
-__all__ = ["DDIM", "DDIM_RENOISE", "ddim"]
-
 
 def ddim(score: ScoreFunction) -> JumpMap:
     r"""The step :math:`x_s = (\alpha_s - \alpha_t \sigma_s/\sigma_t)\, \hat x_0 + (\sigma_s/\sigma_t)\, x_t`.

@@ -21,8 +21,6 @@ from cmcore.grids import TimeGrid
 from cmcore.samplers.base import SAMPLERS, Path, PathSampler
 from cmcore.samplers.scores import ScoreFunction, posterior_mean
 
-__all__ = ["DPM_2M", "DPM_3M", "dpm_solver"]
-
 
 def dpm_solver(score: ScoreFunction, grid: TimeGrid, *, order: int) -> Path:
     r"""The solver of an order from 1 (which is DDIM) to 3. One score evaluation a step.

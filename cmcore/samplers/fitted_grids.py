@@ -27,8 +27,6 @@ from cmcore.streams import normal, stream
 from cmcore.targets.base import Target
 from cmcore.threads import piecewise
 
-__all__ = ["FITTED_GRIDS", "FittedGrid", "Fitting", "fitted_grid", "one_sided_lipschitz", "semigroup_jumps"]
-
 _LEVELS, _POINTS = 25, 256
 """Candidate times of the semigroup grid, and starting points."""
 _RATES, _SAMPLES = 33, 512

@@ -5,8 +5,6 @@ from functools import partial
 from cmcore.chain import jump_map_of, make_chain
 from cmcore.samplers.base import SAMPLERS, StageSampler
 
-__all__ = ["ALGORITHM_1", "DETERMINISTIC", "ONE_TIME", "RENOISE"]
-
 DETERMINISTIC = StageSampler(
     name="deterministic",
     label="Deterministic jumps",

@@ -20,8 +20,6 @@ from cmcore.samplers.ddim import ddim
 from cmcore.samplers.reverse_sde import ancestral, ancestral_spread
 from cmcore.samplers.scores import ScoreFunction
 
-__all__ = ["DDIM_LANGEVIN", "DDPM_LANGEVIN", "ddim_langevin", "ddpm_langevin", "langevin"]
-
 _SNR = 0.16
 
 

@@ -25,16 +25,6 @@ from cmcore.process import Time, column
 from cmcore.samplers.base import SAMPLERS, ChainOf, StageSampler
 from cmcore.samplers.scores import ScoreFunction
 
-__all__ = [
-    "DDPM",
-    "EULER_MARUYAMA",
-    "EXPONENTIAL_SDE",
-    "ancestral",
-    "ancestral_spread",
-    "euler_maruyama",
-    "exponential_sde",
-]
-
 
 def euler_maruyama(score: ScoreFunction) -> JumpMap:
     r"""The mean :math:`x + h\,(x + 2\nabla\log p_t(x))` of the Euler–Maruyama step.

@@ -8,8 +8,6 @@ from cmcore.process import Time, angle, column, time_from_angle
 from cmcore.samplers.base import SAMPLERS, StageSampler
 from cmcore.samplers.scores import ScoreFunction, slope_in_angle
 
-__all__ = ["EULER", "HEUN", "RK4", "euler", "heun", "rk4"]
-
 
 def euler(score: ScoreFunction) -> JumpMap:
     r"""Euler's step in time, :math:`x_s = x_t + (t - s)\,(x_t + \nabla\log p_t(x_t))`.

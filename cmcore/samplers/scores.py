@@ -17,17 +17,6 @@ from cmcore.chain import JumpMap
 from cmcore.process import Time, all_at_zero, alpha, angle, column, sigma
 from cmcore.targets.base import Target
 
-__all__ = [
-    "ModelScore",
-    "Score",
-    "ScoreFunction",
-    "TargetScore",
-    "following",
-    "posterior_mean",
-    "score_of",
-    "slope_in_angle",
-]
-
 Score = Literal["exact", "model"]
 """Whose score: the target's, exact, or the model's own."""
 

@@ -37,8 +37,6 @@ from cmcore.store.record import (
 from cmcore.targets import GALLERY, GaussianMixture, Size, Target, make_target
 from cmcore.targets.tables import TableTarget
 
-__all__ = ["ReadLimits", "from_zip", "load"]
-
 SMALL, DEEPEST = 10_000, 8
 """Values of run.json beside its history, and numbers of a state beside those that go with the weights; depth."""
 LONG_LISTS = ("history", "spikes")

@@ -13,8 +13,6 @@ from cmcore.objectives import OBJECTIVES, make_objective
 from cmcore.targets.tables import MOST_COLUMNS
 from cmcore.training_budget import REPORT
 
-__all__ = ["BadRun", "RunRecord"]
-
 RUN_FILE = "run.json"
 LARGEST_JSON = 32 << 20
 LARGEST_TENSORS = 512 << 20
@@ -87,6 +85,7 @@ def require_numbers(tensors: Mapping[str, Tensor], path: str) -> None:
 
 
 def require_same_shapes(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], says: str, path: str) -> None:
+    """Refuse weights that are not those of the map that is described."""
     if set(tensors) != set(wanted):
         raise BadRun(f"{path} does not hold the weights that {says} describes.")
     for name, tensor in wanted.items():

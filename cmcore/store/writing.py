@@ -31,8 +31,6 @@ from cmcore.store.record import (
 from cmcore.targets import GaussianMixture, Target
 from cmcore.targets.tables import TableTarget
 
-__all__ = ["run_files", "save", "to_zip", "write_run"]
-
 UNFINISHED = rf"\.(?:run\.json|{TENSOR_FILE})\.[0-9a-f]{{32}}"
 """What a writer that was killed left of its files."""
 

@@ -11,8 +11,6 @@ import joblib
 
 from cmcore.sweep.cell import run_cell
 
-__all__ = ["SCHEDULER", "Backend", "workers"]
-
 Backend = Literal["local", "dask"]
 SCHEDULER = "tcp://127.0.0.1:8786"
 PATIENCE = 15.0

@@ -21,8 +21,6 @@ from cmcore.targets import Target, make_target
 from cmcore.threads import team
 from cmcore.training import training
 
-__all__ = ["DIRECTIONS", "Cell", "CellResult", "MeasureConfig", "run_cell"]
-
 DIRECTIONS: dict[str, Direction] = {"model-data": MODEL_DATA, "data-model": DATA_MODEL}
 LONGEST_TRACE = 4000
 

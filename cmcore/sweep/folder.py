@@ -26,8 +26,6 @@ from cmcore.sweep.cell import Cell, CellResult
 from cmcore.sweep.keys import value_of
 from cmcore.sweep.plan import BadSweep, Sweep
 
-__all__ = ["SweepFolder"]
-
 MARK, RESULT = "sweep.json", "result.json"
 LARGEST_RESULT, MOST_VALUES = 8 << 20, 1 << 18
 """Of what is kept of a cell: bytes, and values."""

@@ -14,8 +14,6 @@ from cmcore.objectives import make_objective
 from cmcore.sweep.cell import Cell
 from cmcore.targets import GALLERY
 
-__all__ = ["KEYS", "OPEN", "canonical", "flattened", "shown", "value_of"]
-
 OPEN = ("parameters", "objective_parameters")
 """Tables whose names are those of the target and of the objective."""
 ELSEWHERE = {"objective", "objective_parameters", "network", "seed", "threads"}

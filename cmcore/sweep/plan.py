@@ -46,8 +46,6 @@ from cmcore.sweep.keys import OPEN, canonical, flattened, shown, value_of
 from cmcore.targets import Target, make_target
 from cmcore.training_defaults import resolved
 
-__all__ = ["BadSweep", "Sweep", "make_sweep", "read_sweep"]
-
 LARGEST_FILE = 1 << 20
 MOST_VALUES = 1 << 18
 """Of a sweep file in JSON."""

@@ -15,8 +15,6 @@ from cmcore.sweep.cell import CellResult, run_cell
 from cmcore.sweep.folder import SweepFolder
 from cmcore.sweep.plan import Sweep, make_sweep, read_sweep
 
-__all__ = ["Outcome", "SweepProgress", "run_sweep"]
-
 
 @dataclass(frozen=True)
 class SweepProgress:

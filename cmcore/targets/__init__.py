@@ -10,7 +10,8 @@ from cmcore.targets.product import Product, random_rotation
 from cmcore.targets.samples import Samples
 from cmcore.targets.size import Size
 from cmcore.targets.sketch import Stroke, read_strokes, sketch_law, write_strokes
-from cmcore.targets.tables import REAL_TABLES, Memorisation, TableTarget, read_table, real_table
+from cmcore.targets.table_target import Memorisation, TableTarget
+from cmcore.targets.tables import REAL_TABLES, read_table, real_table
 
 __all__ = [
     "GALLERY",

@@ -17,8 +17,6 @@ from cmcore.process import Time, alpha, column, forward_noise, sigma, some_at_ze
 from cmcore.streams import in_blocks
 from cmcore.threads import in_pieces, piecewise
 
-__all__ = ["Described", "NoDensity", "Parameters", "Target", "default_delta"]
-
 
 class NoDensity(ValueError):
     """Asked for the density or score of a law that has none at that time."""

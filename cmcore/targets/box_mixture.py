@@ -21,8 +21,6 @@ from torch import Tensor
 from cmcore.process import Time, all_at_zero, alpha, column, sigma, some_at_zero
 from cmcore.targets.base import NoDensity, Parameters, Target, exactly
 
-__all__ = ["BoxMixture"]
-
 _CHUNK_ENTRIES = 1 << 18
 _ROOT2, _ROOT_TAU = math.sqrt(2), math.sqrt(math.tau)
 _GAUSS_LEGENDRE = tuple(zip(*(v.tolist() for v in np.polynomial.legendre.leggauss(4)), strict=True))

@@ -17,8 +17,6 @@ from torch import Tensor
 from cmcore.process import Time, alpha, column, sigma
 from cmcore.targets.base import Parameters, Target, exactly
 
-__all__ = ["CircleMixture"]
-
 _CHUNK_ENTRIES = 1 << 18
 
 

@@ -8,8 +8,6 @@ from torch import Tensor
 from cmcore.process import Time, alpha, column, sigma
 from cmcore.targets.gaussian_mixture import GaussianMixture
 
-__all__ = ["Empirical"]
-
 
 class Empirical(GaussianMixture):
     """Equal mass on every point, each blurred by N(0, h² I): a kernel density of bandwidth h.

@@ -29,8 +29,6 @@ from cmcore.targets.table_fit import Density
 from cmcore.targets.table_target import TableTarget
 from cmcore.targets.tables import real_table
 
-__all__ = ["GALLERY", "Toy", "make_target"]
-
 
 @dataclass(frozen=True)
 class Toy:

@@ -14,8 +14,6 @@ from torch import Tensor
 from cmcore.process import Time, alpha, column, sigma
 from cmcore.targets.base import Parameters, Target, exactly
 
-__all__ = ["GaussianMixture"]
-
 _CHUNK_ENTRIES = 1 << 18
 """Components × dimensions × points held at once: 2 MB in float64, which stays near the cache."""
 

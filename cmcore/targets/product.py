@@ -14,8 +14,6 @@ from torch import Tensor
 from cmcore.process import Time
 from cmcore.targets.base import Parameters, Target
 
-__all__ = ["Product", "random_rotation"]
-
 
 class Product(Target):
     """The law of X = Q Y, where the coordinates of Y are independent.

@@ -9,8 +9,6 @@ from torch import Tensor
 from cmcore.process import Time
 from cmcore.targets.base import NoDensity, Target
 
-__all__ = ["Samples"]
-
 
 class Samples(Target):
     """Rows of data, drawn again with replacement; no density and no score at any time.

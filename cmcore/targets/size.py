@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-__all__ = ["Size", "boxes", "gaussians"]
-
 
 @dataclass(frozen=True)
 class Size:

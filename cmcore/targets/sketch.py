@@ -24,19 +24,6 @@ from torch import Tensor
 
 from cmcore.targets.gaussian_mixture import GaussianMixture
 
-__all__ = [
-    "LONGEST_TEXT",
-    "REACH",
-    "SPACING",
-    "WIDTHS",
-    "Stroke",
-    "beads_along",
-    "beads_of",
-    "read_strokes",
-    "sketch_law",
-    "write_strokes",
-]
-
 REACH = 250
 """A drawing lies within ± this in each coordinate, in hundredths: the disc that the toys fit in."""
 WIDTHS = (5, 60)

@@ -15,8 +15,6 @@ from cmcore.targets.empirical import Empirical
 from cmcore.targets.gaussian_mixture import GaussianMixture
 from cmcore.targets.table_target import TableTarget
 
-__all__ = ["FEWEST_ROWS", "MOST_KERNELS", "SMALLEST_SD", "Density", "fit_table"]
-
 Density = Literal["kernel_density", "gaussian_mixture"]
 
 FEWEST_ROWS = 20

@@ -20,8 +20,6 @@ from cmcore.targets.base import Target
 from cmcore.targets.empirical import Empirical
 from cmcore.targets.gaussian_mixture import GaussianMixture
 
-__all__ = ["Memorisation", "TableTarget"]
-
 
 @dataclass(frozen=True)
 class Memorisation:

@@ -14,22 +14,7 @@ import numpy as np
 from cmcore.registry import Registry
 from cmcore.targets.files import BadTable, Decimal, TableFile, open_csv, open_parquet, result_of
 from cmcore.targets.table_fit import FEWEST_ROWS, Density, fit_table
-from cmcore.targets.table_target import Memorisation, TableTarget
-
-__all__ = [
-    "REAL_TABLES",
-    "BadTable",
-    "Memorisation",
-    "TableFile",
-    "TableTarget",
-    "numeric_columns",
-    "open_table",
-    "opening_table",
-    "read_numbers",
-    "read_table",
-    "reading_numbers",
-    "real_table",
-]
+from cmcore.targets.table_target import TableTarget
 
 Source = str | Path | bytes | io.BufferedIOBase
 

@@ -33,8 +33,6 @@ from cmcore.streams import stream
 from cmcore.targets.base import Target
 from cmcore.threads import piecewise
 
-__all__ = ["BestChain", "least_bound", "least_kl"]
-
 _LEAST_SHARE = 0.02
 """η is at least this share of t: below it the bound of any network is useless."""
 

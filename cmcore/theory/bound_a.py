@@ -49,8 +49,6 @@ from cmcore.theory.initialisation import initialisation_kl
 from cmcore.theory.interval import Interval, mean, of_mean
 from cmcore.threads import piecewise
 
-__all__ = ["BoundA", "bound_a", "bound_of_chain", "map_error"]
-
 _LARGEST_DIM = 3
 _POOL = 8
 _NEIGHBOURS = 4

@@ -62,8 +62,6 @@ from cmcore.targets.base import Target
 from cmcore.theory.interval import Interval, largest, mean
 from cmcore.threads import piecewise
 
-__all__ = ["BoundB", "Supremum", "bound_b"]
-
 _LEVELS = 33
 """Times between s and t, even in angle, at which D and the exact map's constant are looked for."""
 _CHUNK = 2048

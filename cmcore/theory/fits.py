@@ -12,8 +12,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
 
-__all__ = ["GROWTHS", "GrowthFit", "LineFit", "best_growth", "fit_line", "limiting_slope", "local_slopes", "settled"]
-
 GROWTHS: Mapping[str, Callable[[float], float]] = {"log d": math.log, "√d": math.sqrt, "d": float}
 """The forms that K(d) = a + b g(d) may take."""
 

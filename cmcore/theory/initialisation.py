@@ -20,8 +20,6 @@ from cmcore.targets.base import Target
 from cmcore.theory.interval import Interval, mean
 from cmcore.threads import piecewise
 
-__all__ = ["initialisation_bound", "initialisation_kl"]
-
 _REACH = 9.0
 _WHOLE = 1e-8
 _NODES_1D = 4001

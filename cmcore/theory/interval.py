@@ -10,8 +10,6 @@ from torch import Tensor
 from cmcore.divergences.tools.data_draw import Mean
 from cmcore.divergences.tools.log_ratio import interval
 
-__all__ = ["Interval", "largest", "mean", "of_mean", "share"]
-
 _Z = float(ndtri(0.975))
 
 

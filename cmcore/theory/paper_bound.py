@@ -42,8 +42,6 @@ from cmcore.theory.bound_a import BoundA, bound_of_chain
 from cmcore.theory.interval import Interval, largest, mean
 from cmcore.threads import piecewise
 
-__all__ = ["PREMISE", "Assumption", "PaperBound", "paper_bound", "paper_bound_of_chain", "paper_start", "steepness"]
-
 PREMISE = math.e**2
 """The paper's premise on each jump is ε_k ≤ e² h' ε_score."""
 

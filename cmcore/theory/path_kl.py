@@ -19,8 +19,6 @@ from cmcore.targets.base import Target
 from cmcore.theory.bound_a import BoundA, bound_a
 from cmcore.theory.interval import Interval
 
-__all__ = ["Decomposition", "decomposition"]
-
 
 @dataclass(frozen=True)
 class Decomposition:

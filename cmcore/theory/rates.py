@@ -9,8 +9,6 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["AS_OF", "CAVEAT", "CLAIMS", "NOT_A_QUERY", "RATES", "Claim", "Rate", "claimed_rate", "least_queries"]
-
 
 @dataclass(frozen=True)
 class Claim:

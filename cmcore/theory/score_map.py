@@ -19,8 +19,6 @@ from cmcore.process import Time, angle, time_from_angle
 from cmcore.samplers.scores import ScoreFunction
 from cmcore.targets.base import Target
 
-__all__ = ["ScoreMap", "score_with_error"]
-
 _STEP, _SHARE = 0.04, 0.12
 """A step of the solver in angle: no longer, and no larger a share of the angle, over which the score changes."""
 _WAVE, _PHASE = (1.5, -1.0), 0.3

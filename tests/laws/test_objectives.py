@@ -3,6 +3,7 @@
 import itertools
 import math
 from functools import partial
+from typing import get_args
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ from cmcore.objectives.families.drifting import drift
 from cmcore.objectives.identities.consistency import Consistency
 from cmcore.objectives.identities.moment_matching import matching
 from cmcore.objectives.identities.semigroup import Semigroup
-from cmcore.objectives.metrics import METRICS, distance, distance_and_slope
+from cmcore.objectives.metrics import Metric, distance, distance_and_slope
 from cmcore.preconditioning import angle_at, linear_time
 from cmcore.process import alpha, angle, noise_level, sigma
 from cmcore.samplers import SAMPLERS, starting_noise
@@ -726,7 +727,7 @@ def _along(f, x, chain, generator):
 
 
 # ---- metrics ----------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", get_args(Metric))
 def test_metrics_are_their_formulas(metric):
     e, c = draw(20, 3, generator=stream(0, "errors")).requires_grad_(), 0.3
     length = e.detach().norm(dim=-1, keepdim=True)
@@ -879,7 +880,7 @@ def test_the_stretch_of_a_linear_flow_is_its_slope():
 # ---- without a tape -------------------------------------------------------------------------------------------------
 CHOICES = [
     *((name, {}) for name in OBJECTIVES),
-    *(("psd", {"metric": metric}) for metric in METRICS),
+    *(("psd", {"metric": metric}) for metric in get_args(Metric)),
     *((name, {"weight_power": 1.0}) for name in ("psd", "lsd", "trajectory_regression")),
     ("psd", {"diagonal_share": 1.0}),
     ("consistency", {"space": "map", "step_power": 0.5, "diagonal_share": 0.25}),
@@ -913,7 +914,7 @@ def test_a_step_without_the_tape_has_the_loss_and_the_gradient_of_the_tape(name,
 
 @given(st.integers(0, 99))
 def test_slopes_are_the_derivative_of_the_distance(seed):
-    for metric in METRICS:
+    for metric in get_args(Metric):
         error = draw(5, 3, generator=stream(seed, "errors")).requires_grad_()
         found, slopes = distance_and_slope(error, metric, 0.3)
         torch.testing.assert_close(slopes, torch.autograd.grad(found.sum(), error)[0])

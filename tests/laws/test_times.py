@@ -1,6 +1,7 @@
 """Laws of the clocks and of the draws made with them: which (t, r, s) each family is taught."""
 
 import math
+from typing import get_args
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from scipy import stats
 from cmcore.config import NetworkConfig
 from cmcore.model import FlowMap
 from cmcore.objectives import OBJECTIVES, BatchSource, LossContext, make_objective
-from cmcore.objectives.clocks import CLOCKS, Clock
+from cmcore.objectives.clocks import Clock, ClockName
 from cmcore.objectives.composition import SMALLEST_GAP, Composition
 from cmcore.objectives.identities.consistency import Consistency
 from cmcore.objectives.identities.eulerian import Eulerian
@@ -49,7 +50,7 @@ def chances(n, **columns):
 
 
 # ---- clocks -----------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("name", CLOCKS)
+@pytest.mark.parametrize("name", get_args(ClockName))
 @pytest.mark.parametrize("delta", [0.0, 1e-3, 0.5])
 def test_a_clock_is_read_as_it_is_set(name, delta):
     clock = Clock(name, *ends(delta), mean=-0.8, sd=1.5)
@@ -64,7 +65,7 @@ def test_a_clock_is_read_as_it_is_set(name, delta):
 
 
 @pytest.mark.parametrize("delta", [0.0, 0.05])
-@pytest.mark.parametrize("name", CLOCKS)
+@pytest.mark.parametrize("name", get_args(ClockName))
 def test_a_uniform_reading_has_the_law_of_its_clock(name, delta):
     first, last = ends(delta)
     mean, sd = -0.8, 1.5
@@ -91,7 +92,7 @@ HORIZONS = (0.05, 3.0, 17.9, 18.0, 20.0)
 
 
 @pytest.mark.parametrize("horizon", HORIZONS)
-@pytest.mark.parametrize("name", CLOCKS)
+@pytest.mark.parametrize("name", get_args(ClockName))
 def test_g2_no_clock_leaves_its_range_in_single_precision(name, horizon):
     """θ_T rounds above π/2 from T = 17.9 on: its tangent is negative there, and roots of it are no numbers."""
     clock = Clock(name, *angle(torch.tensor([0.0, horizon], dtype=torch.float64)).tolist())
@@ -129,7 +130,7 @@ def velocities(horizon):
 def test_g2_every_objective_on_every_clock_is_finite_at_every_horizon(name, horizon):
     """Batches, losses and gradients of the first step; from T = 18 on several were no numbers."""
     own = {"trajectory_regression": {"trajectories": 64, "levels": 9}, "drifting": {"particles": 16}}
-    for choice in [own[name]] if name in own else [{"clock": clock} for clock in CLOCKS]:
+    for choice in [own[name]] if name in own else [{"clock": clock} for clock in get_args(ClockName)]:
         objective, fields = make_objective(name, **choice), velocities(horizon)
         network = NetworkConfig(width=8, depth=2, preconditioning=objective.preconditioning)
         flow_map = FlowMap(2, network, generator=stream(0, "weights"))
@@ -196,7 +197,7 @@ def test_gaps_have_a_floor(name):
     assert float(gap.min()) < SMALLEST_GAP * 1.5 or name in ("ayf", "tvm")  # whose gaps are seldom so small
 
 
-@pytest.mark.parametrize("clock", CLOCKS)
+@pytest.mark.parametrize("clock", get_args(ClockName))
 def test_times_are_uniform_on_the_triangle_of_the_clock(clock):
     """The later of two uniform readings, and the earlier: squares of late, and early/late, are uniform."""
     objective, of = make_objective("eulerian", velocity="exact", clock=clock, **NO_SHARES), Clock(clock, *ends(0.0))
@@ -257,7 +258,7 @@ def test_the_semigroup_s_time_in_between(through):
 
 
 # ---- neighbours -------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("grid", CLOCKS)
+@pytest.mark.parametrize("grid", get_args(ClockName))
 @pytest.mark.parametrize("delta", [0.0, 0.01])
 @pytest.mark.parametrize("most_steps", [1, 5])
 def test_on_a_grid_all_three_times_are_points_of_it(grid, delta, most_steps):

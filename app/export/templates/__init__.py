@@ -32,7 +32,7 @@ def _argument_list(values: Mapping[str, Any]) -> list[Code]:
     return list(map(Code, keywords(values)))
 
 
-_PYTHON.filters |= {"arguments": _arguments, "argument_list": _argument_list}
+_PYTHON.filters.update(arguments=_arguments, argument_list=_argument_list)
 
 
 def program(template: str, **values: Any) -> str:

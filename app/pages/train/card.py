@@ -13,7 +13,7 @@ from app.ui.cards import card, direction_title, number
 from cmcore.config import TrainingConfig
 from cmcore.objectives import OBJECTIVES
 from cmcore.sampling_defaults import sampling_defaults
-from cmcore.targets.tables import Memorisation
+from cmcore.targets import Memorisation
 from cmcore.training import FEW_STEPS, TrainingEvent
 
 NOTHING = "Stopped before the first step: there are no weights to keep."

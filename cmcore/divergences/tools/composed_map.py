@@ -16,8 +16,6 @@ from cmcore.grids import TimeGrid
 from cmcore.streams import stream
 from cmcore.threads import in_pieces
 
-__all__ = ["ComposedMap"]
-
 _PROBES = 64
 _CHUNK = 2048
 _FINEST, _COARSEST, _FOLLOWED = 1e-10, 1e-2, 0.1

@@ -20,8 +20,6 @@ from cmcore.divergences.tools.push_forward import log_determinant, log_standard_
 from cmcore.streams import stream
 from cmcore.targets.base import Target
 
-__all__ = ["DataDraw", "Mean", "draw_data", "pool_size", "tangent_guess"]
-
 _SHARES = (0.001, 0.009, 0.09, 0.9)
 """Mass of each stratum, from where the model is thinnest."""
 _MEASURED = (0.06, 0.10, 0.14, 0.70)

@@ -19,8 +19,6 @@ from torch import Tensor
 from cmcore.divergences.tools.line_map import GAUSS, INNER, KRONROD, LineMap, chosen, joined, points
 from cmcore.divergences.tools.push_forward import log_standard_normal
 
-__all__ = ["Blurred", "LineLaw", "NotFinite", "StandardNormal", "TooFine", "blurred"]
-
 _ROWS = 256
 _MOST_CELLS = 1 << 13
 _MOST_EVALUATIONS = 1 << 18

@@ -19,25 +19,6 @@ from torch import Tensor
 
 from cmcore.chain import JumpMap, Stage, land, like_map, with_jacobian
 
-__all__ = [
-    "GAUSS",
-    "INNER",
-    "KRONROD",
-    "Cells",
-    "LineMap",
-    "Pieces",
-    "chosen",
-    "cut",
-    "divisible",
-    "halved",
-    "integrals",
-    "joined",
-    "jumping",
-    "points",
-    "resolved",
-    "unresolved",
-]
-
 _NODES = (
     *(0.991455371120812639206854697526329, 0.949107912342758524526189684047851),
     *(0.864864423359769072789712788640926, 0.741531185599394439863864773280788),

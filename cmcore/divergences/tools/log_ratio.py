@@ -21,17 +21,6 @@ from torch import Tensor
 
 from cmcore.divergences.tools.data_draw import DataDraw, Mean
 
-__all__ = [
-    "_CAP",
-    "LogRatioKL",
-    "interval",
-    "kl_at_data",
-    "kl_by_ratio",
-    "kl_from_log_ratio",
-    "mean_and_error",
-    "quantile",
-]
-
 _LARGEST_FOR_CV = 0.1
 """Above this KL the ratio's tail makes the control variate unreliable (measured: coverage falls below 90 %)."""
 

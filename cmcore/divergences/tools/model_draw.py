@@ -23,8 +23,6 @@ from cmcore.grids import TimeGrid
 from cmcore.streams import stream
 from cmcore.targets.base import Target
 
-__all__ = ["ModelDraw", "draw_model"]
-
 _WIDE = 1.5
 _CLOUD = 1 << 15
 """Noise from which preimages are looked for beyond the plane, where the model is thin too."""

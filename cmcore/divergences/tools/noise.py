@@ -15,8 +15,6 @@ from torch import Tensor
 
 from cmcore.streams import stream
 
-__all__ = ["SCRAMBLES", "Warp", "polar_noise", "weighted_noise"]
-
 Warp = Callable[[Float[Tensor, "*n 2"]], tuple[Float[Tensor, "*n 2"], Float[Tensor, "*n"]]]
 """Even points of the unit square → points drawn more often somewhere, with their weights of mean 1."""
 

@@ -11,8 +11,6 @@ from cmcore.streams import stream
 from cmcore.targets.base import Target
 from cmcore.threads import piecewise
 
-__all__ = ["ON_MODE", "density_level", "off_mode_mass"]
-
 ON_MODE = 1 - exp(-8)
 """The share of p_δ in the region that counts as on the modes: that of the 4-sd disc of a 2-D Gaussian, 99.966 %."""
 

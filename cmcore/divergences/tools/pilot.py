@@ -21,8 +21,6 @@ from cmcore.divergences.tools.plane_mesh import signed_area, triangles
 from cmcore.divergences.tools.push_forward import log_standard_normal
 from cmcore.targets.base import Target
 
-__all__ = ["Pilot", "pilot"]
-
 _VERTICES = 3_600
 """The most vertices pushed forward: with the 16,384 samples of the default, fewer than 20,000 points in all."""
 _EVEN_ROUNDS = 10

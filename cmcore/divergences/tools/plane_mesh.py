@@ -16,8 +16,6 @@ from cmcore.divergences.tools.composed_map import ComposedMap
 from cmcore.divergences.tools.preimages import Candidates, joined, largest, log_total
 from cmcore.divergences.tools.push_forward import log_standard_normal
 
-__all__ = ["PlaneMesh", "signed_area", "triangles"]
-
 _CUTS = 4
 _MARGIN = 0.25
 """Triangles near a fold are enlarged by this share, since their images are bent."""

@@ -18,8 +18,6 @@ from torch import Tensor
 
 from cmcore.threads import in_pieces
 
-__all__ = ["PlaneTransport"]
-
 _ROWS = 1024
 _NEWTON = 6
 _FINER = 4

@@ -23,21 +23,6 @@ from torch import Tensor
 from cmcore.divergences.tools.composed_map import ComposedMap
 from cmcore.divergences.tools.push_forward import Branch
 
-__all__ = [
-    "Candidates",
-    "Density",
-    "NoiseCloud",
-    "Roots",
-    "all_roots",
-    "density_of",
-    "full_density",
-    "joined",
-    "largest",
-    "log_total",
-    "merged",
-    "solve",
-]
-
 _RESIDUAL = 1e-7
 _SAME_ROOT = 1e-4
 _AHEAD = 1e-4

@@ -19,8 +19,6 @@ from cmcore.chain import JumpMap, like_map, with_jacobian
 from cmcore.grids import TimeGrid
 from cmcore.threads import in_pieces, piecewise
 
-__all__ = ["Branch", "doubled", "log_determinant", "log_standard_normal", "push_forward", "transport"]
-
 _CHUNK = 512
 """Points differentiated at once: in float64 a 6×96 network is slower by a fifth at 2,048."""
 

@@ -4,8 +4,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["two_samples"]
-
 
 def two_samples(points: Tensor, data: Tensor, *, fewest: int) -> tuple[Float[Tensor, "n d"], Float[Tensor, "m d"]]:
     """Both samples in float64 on the CPU, or a ValueError that says what is wrong with them."""

@@ -19,8 +19,6 @@ from cmcore.objectives.identities.eulerian import Eulerian
 from cmcore.preconditioning import angle_at, linear_time
 from cmcore.settings import Share
 
-__all__ = ["AlphaFlow"]
-
 SHORTEST = 1e-5
 """Least step from t to r, an angle: E divides by it."""
 

@@ -13,8 +13,6 @@ from cmcore.objectives.composition import SMALLEST_GAP
 from cmcore.objectives.identities.eulerian import Eulerian
 from cmcore.objectives.metrics import Metric
 
-__all__ = ["AlignYourFlow"]
-
 
 @OBJECTIVES.register("ayf")
 @dataclass(frozen=True)

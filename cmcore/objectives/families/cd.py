@@ -8,8 +8,6 @@ from cmcore.objectives.clocks import ClockName
 from cmcore.objectives.identities.consistency import Consistency, Ends
 from cmcore.objectives.metrics import Metric
 
-__all__ = ["ConsistencyDistillation"]
-
 
 @OBJECTIVES.register("cd")
 @dataclass(frozen=True)

@@ -9,8 +9,6 @@ from cmcore.objectives.base import OBJECTIVES, Velocity
 from cmcore.objectives.clocks import ClockName
 from cmcore.objectives.identities.eulerian import Eulerian
 
-__all__ = ["ControlledMeanFlow"]
-
 
 @OBJECTIVES.register("controlled_mean_flow")
 @dataclass(frozen=True)

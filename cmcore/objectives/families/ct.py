@@ -8,8 +8,6 @@ from cmcore.objectives.clocks import ClockName
 from cmcore.objectives.identities.consistency import Consistency, Ends, Growth
 from cmcore.objectives.metrics import Metric
 
-__all__ = ["ConsistencyTraining"]
-
 
 @OBJECTIVES.register("ct")
 @dataclass(frozen=True)

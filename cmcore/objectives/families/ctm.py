@@ -12,8 +12,6 @@ from cmcore.objectives.composition import Composition, Points
 from cmcore.objectives.identities.consistency import Consistency
 from cmcore.objectives.metrics import Metric
 
-__all__ = ["ConsistencyTrajectory"]
-
 
 @OBJECTIVES.register("ctm")
 @dataclass(frozen=True)

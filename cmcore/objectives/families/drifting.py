@@ -14,9 +14,6 @@ from cmcore.objectives.base import OBJECTIVES, BatchSource, LossContext, Need, O
 from cmcore.process import angle, round_angle
 from cmcore.settings import Share
 
-__all__ = ["Drifting", "Particles", "drift"]
-
-
 SHORTEST = 1e-3
 """Length of the shortest jump, in units of the longest: one of no length moves nothing."""
 

@@ -8,8 +8,6 @@ from cmcore.objectives.clocks import ClockName
 from cmcore.objectives.identities.consistency import Consistency, Ends, Growth, Step
 from cmcore.objectives.metrics import Metric
 
-__all__ = ["EasyConsistencyTuning"]
-
 
 @OBJECTIVES.register("ect")
 @dataclass(frozen=True)

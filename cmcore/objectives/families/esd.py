@@ -8,8 +8,6 @@ from cmcore.objectives.clocks import ClockName
 from cmcore.objectives.identities.eulerian import Eulerian
 from cmcore.objectives.metrics import Metric
 
-__all__ = ["EulerianSelfDistillation"]
-
 
 @OBJECTIVES.register("esd")
 @dataclass(frozen=True)

@@ -10,8 +10,6 @@ from cmcore.objectives.base import OBJECTIVES, LossContext, Velocity
 from cmcore.objectives.composition import Points
 from cmcore.objectives.identities.regressed import Regressed
 
-__all__ = ["FlowMatching"]
-
 
 @OBJECTIVES.register("flow_matching")
 @dataclass(frozen=True)

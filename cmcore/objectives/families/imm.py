@@ -8,8 +8,6 @@ from cmcore.objectives.clocks import ClockName
 from cmcore.objectives.identities.consistency import Growth
 from cmcore.objectives.identities.moment_matching import MomentMatching
 
-__all__ = ["InductiveMomentMatching"]
-
 
 @OBJECTIVES.register("imm")
 @dataclass(frozen=True)

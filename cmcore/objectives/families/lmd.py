@@ -7,8 +7,6 @@ from cmcore.objectives.base import OBJECTIVES, Velocity
 from cmcore.objectives.identities.lagrangian import Lagrangian
 from cmcore.objectives.metrics import Metric
 
-__all__ = ["LagrangianMapDistillation"]
-
 
 @OBJECTIVES.register("lmd")
 @dataclass(frozen=True)

@@ -6,8 +6,6 @@ from typing import ClassVar, Literal
 from cmcore.objectives.base import OBJECTIVES, Velocity
 from cmcore.objectives.identities.lagrangian import Lagrangian
 
-__all__ = ["LagrangianSelfDistillation"]
-
 
 @OBJECTIVES.register("lsd")
 @dataclass(frozen=True)

@@ -7,8 +7,6 @@ from cmcore.objectives.base import OBJECTIVES, Velocity
 from cmcore.objectives.identities.consistency import Consistency, Ends, Growth
 from cmcore.objectives.metrics import Metric
 
-__all__ = ["MultistepConsistency"]
-
 
 @OBJECTIVES.register("multistep_cm")
 @dataclass(frozen=True)

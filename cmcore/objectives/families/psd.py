@@ -7,8 +7,6 @@ from cmcore.objectives.base import OBJECTIVES, Velocity
 from cmcore.objectives.clocks import ClockName
 from cmcore.objectives.identities.semigroup import Semigroup
 
-__all__ = ["ProgressiveSelfDistillation"]
-
 
 @OBJECTIVES.register("psd")
 @dataclass(frozen=True)

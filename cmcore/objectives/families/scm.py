@@ -11,8 +11,6 @@ from cmcore.objectives.clocks import Clock, ClockName
 from cmcore.objectives.identities.eulerian import Eulerian
 from cmcore.objectives.metrics import Metric
 
-__all__ = ["ContinuousConsistency"]
-
 
 @OBJECTIVES.register("scm")
 @dataclass(frozen=True)

@@ -11,8 +11,6 @@ from cmcore.objectives.base import OBJECTIVES
 from cmcore.objectives.clocks import Clock
 from cmcore.objectives.identities.semigroup import Semigroup
 
-__all__ = ["Shortcut"]
-
 
 @OBJECTIVES.register("shortcut")
 @dataclass(frozen=True)

@@ -22,8 +22,6 @@ from cmcore.pools import GrowingPool, pools, same_law
 from cmcore.process import round_angle
 from cmcore.settings import OnlyWith, Share
 
-__all__ = ["TrajectoryPairs", "TrajectoryRegression"]
-
 FEWEST = 1_000
 """Trajectories that a run learns from at least, however short of time."""
 

@@ -12,8 +12,6 @@ from cmcore.objectives.clocks import Clock, ClockName
 from cmcore.objectives.identities.lagrangian import Lagrangian
 from cmcore.preconditioning import angle_at, linear_time
 
-__all__ = ["TerminalVelocityMatching"]
-
 
 @OBJECTIVES.register("tvm")
 @dataclass(frozen=True)

@@ -6,8 +6,6 @@ from typing import ClassVar
 from cmcore.objectives.base import OBJECTIVES, Velocity
 from cmcore.objectives.identities.consistency import Consistency, Solver
 
-__all__ = ["TwoTimeConsistencyDistillation"]
-
 
 @OBJECTIVES.register("two_time_cd")
 @dataclass(frozen=True)

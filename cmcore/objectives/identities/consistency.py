@@ -16,8 +16,6 @@ from cmcore.objectives.composition import Points
 from cmcore.objectives.identities.regressed import Regressed, direction_to
 from cmcore.settings import OnlyWith
 
-__all__ = ["Consistency", "Ends", "Growth", "Solver", "Step"]
-
 Ends = Literal["any", "data", "segment"]
 Step = Literal["grid", "level", "relative"]
 Growth = Literal["constant", "square_root", "doubling", "exponential"]

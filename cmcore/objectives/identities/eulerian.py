@@ -13,8 +13,6 @@ from cmcore.objectives.base import OBJECTIVES, LossContext
 from cmcore.objectives.composition import Composition, Points
 from cmcore.settings import OnlyWith, Share
 
-__all__ = ["Eulerian"]
-
 
 @OBJECTIVES.register("eulerian")
 @dataclass(frozen=True)

@@ -11,8 +11,6 @@ from cmcore.networks import PullBack
 from cmcore.objectives.base import OBJECTIVES, LossContext, Velocity
 from cmcore.objectives.composition import Composition, Points
 
-__all__ = ["Lagrangian"]
-
 
 @OBJECTIVES.register("lagrangian")
 @dataclass(frozen=True)

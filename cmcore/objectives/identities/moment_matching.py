@@ -14,8 +14,6 @@ from cmcore.objectives.composition import Points
 from cmcore.objectives.identities.consistency import Consistency, Step
 from cmcore.settings import OnlyWith
 
-__all__ = ["MomentMatching", "matching"]
-
 Kernel = Literal["laplace", "negative_square"]
 
 

@@ -12,8 +12,6 @@ from cmcore.objectives.base import LossContext
 from cmcore.objectives.composition import Composition, Points
 from cmcore.objectives.metrics import distance_and_slope
 
-__all__ = ["Regressed", "direction_to"]
-
 
 @dataclass(frozen=True)
 class Regressed(Composition):

@@ -13,8 +13,6 @@ from cmcore.objectives.clocks import Clock
 from cmcore.objectives.composition import Points
 from cmcore.objectives.identities.regressed import Regressed, direction_to
 
-__all__ = ["Semigroup"]
-
 
 @OBJECTIVES.register("semigroup")
 @dataclass(frozen=True)

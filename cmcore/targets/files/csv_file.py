@@ -11,8 +11,6 @@ from cmcore.targets.files.layout import layout_of
 from cmcore.targets.files.numerals import Decimal, Tally, clean_all, decimal_sign, oddity, to_floats
 from cmcore.targets.files.table_file import TableFile, TablePart, distinct
 
-__all__ = ["SEPARATORS", "open_csv"]
-
 FIRST_ROWS = 5
 LONGEST_NUMERAL = 18
 """Digits of a whole number that int64 holds for sure."""

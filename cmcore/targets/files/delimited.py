@@ -13,8 +13,6 @@ from typing import Any, NamedTuple
 
 from cmcore.targets.files.bad_table import BadTable
 
-__all__ = ["Layout", "Lines", "Record", "Rows", "records", "without_empty_ends"]
-
 COMMENTS = ("#", "%", "//")
 LONGEST_RECORD = 1 << 20
 """Characters; a quote that is never closed would otherwise take the whole file for one cell."""

@@ -5,8 +5,6 @@ import re
 
 from cmcore.targets.files.bad_table import BadTable
 
-__all__ = ["encoding_of"]
-
 _SIGNATURES = {
     b"PK\x03\x04": "an Excel workbook or another zip archive: save the sheet as CSV",
     b"\xd0\xcf\x11\xe0": "an old Excel workbook: save the sheet as CSV",

@@ -17,8 +17,6 @@ from cmcore.targets.files.encoding import encoding_of
 from cmcore.targets.files.numerals import clean, clean_all, is_number, kind_of
 from cmcore.targets.files.table_file import printable
 
-__all__ = ["layout_of"]
-
 SEPARATORS = (",", ";", "\t", "|", " ", None)
 SAMPLE_ROWS, SAMPLE_CHARACTERS, MOST_LOOKED = 200, 1 << 18, 1_000
 ENOUGH = 200

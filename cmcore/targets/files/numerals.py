@@ -16,18 +16,6 @@ import numpy as np
 
 from cmcore.targets.files.bad_table import BadTable
 
-__all__ = [
-    "Decimal",
-    "Tally",
-    "clean",
-    "clean_all",
-    "decimal_sign",
-    "is_number",
-    "kind_of",
-    "oddity",
-    "to_floats",
-]
-
 Decimal = Literal[".", ","]
 Place = tuple[int, str]
 """A line of the file and the text of a cell there."""

@@ -12,8 +12,6 @@ from cmcore.targets.files.bad_table import BadTable
 from cmcore.targets.files.parquet_footer import MOST_PAGES, Group, check_pages, row_groups
 from cmcore.targets.files.table_file import TableFile, TablePart, distinct, printable
 
-__all__ = ["open_parquet"]
-
 BATCH = 1 << 16
 """Rows that are decoded together."""
 FIRST_ROWS, FIRST_COLUMNS = 5, 64

@@ -11,8 +11,6 @@ from typing import Any, NamedTuple
 
 from cmcore.targets.files.bad_table import BadTable
 
-__all__ = ["MOST_PAGES", "Chunk", "Group", "check_pages", "row_groups"]
-
 FEWEST_CHUNKS, BYTES_OF_CHUNK = 5_000, 250
 """How many parts of columns and groups of rows any file may have, and of how many bytes for each a larger one. Pyarrow
 takes a kilobyte for each."""

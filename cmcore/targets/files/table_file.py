@@ -8,8 +8,6 @@ import numpy as np
 
 from cmcore.targets.files.bad_table import BadTable
 
-__all__ = ["TableFile", "TablePart", "distinct", "listed", "printable", "result_of"]
-
 T = TypeVar("T")
 
 
