@@ -354,7 +354,7 @@ def test_alpha_flow_is_its_formula_on_the_linear_path(alpha):
         rest = raw(averaged, points.earlier, points.inner, points.inner - (points.theta - points.gap))
     answer = raw(f, *points[:3])
     error = answer - (alpha * (noise - data) + (1 - alpha) * rest)
-    found = make_objective("alpha_flow").errors(context(f, averaged, progress=0.5), points)
+    found = make_objective("alpha_flow").errors(context(f, averaged, progress=0.2), points)
     torch.testing.assert_close(found, error / alpha, rtol=1e-7, atol=1e-7)
     torch.testing.assert_close(
         weights_gradient(found.square().sum(), f),
@@ -367,15 +367,15 @@ def test_alpha_flow_is_its_formula_on_the_linear_path(alpha):
 @FORMS
 def test_alpha_flow_goes_from_flow_matching_through_the_semigroup_to_mean_flow(form):
     f, (points, data, noise) = random_map(form), pair_points()
-    half = make_objective("alpha_flow")
+    objective = make_objective("alpha_flow")
 
-    def errors(points, targets=f):
-        return half.errors(context(f, targets, progress=0.5), points).detach()
+    def errors(points):
+        return objective.errors(context(f, progress=0.2), points).detach()
 
     at_once = raw(f, *points[:3]) - f.preconditioning.direction(points.x, points.theta, points.velocity)
     torch.testing.assert_close(errors(of_alpha(1.0, points, data, noise)), at_once.detach(), rtol=1e-7, atol=1e-7)
     limit = make_objective("mean_flow").errors(context(f), points).detach()
-    torch.testing.assert_close(half.errors(context(f, progress=1.0), points).detach(), limit)
+    torch.testing.assert_close(objective.errors(context(f, progress=1.0), points).detach(), limit)
     apart = [float((errors(of_alpha(a, points, data, noise)) - limit).norm()) for a in (0.04, 0.02, 0.01)]
     for coarse, fine in itertools.pairwise(apart):
         assert math.log2(coarse / fine) == pytest.approx(1, abs=0.15)
@@ -398,7 +398,7 @@ def test_alpha_falls_from_1_to_0_by_a_sigmoid():
     assert max(alpha for alpha in alphas if alpha < 1) <= 0.995
 
 
-@pytest.mark.parametrize("progress", [0.3, 0.5])
+@pytest.mark.parametrize("progress", [0.15, 0.25])
 def test_alpha_flow_steps_that_share_of_the_jump(progress):
     objective = make_objective("alpha_flow")
     (batch,) = batches(objective, 1, 4096, progress)
@@ -953,14 +953,14 @@ SENTENCE = r"^[^\n]+\.$"
         ("lmd", {"teacher_steps": -1}, "teacher_steps"),
         ("trajectory_regression", {"teacher_steps": -1}, "teacher_steps"),
         ("trajectory_regression", {"velocity": "self"}, "velocity is"),
-        ("eulerian", {"tangent_beta": 1.5}, "tangent_beta lies"),
+        ("eulerian", {"tangent_beta": 1.5}, "tangent_beta"),
         ("controlled_mean_flow", {"diagonal_share": 0.0}, "diagonal_share > 0"),
         ("alpha_flow", {"alpha_from": 0.5, "alpha_to": 0.5}, "alpha_from and alpha_to"),
-        ("alpha_flow", {"alpha_floor": 0.0}, "alpha_floor lies"),
+        ("alpha_flow", {"alpha_floor": 0.0}, "alpha_floor"),
         ("tvm", {"gap_sd": 0.0}, "gap_sd"),
-        ("drifting", {"particles": 1}, "at least 2"),
-        ("drifting", {"temperature": 0.0}, "temperature lies"),
-        ("drifting", {"from_noise": 2.0}, "is a share"),
+        ("drifting", {"particles": 1}, "particles"),
+        ("drifting", {"temperature": 0.0}, "temperature"),
+        ("drifting", {"from_noise": 2.0}, "from_noise"),
     ],
 )
 def test_bad_choices_are_one_sentence(name, choice, words):

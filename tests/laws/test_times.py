@@ -338,6 +338,7 @@ def test_g3_the_stages_of_ict_are_those_of_its_docstring():
 DOCUMENTED = {
     "alpha_flow": [
         ("(here half)", {"diagonal_share": 0.5, "metric": "l2"}), ("floor 0.005", {"alpha_floor": 0.005}),
+        ("first half", {"alpha_from": 0.0, "alpha_to": 0.5}),
         ("N(−1, 1.4²)", {"log_mean": -1.0, "log_sd": 1.4}),
     ],
     "ayf": [("divided by |E| + 0.1", {"metric": "unit", "metric_scale": 0.1})],

@@ -37,8 +37,9 @@ class AlphaFlow(Eulerian):
     x_r is the point of the same pair. α = 1 regresses F on v, whatever s; α → 0 is MeanFlow, in value and gradient; at
     α = 1/2, with a jump of the map in place of v, it is a shortcut's semigroup. α follows the sigmoid of steepness 25
     between the shares alpha_from and alpha_to of the run, is 1 above 1 − alpha_floor, and below alpha_floor MeanFlow's
-    derivative takes over. Zhang et al. 2025, arXiv:2510.20771, and the authors' code: logit τ ~ N(−0.4, 1) (here
-    N(−1, 1.4²)), s = t on a quarter to half of the rows (here half), floor 0.005, adaptive weights (here the square).
+    derivative takes over. Zhang et al. 2025, arXiv:2510.20771, and the authors' code: α falls over all of the run (here
+    over its first half, since rates fall too), logit τ ~ N(−0.4, 1) (here N(−1, 1.4²)), s = t on a quarter to half of
+    the rows (here half), floor 0.005, adaptive weights (here the square).
 
     Off the linear path the same is an Eulerian residual over a step of finite length: E = (f(x_r, r, s) − f(x_t, t, s))
     over that length, which the gradient follows through F(x_t, t, s) alone.
@@ -49,7 +50,7 @@ class AlphaFlow(Eulerian):
     log_sd: float = 1.4
     diagonal_share: float = 0.5
     alpha_from: Annotated[Share, Field(description="share of the run at which α begins to fall")] = 0.0
-    alpha_to: Annotated[Share, Field(description="share of the run at which α is 0")] = 1.0
+    alpha_to: Annotated[Share, Field(description="share of the run at which α is 0")] = 0.5
     alpha_floor: Annotated[float, Field(ge=1e-4, le=0.5, description="the least α that is not 0")] = 0.005
 
     label: ClassVar[str] = "α-Flow"
