@@ -1,4 +1,4 @@
-"""A few named files in one zip, made in memory; read as if an enemy had written it.
+"""Zip archives of a few named files, written and read in memory; reading trusts nothing in them.
 
 Nothing is written to a disk and no name in an archive becomes a path. Sizes are checked where they are declared and
 again while reading, so that a small file cannot unfold into a large one.

@@ -97,7 +97,7 @@ class TargetConfig(Config):
 
 
 class EarlierPlan(Config):
-    """How a training was to go on, until that was changed: by the pace of the machine, or by a new budget."""
+    """A plan of a training that a later one replaced, because the pace of the machine or the budget changed."""
 
     until: int = Field(ge=0, le=MOST_STEPS, description="the step from which another plan holds")
     steps: int | None = Field(

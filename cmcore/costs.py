@@ -1,4 +1,4 @@
-"""What an input from outside would cost, told from its words and heads alone, before anything is made of it.
+"""How large an input from outside is, from its text and file headers alone, before anything is built of it.
 
 A door (a link, a zip, a folder of a run) parses what it was given, asks here what that would come to, and compares it
 with its limits; only then something is made. Of a target of the gallery its entry there says its size
@@ -26,12 +26,12 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 class BadTensors(ValueError):
-    """Bytes that are no tensors of this lab; the message goes on a sentence that begins with the file's name."""
+    """Bytes that are no tensors of this lab; the message continues a sentence that begins with the file's name."""
 
 
 @dataclass(frozen=True)
 class RunCost:
-    """What a run that is kept somewhere holds once it is read.
+    """How large a stored run is once it is read.
 
     Attributes:
         dim: d.

@@ -1,4 +1,4 @@
-"""Files, read as if an enemy had left them and written so that no moment shows half of one.
+"""Files, read without trusting them and written atomically.
 
 A reader takes plain files alone, and never more bytes than it asked for: a pipe, a device or a folder behind a name
 neither hangs it nor fills its memory. A file that is written is there whole or not at all, and writers of one folder

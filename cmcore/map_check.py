@@ -27,7 +27,7 @@ _SLOPE = 1e-2
 
 @dataclass(frozen=True)
 class MapReport:
-    """What a few questions to a map have shown.
+    """What :func:`check_map` learned of a map.
 
     Attributes:
         problems: why it can be neither drawn from nor measured, in sentences; empty for a sound map.

@@ -1,4 +1,4 @@
-"""Named things a person can choose: targets, objectives, samplers, estimators.
+"""Registries: things that can be chosen by name, such as targets, objectives, samplers and estimators.
 
 A folder of the package keeps one :class:`Registry`; each file in it registers what it defines. Pickers, the command
 line, links and the law tests list the registry, so that adding one thing is adding one file.

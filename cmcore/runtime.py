@@ -1,4 +1,4 @@
-"""The machine: on which device to compute, in which dtype a training step multiplies, and memory that is free."""
+"""What depends on the machine: the device, the dtype of matrix products, and memory."""
 
 import ctypes
 import sys
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 def reuse_memory() -> None:
-    """Let the allocator learn that large blocks come again, as the buffers of a training step do.
+    """Keep large blocks of memory for reuse, as the buffers of a training step come again.
 
     glibc hands a large block back to the system when it is freed, and each new one is then filled with zeros page by
     page: a third of a step at width 256. It stops doing so for sizes that it has seen freed, so it is shown one. Where
@@ -19,7 +19,7 @@ def reuse_memory() -> None:
 
 
 def give_memory_back() -> bool:
-    """Hand what is free between blocks in use to the system; whether there was any.
+    """Return free memory to the system; whether there was any.
 
     After an estimate such gaps are some hundred MB, which glibc by itself keeps for the next one.
     """

@@ -20,7 +20,7 @@ FASTEST = 10.0
 
 
 class SpikeGuard:
-    """Knows how long gradients usually are, and which are spikes.
+    """Tells spikes from ordinary gradients by the usual length of those before.
 
     Args:
         members: S.

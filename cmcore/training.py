@@ -40,7 +40,7 @@ FEW_STEPS = 300
 
 @dataclass(frozen=True)
 class TrainingEvent:
-    """What a training run says of itself. Of several members, loss, gradient norm and quality are means.
+    """The state of a training run at one step. Of several members, loss, gradient norm and quality are means.
 
     Attributes:
         step: optimiser steps done.

@@ -1,4 +1,4 @@
-"""The quality number of a training: how far one jump lands from where the exact flow ends."""
+"""The error of one jump during training, against the exact flow."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-r"""The moving state of a training run: one map, or S of them side by side.
+r"""A training run in progress: one map, or S of them side by side.
 
 S members that differ in their seed, or in one rate, are one map with an extra leading dimension, one batch [S, n, d]
 and one optimiser; each ends where it would have ended alone.
@@ -38,7 +38,7 @@ WAITED, MOST_WAITS = 15, 3
 
 
 class TrainingRun:
-    """One training run.
+    """A training run in progress, advanced step by step.
 
     Args:
         target: the law to learn.

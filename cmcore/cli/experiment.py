@@ -1,4 +1,4 @@
-"""`cmcore experiment`: ask one of the questions, with every choice of its config as an option."""
+"""`cmcore experiment`: run an experiment, with every field of its config as an option."""
 
 import sys
 import typing
@@ -88,7 +88,7 @@ class _shown:  # noqa: N801  a context manager that reads like a function
 
 
 def in_words(kind: "type[Experiment]", result: "Result") -> str:
-    """Question, expectation, fits, reading."""
+    """The result as text: question, expectation, fits and reading."""
     rows = [
         (
             fit.label,

@@ -42,13 +42,13 @@ class _Ended(click.ClickException):
 
 
 class Failed(_Ended):
-    """The work was done as asked and did not succeed."""
+    """The error for work that was done as asked and did not succeed."""
 
     exit_code = 1
 
 
 class BadInput(_Ended):
-    """What was asked for cannot be done."""
+    """The error for a request that cannot be carried out."""
 
     exit_code = 2
 

@@ -68,7 +68,7 @@ class Modes:
 
 @dataclass(frozen=True)
 class ModeMass:
-    """Where n samples lie.
+    """The share of n samples on each mode, and on none.
 
     Attributes:
         masses: the share on each mode, with a 95 % interval.

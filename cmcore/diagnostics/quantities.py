@@ -20,7 +20,7 @@ from cmcore.theory.interval import Interval, mean
 
 
 class OverLaw(NamedTuple):
-    """A quantity over a law.
+    """The size of a quantity over the true law: its root mean square and two quantiles.
 
     Attributes:
         root_mean_square: with its 95 % interval. Where a map errs most near the borders between basins, a few points

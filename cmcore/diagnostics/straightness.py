@@ -28,7 +28,7 @@ from cmcore.threads import piecewise
 
 
 class Bends(NamedTuple):
-    """How much each path bends.
+    """Two measures of how much each path bends: S, 0 where it is straight, and R, 1 where it is.
 
     Attributes:
         deviation: S, in squared units of x̄, [n].
@@ -64,13 +64,13 @@ def bends(path: Float[Tensor, "L1 n d"], times: Float[Tensor, " L1"]) -> Bends:
 def exact_bends(
     target: Target, noise: Float[Tensor, "n d"], times: Float[Tensor, " L1"], *, tolerance: float = 1e-6
 ) -> Bends:
-    """Of the exact paths s ↦ Φ_{T→s}(z)."""
+    """S and R of the exact paths s ↦ Φ_{T→s}(z)."""
     return bends(ExactFlow(target, tolerance=tolerance).path(noise.double(), times), times)
 
 
 @piecewise()
 def map_bends(f: JumpMap, noise: Float[Tensor, "n d"], times: Float[Tensor, " L1"]) -> Bends:
-    """Of the curves s ↦ f(z, T, s) that the landing points of one jump draw as its end moves from T to δ."""
+    """S and R of the curves s ↦ f(z, T, s) that the landing points of one jump draw as its end moves from T to δ."""
     return bends(_landings(f, noise, times), times)
 
 

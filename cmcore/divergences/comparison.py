@@ -1,4 +1,4 @@
-"""Everything that two samples alone can say of each other, and no KL where none can be trusted."""
+"""Comparing two samples without any density: KL where it can be trusted, and distances."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ _NEIGHBOURS = 10
 
 @dataclass(frozen=True)
 class SampleComparison:
-    """What two samples say of each other.
+    """The comparison of two samples: KL, distances, and the accuracy of a classifier.
 
     Attributes:
         kl: KL by nearest neighbours in both directions; empty where no KL can be trusted, as `note` then says.

@@ -1,4 +1,4 @@
-r"""What an estimate is: a number that says how it knows."""
+r"""What an estimate is: a value with its interval, its estimator, and whether it can be trusted."""
 
 import math
 from collections.abc import Mapping
@@ -91,7 +91,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Estimator:
-    """How an estimate came about, for people."""
+    """The name and one-sentence description of an estimator, for people."""
 
     label: str
     description: str

@@ -1,4 +1,4 @@
-"""The questions: a config goes in, a frozen curve or result comes out."""
+"""Experiments on the theory: a config goes in, a frozen result comes out."""
 
 from importlib import import_module
 from pkgutil import iter_modules

@@ -1,4 +1,4 @@
-"""What an experiment is: a question as a config, answered by a frozen result that carries its fits and its reading."""
+"""What an experiment is: a config that states a question, and a frozen result with lines, fits and their reading."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Generator
@@ -93,7 +93,7 @@ class Fit(_FrozenValue):
 
 
 class Result(_FrozenValue):
-    """A frozen answer.
+    """The result of an experiment: lines on panels, fits, and what they say in words.
 
     Attributes:
         experiment: the registered name.

@@ -62,7 +62,7 @@ class BatchSource:
 
 @dataclass(frozen=True)
 class Preparation:
-    """Where the making of what training needs is after one of its pieces.
+    """How far the preparation of training data is, and what it has made so far.
 
     Attributes:
         message: what is being done and how far it is, for people.

@@ -49,7 +49,7 @@ NEEDS: dict[Velocity, Need] = {
 
 
 class Points(NamedTuple):
-    """Rows of a batch.
+    """A batch of training pairs for an identity, one a row.
 
     Attributes:
         x: states at θ_t, [*, n, d].
@@ -80,7 +80,7 @@ class Prepared(NamedTuple):
 
 @dataclass(frozen=True)
 class Composition(Objective[Points]):
-    """An identity with everything around it."""
+    """An objective made of an identity, a velocity, a law of times, a metric, and a map for its targets."""
 
     velocity: Annotated[Velocity, Field(description="where dx/dθ comes from")] = "conditional"
     clock: Annotated[ClockName, Field(description="the law of times")] = "uniform_angle"

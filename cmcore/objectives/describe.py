@@ -22,13 +22,13 @@ _SENTENCE = re.compile(r"(?<=[.])\s")
 
 
 def summary(kind: type[Objective]) -> str:
-    """The first sentence of its docstring."""
+    """The first sentence of an objective's docstring."""
     words = _plain(" ".join((inspect.getdoc(kind) or "").split("\n\n")[0].split()))
     return _SENTENCE.split(words)[0]
 
 
 def velocities_of(kind: type[Objective]) -> tuple[Velocity, ...]:
-    """Where its velocity may come from, its default first; those it accepts."""
+    """The sources of velocity that an objective accepts, its default first."""
     default = {field.name: field.default for field in fields(kind)}.get("velocity")
     accepted = [velocity for velocity in get_args(Velocity) if _accepts(kind, velocity)]
     return tuple(sorted(accepted, key=lambda velocity: velocity != default))
@@ -44,7 +44,7 @@ def _accepts(kind: type[Objective], velocity: Velocity) -> bool:
 
 
 def parameters_of(kind: type[Objective]) -> tuple[Setting, ...]:
-    """Its hyper-parameters, those it sets itself before those it inherits; of velocities, those it accepts."""
+    """The hyper-parameters of an objective, its own before those it inherits; of velocities, those it accepts."""
     accepted = {"velocity": velocities_of(kind)}
     return tuple(replace(s, choices=accepted.get(s.name, s.choices)) for s in settings_of(kind))
 

@@ -1,4 +1,4 @@
-r"""What a sampler is, what it plans, and what it returns.
+r"""What a sampler is: it makes a plan for a grid of times, and draws a trajectory by it.
 
 A sampler turns a source (a map, or a score) and a grid into a :class:`Plan`: the map of its stages and the chain of
 them. Draws follow the plan and :func:`cmcore.divergences.kl_of_chain` measures it, so that what is measured is what
@@ -79,7 +79,7 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Sampler(ABC):
-    """A way to draw.
+    """A way to draw samples from a flow map, or from a score.
 
     Attributes:
         name: the registered name.
@@ -193,7 +193,7 @@ def _one_a_step(grid: TimeGrid) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class StageSampler(Sampler):
-    """A sampler whose stages know nothing of each other.
+    """A sampler whose stages are independent of each other.
 
     Attributes:
         step: makes the map of one stage out of what is needed.

@@ -67,7 +67,7 @@ class ModelScore(nn.Module):
 
 
 def score_of(model: Any, score: Score | None = None) -> tuple[ScoreFunction, Score]:
-    """The score to follow, and whose it is.
+    """The score that a baseline follows, and whether it is the target's or the model's.
 
     Args:
         model: a trained model, which may carry the target it was trained on; a target; or a score itself, taken as
@@ -116,7 +116,7 @@ class _Following(nn.Module):
 
 
 def following(score: Any, step: Callable[[Any], JumpMap]) -> JumpMap:
-    """step(score); a module where the score is one."""
+    """The map step(score), as a module where the score is a network's."""
     return _Following(score, step) if isinstance(score, nn.Module) else step(score)
 
 

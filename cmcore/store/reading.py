@@ -50,7 +50,7 @@ Unpacked = TypeVar("Unpacked")
 
 @dataclass(frozen=True)
 class ReadLimits:
-    """How much of a run is read.
+    """Limits on what is read of a run.
 
     Attributes:
         largest: bytes of any file of it.

@@ -53,7 +53,7 @@ def _checked_objective(config: TrainingConfig) -> TrainingConfig:
 
 
 class RunRecord(BaseModel):
-    """What run.json holds."""
+    """The content of run.json."""
 
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
 
@@ -99,12 +99,12 @@ def _dtype(tensor: Tensor) -> str:
 
 
 def first_problem(error: ValidationError) -> str:
-    """The first thing that does not fit a record: its field, and what is wrong with it."""
+    """The first field of a record that is wrong, and how."""
     first = error.errors()[0]
     field = in_a_line(".".join(map(str, first["loc"])), 100) or "the file"
     return f"{field}: {in_a_line(first['msg'].removeprefix('Value error, ')).rstrip('.')}"
 
 
 def in_a_line(text: str, most: int = 300) -> str:
-    """What a file, or an error about it, says, fit for a sentence."""
+    """The text in one line, cut to fit a sentence."""
     return " ".join(text.split())[:most]

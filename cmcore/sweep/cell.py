@@ -62,7 +62,7 @@ class Cell(Config):
 
 
 class CellResult(BaseModel):
-    """What came of a cell.
+    """The result of a cell: its curve, or why there is none.
 
     Attributes:
         status: "finished", "diverged" (nothing was measured), or "failed" with an error.

@@ -168,7 +168,7 @@ def _axes(table: Mapping[str, Any]) -> Axes:
 
 
 def shown_in_full(value: Any) -> str:
-    """A value as text, by which two of them are told apart."""
+    """A value as text that no other value has."""
     return json.dumps(value, default=str)
 
 

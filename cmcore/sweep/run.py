@@ -41,7 +41,7 @@ class SweepProgress:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a sweep.
+    """The results of a sweep, and its table.
 
     Attributes:
         folder: where it is kept.

@@ -24,7 +24,7 @@ class NoDensity(ValueError):
 
 @runtime_checkable
 class Described(Protocol):
-    """What is said of a target without making it: enough to tell whether an objective can learn it."""
+    """What is known of a target before it is made: enough to say whether an objective can learn it."""
 
     @property
     def name(self) -> str: ...
@@ -37,7 +37,7 @@ class Described(Protocol):
 
 
 def default_delta(*, smooth: bool) -> float:
-    """The δ to stop at unless told: 0 where the score is Lipschitz there, else 0.01."""
+    """The default δ: 0 where the score is Lipschitz there, else 0.01."""
     return 0.0 if smooth else 0.01
 
 

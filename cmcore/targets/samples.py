@@ -1,4 +1,4 @@
-"""A law known by its samples alone."""
+"""A law of which only samples are known: no density, no score."""
 
 from typing import NoReturn
 

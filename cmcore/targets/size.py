@@ -1,4 +1,4 @@
-"""How large a target would be, told from its parameters before anything of it is made."""
+"""How large a target would be, from its parameters alone, before it is made."""
 
 from dataclasses import dataclass
 
@@ -24,10 +24,10 @@ class Size:
 
 
 def gaussians(dim: int, components: int, *, full: bool = False) -> Size:
-    """Of a mixture of Gaussians, with a full covariance or a diagonal one each."""
+    """The size of a mixture of Gaussians, with a full covariance or a diagonal one each."""
     return Size(dim, components, components * (2 + 2 * dim + (dim**2 if full else 0)))
 
 
 def boxes(dim: int, components: int, sides: int) -> Size:
-    """Of a mixture of boxes that have so many different sides: intervals of one coordinate."""
+    """The size of a mixture of boxes that have so many different sides: intervals of one coordinate."""
     return Size(dim, components, components * (3 + 2 * dim) + sides * (3 + components))

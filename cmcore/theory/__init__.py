@@ -1,4 +1,4 @@
-"""What is proved, evaluated on the models at hand; what is claimed elsewhere; and the lines that compare the two."""
+"""Bounds evaluated on models, rates that other works claim, and line fits that compare the two."""
 
 from cmcore.theory.best_grid import BestChain, least_bound, least_kl
 from cmcore.theory.bound_a import BoundA, bound_a, bound_of_chain, map_error

@@ -39,7 +39,7 @@ _LEAST_SHARE = 0.02
 
 @dataclass(frozen=True)
 class BestChain:
-    """What was found.
+    """The best chain of a search, and what it cost to find.
 
     Attributes:
         chain: times and η.

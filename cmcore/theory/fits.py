@@ -112,7 +112,7 @@ def settled(x: ArrayLike, y: ArrayLike, tolerance: float) -> slice:
 
 
 def limiting_slope(x: ArrayLike, y: ArrayLike) -> tuple[float, float] | None:
-    r"""Between what and what the local slope of a smooth curve ends; None where it drifts on.
+    r"""The interval in which the local slope of a smooth curve settles; None where it keeps drifting.
 
     The slopes over three consecutive parts of the points, :math:`b_1, b_2, b_3`, change by :math:`c_1` and
     :math:`c_2`. If the changes die out as :math:`e^{-qx}`, as those of a power law or of an exponential decay do, q

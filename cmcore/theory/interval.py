@@ -1,4 +1,4 @@
-"""A value with its 95 % interval, for what the bounds are made of."""
+"""A value with its 95 % interval, as the bounds add them up."""
 
 import math
 from dataclasses import dataclass

@@ -107,7 +107,7 @@ class PaperBound:
     @property
     def met(self) -> bool:
         """Whether no assumption is seen to fail."""
-        return all(one.met is not False for one in self.assumptions)
+        return all(assumption.met is not False for assumption in self.assumptions)
 
     @property
     def longest(self) -> float:
@@ -180,7 +180,7 @@ def paper_bound_of_chain(
     ratios = tuple(
         e.root().scaled(1 / (h * max(epsilon.value, 1e-300))) for e, h in zip(below.map_errors, lengths, strict=True)
     )
-    found = PaperBound(
+    bound = PaperBound(
         total=sum(jumps, start),
         start=start,
         jumps=jumps,
@@ -192,7 +192,7 @@ def paper_bound_of_chain(
         assumptions=(),
         bound_a=below,
     )
-    return replace(found, assumptions=_assumptions(found, target, n))
+    return replace(bound, assumptions=_assumptions(bound, target, n))
 
 
 def _score(model: Any, score: Any) -> ScoreFunction | None:

@@ -1,4 +1,4 @@
-"""What is claimed and proved elsewhere, as data: the claims made explorable here, and published rates beside them.
+"""Claims of arXiv:2505.01049 and published convergence rates, as data.
 
 The paper of this project is known by its abstract and, for the non-smooth case, by a report of one theorem
 (:mod:`cmcore.theory.paper_bound`). What other works prove is quoted from their abstracts too, or from memory where a

@@ -111,7 +111,7 @@ class Fact(_Number):
     fact: Short
 
 
-class Setting(_Number):
+class AnswerSetting(_Number):
     """A choice that made a shipped answer."""
 
     answer: Name
@@ -160,7 +160,7 @@ def _kind(value: Any) -> str | None:
 Number = Annotated[
     Annotated[SlopeValue, Tag("fit")]
     | Annotated[Fact, Tag("fact")]
-    | Annotated[Setting, Tag("setting")]
+    | Annotated[AnswerSetting, Tag("setting")]
     | Annotated[LineValue, Tag("line")]
     | Annotated[CurvePoint, Tag("calls")]
     | Annotated[Stopping, Tag("stopping")]

@@ -8,12 +8,12 @@ import streamlit as st
 from app.experiments.results import shipped_answer
 from app.kl.one_run import stopping
 from app.pages.lessons.model import (
+    AnswerSetting,
     CurvePoint,
     Fact,
     Lesson,
     LineValue,
     Ratio,
-    Setting,
     SlopeValue,
     Stopping,
     TrainingFact,
@@ -83,7 +83,7 @@ def value_of(source: Any) -> float:
             value = getattr(_one_of(fits, label, "fit"), part)
         case Fact(answer=answer, fact=name):
             value = _one_of(answer_of(answer).facts, name, "fact")
-        case Setting(answer=answer, setting=name):
+        case AnswerSetting(answer=answer, setting=name):
             value = _one_of(answer_of(answer).config, name, "setting")
         case LineValue():
             value = _on_line(source)

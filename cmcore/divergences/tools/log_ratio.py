@@ -182,5 +182,5 @@ def mean_and_error(
 
 
 def quantile(rows: int, level: float = 0.975) -> float:
-    """The quantile, 97.5 % unless told, of the mean of so many independent rows, in standard errors."""
+    """The quantile, by default 97.5 %, of the mean of so many independent rows, in standard errors."""
     return float(ndtri(level) if rows > 200 else stdtrit(rows - 1, level))

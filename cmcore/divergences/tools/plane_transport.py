@@ -62,7 +62,7 @@ class PlaneTransport:
 
     def __call__(self, z: Float[Tensor, "n 2"]) -> Float[Tensor, "n 2"]:
         """The image of noise, float64."""
-        return torch.cat(in_pieces(self._moved, z, rows=_ROWS))
+        return torch.cat(in_pieces(self._mapped, z, rows=_ROWS))
 
     def log_prob(self, x: Float[Tensor, "n 2"]) -> Float[Tensor, " n"]:
         """log q, in nats."""
@@ -78,12 +78,12 @@ class PlaneTransport:
         reach, step = 9 * self.sd, float(axis[1] - axis[0]) / _FINER
         return torch.arange(float(axis[0]) - reach, float(axis[-1]) + reach, step, dtype=torch.float64)
 
-    def _moved(self, z: Float[Tensor, "n 2"]) -> Float[Tensor, "n 2"]:
+    def _mapped(self, z: Float[Tensor, "n 2"]) -> Float[Tensor, "n 2"]:
         with torch.no_grad():
             still = z.detach()
-            one = self.marginal.expand(len(z), -1)
+            marginal = self.marginal.expand(len(z), -1)
             start = _interpolated(still[:, 0], self.z_first.expand(len(z), -1), self.first)
-            x1 = _solved(still[:, 0], start, self.rows, one, self.sd)
+            x1 = _solved(still[:, 0], start, self.rows, marginal, self.sd)
             given = _normal(x1[:, None] - self.rows, self.sd) @ self.weights
             q1 = given.sum(1).clamp_min(_SMALLEST)
             place = ((x1 - self.rows[0]) / (self.rows[1] - self.rows[0])).round().long().clamp(0, len(self.rows) - 1)

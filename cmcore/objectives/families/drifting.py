@@ -129,8 +129,8 @@ class Drifting(Objective[Particles]):
         f = context.flow_map
         landing = f.landing(x, theta, gap, f.direction(x, theta, gap, for_weights=True))
         in_groups = (*x.shape[:-2], n // group, group, x.shape[-1])
-        moved, data = landing.reshape(in_groups), y.reshape(in_groups)
+        particles, data = landing.reshape(in_groups), y.reshape(in_groups)
         with torch.no_grad():
-            field, scale = drift(moved, data, self.temperature)
-            wanted = moved + field
-        return ((moved - wanted) / scale).square().sum(-1).mean((-2, -1))
+            field, scale = drift(particles, data, self.temperature)
+            wanted = particles + field
+        return ((particles - wanted) / scale).square().sum(-1).mean((-2, -1))

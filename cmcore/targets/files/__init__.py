@@ -1,4 +1,4 @@
-"""Files of columns: found out first, checked against limits, and read last."""
+"""Table files: their layout is detected first, checked against limits, and their numbers read last."""
 
 from cmcore.targets.files.bad_table import BadTable
 from cmcore.targets.files.csv_file import SEPARATORS, open_csv

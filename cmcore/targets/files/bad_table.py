@@ -1,4 +1,4 @@
-"""The refusal of a file, or of a request for it."""
+"""The error for table files, and requests for columns of them, that cannot be used."""
 
 
 class BadTable(ValueError):

@@ -1,4 +1,4 @@
-"""CSV files and their like: found out in one pass over the file, read in a second one."""
+"""CSV files and their like: layout and kinds of columns in one pass over the file, numbers in a second one."""
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from itertools import islice
@@ -26,7 +26,7 @@ def open_csv(
     most_columns: int,
     most_cells: int,
 ) -> Generator[float, None, TableFile]:
-    """What a text file holds, and how it is written; nothing is kept of its cells but the first rows.
+    """The columns of a text file and how it is written, from one pass that keeps no cells but the first rows.
 
     Yields the share of the file that has been read.
     """

@@ -1,4 +1,4 @@
-"""A file of columns, as it was understood, before any number is read."""
+"""A table file as it was understood, before its numbers are read."""
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class TablePart(NamedTuple):
 
 @dataclass(frozen=True)
 class TableFile:
-    """What can be read from a file of columns, and what cannot, and why.
+    """A table file: the columns that can be read, and why others cannot.
 
     Attributes:
         layout: how it was read: "CSV separated by semicolons, decimal comma, names in line 1".
@@ -142,7 +142,7 @@ class TableFile:
 
 
 def result_of(steps: Generator[float, None, T]) -> T:
-    """What work that tells how far it is returns in the end."""
+    """The return value of a generator that yields its progress."""
     while True:
         try:
             next(steps)
@@ -169,6 +169,6 @@ def distinct(names: Sequence[str]) -> None:
 
 
 def listed(names: Sequence[str]) -> str:
-    """The first few of them in words, and how many more there are."""
+    """The first few names in words, and how many more there are."""
     shown = ", ".join(str(name)[:160] for name in names[:8])
     return shown + (f" and {len(names) - 8} more" if len(names) > 8 else "")
