@@ -1,5 +1,7 @@
 """The controls of a draw: how many jumps, which sampler, where it stops."""
 
+from typing import Any
+
 import streamlit as st
 
 from app import state
@@ -36,28 +38,14 @@ def sampler_controls(run: Run) -> SamplerConfig:
         width="stretch",
     )
     with st.container(key="times_area"), st.expander("Times and noise"):
-        grid = st.selectbox(
-            "Time grid",
-            named_grids(to_zero=run.model.delta == 0 and sampler != "renoise"),
-            format_func=lambda name: name.replace("_", " "),
-            key="grid",
-            help="Where between T and δ the jumps begin and end. Drag the times under the picture to choose your own.",
-            on_change=_name_grid,
-            persist_state="session",
-        )
-        delta = _delta(run, sampler)
+        to_zero = run.model.delta == 0 and sampler != "renoise"
+        words = "Where between T and δ the jumps begin and end. Drag the times under the picture to choose your own."
+        grid = grid_choice("grid", to_zero=to_zero, help=words, on_change=_name_grid)
+        delta = delta_slider("delta", sampler, run.model.delta)
         renoise = 0.5
         if sampler == "renoise":
             _take_share()
-            renoise = st.slider(
-                "Renoise, η as a share of t",
-                0.05,
-                1.0,
-                step=0.05,
-                key="renoise",
-                help="A jump ends at t − η, and fresh noise brings it back to t. At 1 every jump goes to the data.",
-                persist_state="session",
-            )
+            renoise = renoise_slider("renoise")
             if state.value("own start") is not None:
                 _own_noise()
         st.number_input(
@@ -110,17 +98,37 @@ def _suit(run: Run) -> None:
     state.set_value("suited", way)
 
 
-def _delta(run: Run, sampler: str) -> float:
-    first = run.model.delta
-    least = max(first, DELTAS[1]) if sampler == "renoise" else first
+# ---- controls that KL has too -----------------------------------------------------------------------------------
+def grid_choice(key: str, *, to_zero: bool, **settings: Any) -> str:
+    """The named time grid; `to_zero`: of those that reach δ = 0."""
+    grids = named_grids(to_zero=to_zero)
+    state.set_default(key, grids[0], allowed=grids)
+    return st.selectbox(
+        "Time grid",
+        grids,
+        format_func=lambda name: name.replace("_", " "),
+        key=key,
+        persist_state="session",
+        **settings,
+    )
+
+
+def renoise_slider(key: str) -> float:
+    """η as a share of t."""
+    words = "A jump ends at t − η, and fresh noise brings it back to t. At 1 every jump goes to the data."
+    return st.slider("η as a share of t", 0.05, 1.0, step=0.05, key=key, help=words, persist_state="session")
+
+
+def delta_slider(stem: str, sampler: str, learned: float) -> float:
+    """Where samples stop, from the earliest time learned on; each sampler has its own, under the key stem:sampler."""
+    least = max(learned, DELTAS[1]) if sampler == "renoise" else learned
     options = sorted({least, *(delta for delta in DELTAS if delta > least)})
-    key = f"delta:{sampler}"
-    state.set_nearest(key, options, delta_for(sampler, run.model.delta))
+    state.set_nearest(f"{stem}:{sampler}", options, delta_for(sampler, learned))
     return st.select_slider(
         "Stop at δ",
         options,
         format_func=lambda delta: f"{delta:g}",
-        key=key,
+        key=f"{stem}:{sampler}",
         help="The time at which the last jump ends; samples are compared with the data at that noise level.",
         persist_state="session",
     )

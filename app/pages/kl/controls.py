@@ -8,12 +8,10 @@ import streamlit as st
 from app import state
 from app.kl.curves import BASELINES, MOST, SEEN_FROM, SHOWN, View
 from app.runs.library import Run
-from app.stage.sampler import DELTAS, SAMPLERS
+from app.stage.sampler import SAMPLERS, delta_slider, grid_choice, renoise_slider
 from app.ui.cards import direction_words
 from app.ui.single_choice import single_choice
-from cmcore.grids import named_grids
 from cmcore.samplers import SAMPLERS as ALL
-from cmcore.sampling_defaults import delta_for
 
 SCORES = {"exact": "Exact", "model": "The run’s own"}
 HORIZONS = {"fixed": "T fixed", "grows": "T grows with K"}
@@ -37,7 +35,7 @@ def curve_controls(runs: Mapping[str, Run]) -> View:
     sampler = _segments("Sampler for the runs", SAMPLERS, "kl_sampler")
     renoise = state.value("kl_renoise")
     if sampler == "renoise":
-        renoise = st.slider("η as a share of t", 0.05, 1.0, step=0.05, key="kl_renoise", persist_state="session")
+        renoise = renoise_slider("kl_renoise")
     seen = _segments("Divergence", {key: direction_words(direction) for key, direction in SEEN_FROM.items()}, "kl_from")
     most = st.select_slider("Network calls up to", MOST, key="kl_most", persist_state="session")
     grid, horizon, step, delta = _times([runs[key] for key in chosen], sampler)
@@ -56,12 +54,9 @@ def curve_controls(runs: Mapping[str, Run]) -> View:
     )  # fmt: skip
 
 
-def default_delta(runs: list[Run], sampler: str) -> float:
-    """Where the draws stop unless told otherwise."""
-    least = max([run.model.delta for run in runs], default=0.0)
-    return (
-        least if sampler == "deterministic" else next(d for d in DELTAS if d >= delta_for(sampler, least) and d > least)
-    )
+def learned_delta(runs: list[Run]) -> float:
+    """The earliest time that all of the runs learned."""
+    return max([run.model.delta for run in runs], default=0.0)
 
 
 def _segments(label: str, options: Mapping[str, str], key: str, *, disabled: bool = False) -> Any:
@@ -85,15 +80,7 @@ def _times(runs: list[Run], sampler: str) -> tuple[str, float, float | None, flo
                 "Step h; T = δ + K h", 0.02, 2.0, step=0.02, format="%g", key="kl_step", persist_state="session"
             )
         else:
-            grids = named_grids(to_zero=sampler != "renoise" and not any(run.model.delta > 0 for run in runs))
-            state.set_default("kl_grid", grids[0], allowed=grids)
-            grid = st.selectbox(
-                "Time grid",
-                grids,
-                format_func=lambda name: name.replace("_", " "),
-                key="kl_grid",
-                persist_state="session",
-            )
+            grid = grid_choice("kl_grid", to_zero=sampler != "renoise" and learned_delta(runs) == 0)
             horizon = st.number_input(
                 "Horizon T; h = (T − δ) / K",
                 0.5,
@@ -103,17 +90,4 @@ def _times(runs: list[Run], sampler: str) -> tuple[str, float, float | None, flo
                 key="kl_horizon",
                 persist_state="session",
             )
-        return grid, horizon, step, _delta(runs, sampler)
-
-
-def _delta(runs: list[Run], sampler: str) -> float:
-    least = max([run.model.delta for run in runs], default=0.0)
-    renoised = sampler == "renoise"
-    options = (
-        [delta for delta in DELTAS if delta > least] if renoised else sorted({least, *(d for d in DELTAS if d > least)})
-    )
-    key = f"kl_delta:{sampler}"
-    state.set_nearest(key, options, default_delta(runs, sampler))
-    return st.select_slider(
-        "Stop at δ", options, format_func=lambda delta: f"{delta:g}", key=key, persist_state="session"
-    )
+        return grid, horizon, step, delta_slider("kl_delta", sampler, learned_delta(runs))

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 
 from app import state
 from app.kl.curves import BASELINES, MOST, SEEN_FROM, SHOWN
-from app.pages.kl.controls import HORIZONS, SCORES, default_delta
+from app.pages.kl.controls import HORIZONS, SCORES, learned_delta
 from app.runs.library import first_run, runs
 from app.sharing.link import PageLink, Parameter
 from app.sharing.readers import between, one_of, several_of
 from app.stage.sampler import SAMPLERS
 from cmcore.grids import GRIDS
+from cmcore.sampling_defaults import delta_for
 
 
 def _parameters() -> Iterator[Parameter]:
@@ -26,8 +27,8 @@ def _parameters() -> Iterator[Parameter]:
     yield Parameter("h", "kl_step", between(0.02, 2.0, "h"), 0.18)
     yield Parameter("show", "kl_shown", several_of(lambda: SHOWN, "what is shown"), list(SHOWN))
     sampler, offered = state.value("kl_sampler", "deterministic"), runs()
-    delta = default_delta([offered[key] for key in state.value("kl_runs", ()) if key in offered], sampler)
-    yield Parameter("delta", f"kl_delta:{sampler}", between(0.0, 1.0, "δ"), delta, "{:g}".format)
+    learned = learned_delta([offered[key] for key in state.value("kl_runs", ()) if key in offered])
+    yield Parameter("delta", f"kl_delta:{sampler}", between(0.0, 1.0, "δ"), delta_for(sampler, learned), "{:g}".format)
 
 
 KL_LINK = PageLink("kl", _parameters, selection="kl_runs")

@@ -241,6 +241,22 @@ def test_an_illegal_choice_is_a_sentence_beside_the_button_until_it_is_reset(shi
     assert not at.warning
 
 
+def test_a_training_option_named_once_is_on_the_page_in_its_link_and_on_the_command_line(shipped, monkeypatch):
+    from click.testing import CliRunner
+
+    from app.pages.train import budget
+    from cmcore.cli import main
+
+    monkeypatch.setitem(budget.OPTIONS, "batch", "Batch")
+    at = linked(batch="256")
+    assert not at.warning
+    batch = at.number_input(key=budget.option_key("batch"))
+    assert (batch.label, batch.value, batch.min, batch.max) == ("Batch", 256, 8, 65_536)
+    batch.set_value(512).run()
+    assert at.query_params["batch"] in ("512", ["512"])
+    assert "--batch" in CliRunner().invoke(main, ["train", "--help"]).output
+
+
 def test_a_control_keeps_to_the_bounds_of_its_setting(shipped):
     at = choose(train_page(), "lsd")
     share = at.number_input(key="parameter:lsd:diagonal_share")
