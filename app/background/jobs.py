@@ -52,7 +52,7 @@ class JobView(Generic[T]):
         place: 1 for the next to start, 0 once started.
         seconds: since it started, frozen at the end; 0 while queued.
         problem: for a failed job, one sentence.
-        wait: seconds until a queued job starts, as far as is known; None where that cannot be told.
+        wait: seconds until a queued job starts, None where that cannot be said.
         ended: for a job that was stopped by the lab and not by a person, one sentence.
     """
 
@@ -107,7 +107,7 @@ class Job(Generic[T]):
         work: the generator.
         lease: seconds without a look after which it ends.
         expected: seconds it is meant to take; None where nobody knows.
-        left: of a value of the generator, how many seconds of work it leaves, where that is known.
+        left: of a value of the generator, how many seconds of work it leaves, where that can be said.
         longest: seconds of running after which it ends; None: it may take as long as it takes.
         interruptible: whether it may be left at any call of torch, which is at once, and makes no value after that.
     """
@@ -122,10 +122,9 @@ class Job(Generic[T]):
         longest: float | None = None,
         interruptible: bool = False,
     ) -> None:
-        self._work, self._told_left = work, left
+        self._work, self._left_after = work, left
         self._lease, self._longest = lease, longest
-        known = [seconds for seconds in (expected, longest) if seconds is not None]
-        self._expected = min(known) if known else None
+        self._expected = min((seconds for seconds in (expected, longest) if seconds is not None), default=None)
         self._lock = threading.RLock()
         self._stop, self._pause = _Stop(self._due), threading.Event()
         self._mode = _Interruptible(self._stop) if interruptible else nullcontext()
@@ -167,10 +166,10 @@ class Job(Generic[T]):
     def left(self) -> float | None:
         """Seconds it still takes, if that is known: what it says itself, within what it may take at most."""
         latest = self._latest
-        told = self._told_left(latest) if self._told_left is not None and latest is not None else None
-        if told is None:
+        left = self._left_after(latest) if self._left_after is not None and latest is not None else None
+        if left is None:
             return None if self._expected is None else max(0.0, self._expected - self._running())
-        return told if self._longest is None else max(0.0, min(told, self._longest - self._running()))
+        return left if self._longest is None else max(0.0, min(left, self._longest - self._running()))
 
     def _running(self) -> float:
         """Seconds that it ran, pauses left out."""

@@ -128,7 +128,7 @@ class Task(Generic[T]):
     def ensure(self, key: Hashable, work: Work[T]) -> JobView[Report[T]] | None:
         """The work as it stands, begun now if need be; None once there is its result.
 
-        Where the queue is full it is a queued one with a problem, and the next look asks again.
+        Where the queue is full it is a queued one with a problem, and the next look tries it.
         """
         if self.result(key) is not None:
             return None
@@ -266,29 +266,30 @@ def progress_line(view: JobView[Report[Any]] | None) -> None:
         st.progress(view.latest.share if view.latest else 0.0, text=plain(progress_words(view)))
 
 
-def wait_line(task: Task[Any], again: str) -> None:
-    """In place of a result: how far the work on it is, with its Cancel; the page runs again when it is there.
+def wait_line(task: Task[Any], begin: str = "") -> None:
+    """In place of a result: how far the work on it is; the page runs anew when it is there.
 
     Args:
         task: what works on it.
-        again: what the button says that begins what was cancelled anew.
+        begin: on the button that begins what was cancelled; empty where this line offers no Cancel.
     """
     view = task.view(task.key)
-    st.fragment(_wait, run_every=POLL if under_way(view) else None)(task, again)
+    st.fragment(_wait, run_every=POLL if under_way(view) else None)(task, begin)
 
 
-def _wait(task: Task[Any], again: str) -> None:
+def _wait(task: Task[Any], begin: str) -> None:
     view = task.view(task.key)
-    if view is None or view.status in ("finished", "failed"):
+    if under_way(view):
+        progress_line(view)
+        if begin:
+            st.button("Cancel", on_click=task.cancel, key=f"cancel:{task.name}")
+    elif view is None or view.status != "stopped" or not begin:
         st.rerun()
-    elif view.over:
+    else:
         st.caption(plain(view.ended or "Cancelled."))
-        if st.button(again, key=f"again:{task.name}"):
+        if st.button(begin, key=f"begin:{task.name}"):
             task.end()
             st.rerun()
-    else:
-        progress_line(view)
-        st.button("Cancel", on_click=task.cancel, key=f"cancel:{task.name}")
 
 
 def poll(part: Callable[..., Any], *args: Any, shown: Any, every: float | None) -> None:

@@ -6,11 +6,11 @@ from typing import Any
 
 import streamlit as st
 
-from app.background.jobs import JobView
+from app.background.jobs import Busy, JobView
 from app.background.pools import answer_workers
-from app.background.task import Report, Task
+from app.background.task import Report, Task, under_way
 from app.hosting.limits import OverLimit, limits
-from app.quoting import keywords, literal
+from app.quoting import keywords, literal, plain
 from cmcore.experiments import EXPERIMENTS, Experiment, Result
 from cmcore.files import LAB
 
@@ -80,6 +80,21 @@ def ask(name: str, question: Experiment) -> None:
     if refused := too_much(name, question):
         raise OverLimit("{}: {}.".format(*refused))
     ANSWERS.start((name, question.key), partial(_measure, question))
+
+
+def ask_button(name: str, question: Experiment | None, key: str, **look: Any) -> None:
+    """Measure, while that goes on Stop, and where there is no room for it a sentence; `look` is of the button."""
+    if under_way(measuring(name)):
+        st.button("Stop", on_click=ANSWERS.cancel, key=f"stop_{key}", **look)
+        return
+    measured = question is not None and answer(name, question) is not None
+    words, disabled = "Measured" if measured else "Measure", question is None or measured
+    if st.button(words, disabled=disabled, key=key, **look) and question is not None:
+        try:
+            ask(name, question)
+            st.rerun()
+        except (Busy, OverLimit) as refused:
+            st.warning(plain(str(refused)))
 
 
 def measuring(name: str) -> JobView[Report[Result]] | None:

@@ -55,9 +55,9 @@ class RunKL:
     to_measure: tuple[RunCurve, ...]
 
 
-def kl_of_run(run: Run, config: SamplerConfig, direction: Direction, moved: ChosenTimes | None = None) -> RunKL:
-    """What is measured so far; the N of `config` is on screen, and `moved` are the times that were moved, by N."""
-    moved, n = fitting(moved, config), config.steps
+def kl_of_run(run: Run, config: SamplerConfig, direction: Direction, times: ChosenTimes | None = None) -> RunKL:
+    """What is measured so far; the N of `config` is on screen, and `times` are those that were moved, by N."""
+    times, n = fitting(times, config), config.steps
     view = View(
         (run.key,), BASELINES, "exact", config.sampler, config.renoise, config.grid, config.horizon, None, config.delta,
         direction, max(STEPS), further=FURTHEST,
@@ -65,21 +65,21 @@ def kl_of_run(run: Run, config: SamplerConfig, direction: Direction, moved: Chos
     named, *baselines = curves_of(view, {run.key: run})
     named = replace(named, label="learned map")
     baselines = [replace(curve, label=curve.questions[0].kind.label.split(",")[0]) for curve in baselines]
-    grids = grids_of(config, moved)
-    at_moved = {k: Question(config.sampler, k, grids[k], direction, config.renoise) for k in sorted(moved)}
-    questions = {question.calls: question for question in named.questions} | at_moved
+    grids = grids_of(config, times)
+    by_hand = {k: Question(config.sampler, k, grids[k], direction, config.renoise) for k in sorted(times)}
+    questions = {question.calls: question for question in named.questions} | by_hand
     estimates, first = RunCurve("", run, tuple(questions.values())).estimates, questions[n]
     return RunKL(
         view,
-        (named, *([RunCurve("moved times", run, tuple(at_moved.values()))] if moved else []), *baselines),
+        (named, *([RunCurve("moved times", run, tuple(by_hand.values()))] if times else []), *baselines),
         named.estimates,
         estimates,
-        {k: part.total.value for k, part in named.bounds.items() if k not in moved} if view.bounded else {},
+        {k: part.total.value for k, part in named.bounds.items() if k not in times} if view.bounded else {},
         {calls: estimate.value for calls, estimate in baselines[0].estimates.items() if estimate.trusted},
         first,
         None if n in estimates else quick_estimate(run, first),
         problem(run, first),
-        (named, *([RunCurve("moved times", run, (first,))] if n in moved else []), *baselines),
+        (named, *([RunCurve("moved times", run, (first,))] if n in times else []), *baselines),
     )
 
 

@@ -133,7 +133,7 @@ def _progress(
             samples, drawn = _samples(event.model()), now
         if meter is not None:
             meter.look(event, over=over)
-        measured = () if meter is None else tuple(meter.found)
+        measured = () if meter is None else tuple(meter.points)
         if over and event.step <= first:
             yield TrainingProgress(replace(event, model=_no_weights), (), None, stopped=stop.is_set())
             return
@@ -198,7 +198,7 @@ class _Meter:
     """Measures the KL of a run at a few moments, in the thread that measures for everybody, and rarely enough."""
 
     def __init__(self, target: cm.Target, config: TrainingConfig, workers: Workers) -> None:
-        self.found: list[LiveKL] = []
+        self.points: list[LiveKL] = []
         self._question, self._workers = live_question(target, config), workers
         self._job: Job[LiveKL] | None = None
         self._next = FIRST_KL
@@ -212,7 +212,7 @@ class _Meter:
                 self._job = None
                 self._next = event.seconds + max(NEXT_KL, view.seconds / KL_SHARE)
             if view.over and view.latest is not None and view.latest.estimate.trusted:
-                self.found.append(view.latest)
+                self.points.append(view.latest)
         if self._question is None or self._job or over or not event.step or event.seconds < self._next:
             return
         try:

@@ -55,7 +55,7 @@ DRAWN = 1e-5
 """Local error of exact landings on maps: a tenth of the smallest error that has a colour."""
 SHOWN = 1 - np.exp(-8)
 """The share of p_t whose highest-density region is coloured; beyond it a map is hardly ever asked."""
-HELD = (0.5, 0.95)
+CONTOURS = (0.5, 0.95)
 """Shares of p_t inside the contour lines."""
 
 
@@ -69,7 +69,7 @@ class PlaneMaps:
         sign, log_size: of the map's Jacobian determinant.
         exact_log_size: of the exact flow's, which is positive.
         density: p_t, as a share of its largest value.
-        levels: of `density`, around the shares HELD of p_t and around what is coloured.
+        levels: of `density`, around the shares CONTOURS of p_t and around what is coloured.
     """
 
     axis: np.ndarray
@@ -246,10 +246,10 @@ def _small(column: Tensor) -> np.ndarray:
 
 
 def _levels(density: np.ndarray) -> tuple[float, ...]:
-    """Levels of p/max p around the smallest regions of an even lattice that hold the shares HELD and SHOWN."""
+    """Levels of p/max p around the smallest regions of an even lattice that hold the shares CONTOURS and SHOWN."""
     falling = np.sort(density.astype(np.float64), axis=None)[::-1]
-    held = np.cumsum(falling) / falling.sum()
-    at = [min(int(np.searchsorted(held, part)), falling.size - 1) for part in (*HELD, SHOWN)]
+    within = np.cumsum(falling) / falling.sum()
+    at = [min(int(np.searchsorted(within, part)), falling.size - 1) for part in (*CONTOURS, SHOWN)]
     return tuple(float(falling[i] / falling[0]) for i in at)
 
 

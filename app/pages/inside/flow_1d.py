@@ -49,7 +49,7 @@ def flow_scene(run: Run) -> FlowScene:
     paths = flow.path(starts, starts.new_tensor(times))
     ends = paths[-1]
     gaps = {n: float((draw.points.double().cpu() - ends).abs().median()) for n, draw in draws.items()}
-    told = ", ".join(f"{gap:.3f} in {n} jump{'s' if n > 1 else ''}" for n, gap in gaps.items())
+    listed = ", ".join(f"{gap:.3f} in {n} jump{'s' if n > 1 else ''}" for n, gap in gaps.items())
     return FlowScene(
         key=run.key,
         extent=extent,
@@ -64,7 +64,7 @@ def flow_scene(run: Run) -> FlowScene:
         summary=(
             f"{label_of(target).capitalize()}: the density from noise at T = {model.horizon:g} on the left to data at "
             f"δ = {model.delta:g} on the right, exact paths, and the model’s jumps from the same noise. "
-            f"Half of these paths end further than this from the exact end: {told}."
+            f"Half of these paths end further than this from the exact end: {listed}."
         ),
     )
 

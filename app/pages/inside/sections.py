@@ -1,4 +1,4 @@
-"""The parts of Inside: every figure with its number, words, code and CSV, or its shape until it is known."""
+"""The parts of Inside: every figure with its number, words, code and CSV, or its shape until it is measured."""
 
 from collections.abc import Callable
 from typing import Any
@@ -36,9 +36,9 @@ from cmcore.diagnostics import QUANTITIES, Quantity
 UNITS = {"x": "", "x/rad": "per radian"}
 
 
-def map_section(look: Look, quantity: str, found: dict[str, Any]) -> None:
+def map_section(look: Look, quantity: str, parts: dict[str, Any]) -> None:
     """The error over the plane, or over x and t."""
-    told, run = QUANTITIES[quantity], look.run
+    kind, run = QUANTITIES[quantity], look.run
     if run.target.dim > 2:
         st.html(
             f"<p class='reading'>A map needs a line or a plane, and this run lives in d = {run.target.dim}: the "
@@ -46,17 +46,17 @@ def map_section(look: Look, quantity: str, found: dict[str, Any]) -> None:
         )
         return
     name = "line" if run.target.dim == 1 else "plane"
-    known_maps: PlaneMaps | TimeMaps | None = found.get(name)
+    maps: PlaneMaps | TimeMaps | None = parts.get(name)
     where = f"t = {look.t:g}" if name == "plane" else "every t"
-    st.html(f"<h2 class='eyebrow'>{escape(told.label)}, {escape(told.formula)}, {where}, s = {look.s:g}</h2>")
-    if known_maps is None:
+    st.html(f"<h2 class='eyebrow'>{escape(kind.label)}, {escape(kind.formula)}, {where}, s = {look.s:g}</h2>")
+    if maps is None:
         absent(look, name, 470)
         return
-    field = field_of(known_maps, quantity, s=look.s)
-    words = describe_field(field, told.label, told.unit)
-    figure = field_map(field, unit=told.unit, label=told.label.lower(), theme=_theme())
+    field = field_of(maps, quantity, s=look.s)
+    words = describe_field(field, kind.label, kind.unit)
+    figure = field_map(field, unit=kind.unit, label=kind.label.lower(), theme=_theme())
     show_chart(figure, key="inside_map", alt=words)
-    _below(look, quantity, "map", lambda: map_csv(known_maps, t=look.t, s=look.s), f"{escape(words)} {_lines(name)}")
+    _below(look, quantity, "map", lambda: map_csv(maps, t=look.t, s=look.s), f"{escape(words)} {_lines(name)}")
 
 
 def _lines(name: str) -> str:
@@ -64,9 +64,9 @@ def _lines(name: str) -> str:
     return f"{region}; blue lines hold 50 % and 95 % of it." if name == "plane" else f"{region}."
 
 
-def mean_section(look: Look, quantity: str, told: Quantity, times: OverTimes | None) -> None:
+def mean_section(look: Look, quantity: str, kind: Quantity, times: OverTimes | None) -> None:
     """The average over the true law, now and at every t."""
-    title = f"{told.label}, root mean square over p at t = {look.t:g}"
+    title = f"{kind.label}, root mean square over p at t = {look.t:g}"
     if times is None:
         st.html(bare_card(title, problem_of(look, "times") or "Following exact paths."))
         st.skeleton(height=230)
@@ -84,28 +84,28 @@ def mean_section(look: Look, quantity: str, told: Quantity, times: OverTimes | N
             title,
             number(here.value),
             rows,
-            beside=UNITS[told.unit],
+            beside=UNITS[kind.unit],
             aside=map_sentence(quantity, here.value, look.t, look.s),
         )
     )
-    st.html(f"<h2 class='eyebrow'>{escape(told.label)} versus the time a jump starts from</h2>")
-    words = describe_means(means, told.label)
-    figure = over_time(means, chosen=look.t, end=look.s, label=told.label.lower(), theme=_theme())
+    st.html(f"<h2 class='eyebrow'>{escape(kind.label)} versus the time a jump starts from</h2>")
+    words = describe_means(means, kind.label)
+    figure = over_time(means, chosen=look.t, end=look.s, label=kind.label.lower(), theme=_theme())
     show_chart(figure, key="inside_times", alt=words)
     _below(look, quantity, "times", lambda: times_csv(times, s=look.s), "Band: 95 % interval. Dotted: the median.")
 
 
-def determinant_section(look: Look, found: dict[str, Any]) -> None:
+def determinant_section(look: Look, parts: dict[str, Any]) -> None:
     """det ∂f/∂x beside the exact flow's, and the share that is turned over."""
     name = "line" if look.run.target.dim == 1 else "plane"
-    known_maps: PlaneMaps | TimeMaps | None = found.get(name)
-    if known_maps is None:
+    maps: PlaneMaps | TimeMaps | None = parts.get(name)
+    if maps is None:
         absent(look, name, 380)
         return
-    learned, exact = determinant_fields(known_maps, s=look.s)
+    learned, exact = determinant_fields(maps, s=look.s)
     sides = (
-        ("The map", learned, known_maps.sign, "map"),
-        ("The exact flow", exact, abs(known_maps.sign), "exact"),
+        ("The map", learned, maps.sign, "map"),
+        ("The exact flow", exact, abs(maps.sign), "exact"),
     )
     for column, (title, field, sign, key) in zip(st.columns(2, gap="large"), sides, strict=True):
         with column:
@@ -115,7 +115,7 @@ def determinant_section(look: Look, found: dict[str, Any]) -> None:
             figure = determinant_map(field, sign, theme=_theme())
             words = describe_field(field, f"log |det| of {title.lower()}", "nats")
             show_chart(figure, key=f"inside_det_{key}", alt=words)
-    times: OverTimes | None = found.get("times")
+    times: OverTimes | None = parts.get("times")
     words = "The exact flow never folds: its determinant is p at t over p at s where it lands, always positive."
     if times is not None:
         folds = times.folds[times.times.index(look.t)]
@@ -123,12 +123,12 @@ def determinant_section(look: Look, found: dict[str, Any]) -> None:
             f" Of {compute.PATHS:,} exact draws at t = {look.t:g}, this jump flips orientation on {share_words(folds)} "
             "of the mass (red): those points share where they land with others."
         )
-    _below(look, "map_error", "determinant", lambda: map_csv(known_maps, t=look.t, s=look.s), escape(words))
+    _below(look, "map_error", "determinant", lambda: map_csv(maps, t=look.t, s=look.s), escape(words))
 
 
-def modes_section(look: Look, found: dict[int, Masses]) -> None:
+def modes_section(look: Look, masses: dict[int, Masses]) -> None:
     """Every mode's mass beside the exact one, and what lies on none."""
-    here = found.get(look.steps)
+    here = masses.get(look.steps)
     if here is None:
         absent(look, f"masses {look.steps}", 330)
         return
@@ -158,9 +158,9 @@ def modes_section(look: Look, found: dict[int, Masses]) -> None:
             )
         )
     with st.container(key="modes_table"), st.expander("Every N"):
-        titles = ("Mode at", "exact", *(f"N = {n}" for n in found))
-        st.html(table("Mass of every mode by N, with 95 % intervals", titles, masses_rows(found)))
-    _below(look, "map_error", "masses", lambda: masses_csv(found), escape(words))
+        titles = ("Mode at", "exact", *(f"N = {n}" for n in masses))
+        st.html(table("Mass of every mode by N, with 95 % intervals", titles, masses_rows(masses)))
+    _below(look, "map_error", "masses", lambda: masses_csv(masses), escape(words))
 
 
 def straightness_section(look: Look, bends: PathBends | None) -> None:
@@ -180,11 +180,11 @@ def straightness_section(look: Look, bends: PathBends | None) -> None:
         alt = "Straightness of the exact path from each start of noise."
         show_chart(figure, key="inside_starts", alt=alt)
     own = "" if model is not None else " This run learned jumps to δ alone, so its landings draw no path."
-    told = (
+    reading = (
         f"{words}{own} With R = 1 a single Euler step would land where the path does; R = 1 − S / ∫|v|², S the "
         "straightness of Liu et al. (2022), along the linear interpolation of data and noise."
     )
-    _below(look, "map_error", "bends", lambda: bends_csv(bends), escape(told))
+    _below(look, "map_error", "bends", lambda: bends_csv(bends), escape(reading))
 
 
 # ---- pieces -----------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What Inside found, as CSV, table rows and values for its figures."""
+"""What Diagnostics measured, as CSV, table rows and values for its figures."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,16 +35,16 @@ def _field(maps: PlaneMaps | TimeMaps, values: np.ndarray, s: float) -> Field:
 
 
 def means_of(times: OverTimes, quantity: str) -> list[MeanAtTime]:
-    found = zip(times.times, times.values[quantity], strict=True)
-    return [MeanAtTime(t, rms.value, rms.low, rms.high, median, most) for t, (rms, median, most) in found]
+    quantities = zip(times.times, times.values[quantity], strict=True)
+    return [MeanAtTime(t, rms.value, rms.low, rms.high, median, most) for t, (rms, median, most) in quantities]
 
 
 def mode_rows(masses: Masses) -> list[ModeRow]:
     """One row a mode, named by where it is."""
     if masses.modes is None:
         return []
-    told = zip(masses.modes.centres.tolist(), masses.modes.masses, masses.model.masses, strict=True)
-    return [ModeRow(_place(at), exact, m.value, m.low, m.high) for at, exact, m in told]
+    modes = zip(masses.modes.centres.tolist(), masses.modes.masses, masses.model.masses, strict=True)
+    return [ModeRow(_place(at), exact, m.value, m.low, m.high) for at, exact, m in modes]
 
 
 def leak(masses: Masses) -> Interval:
@@ -66,20 +66,20 @@ def _percent(value: float) -> str:
     return "0" if value < 5e-6 else number(100 * value, 2)
 
 
-def masses_rows(found: Mapping[int, Masses]) -> str:
+def masses_rows(by_steps: Mapping[int, Masses]) -> str:
     """Rows of the table: every mode, then the leakage, over N."""
-    some = next(iter(found.values()))
+    some = next(iter(by_steps.values()))
     lines = [
-        _row(row.label, f"{row.exact:.4f}", [mode_rows(masses)[i] for masses in found.values()])
+        _row(row.label, f"{row.exact:.4f}", [mode_rows(masses)[i] for masses in by_steps.values()])
         for i, row in enumerate(mode_rows(some))
     ]
-    leaks = [leak(masses) for masses in found.values()]
+    leaks = [leak(masses) for masses in by_steps.values()]
     return "".join(lines) + _row("outside all", f"{some.floor:.2g}", leaks)
 
 
 def _row(label: str, exact: str, cells: Iterable[ModeRow | Interval]) -> str:
-    told = "".join(f"<td>{cell.value:.4f} <small>{cell.low:.4f} … {cell.high:.4f}</small></td>" for cell in cells)
-    return f"<tr><th scope='row'>{escape(label)}</th><td>{exact}</td>{told}</tr>"
+    intervals = "".join(f"<td>{cell.value:.4f} <small>{cell.low:.4f} … {cell.high:.4f}</small></td>" for cell in cells)
+    return f"<tr><th scope='row'>{escape(label)}</th><td>{exact}</td>{intervals}</tr>"
 
 
 # ---- CSV --------------------------------------------------------------------------------------------------------
@@ -111,16 +111,16 @@ def times_csv(times: OverTimes, *, s: float) -> str:
 def bends_csv(bends: PathBends) -> str:
     """Every path: where it starts, S and R of the exact path and of the model's."""
     starts = [f"x{i + 1}" for i in range(bends.starts.shape[1])]
-    told = [*bends.exact, *(bends.model or ())]
-    rows = [[*start, *map(float, values)] for start, *values in zip(bends.starts.tolist(), *told, strict=True)]
-    header = [f"{whose} {what}" for whose in ("exact", "model")[: len(told) // 2] for what in ("S", "R")]
+    bent = [*bends.exact, *(bends.model or ())]
+    rows = [[*start, *map(float, values)] for start, *values in zip(bends.starts.tolist(), *bent, strict=True)]
+    header = [f"{whose} {what}" for whose in ("exact", "model")[: len(bent) // 2] for what in ("S", "R")]
     return _csv([*starts, *header], rows)
 
 
-def masses_csv(found: Mapping[int, Masses]) -> str:
+def masses_csv(by_steps: Mapping[int, Masses]) -> str:
     """Every mode at every N, and what is on none."""
     rows = []
-    for steps, masses in found.items():
+    for steps, masses in by_steps.items():
         rows += [[steps, row.label, row.exact, row.value, row.low, row.high] for row in mode_rows(masses)]
         out = leak(masses)
         rows.append([steps, "outside all", masses.floor, out.value, out.low, out.high])

@@ -82,9 +82,9 @@ def _check_figure(figure: AnyFigure) -> None:
         case CurveFigure(run=run):
             run_of(run)
         case AnswerFigure(answer=name, panels=panels, steer=steer):
-            panels = [panel.name for panel in answer_of(name).panels]
+            offered = [panel.name for panel in answer_of(name).panels]
             for panel in panels:
-                _among(panel, panels, f"panel of {name}")
+                _among(panel, offered, f"panel of {name}")
             if steer is not None:
                 if name not in EXPERIMENTS:
                     raise ValueError(f"{name} is a fixed answer, and has no field to steer")

@@ -6,15 +6,14 @@ import streamlit as st
 
 import cmcore as cm
 from app import state
-from app.background.jobs import Busy, JobView
-from app.background.task import poll, progress_line, progress_words, under_way
+from app.background.jobs import JobView
+from app.background.task import poll, progress_line, progress_words, under_way, wait_line
 from app.components.particle_stage import Mover
 from app.experiments.fields import one_field
-from app.experiments.results import ANSWERS, answer, ask, measuring
+from app.experiments.results import ANSWERS, answer, ask_button, measuring
 from app.figures.experiment import panel_figure, summary
 from app.figures.kl_curve import describe, kl_curve
 from app.figures.theme import theme
-from app.hosting.limits import OverLimit
 from app.kl.one_run import RunKL, kl_of_run, measure_run, stopping
 from app.kl.table import ONE, calls_for, lines
 from app.pages.lessons.model import AnswerFigure, AnyFigure, CurveFigure, Link, StageFigure
@@ -27,7 +26,7 @@ from app.ui.cards import bare_card, direction_title, kl_card, spaced
 from app.ui.charts import show_chart
 from cmcore.config import SamplerConfig
 from cmcore.divergences.estimate import DATA_MODEL
-from cmcore.experiments import EXPERIMENTS, Experiment, Result
+from cmcore.experiments import EXPERIMENTS, Result
 from cmcore.samplers.ddim import ddim
 from cmcore.samplers.scores import TargetScore
 from cmcore.sampling_defaults import delta_for, direction_for
@@ -196,39 +195,20 @@ def _origin(name: str, result: Result) -> str:
 def _steered(name: str, field: str, shipped: Result) -> tuple[Result, str]:
     """One field, a button, and the answer to what they say once it is there."""
     view = measuring(name)
-    going = view is not None and not view.over
+    going = under_way(view)
     with st.container(key="steer", horizontal=True, vertical_alignment="bottom"):
         question, problem = one_field(name, field, disabled=going)
         result = None if question is None else answer(name, question)
-        _ask_or_stop(name, question, going=going, measured=result is not None)
+        ask_button(name, question, "lesson_measure")
     if problem:
         st.warning(plain(problem))
     if going:
-        st.fragment(_progress, run_every=POLL)(name)
+        wait_line(ANSWERS)
     else:
         progress_line(view)
     if result is not None:
         return result, ""
     return shipped, "Shown: the answer that the lab ships with. Press Measure for your setting."
-
-
-def _ask_or_stop(name: str, question: Experiment | None, *, going: bool, measured: bool) -> None:
-    if going:
-        st.button("Stop", on_click=ANSWERS.cancel, key="lesson_stop")
-    elif st.button("Measured" if measured else "Measure", disabled=question is None or measured, key="lesson_measure"):
-        assert question is not None  # else the button is disabled
-        try:
-            ask(name, question)
-            st.rerun()
-        except (Busy, OverLimit) as refused:
-            st.warning(plain(str(refused)))
-
-
-def _progress(name: str) -> None:
-    view = measuring(name)
-    if view is None or view.over:
-        st.rerun()
-    progress_line(view)
 
 
 # ---- onward ---------------------------------------------------------------------------------------------------------

@@ -2,13 +2,11 @@
 
 import streamlit as st
 
-from app.background.jobs import Busy
-from app.background.task import progress_line
+from app.background.task import progress_line, under_way, wait_line
 from app.experiments.fields import experiment_controls
-from app.experiments.results import ANSWERS, answer, ask, measuring, shipped_answer, snippet_of
+from app.experiments.results import ANSWERS, answer, ask_button, measuring, shipped_answer, snippet_of
 from app.figures.experiment import panel_figure, summary
 from app.figures.theme import theme
-from app.hosting.limits import OverLimit
 from app.pages.scaling.link import SCALING_LINK, questions
 from app.quoting import escape, plain
 from app.ui.cards import number, table, typeset
@@ -16,8 +14,6 @@ from app.ui.charts import show_chart
 from app.ui.link_warnings import show_link_warnings
 from cmcore.experiments import EXPERIMENTS, Experiment, Result
 from cmcore.theory.rates import CAVEAT, RATES
-
-POLL = 0.5
 
 
 def scaling() -> None:
@@ -28,13 +24,15 @@ def scaling() -> None:
             name = _choice()
         with st.container(key="ask_area"):
             view = measuring(name)
-            going = view is not None and not view.over
+            going = under_way(view)
             question, problem = experiment_controls(name, disabled=going)
-            _ask_or_stop(name, question, problem, going=going)
+            ask_button(name, question, "measure", type="primary", width="stretch")
+            if problem:
+                st.warning(plain(problem))
         with st.container(key="answer_area"):
             _question(name)
             if going:
-                st.fragment(_progress, run_every=POLL)(name)
+                wait_line(ANSWERS)
             else:
                 progress_line(view)
             _answer(name, question)
@@ -52,36 +50,11 @@ def _choice() -> str:
     )
 
 
-def _ask_or_stop(name: str, question: Experiment | None, problem: str, *, going: bool) -> None:
-    if going:
-        st.button("Stop", type="primary", width="stretch", on_click=ANSWERS.cancel, key="stop_answer")
-        return
-    measured = question is not None and answer(name, question) is not None
-    words = "Measured" if measured else "Measure"
-    pressed = st.button(words, type="primary", width="stretch", disabled=question is None or measured, key="measure")
-    if problem:
-        st.warning(plain(problem))
-    if pressed and question is not None:
-        try:
-            ask(name, question)
-            st.rerun()
-        except (Busy, OverLimit) as refused:
-            st.warning(plain(str(refused)))
-
-
 def _question(name: str) -> None:
     kind = EXPERIMENTS[name]
     st.html(f"<h1 class='question'>{escape(kind.question)}</h1>")
     with st.container(key="expects_area"):
         st.html(f"<p class='theory'>{escape(kind.expects)}</p>")
-
-
-def _progress(name: str) -> None:
-    """How far the measuring is; the page is drawn anew when it ends."""
-    view = measuring(name)
-    if view is None or view.over:
-        st.rerun()
-    progress_line(view)
 
 
 def _answer(name: str, question: Experiment | None) -> None:

@@ -161,10 +161,10 @@ def test_reading_a_file_can_be_cancelled_and_begun_anew(monkeypatch):
     at = page()
     at.file_uploader[0].set_value(("mine.zip", to_zip(untrained()), "application/zip")).run()
     at.button(key="cancel:import").click().run()
-    poll(at, lambda at: "again:import" in [button.key for button in at.button])
+    poll(at, lambda at: "begin:import" in [button.key for button in at.button])
     assert labels(at) == ["Eight Gaussians", "Checkerboard"]
     monkeypatch.undo()
-    at.button(key="again:import").click().run()
+    at.button(key="begin:import").click().run()
     poll(at, lambda at: "mine" in labels(at))
 
 

@@ -83,10 +83,10 @@ def test_a_reading_says_how_far_it_is_and_can_be_cancelled(slow, monkeypatch):
     at = until(page_with(CSV), lambda at: "cancel:table opening" in keys(at))
     assert at.button(key="start").disabled
     at.button(key="cancel:table opening").click().run()
-    until(at, lambda at: "again:table opening" in keys(at))
+    until(at, lambda at: "begin:table opening" in keys(at))
     assert any("ancelled" in caption.value for caption in at.caption)
     monkeypatch.undo()
-    at.button(key="again:table opening").click().run()
+    at.button(key="begin:table opening").click().run()
     until(at, ready)
 
 
@@ -117,8 +117,8 @@ def test_a_table_of_the_gallery_is_fitted_as_a_job_and_can_be_cancelled(monkeypa
     assert at.button(key="start").disabled
     at.button(key="cancel:toy").click().run()
     go.set()
-    until(at, lambda at: "again:toy" in keys(at))
-    at.button(key="again:toy").click().run()
+    until(at, lambda at: "begin:toy" in keys(at))
+    at.button(key="begin:toy").click().run()
     until(at, ready)
     assert threads == {"tables-0"}
 
