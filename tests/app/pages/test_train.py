@@ -283,7 +283,7 @@ def test_p2_the_number_of_a_finished_run_is_of_its_final_weights(shipped, no_tra
 
     early = Estimate(0.749, 0.734, 0.764, DATA_MODEL, 0.02, "push_forward", 4096, 1e-4, True, "")
     on_the_way = LiveKL(50, 1.0, early)
-    monkeypatch.setattr("app.pages.train.report.measure_point", slowly)
+    monkeypatch.setattr("app.pages.train.report.measure", slowly)
     monkeypatch.setattr(
         "app.training.job._Meter.look", lambda meter, *_, **__: meter.found or meter.found.append(on_the_way)
     )

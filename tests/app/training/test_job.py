@@ -123,7 +123,7 @@ def test_what_a_run_learned_from_is_let_go_when_it_ends(early):
 def test_what_the_live_kl_asks(name, objective, asked):
     question = live_question(cm.make_target(name), TrainingConfig(steps=1, objective=objective))
     assert question is not None
-    assert (question.sampler, question.calls, question.direction, question.delta, question.renoise) == asked
+    assert (question.sampler, question.calls, question.direction, question.grid.delta, question.renoise) == asked
 
 
 def test_samples_alone_have_no_live_kl():
