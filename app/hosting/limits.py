@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from cmcore.config import NetworkConfig, TrainingConfig
+from cmcore.config import NetworkConfig, TrainingConfig, first_problem
 from cmcore.costs import RunCost
 from cmcore.json_input import BadJSON, parse_json
 from cmcore.targets import Size, Target
@@ -168,8 +168,7 @@ def _limits(switch: str, changes: str) -> Limits:
     except BadJSON as problem:
         raise ValueError(f"{CHANGES} {problem}: {changes[:40]!r}.") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        raise ValueError(f"{CHANGES}: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+        raise ValueError(f"{CHANGES}: {': '.join(first_problem(error))}.") from None
 
 
 def in_words() -> str:

@@ -29,10 +29,10 @@ from cmcore.store.record import (
     TENSOR_FILE,
     BadRun,
     RunRecord,
-    first_problem,
     in_a_line,
     require_numbers,
     require_same_shapes,
+    wrong_field,
 )
 from cmcore.targets import GALLERY, GaussianMixture, Size, Target, make_target
 from cmcore.targets.tables import TableTarget
@@ -230,7 +230,7 @@ def _read_record(source: _Source) -> RunRecord:
     except OSError as error:
         raise BadRun(f"{path} cannot be read: {error.strerror}.") from None
     except ValidationError as error:
-        raise BadRun(f"{path} is not a run of this lab: {first_problem(error)}.") from None
+        raise BadRun(f"{path} is not a run of this lab: {wrong_field(error)}.") from None
     except BadJSON as problem:
         raise BadRun(f"{path} {problem}.") from None
 

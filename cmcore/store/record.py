@@ -7,7 +7,7 @@ import torch
 from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, ValidationError
 from torch import Tensor
 
-from cmcore.config import MOST_STEPS, TargetConfig, TrainingConfig
+from cmcore.config import MOST_STEPS, TargetConfig, TrainingConfig, first_problem
 from cmcore.model import Ending
 from cmcore.objectives import OBJECTIVES, make_objective
 from cmcore.targets.tables import MOST_COLUMNS
@@ -98,11 +98,10 @@ def _dtype(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
 
 
-def first_problem(error: ValidationError) -> str:
+def wrong_field(error: ValidationError) -> str:
     """The first field of a record that is wrong, and how."""
-    first = error.errors()[0]
-    field = in_a_line(".".join(map(str, first["loc"])), 100) or "the file"
-    return f"{field}: {in_a_line(first['msg'].removeprefix('Value error, ')).rstrip('.')}"
+    field, words = first_problem(error)
+    return f"{in_a_line(field, 100) or 'the file'}: {in_a_line(words)}"
 
 
 def in_a_line(text: str, most: int = 300) -> str:

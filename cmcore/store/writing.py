@@ -24,9 +24,9 @@ from cmcore.store.record import (
     BadRun,
     RunRecord,
     SavedTable,
-    first_problem,
     require_numbers,
     require_same_shapes,
+    wrong_field,
 )
 from cmcore.targets import GaussianMixture, Target
 from cmcore.targets.tables import TableTarget
@@ -140,7 +140,7 @@ def run_files(model: TrainedModel, *, resumable: bool) -> dict[str, bytes]:
         content = (record.model_dump_json(indent=1) + "\n").encode()
         RunRecord.model_validate_json(content)  # the config within was made without a check where the run filled it in
     except ValidationError as error:
-        raise ValueError(f"This run cannot be saved: {first_problem(error)}.") from None
+        raise ValueError(f"This run cannot be saved: {wrong_field(error)}.") from None
     except BadRun as problem:
         raise ValueError(f"This run cannot be saved: {problem}") from None
     return {**files, RUN_FILE: content}
