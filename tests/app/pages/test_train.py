@@ -285,7 +285,7 @@ def test_p2_the_number_of_a_finished_run_is_of_its_final_weights(shipped, no_tra
     on_the_way = LiveKL(50, 1.0, early)
     monkeypatch.setattr("app.pages.train.report.measure", slowly)
     monkeypatch.setattr(
-        "app.training.job._Meter.look", lambda meter, *_, **__: meter.found or meter.found.append(on_the_way)
+        "app.training.job._Meter.look", lambda meter, *_, **__: meter.points or meter.points.append(on_the_way)
     )
     monkeypatch.setattr("app.kl.question.LANDINGS", 4096)
     at = page(steps="300", objective="lsd", network="small")
