@@ -8,7 +8,8 @@ import streamlit as st
 
 from app.background.jobs import Busy, JobView
 from app.background.pools import answer_workers
-from app.background.task import Report, Task, under_way
+from app.background.progress import under_way
+from app.background.task import Report, Task
 from app.hosting.limits import OverLimit, limits
 from app.quoting import keywords, literal, plain
 from cmcore.experiments import EXPERIMENTS, Experiment, Result

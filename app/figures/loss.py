@@ -31,7 +31,7 @@ def live_kl_chart(theme: Theme, title: str, limits: tuple[float, float]) -> dict
     """
     x, y = _steps(theme), _logarithmic(theme, "kl", "nats")
     y["scale"] = {"type": "log", "domain": list(limits), "nice": False}
-    told = [
+    fields = [
         {"field": "run"}, {"field": "step", "format": ","}, {"field": "kl", "format": ".3g", "title": "KL"},
         {"field": "low", "format": ".2g"}, {"field": "high", "format": ".2g"},
         {"field": "n", "format": ",", "title": "points"}, {"field": "floor", "format": ".2g"},
@@ -53,7 +53,7 @@ def live_kl_chart(theme: Theme, title: str, limits: tuple[float, float]) -> dict
             {
                 "mark": {"type": "point", "size": 38, "strokeWidth": 1.4, "stroke": theme.model},
                 "encoding": {
-                    "x": x, "y": y, "opacity": _runs()["opacity"], "tooltip": told,
+                    "x": x, "y": y, "opacity": _runs()["opacity"], "tooltip": fields,
                     "fill": {"condition": {"test": "datum.resolved", "value": theme.model}, "value": theme.paper},
                 },
             },

@@ -45,7 +45,7 @@ def path_kl_bars(parts: Mapping[int, Parts], *, theme: Theme, height: int = 340)
     it stands in nats under each N.
     """
     figure = go.Figure()
-    at = {n: f"{n}<br>{told.path:.2g}" for n, told in sorted(parts.items()) if told.path > 0}
+    at = {n: f"{n}<br>{whole.path:.2g}" for n, whole in sorted(parts.items()) if whole.path > 0}
     ordered = [(at[n], parts[n]) for n in at]
     draw = partial(_bar, figure, [part for _, part in ordered], [at for at, _ in ordered])
     draw("initialisation", [p.initialisation for _, p in ordered], colour=theme.baseline, stack="made of")
@@ -61,13 +61,13 @@ def path_kl_bars(parts: Mapping[int, Parts], *, theme: Theme, height: int = 340)
 
 def describe_parts(parts: Mapping[int, Parts]) -> str:
     """The bars in words."""
-    told = [
+    words = [
         f"N = {n}: {p.path:.2g} nats of the paths, {_share(p.initialisation, p)} from the start and "
         f"{_share(sum(p.jumps), p)} from the map; {_share(p.measured, p)} of it shows in the last states"
         for n, p in sorted(parts.items())
         if p.path > 0
     ]
-    return "; ".join(told) + "." if told else "No decomposition yet."
+    return "; ".join(words) + "." if words else "No decomposition yet."
 
 
 def _share(value: float, parts: Parts) -> str:

@@ -6,7 +6,8 @@ import streamlit as st
 
 from app.background.jobs import JobView
 from app.background.pools import curve_workers
-from app.background.task import Report, Task, progress_line, under_way
+from app.background.progress import progress_line, under_way
+from app.background.task import Report, Task
 from app.figures.kl_curve import describe, kl_curve
 from app.figures.theme import theme
 from app.kl.curves import RunCurve, View, measure_curves

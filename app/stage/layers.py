@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.background.pools import measuring_workers
-from app.background.task import Task, under_way
+from app.background.progress import under_way
+from app.background.task import Task
 from app.components.particle_stage import MapLayers
 from app.stage.scene import Mapped, map_layers
 

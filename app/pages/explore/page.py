@@ -7,7 +7,7 @@ import streamlit as st
 
 from app import state
 from app.background.jobs import JobView
-from app.background.task import poll, progress_words, under_way
+from app.background.progress import poll, progress_words, under_way
 from app.export.popover import explore_takeaway
 from app.export.snippet import snippet
 from app.figures.kl_curve import Line, describe, kl_curve

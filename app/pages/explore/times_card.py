@@ -7,7 +7,7 @@ import streamlit as st
 
 from app import state
 from app.background.jobs import Busy
-from app.background.task import progress_line
+from app.background.progress import progress_line
 from app.kl.best_times import SEARCH, search_key, search_times, share_of, times_of
 from app.quoting import plain
 from app.runs.library import Run

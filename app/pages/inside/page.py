@@ -4,7 +4,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from app import state
-from app.background.task import poll, progress_line, under_way
+from app.background.progress import poll, progress_line, under_way
 from app.components.flow_picture import FlowScene, flow_picture
 from app.components.values import PinnedPoint, Step, sent
 from app.kl.run_picker import run_controls

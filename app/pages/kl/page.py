@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from app.background.task import poll, under_way
+from app.background.progress import poll, under_way
 from app.experiments.results import shipped_answer
 from app.export.popover import curves_takeaway
 from app.export.snippet import curves_snippet

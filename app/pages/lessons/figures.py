@@ -7,7 +7,7 @@ import streamlit as st
 import cmcore as cm
 from app import state
 from app.background.jobs import JobView
-from app.background.task import poll, progress_line, progress_words, under_way, wait_line
+from app.background.progress import poll, progress_line, progress_words, under_way, wait_line
 from app.components.particle_stage import Mover
 from app.experiments.fields import one_field
 from app.experiments.results import ANSWERS, answer, ask_button, measuring

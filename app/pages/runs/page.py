@@ -7,7 +7,7 @@ import numpy as np
 import streamlit as st
 
 from app import state
-from app.background.task import poll, under_way, wait_line
+from app.background.progress import poll, under_way, wait_line
 from app.components.sample_cloud import cloud_message, sample_cloud
 from app.export.popover import curves_takeaway, run_takeaway
 from app.figures.theme import theme

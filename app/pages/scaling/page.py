@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app.background.task import progress_line, under_way, wait_line
+from app.background.progress import progress_line, under_way, wait_line
 from app.experiments.fields import experiment_controls
 from app.experiments.results import ANSWERS, answer, ask_button, measuring, shipped_answer, snippet_of
 from app.figures.experiment import panel_figure, summary

@@ -5,7 +5,7 @@ import hashlib
 import streamlit as st
 
 from app import state
-from app.background.task import wait_line
+from app.background.progress import wait_line
 from app.hosting.limits import limits
 from app.pages.train.table_reading import FITS, OPENING, Fitted, fitted, forget_table, opened, shipped
 from app.quoting import escape, plain

@@ -8,7 +8,8 @@ import cmcore as cm
 from app import state
 from app.background.once import Measurable, Once
 from app.background.pools import table_workers
-from app.background.task import Report, Task, poll, under_way, wait_line
+from app.background.progress import poll, under_way, wait_line
+from app.background.task import Report, Task
 from app.figures.theme import theme
 from app.figures.thumbnail import thumbnail
 from app.hosting.limits import limits

@@ -8,7 +8,8 @@ import pytest
 from app.background import task
 from app.background.jobs import Workers
 from app.background.once import Measurable, Once
-from app.background.task import Task, progress_words
+from app.background.progress import progress_words
+from app.background.task import Task
 
 
 @pytest.fixture
