@@ -27,6 +27,7 @@ class Parameter:
         read: from text to the value; ValueError says in a clause what does not fit.
         default: the value that a link leaves out.
         write: from the value to text; None where it belongs to another parameter of the same key.
+        always: whether it is written at its default too.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Parameter:
     read: Callable[[str], Any]
     default: Any = None
     write: Callable[[Any], str | None] = write_value
+    always: bool = False
 
 
 def setting_parameters(settings: Iterable[Setting], key_of: Callable[[str], str]) -> Iterator[Parameter]:
@@ -88,7 +90,7 @@ class PageLink:
         wanted = {}
         for parameter in self.parameters():
             value = state.value(parameter.key, parameter.default)
-            text = None if value == parameter.default else parameter.write(value)
+            text = parameter.write(value) if parameter.always or value != parameter.default else None
             if text is not None:
                 wanted[parameter.name] = text
         state.set_link(with_training(self.selection, wanted) if self.selection else wanted)

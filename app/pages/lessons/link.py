@@ -13,7 +13,7 @@ def _parameters() -> Iterator[Parameter]:
     yield Parameter("lesson", "lesson", one_of(lambda: lessons, "the lesson"))
     lesson = lessons.get(state.value("lesson"))
     if lesson:
-        yield Parameter("step", "lesson step", whole(1, len(lesson.steps), "the step"), 1)
+        yield Parameter("step", "lesson step", whole(1, len(lesson.steps), "the step"), 1, always=True)
 
 
 LESSONS_LINK = PageLink("lessons", _parameters)

@@ -57,6 +57,10 @@ def test_a_link_of_before_opens_its_view_and_is_written_again(shipped, page):
     assert address(at) == OLD[page]
 
 
+def test_the_first_step_of_a_lesson_is_written_too(shipped):
+    assert address(reopened("lessons", {"lesson": "more-steps"})) == {"lesson": "more-steps", "step": "1"}
+
+
 def test_switches_of_both_spellings_open(shipped):
     for text in ("False", "false"):
         at = reopened("scaling", {"question": "dimension", "o.baselines": text})
