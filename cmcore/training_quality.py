@@ -1,7 +1,7 @@
-"""The error of one jump during training, against the exact flow."""
+"""How well a training goes: the error of one jump against the exact flow, and which members have diverged."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -11,11 +11,15 @@ from cmcore.model import FlowMap
 from cmcore.optimizer import FlatOptimizer
 from cmcore.streams import stream
 from cmcore.targets import Target
+from cmcore.training_budget import REPORT
 
 CHECKED = 256
 """Fixed points on which it is measured."""
 FAR = 10.0
 """A jump that misses by so many times the size of noise and data has nothing to do with either."""
+
+EXPLODED = 1e4
+"""A loss this many times the best one so far means the run has diverged."""
 
 
 class Quality:
@@ -57,3 +61,21 @@ class Quality:
             landed = flow_map(noise, self.horizon, self.delta)
             weights.copy_(current)
         return (landed - self.exact).square().sum(-1).mean(-1).sqrt().reshape(-1).cpu()
+
+
+class Soundness:
+    """Which members of a run have not diverged.
+
+    A member has diverged when its loss or its gradient is no number, its loss is 10,000 times the best so far, most of
+    its gradients are spikes, or a jump misses by ten times the size of noise and data.
+    """
+
+    def __init__(self, members: int) -> None:
+        self._best = torch.full((members,), math.inf)
+
+    def of(self, loss: Tensor, norm: Tensor, spiked: Tensor, missed: Tensor, averages: Iterable[Tensor]) -> Tensor:
+        """Of each member, [S], from its loss, its gradient's norm, its spikes since the last report and averages."""
+        self._best = torch.fmin(self._best, loss)
+        sound = loss.isfinite() & norm.isfinite() & (loss < EXPLODED * self._best) & (spiked <= REPORT / 2) & ~missed
+        finite = [a.reshape(len(sound), -1).isfinite().all(1).cpu() for a in averages]
+        return sound & torch.stack(finite).all(0)

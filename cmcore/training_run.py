@@ -25,14 +25,12 @@ from cmcore.targets import Target
 from cmcore.threads import available_threads, choose_threads, piecewise, team
 from cmcore.training_budget import REPORT, Budget, RunTimer, SecondsNow
 from cmcore.training_defaults import BATCH, RATES
-from cmcore.training_quality import Quality
+from cmcore.training_quality import Quality, Soundness
 
 BLOCK = 64
 """Steps whose batches are drawn together. Each block has its own random stream, so resuming needs only the step."""
 PREPARATION, LEAST_PREPARATION = 0.25, 1.0
 """What is made before the first step may take this share of a budget in seconds beside it, and a second at least."""
-EXPLODED = 1e4
-"""A loss this many times the best one so far means the run has diverged."""
 WAITED, MOST_WAITS = 15, 3
 """A step that takes so many times as long as another waited for a core; after so many of them a team is given up."""
 
@@ -80,7 +78,7 @@ class TrainingRun:
         self.step, self.restarts = 0, restarts(config)
         self.histories: list[list[tuple[int, float, float]]] = [[] for _ in self.all_seeds]
         self.loss = self.gradient_norm = self.quality = torch.full((len(self.all_seeds),), math.nan)
-        self.best_loss = torch.full((len(self.all_seeds),), math.inf)
+        self.soundness = Soundness(len(self.all_seeds))
         self.lost: dict[int, TrainedModel] = {}
         self.spikes: list[list[int]] = [[] for _ in self.all_seeds]
         self.spiked = torch.zeros(len(self.all_seeds))
@@ -311,19 +309,10 @@ class TrainingRun:
 
     # ---- soundness ----------------------------------------------------------------------------------------------
     def check(self) -> None:
-        """At a report: remember a sound state; of members that are not sound keep what they last were.
-
-        A member has diverged when its loss or its gradient is no number, its loss is 10,000 times the best so far, most
-        of its gradients are spikes, or a jump misses by ten times the size of noise and data.
-        """
-        self.best_loss = torch.fmin(self.best_loss, self.loss)
-        sound = self.loss.isfinite() & self.gradient_norm.isfinite() & (self.loss < EXPLODED * self.best_loss)
-        sound &= self.spiked <= REPORT / 2
-        if self.judge is not None:
-            sound &= ~(self.quality > self.judge.limit)
+        """At a report: remember a sound state; of members that are not sound keep what they last were."""
+        limit = math.inf if self.judge is None else self.judge.limit
         averages = self.optimizer.named(self.optimizer.average).values()
-        of_members = [a.reshape(len(sound), -1).isfinite().all(1).cpu() for a in averages]
-        sound &= torch.stack(of_members).all(0)
+        sound = self.soundness.of(self.loss, self.gradient_norm, self.spiked, self.quality > limit, averages)
         for i in (~sound).nonzero().flatten().tolist():
             if i not in self.lost:
                 self.lost[i] = self._as_it_was(i)
