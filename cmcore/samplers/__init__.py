@@ -16,7 +16,14 @@ from cmcore.grids import TimeGrid, as_grid, make_grid
 from cmcore.map_check import guarded
 from cmcore.samplers.base import SAMPLERS, PathSampler, Plan, Sampler, StageSampler, Trajectory
 from cmcore.samplers.ddim import ddim
-from cmcore.samplers.fitted_grids import FITTED_GRIDS, FittedGrid, Fitting, fitted_grid, one_sided_lipschitz
+from cmcore.samplers.fitted_grids import (
+    FITTED_GRIDS,
+    FittedGrid,
+    Fitting,
+    fitted_grid,
+    lipschitz_rates,
+    one_sided_lipschitz,
+)
 from cmcore.samplers.jumps import ALGORITHM_1, DETERMINISTIC, ONE_TIME, RENOISE
 from cmcore.samplers.runge_kutta import heun
 from cmcore.samplers.scores import ModelScore, Score, score_of
@@ -47,6 +54,7 @@ __all__ = [
     "fitted_grid",
     "grid_for",
     "heun",
+    "lipschitz_rates",
     "one_sided_lipschitz",
     "sample",
     "score_of",

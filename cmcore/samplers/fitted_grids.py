@@ -12,7 +12,6 @@ known by its abstract): no jump stretches errors by more than another.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any, Literal
 
 import torch
@@ -192,18 +191,25 @@ def lipschitz_grid(target: Target, steps: int, *, horizon: float, delta: float, 
     return Fitting(TimeGrid((horizon, *inner.tolist(), delta), "lipschitz"))
 
 
-@lru_cache(maxsize=32)
 def stretching(
     target: Target, horizon: float, delta: float, seed: int
 ) -> tuple[Float[Tensor, " m"], Float[Tensor, " m"]]:
     """Times from T down to δ, and ∫ L₊ from T to each, by trapezoids; a little more where the flow contracts."""
-    times = torch.tensor(_even_in_angle(horizon, delta, _RATES), dtype=torch.float64)
-    rates = torch.stack(
-        [one_sided_lipschitz(target, max(u, _INSTANT), seed=seed).max() for u in times.tolist()]
-    ).clamp_min(0)
+    times, rates = lipschitz_rates(target, horizon, delta, seed)
+    rates = rates.clamp_min(0)
     rates = rates + _FLOOR * rates.mean().clamp_min(1e-3)
-    parts = [float(a - b) * float(x + y) / 2 for (a, b), (x, y) in zip(pairwise(times), pairwise(rates), strict=True)]
-    return times, torch.tensor([0.0, *parts], dtype=torch.float64).cumsum(0)
+    parts = -times.diff() * (rates[1:] + rates[:-1]) / 2
+    return times, torch.cat([torch.zeros(1, dtype=torch.float64), parts]).cumsum(0)
+
+
+@lru_cache(maxsize=32)
+def lipschitz_rates(
+    target: Target, horizon: float, delta: float, seed: int = 0
+) -> tuple[Float[Tensor, " m"], Float[Tensor, " m"]]:
+    """Times from T down to δ, even in angle, and at each L: the largest 1 + λ_max(∇² log p_t) at samples of p_t."""
+    times = torch.tensor(_even_in_angle(horizon, delta, _RATES), dtype=torch.float64)
+    rates = [one_sided_lipschitz(target, max(u, _INSTANT), seed=seed).max() for u in times.tolist()]
+    return times, torch.stack(rates)
 
 
 FITTED_GRIDS.register("lipschitz")(

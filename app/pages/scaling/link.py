@@ -12,7 +12,12 @@ from cmcore.experiments import EXPERIMENTS
 
 def questions() -> list[str]:
     """Names of the experiments, E1 first."""
-    return sorted(EXPERIMENTS, key=lambda name: (EXPERIMENTS[name].code[0] != "E", EXPERIMENTS[name].code))
+
+    def place(name: str) -> tuple[bool, int, str]:
+        code = EXPERIMENTS[name].code
+        return code[0] != "E", int(code[1:]) if code[1:].isdigit() else 0, code
+
+    return sorted(EXPERIMENTS, key=place)
 
 
 def _parameters() -> Iterator[Parameter]:
