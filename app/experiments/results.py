@@ -18,7 +18,7 @@ from cmcore.files import LAB
 SHIPPED = LAB / "assets" / "experiments"
 COSTLY = frozenset({
     *("steps", "training_steps", "models", "width", "depth", "batch"),  # of learning
-    *("points", "landings", "samples", "n", "repeats", "times", "trials"),  # of measuring
+    *("points", "landings", "samples", "n", "repeats", "times", "trials", "atoms", "learned_jumps"),  # of measuring
     *("jumps", "numbers", "fixed_jumps", "most_steps", "most_calls", "calls", "intervals", "substeps", "dims"),
 })  # fmt: skip
 """Fields of the questions that decide how long an answer takes and how much memory; the others barely do."""

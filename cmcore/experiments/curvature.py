@@ -40,7 +40,7 @@ class Curvature(Experiment):
     dims: tuple[Annotated[int, Field(ge=1, le=64)], ...] = Field(
         (2, 4, 8, 16), min_length=3, max_length=7, description="d"
     )
-    times: tuple[Annotated[float, Field(ge=0.005, le=4)], ...] = Field(
+    at_times: tuple[Annotated[float, Field(ge=0.005, le=4)], ...] = Field(
         (0.02, 0.1, 0.3, 1.0), min_length=1, max_length=8, description="t; the largest value over them is shown"
     )
     atoms: int = Field(64, ge=2, le=512, description="atoms at random, at N(0, I)")
@@ -59,7 +59,7 @@ class Curvature(Experiment):
         for i, dim in enumerate(self.dims):
             for name, target in self._laws(dim).items():
                 yield Progress(i / len(self.dims), f"{name}, d = {dim}")
-                pairs = [curvature(target, t, seed=self.seed, n=self.samples) for t in self.times]
+                pairs = [curvature(target, t, seed=self.seed, n=self.samples) for t in self.at_times]
                 for k, what in enumerate(("norm", "top")):
                     worst = max((pair[k] for pair in pairs), key=lambda value: value.value)
                     found.setdefault((what, name), []).append(worst)
@@ -84,7 +84,7 @@ class Curvature(Experiment):
 
     def _lines(self, found: dict[tuple[str, str], list[Interval]]) -> list[Series]:
         words = {"norm": "E‖∇² log p_t‖_F σ²/d", "top": "E λ_max⁺ σ²"}
-        how = f"the largest over t = {', '.join(f'{t:g}' for t in self.times)}; {self.samples} samples of p_t"
+        how = f"the largest over t = {', '.join(f'{t:g}' for t in self.at_times)}; {self.samples} samples of p_t"
         return [
             Series(
                 label=f"{words[what]}, {name}",
