@@ -18,7 +18,6 @@ from cmcore.grids import GRIDS, TimeGrid, make_grid
 from cmcore.targets import Target, make_target
 from cmcore.training import train
 
-
 RUNS = ("deterministic", "algorithm_1")
 
 

@@ -21,7 +21,6 @@ from cmcore.streams import stream
 from cmcore.targets import Empirical, GaussianMixture, Product, Target
 from cmcore.theory.interval import Interval, mean
 
-
 _PIECE = 256
 
 

@@ -30,7 +30,6 @@ from cmcore.objectives import OBJECTIVES, make_objective
 from cmcore.targets.gallery import make_target
 from cmcore.training import train
 
-
 Jumps = Annotated[int, Field(ge=1, le=256)]
 
 

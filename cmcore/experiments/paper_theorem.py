@@ -33,7 +33,6 @@ from cmcore.theory import (
     steepness,
 )
 
-
 Size = Annotated[float, Field(ge=0.01, le=2)]
 Constant = Annotated[float, Field(ge=0.05, le=4)]
 
