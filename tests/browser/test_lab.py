@@ -128,7 +128,7 @@ def test_another_objective_is_chosen_trained_and_shown(open_page):
     page.get_by_text("Needs samples only.").wait_for()
     page.wait_for_function("location.search.includes('objective=lsd')")
     page.get_by_text("Network, steps, seed").click()
-    page.get_by_label("Steps instead of seconds").fill("80")
+    page.get_by_label("Steps instead of seconds", exact=True).fill("80")
     page.keyboard.press("Enter")
     page.get_by_role("button", name="Start training").click()
     page.wait_for_function("window.sampleCloud?.samples > 0")

@@ -53,7 +53,7 @@ def test_drawn_by_mouse_and_keys_then_trained_with_a_pause(open_page):
     settled(page, 2)
 
     page.get_by_text("Network, steps, seed").click()
-    page.get_by_label("Steps instead of seconds").fill("600")
+    page.get_by_label("Steps instead of seconds", exact=True).fill("600")
     page.keyboard.press("Enter")
     page.wait_for_function("location.search.includes('steps=600')")
     page.get_by_role("button", name="Start training").click()
@@ -106,7 +106,7 @@ def test_p3_a_reload_while_training_finds_the_training_and_p4_its_end_leads_to_t
     page.get_by_text("Stopped early").wait_for()
 
     page.get_by_text("Network, steps, seed").click()
-    page.get_by_label("Steps instead of seconds").fill("1000")
+    page.get_by_label("Steps instead of seconds", exact=True).fill("1000")
     page.keyboard.press("Enter")
     page.wait_for_function("location.search.includes('steps=1000')")
     page.get_by_role("button", name="Train again").click()
@@ -148,7 +148,7 @@ def test_accessibility(open_page):
     turn(page, "light")
     found["sheet"] = axe_violations(page)
     page.get_by_text("Network, steps, seed").click()
-    page.get_by_label("Steps instead of seconds").fill("100")
+    page.get_by_label("Steps instead of seconds", exact=True).fill("100")
     page.keyboard.press("Enter")
     page.wait_for_function("location.search.includes('steps=100')")
     page.get_by_role("button", name="Start training").click()
