@@ -5,9 +5,9 @@ Before its last noiseless jumps the law is a mixture of Gaussians around scaled 
 (:mod:`cmcore.divergences.tools.plane_transport`), so that what is left is a deterministic chain from noise, measured by
 a change of variables: folds, preimages and both directions are treated as there.
 
-A finite number M of landings changes the law before the jumps and with it the KL, at random and by about C/M. Four
-quarters of the landings show both: the estimate is (4 KL(M) − KL(M/4))/3, and the spread of the quarters enters the
-interval.
+A finite number M of landings changes the law before the jumps and with it the KL, at random and by about C/M. The same
+from four quarters of the landings, each with noise of its own, shows both: their spread enters the interval, and what
+their mean lies above the whole, C/(M/4) − C/M, lengthens its lower end by a third.
 """
 
 import math
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from cmcore.chain import Chain, JumpMap
 from cmcore.divergences.change_of_variables import SAMPLES, kl_change_of_variables
-from cmcore.divergences.convolution_grid import CountedLandings, counted_landings
+from cmcore.divergences.convolution_grid import counted_landings
 from cmcore.divergences.estimate import ESTIMATORS, Direction, Estimate, Estimator
 from cmcore.divergences.problem import Problem, fits
 from cmcore.divergences.tools.plane_transport import PlaneTransport
@@ -35,7 +35,7 @@ ESTIMATORS.register("last_jump")(
 )
 
 LANDINGS = 1 << 18
-_QUARTERS = 4
+_QUARTERS, _FEWEST = 4, 1024
 
 
 class _FromNoise(nn.Module):
@@ -77,18 +77,16 @@ def kl_through_last_jump(
     top = times[noisy] + 1.0
     rest = TimeGrid((top, *times[noisy:]), chain.grid.name)
     quarters = counted.counts.unflatten(0, (_QUARTERS, -1)).sum(1)
-    whole, *parts = (
-        kl_change_of_variables(
-            _FromNoise(f, _transport(counted, counts), top), target, rest, seed=seed, n=min(n, SAMPLES),
-            direction=direction,
-        )
-        for counts in (quarters.sum(0), *quarters)
-    )  # fmt: skip
+    size = min(n, SAMPLES)
+
+    def measured(counts: Tensor, samples: int, seed: int) -> Estimate:
+        g = _FromNoise(f, PlaneTransport(counted.axes, counts, counted.variance), top)
+        return kl_change_of_variables(g, target, rest, seed=seed, n=samples, direction=direction)
+
+    whole = measured(quarters.sum(0), size, seed)
+    few = max(_FEWEST, size // _QUARTERS)
+    parts = [measured(counts, few, seed + 1 + i) for i, counts in enumerate(quarters)] if whole.trusted else []
     return _combined(whole, parts, counted.each * len(counted.counts))
-
-
-def _transport(counted: CountedLandings, counts: Tensor) -> PlaneTransport:
-    return PlaneTransport(counted.axes, counts, counted.variance)
 
 
 def _combined(whole: Estimate, parts: list[Estimate], landings: int) -> Estimate:
@@ -98,14 +96,15 @@ def _combined(whole: Estimate, parts: list[Estimate], landings: int) -> Estimate
         whole,
         estimator="last_jump",
         note=f"{whole.note} By {whole.estimator} through the last jumps.".strip(),
-        diagnostics={**whole.diagnostics, "plain": whole.value, "landings": landings},
+        diagnostics={**whole.diagnostics, "landings": landings},
     )
     if not whole.trusted or not bool(torch.isfinite(values).all()):
         return replace(named, trusted=False)
     spread = float(stdtrit(_QUARTERS - 1, 0.975)) * float(values.std()) / math.sqrt(_QUARTERS)
-    value = (4 * whole.value - float(values.mean())) / 3
+    too_high = max(0.0, float(values.mean()) - whole.value) / 3
     below, above = (math.hypot(end, spread) for end in (whole.value - whole.low, whole.high - whole.value))
-    return replace(named, value=value, low=value - below, high=value + above, floor=math.hypot(whole.floor, spread))
+    low = whole.value - below - too_high
+    return replace(named, low=low, high=whole.value + above, floor=math.hypot(whole.floor, spread))
 
 
 @fits(45)
