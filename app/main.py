@@ -4,15 +4,18 @@ from pathlib import Path
 
 import streamlit as st
 
+from app.figures.theme import DARK, LIGHT
 from app.ui.frame import show_frame
 from app.ui.wordmark import wordmark
 
 STYLE = Path(__file__).with_name("style.css")
+COLOURS = f"<style>:root {{ --model: light-dark({LIGHT.model}, {DARK.model}); }}</style>"
 
 
 def main() -> None:
     """Configure the browser tab, offer the pages that exist, and show the chosen one."""
     st.set_page_config(page_title="Consistency Lab", layout="wide", initial_sidebar_state="collapsed")
+    st.html(COLOURS)
     st.html(STYLE)
     st.logo(wordmark(st.context.theme.type), size="medium")
     pages = {

@@ -31,13 +31,15 @@ function scaled(integers, unit) {
 
 // Colours carry one meaning each; Streamlit hands over the theme, the chart palette is (data, model, exact, error, …).
 // A host that has left the document while it was being drawn has no style: it keeps the palette read before.
+// Before the first is read, all is ink on white.
+const INK = "#1F2328";
 let lastPalette = {
-  data: "#0072B2",
-  model: "#E69F00",
-  exact: "#009E73",
-  error: "#D55E00",
-  baseline: "#7A808A",
-  ink: "#1F2328",
+  data: INK,
+  model: INK,
+  exact: INK,
+  error: INK,
+  baseline: INK,
+  ink: INK,
   dark: false,
   panel: "#FFFFFF",
 };

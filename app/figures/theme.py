@@ -1,10 +1,13 @@
 """Colours with one meaning each (Okabe–Ito), for light and for dark paper.
 
-They stand in .streamlit/config.toml too, from where Streamlit and the canvases take them; a test keeps the two equal.
+They stand in .streamlit/config.toml alone: Streamlit and the canvases take them from there, and so do the figures.
 """
 
+import tomllib
 from dataclasses import dataclass
 from typing import Any
+
+from cmcore.files import LAB
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,15 @@ class Theme:
         return mix(self.ink, self.paper, 0.68)
 
 
-LIGHT = Theme("#0072B2", "#E69F00", "#009E73", "#D55E00", "#7A808A", "#CC79A7", "#1D2129", "#FBFBF9", "#E2E2DE")
-DARK = Theme("#4AA3E0", "#F0A030", "#2FBF94", "#FF7A5C", "#8B93A1", "#E39AC4", "#E6E8EC", "#0F1216", "#2A2F38")
+def _configured(scheme: str) -> Theme:
+    """The colours of the configuration's section theme.light or theme.dark."""
+    config = tomllib.loads((LAB / ".streamlit" / "config.toml").read_text(encoding="utf-8"))["theme"][scheme]
+    data, model, exact, error, baseline, bound = config["chartCategoricalColors"]
+    ink, paper, hairline = config["textColor"], config["backgroundColor"], config["borderColor"]
+    return Theme(data, model, exact, error, baseline, bound, ink, paper, hairline)
+
+
+LIGHT, DARK = _configured("light"), _configured("dark")
 
 
 def theme(name: str | None) -> Theme:

@@ -2,8 +2,7 @@
 
 import json
 import math
-import tomllib
-from pathlib import Path
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,6 +16,7 @@ from app.figures.over_time import MeanAtTime, over_time
 from app.figures.theme import DARK, LIGHT, mix, theme
 from app.figures.thumbnail import thumbnail
 from cmcore.experiments.base import Axis, Panel, Series
+from cmcore.files import LAB
 
 MODEL = Line(
     "learned map", "model", tuple(Point(n, 0.1 / n, 0.08 / n, 0.12 / n, 2e-3, 20_000) for n in (1, 2, 4, 8, 16))
@@ -146,14 +146,14 @@ def test_loss_chart_names_its_axes():
     json.dumps(loss_chart(DARK))
 
 
-def test_colours_are_those_of_the_configuration():
-    config = tomllib.loads((Path(__file__).parents[3] / ".streamlit" / "config.toml").read_text(encoding="utf-8"))[
-        "theme"
-    ]
-    for colours, given in ((LIGHT, config["light"]), (DARK, config["dark"])):
-        c = colours
-        assert given["chartCategoricalColors"] == [c.data, c.model, c.exact, c.error, c.baseline, c.bound]
-        assert (given["textColor"], given["backgroundColor"], given["borderColor"]) == (c.ink, c.paper, c.hairline)
+def test_each_colour_stands_in_the_configuration_alone():
+    files = [file for file in (LAB / "app").rglob("*") if file.suffix in {".py", ".js", ".css", ".html", ".jinja"}]
+    text = "".join(file.read_text(encoding="utf-8") for file in files)
+    written = {colour.upper() for colour in re.findall("#[0-9A-Fa-f]{6}", text)}
+    for colours in (LIGHT, DARK):
+        meanings = {colours.data, colours.model, colours.exact, colours.error, colours.baseline, colours.bound}
+        assert len(meanings) == 6
+        assert not meanings & written
 
 
 def contrast(first: str, second: str) -> float:
