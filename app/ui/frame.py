@@ -61,6 +61,7 @@ CONTROLS = {
         Control("reading", "The figure in words", READING),
         Control("fits", "Fitted slopes", ".st-key-answer_fits"),
         Control("takeaway", "Code, export", TAKE_AWAY),
+        Control("claims", "The five claims", ".st-key-claim_panels"),
         Control("rates", "Published rates", ".st-key-rates_area"),
     ],
     "runs": [

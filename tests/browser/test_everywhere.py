@@ -68,7 +68,7 @@ def test_another_run_and_another_page_are_entries_of_the_history_and_another_n_i
     until_link(page, "run=checkerboard")
     page.get_by_role("link", name="Scaling").click()
     page.wait_for_url(re.compile("/scaling"))
-    page.get_by_role("button", name=re.compile("Reset")).wait_for()
+    page.get_by_role("button", name=re.compile("Constant steps")).wait_for()
     page.go_back()
     page.wait_for_function("window.particleStage?.key.startsWith('checkerboard/')")
     assert "n=8" in page.url
@@ -250,7 +250,7 @@ WALK = {
     "explore": ["/?"],
     "kl": ["/kl?"],
     "inside": ["/inside?"],
-    "scaling": ["/scaling?"],
+    "scaling": ["/scaling?", "/scaling?question=constant_step&"],
     "runs": ["/runs?"],
     "lessons": ["/lessons?lesson=more-steps&step=1&", "/lessons?lesson=more-steps&step=2&"],
 }
@@ -276,6 +276,9 @@ def test_what_can_be_hidden_is_on_its_page_and_a_link_hides_it(open_page):
             if name == "lessons":
                 page.wait_for_selector(".st-key-lesson_turn", state="attached")
                 here.pop("onward" if place.endswith("step=2&") else "question")
+            if name == "scaling":
+                for elsewhere in ("claims",) if "question=" in place else ("fits", "takeaway"):
+                    here.pop(elsewhere)
             until_hidden(page, list(here.values()))
     assert set(WALK) | {"train", "all"} == set(CONTROLS)
 

@@ -1,1 +1,1 @@
-"""Scaling: the experiments, from the claims to the figures."""
+"""Scaling: the paper's claims, and the experiments from them to the figures."""

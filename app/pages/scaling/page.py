@@ -1,4 +1,4 @@
-"""Scaling: the questions of the theory, each a figure that can be steered."""
+"""Scaling: the paper's claims, and the questions of the theory, each a figure that can be steered."""
 
 import streamlit as st
 
@@ -7,7 +7,8 @@ from app.experiments.fields import experiment_controls
 from app.experiments.results import ANSWERS, answer, ask_button, measuring, shipped_answer, snippet_of
 from app.figures.experiment import panel_figure, summary
 from app.figures.theme import theme
-from app.pages.scaling.link import SCALING_LINK, questions
+from app.pages.scaling.claims import claim_chart, claim_controls, claim_panels
+from app.pages.scaling.link import CLAIMS_VIEW, SCALING_LINK, questions
 from app.quoting import escape, plain
 from app.ui.cards import number, table, typeset
 from app.ui.charts import show_chart
@@ -22,32 +23,54 @@ def scaling() -> None:
     with st.container(key="scalingbench"):
         with st.container(key="question_area"):
             name = _choice()
-        with st.container(key="ask_area"):
-            view = measuring(name)
-            going = under_way(view)
-            question, problem = experiment_controls(name, disabled=going)
-            ask_button(name, question, "measure", type="primary", width="stretch")
-            if problem:
-                st.warning(plain(problem))
-        with st.container(key="answer_area"):
-            _question(name)
-            if going:
-                wait_line(ANSWERS)
-            else:
-                progress_line(view)
-            _answer(name, question)
+        if name == CLAIMS_VIEW:
+            _claims()
+        else:
+            _experiment(name)
+    if name == CLAIMS_VIEW:
+        claim_panels()
     _rates()
     SCALING_LINK.write()
+
+
+def _claims() -> None:
+    """The claim itself in one chart, with its dials."""
+    with st.container(key="ask_area"):
+        claim_controls()
+    with st.container(key="answer_area"):
+        claim_chart()
+
+
+def _experiment(name: str) -> None:
+    """A question, what can be steered of it, and its answer."""
+    with st.container(key="ask_area"):
+        view = measuring(name)
+        going = under_way(view)
+        question, problem = experiment_controls(name, disabled=going)
+        ask_button(name, question, "measure", type="primary", width="stretch")
+        if problem:
+            st.warning(plain(problem))
+    with st.container(key="answer_area"):
+        _question(name)
+        if going:
+            wait_line(ANSWERS)
+        else:
+            progress_line(view)
+        _answer(name, question)
 
 
 def _choice() -> str:
     return st.selectbox(
         "Question",
-        questions(),
-        format_func=lambda name: f"{EXPERIMENTS[name].code} · {EXPERIMENTS[name].label}",
+        (CLAIMS_VIEW, *questions()),
+        format_func=_view_label,
         key="experiment",
         persist_state="session",
     )
+
+
+def _view_label(name: str) -> str:
+    return "The paper’s five claims" if name == CLAIMS_VIEW else f"{EXPERIMENTS[name].code} · {EXPERIMENTS[name].label}"
 
 
 def _question(name: str) -> None:
