@@ -16,6 +16,9 @@ _IN_ASCII = re.compile(
 )
 """How a program writes numbers: exponents, powers, per cent, signs."""
 
+_OF_DIVERGENCE = re.compile(r"(\([^()‖]*)‖")
+"""The bar after the first of two laws in brackets."""
+
 
 def number(value: float, digits: int = 3) -> str:
     """A number for reading: 0.0246, 12.3, 1.2·10⁻⁵; a dash where there is none."""
@@ -73,8 +76,8 @@ def direction_words(direction: Direction) -> str:
 
 
 def spaced(text: str) -> str:
-    """Words that name a divergence, with the bar that text fonts have."""
-    return text.replace("‖", " ∥ ")
+    """Words that name a divergence, with the bar that text fonts have; the bars of a norm stay as they are."""
+    return _OF_DIVERGENCE.sub(r"\1 ∥ ", text)
 
 
 def typeset(text: str) -> str:

@@ -95,3 +95,8 @@ def test_a_positive_delta_names_what_stopping_there_costs():
     assert "KL(p₀ ∥ p_δ)" in card
     assert "0.38 nats" in card
     assert "∞ nats" in kl_card(replace(ESTIMATE, delta=0.02), stopped=math.inf)
+
+
+def test_c7_the_bars_of_a_norm_are_not_those_of_a_divergence():
+    assert typeset("KL(p_δ‖q) and KL(p_T‖N(0, I))") == "KL(p_δ ∥ q) and KL(p_T ∥ N(0, I))"
+    assert typeset("E‖∇² log p_t‖_F") == "E‖∇² log p_t‖_F"
