@@ -1,7 +1,7 @@
 """Best times: the search for the times with the least measured KL, in the background."""
 
 from collections.abc import Hashable
-from typing import Any
+from typing import Any, cast
 
 from app.background.pools import answer_workers
 from app.background.task import Report, Task
@@ -26,14 +26,13 @@ def search_key(run: Run, config: SamplerConfig, direction: Direction) -> Hashabl
 
 def search_times(run: Run, config: SamplerConfig, direction: Direction, report: Report[BestChain]) -> BestChain:
     """The times with the least KL for this draw."""
-    sampler: JumpSampler = "renoise" if config.sampler == "renoise" else "deterministic"
     choices: dict[str, Any] = {"horizon": config.horizon, "delta": config.delta, "direction": direction}
     return least_kl(
         run.model,
         run.target,
         config.steps,
         seed=SEARCH_SEED,
-        sampler=sampler,
+        sampler=cast(JumpSampler, config.sampler),
         progress=lambda share: report(share, "Searching for the best times."),
         **choices,
     )
