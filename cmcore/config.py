@@ -108,14 +108,20 @@ class EarlierPlan(Config):
 
 
 class TrainingConfig(Config):
-    """How a flow map is learned. With the seed, it determines the trained weights on one machine."""
+    """How a flow map is learned. With the seed, it determines the trained weights on one machine.
+
+    The page offers the fields that have a title, beside those with controls of their own.
+    """
 
     objective: str = Field(
         "trajectory_regression", max_length=64, description="what is learned from; `cmcore objectives` lists them"
     )
     objective_parameters: Settings = Field(default_factory=dict)
     network: NetworkConfig = NetworkConfig()
-    steps: int | None = Field(None, ge=1, le=MOST_STEPS, description="optimiser steps; takes precedence over seconds")
+    steps: int | None = Field(
+        None, ge=1, le=MOST_STEPS, title="Steps instead of seconds",
+        description="optimiser steps; takes precedence over seconds",
+    )  # fmt: skip
     seconds: float | None = Field(
         None, gt=0, le=86_400, description="budget from the first step on; turned into steps during warm-up"
     )
@@ -135,7 +141,7 @@ class TrainingConfig(Config):
     average: float | None = Field(
         None, ge=0, lt=1, description="decay of the exponential average of the weights; None: the objective's own"
     )
-    seed: Seed = Field(0, description="of all random choices; with the settings it determines the result")
+    seed: Seed = Field(0, title="Seed", description="of all random choices; with the settings it determines the result")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes CUDA when there is one")
     matmul_dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",

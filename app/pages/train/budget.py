@@ -1,7 +1,5 @@
 """By which objective, how long and with what to train."""
 
-from dataclasses import replace
-
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -21,8 +19,8 @@ NETWORKS = {
     "large": ("Large, 6 × 160", NetworkConfig(width=160)),
 }
 DELTAS = (0.0, 0.002, 0.005, 0.01, 0.02, 0.05)
-OPTIONS = {"steps": "Steps instead of seconds", "seed": "Seed"}
-"""Further settings of a training that the page offers, and its link holds: field of `TrainingConfig` → label."""
+OPTIONS = tuple(setting for setting in settings_of(TrainingConfig) if setting.title)
+"""Further settings of a training that the page offers, and its link holds: the fields with a title."""
 
 
 def networks() -> list[str]:
@@ -37,9 +35,8 @@ def first_budget() -> int:
 
 def options() -> list[Setting]:
     """The further settings, in the bounds of this server."""
-    offered = {setting.name: setting for setting in settings_of(TrainingConfig)}
     now = limits()
-    return [replace(offered[name], title=OPTIONS[name]).within(getattr(now, name, None)) for name in OPTIONS]
+    return [setting.within(getattr(now, setting.name, None)) for setting in OPTIONS]
 
 
 def option_key(name: str) -> str:

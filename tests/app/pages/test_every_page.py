@@ -9,8 +9,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import cmcore as cm
+from cmcore.config import TrainingConfig
 from cmcore.objectives import OBJECTIVES
 from cmcore.objectives.describe import summary
+from cmcore.settings import settings_of
 from tests.app.conftest import html, page_of, poll, untrained
 
 ENTRY = Path(__file__).parents[3] / "streamlit_app.py"
@@ -247,7 +249,8 @@ def test_a_training_option_named_once_is_on_the_page_in_its_link_and_on_the_comm
     from app.pages.train import budget
     from cmcore.cli import main
 
-    monkeypatch.setitem(budget.OPTIONS, "batch", "Batch")
+    batch = next(setting for setting in settings_of(TrainingConfig) if setting.name == "batch")
+    monkeypatch.setattr(budget, "OPTIONS", (*budget.OPTIONS, replace(batch, title="Batch")))
     at = linked(batch="256")
     assert not at.warning
     batch = at.number_input(key=budget.option_key("batch"))
