@@ -1,14 +1,13 @@
 """Best times: the search for the times with the least measured KL, in the background."""
 
 from collections.abc import Hashable
-from typing import Any, cast
+from typing import Any
 
 from app.background.pools import answer_workers
 from app.background.task import Report, Task
 from app.kl.question import SEED
 from app.runs.library import Run
 from app.stage.custom_times import checked_times
-from cmcore.chain import JumpSampler
 from cmcore.config import SamplerConfig
 from cmcore.divergences.estimate import Direction
 from cmcore.theory import BestChain, least_kl
@@ -27,12 +26,12 @@ def search_key(run: Run, config: SamplerConfig, direction: Direction) -> Hashabl
 def search_times(run: Run, config: SamplerConfig, direction: Direction, report: Report[BestChain]) -> BestChain:
     """The times with the least KL for this draw."""
     choices: dict[str, Any] = {"horizon": config.horizon, "delta": config.delta, "direction": direction}
+    choices |= {"sampler": config.sampler}
     return least_kl(
         run.model,
         run.target,
         config.steps,
         seed=SEARCH_SEED,
-        sampler=cast(JumpSampler, config.sampler),
         progress=lambda share: report(share, "Searching for the best times."),
         **choices,
     )
