@@ -24,6 +24,7 @@ from app.ui.cards import direction_title
 from app.ui.charts import picture_format
 from cmcore.config import SamplerConfig
 from cmcore.divergences.estimate import Direction
+from cmcore.samplers import SAMPLERS
 from cmcore.sampling_defaults import delta_for, sampling_defaults
 from cmcore.store import to_zip
 
@@ -123,7 +124,7 @@ def _page(shown: Shown, drawn: Sequence[Line], key: str) -> None:
     def made() -> str:
         scene = make_scene(run.model, run.target, key=run.key, **shown.drawn)
         scene = replace(scene, layers=map_layers(run.model, run.target, **shown.drawn))
-        sampler = "renoised" if config.sampler == "renoise" else "deterministic"
+        sampler = "renoised" if SAMPLERS[config.sampler].noisy else "deterministic"
         facts = f"{learned_by(run.model.config)}; {sampler} jumps; {direction_title(shown.direction, config.delta)}"
         words = about([run]).split("\nExport")[0]
         choices = {"steps": config.steps, "heading": run.label, "facts": facts, "about": words}

@@ -20,6 +20,7 @@ from app.runs.library import Run
 from app.stage.scene import Grids
 from cmcore.config import SamplerConfig
 from cmcore.divergences.estimate import Direction, Estimate
+from cmcore.samplers import SAMPLERS
 
 
 def zip_name(run: Run) -> str:
@@ -90,7 +91,7 @@ class Shown:
 def explore_cells(shown: Shown) -> list[NotebookCell]:
     """The draw on the stage and the KL at every N."""
     config, grids = shown.config, shown.grids
-    own = {"renoise": config.renoise} if config.sampler == "renoise" else {}
+    own = {"renoise": config.renoise} if SAMPLERS[config.sampler].share_of else {}
     grid = Code(f"cm.TimeGrid(POINTS[{config.steps}][0])")
     return cells(
         "export/templates/explore_program.py.jinja",
@@ -134,7 +135,7 @@ def curves_cells(view: View, curves: Sequence[RunCurve]) -> list[NotebookCell]:
 def _curve(curve: RunCurve, model: Code) -> dict[str, Any]:
     first = curve.questions[0]
     choices = {"sampler": first.sampler, "direction": first.direction}
-    choices |= {"renoise": first.renoise} if first.sampler == "renoise" else {}
+    choices |= {"renoise": first.renoise} if first.kind.share_of else {}
     choices |= {} if curve.learned else {"score": first.score}
     return {
         "label": curve.label,

@@ -14,6 +14,7 @@ from cmcore.config import SamplerConfig, TrainingConfig
 from cmcore.divergences.estimate import Direction
 from cmcore.objectives import OBJECTIVES
 from cmcore.objectives.describe import parameters_of
+from cmcore.samplers import SAMPLERS
 from cmcore.targets import REAL_TABLES, Empirical, TableTarget
 from cmcore.training_defaults import resolved
 
@@ -25,7 +26,7 @@ def snippet(run: Run, config: SamplerConfig, direction: Direction) -> str:
     seed, n = how_measured(run, Question(config.sampler, config.steps, grid, direction, config.renoise))
     times = {"grid": call("cm.TimeGrid", [config.times], {})} if moved else {"grid": config.grid, "delta": config.delta}
     choices = {"sampler": config.sampler, **times}
-    choices |= {"renoise": config.renoise} if config.sampler == "renoise" else {}
+    choices |= {"renoise": config.renoise} if SAMPLERS[config.sampler].share_of else {}
     choices |= {"n": n} if n else {}
     choices |= {"direction": direction, "seed": seed}
     steps = [config.steps] if moved else list(STEPS)
@@ -36,7 +37,7 @@ def snippet(run: Run, config: SamplerConfig, direction: Direction) -> str:
 def curves_snippet(view: View, curves: Sequence[RunCurve]) -> str:
     """Python that computes the curves of KL, and Bound A with its parts where it is drawn."""
     fixed, choices = view.step is None, {"delta": view.delta, "direction": view.direction, "seed": SEED}
-    bound = {"seed": SEED, "renoise": view.renoise, "n": BOUND_POINTS, "landings": LANDINGS}
+    bound = {"seed": SEED, "sampler": view.sampler, "renoise": view.renoise, "n": BOUND_POINTS, "landings": LANDINGS}
     runs = {curve.run.key: curve.run for curve in curves}.values()
     return program(
         "export/templates/curves.py.jinja",
@@ -53,7 +54,7 @@ def _curve(view: View, curve: RunCurve) -> dict[str, Any]:
     """One curve of the model at hand."""
     kind = curve.questions[0].kind
     own: dict[str, Any] = {"sampler": kind.name}
-    own |= {"renoise": view.renoise} if kind.name == "renoise" else {}
+    own |= {"renoise": view.renoise} if kind.share_of else {}
     own |= {"n": LANDINGS} if kind.noisy else {}
     own |= {} if curve.learned else {"score": view.score}
     return {

@@ -65,7 +65,7 @@ class View:
     @property
     def bounded(self) -> bool:
         """Whether Bound A speaks of what is measured, and is asked for."""
-        return "bound" in self.shown and self.sampler == "renoise" and self.direction == DATA_MODEL
+        return "bound" in self.shown and SAMPLERS[self.sampler].noisy and self.direction == DATA_MODEL
 
     def questions(self, sampler: str) -> tuple[Question, ...]:
         """One for every N at which the sampler takes a step; a solver that chooses its own steps is asked once."""

@@ -7,10 +7,12 @@ measured on one page is there on the others.
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from typing import Any
 
 import cmcore as cm
 from app.background.once import Measurable, Once
 from app.runs.library import Run
+from cmcore.chain import JumpSampler
 from cmcore.divergences.estimate import Direction, Estimate
 from cmcore.grids import TimeGrid, growing_horizon, make_grid
 from cmcore.measure import kl_points
@@ -87,7 +89,7 @@ class Question:
 
     def of(self, run: Run) -> Hashable:
         """The key of its answer: equal for two runs where nothing learned enters and the target is the same."""
-        noise = self.renoise if self.sampler == "renoise" else None
+        noise = self.renoise if self.kind.share_of else None
         settings = self.sampler, self.calls, self.direction, self.grid.times, noise
         made = run.target.config
         return ("run", run.key, *settings) if self.learned else ("target", made.key if made else run.key, *settings)
@@ -169,7 +171,9 @@ def bound_of(run: Run, question: Question, words: str = "") -> Measurable[BoundA
     """Bound A on what the question asks, a renoised draw of jumps."""
 
     def make() -> BoundA:
-        return bound_a(run.model, run.target, question.grid, seed=SEED, renoise=question.renoise, n=BOUND_POINTS)
+        sampler: JumpSampler = "algorithm_1" if question.sampler == "algorithm_1" else "renoise"
+        choices: dict[str, Any] = {"sampler": sampler, "renoise": question.renoise, "n": BOUND_POINTS}
+        return bound_a(run.model, run.target, question.grid, seed=SEED, **choices)
 
     return Measurable(words, _bounds, question.of(run), make)
 
@@ -214,6 +218,6 @@ def _answers(curve: cm.Curve, question: Question) -> bool:
         return False
     if question.kind.needs == "score" and config.get("score", "exact") != question.score:
         return False
-    if question.sampler == "renoise" and config.get("renoise") != question.renoise:
+    if question.kind.share_of and config.get("renoise") != question.renoise:
         return False
     return question.grid == _times(config["grid"], question.grid.steps, config["horizon"], config["delta"])

@@ -195,7 +195,7 @@ def _about(view: View, curve: RunCurve, question: Question) -> list[object]:
     run, horizon = curve.run, question.grid.horizon
     score = "" if curve.learned else question.score
     step = view.step if question.named == GROWING else ""
-    eta = question.renoise if question.sampler == "renoise" else ""
+    eta = question.renoise if question.kind.share_of else ""
     drawn = [question.sampler, score, question.named, horizon, step, eta, question.calls]
     return [run.key, run.target.name, *drawn]
 

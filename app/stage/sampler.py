@@ -11,9 +11,18 @@ from app.stage.scene import STEPS
 from app.ui.single_choice import single_choice
 from cmcore.config import SamplerConfig
 from cmcore.grids import named_grids
+from cmcore.samplers import SAMPLERS as ALL
 from cmcore.sampling_defaults import delta_for, sampling_defaults
 
-SAMPLERS = {"deterministic": "Deterministic", "renoise": "Renoise"}
+SAMPLERS = {"deterministic": "Deterministic", "renoise": "Renoise", "algorithm_1": "Algorithm 1"}
+SAMPLERS_HELP = (
+    "Deterministic: every jump goes on from where the last one landed. Renoise: fresh noise in between, for a share of "
+    "the time. Algorithm 1: the paper’s, as reported: past the next time and back up by noise, for a share of the step."
+)
+GRIDS_HELP = (
+    "Where between T and δ the jumps begin and end. “Constant step” and “variance step”, in proportion to σ², are the "
+    "paper’s rules for smooth data and for data without a density."
+)
 DELTAS = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 FRESH = PINNED, REDRAWN = ("Pinned", "Redrawn")
 """Whether a start of one's own meets the same fresh noise at each release."""
@@ -34,18 +43,19 @@ def sampler_controls(run: Run) -> SamplerConfig:
         list(SAMPLERS),
         format_func=SAMPLERS.__getitem__,
         key="sampler",
-        help="Deterministic: every jump goes on from where the last one landed. Renoise: fresh noise in between.",
+        help=SAMPLERS_HELP,
         width="stretch",
     )
     with st.container(key="times_area"), st.expander("Times and noise"):
-        to_zero = run.model.delta == 0 and sampler != "renoise"
-        words = "Where between T and δ the jumps begin and end. Drag the times under the picture to choose your own."
+        noisy = ALL[sampler].noisy
+        to_zero = run.model.delta == 0 and not noisy
+        words = f"{GRIDS_HELP} Drag the times under the picture to choose your own."
         grid = grid_choice("grid", to_zero=to_zero, help=words, on_change=_name_grid)
         delta = delta_slider("delta", sampler, run.model.delta)
         renoise = 0.5
-        if sampler == "renoise":
+        if noisy:
             _take_share()
-            renoise = renoise_slider("renoise")
+            renoise = renoise_slider("renoise", sampler)
             if state.value("own start") is not None:
                 _own_noise()
         st.number_input(
@@ -113,15 +123,20 @@ def grid_choice(key: str, *, to_zero: bool, **settings: Any) -> str:
     )
 
 
-def renoise_slider(key: str) -> float:
-    """η as a share of t."""
-    words = "A jump ends at t − η, and fresh noise brings it back to t. At 1 every jump goes to the data."
-    return st.slider("η as a share of t", 0.05, 1.0, step=0.05, key=key, help=words, persist_state="session")
+def renoise_slider(key: str, sampler: str) -> float:
+    """η as a share of t, or of the step."""
+    if ALL[sampler].share_of == "step":
+        label = "η as a share of the step"
+        words = "A jump of step h goes past t to t − η, η = ρ h with this share ρ, and fresh noise brings it back to t."
+    else:
+        label = "η as a share of t"
+        words = "A jump ends at t − η, and fresh noise brings it back to t. At 1 every jump goes to the data."
+    return st.slider(label, 0.05, 1.0, step=0.05, key=key, help=words, persist_state="session")
 
 
 def delta_slider(stem: str, sampler: str, learned: float) -> float:
     """Where samples stop, from the earliest time learned on; each sampler has its own, under the key stem:sampler."""
-    least = max(learned, DELTAS[1]) if sampler == "renoise" else learned
+    least = max(learned, DELTAS[1]) if ALL[sampler].noisy else learned
     options = sorted({least, *(delta for delta in DELTAS if delta > least)})
     state.set_nearest(f"{stem}:{sampler}", options, delta_for(sampler, learned))
     return st.select_slider(

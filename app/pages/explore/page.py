@@ -30,6 +30,7 @@ from app.ui.link_warnings import show_link_warnings
 from app.ui.single_choice import single_choice
 from cmcore.config import SamplerConfig
 from cmcore.divergences.estimate import Direction
+from cmcore.samplers import SAMPLERS
 from cmcore.sampling_defaults import direction_for
 
 POLL, SOON = 0.8, 0.3
@@ -124,7 +125,7 @@ def _card(kl: RunKL, waiting: str, config: SamplerConfig, direction: Direction, 
 def _presented(run: Run, config: SamplerConfig) -> str:
     """What presenter mode, which shows no controls, says beside its one number."""
     jumps = "1 jump" if config.steps == 1 else f"{config.steps} jumps"
-    noise = ", renoised" if config.sampler == "renoise" else ""
+    noise = ", renoised" if SAMPLERS[config.sampler].noisy else ""
     return f'<p class="presented"><b>{jumps}{noise}</b>{escape(run.label)}</p>'
 
 

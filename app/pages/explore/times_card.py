@@ -62,7 +62,8 @@ def _buttons(run: Run, config: SamplerConfig, direction: Direction) -> None:
     with st.container(horizontal=True):
         pressed = st.button(
             "Best times",
-            help="Search for the times with the least KL: up to 120 trials, about a minute.",
+            help="Search for the times with the least KL: up to 120 trials, about a minute. η is one share of t.",
+            disabled=config.sampler == "algorithm_1",
             key="best_times",
         )
         if config.times is not None:

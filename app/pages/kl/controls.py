@@ -8,7 +8,7 @@ import streamlit as st
 from app import state
 from app.kl.curves import BASELINES, MOST, SEEN_FROM, SHOWN, View
 from app.runs.library import Run
-from app.stage.sampler import SAMPLERS, delta_slider, grid_choice, renoise_slider
+from app.stage.sampler import GRIDS_HELP, SAMPLERS, SAMPLERS_HELP, delta_slider, grid_choice, renoise_slider
 from app.ui.cards import direction_words
 from app.ui.single_choice import single_choice
 from cmcore.samplers import SAMPLERS as ALL
@@ -32,10 +32,10 @@ def curve_controls(runs: Mapping[str, Run]) -> View:
         persist_state="session",
     )
     score = _segments("Score for the baselines", SCORES, "kl_score", disabled=not baselines)
-    sampler = _segments("Sampler for the runs", SAMPLERS, "kl_sampler")
+    sampler = _segments("Sampler for the runs", SAMPLERS, "kl_sampler", words=SAMPLERS_HELP)
     renoise = state.value("kl_renoise")
-    if sampler == "renoise":
-        renoise = renoise_slider("kl_renoise")
+    if ALL[sampler].noisy:
+        renoise = renoise_slider("kl_renoise", sampler)
     seen = _segments("Divergence", {key: direction_words(direction) for key, direction in SEEN_FROM.items()}, "kl_from")
     most = st.select_slider("Network calls up to", MOST, key="kl_most", persist_state="session")
     grid, horizon, step, delta = _times([runs[key] for key in chosen], sampler)
@@ -59,13 +59,16 @@ def learned_delta(runs: list[Run]) -> float:
     return max([run.model.delta for run in runs], default=0.0)
 
 
-def _segments(label: str, options: Mapping[str, str], key: str, *, disabled: bool = False) -> Any:
+def _segments(
+    label: str, options: Mapping[str, str], key: str, *, disabled: bool = False, words: str | None = None
+) -> Any:
     return single_choice(
         label,
         list(options),
         format_func=options.__getitem__,
         key=key,
         disabled=disabled,
+        help=words,
         width="stretch",
     )
 
@@ -80,7 +83,7 @@ def _times(runs: list[Run], sampler: str) -> tuple[str, float, float | None, flo
                 "Step h; T = δ + K h", 0.02, 2.0, step=0.02, format="%g", key="kl_step", persist_state="session"
             )
         else:
-            grid = grid_choice("kl_grid", to_zero=sampler != "renoise" and learned_delta(runs) == 0)
+            grid = grid_choice("kl_grid", to_zero=not ALL[sampler].noisy and learned_delta(runs) == 0, help=GRIDS_HELP)
             horizon = st.number_input(
                 "Horizon T; h = (T − δ) / K",
                 0.5,

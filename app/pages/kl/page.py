@@ -24,6 +24,7 @@ from app.ui.cards import number, resolved, table, typeset
 from app.ui.charts import show_chart
 from app.ui.link_warnings import show_link_warnings
 from cmcore.experiments import Result
+from cmcore.samplers import SAMPLERS
 from cmcore.sampling_defaults import sampling_defaults
 from cmcore.theory import Decomposition
 
@@ -124,7 +125,7 @@ def _beside(view: View, curves: Sequence[RunCurve]) -> None:
 def _taken_apart(view: View, curves: Sequence[RunCurve]) -> None:
     """The parts of the path's KL, where one renoised run is chosen."""
     learned = [curve for curve in curves if curve.learned]
-    if len(learned) != 1 or view.sampler != "renoise" or "bound" not in view.shown:
+    if len(learned) != 1 or not SAMPLERS[view.sampler].noisy or "bound" not in view.shown:
         return
     st.html(f"<h2 class='question'>Where the KL of {escape(learned[0].label)} comes from</h2>")
     if not view.bounded:

@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+import app.kl.question as question_module
 from app.kl.question import Question, bound, bound_of, forget, measure
 from app.runs.library import Run
+from cmcore.chain import make_chain
 from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA
 from cmcore.samplers import SAMPLERS
 from cmcore.theory import Decomposition
@@ -66,3 +68,18 @@ def test_the_bound_and_the_estimate_of_one_question_make_its_decomposition(monke
     assert parts.slack.value == pytest.approx(parts.path.value - parts.measured.value)
     with pytest.raises(ValueError, match="Bound A bounds"):
         Decomposition.of(bounded, measure(run, replace(ASKED, direction=MODEL_DATA)).estimate)
+
+
+@pytest.mark.parametrize("sampler", ["algorithm_1", "ddim_renoise"])
+def test_c8_the_share_of_noise_belongs_to_the_key_of_all_that_renoise(sampler):
+    run = Run("k", "l", untrained())
+    assert asked(sampler, renoise=0.5).of(run) != asked(sampler, renoise=0.9).of(run)
+
+
+def test_c8_bound_a_of_the_papers_sampler_is_that_of_its_own_chain(monkeypatch):
+    monkeypatch.setattr(question_module, "BOUND_POINTS", 256)
+    run = Run("k", "l", untrained())
+    papers = asked("algorithm_1", renoise=1.0, grid="constant_step")
+    value = bound_of(run, papers).make()
+    chain = make_chain(papers.grid, sampler="algorithm_1", renoise=1.0)
+    assert value.chain.etas == chain.etas != bound_of(run, asked(grid="constant_step", renoise=1.0)).make().chain.etas

@@ -117,3 +117,13 @@ def test_a_search_can_be_cancelled(shipped, monkeypatch):
 def test_one_jump_has_no_times_to_search(shipped):
     at = page(n="1")
     assert "best_times" not in [button.key for button in at.button]
+
+
+def test_c8_a_link_draws_with_the_papers_sampler(shipped):
+    at = page(sampler="algorithm_1", eta="1.0", grid="variance_step")
+    assert not at.exception
+    assert not at.warning
+    assert at.slider(key="renoise").label == "η as a share of the step"
+    _, arrays = stage_message(at)
+    assert "landings_4" in arrays
+    assert at.button(key="best_times").disabled

@@ -234,3 +234,23 @@ def test_the_story_is_told_where_the_lab_ships_with_it(shipped, tmp_path, monkey
     finally:
         answers.shipped_answer.clear()
     assert words.index("KL(model ∥ data)") < words.index("What the lab found") < words.index("Seen at once.")
+
+
+def test_c8_runs_are_measured_with_the_papers_sampler_beside_bound_a(runs):
+    papers = replace(RENOISED, sampler="algorithm_1", renoise=1.0, grid="constant_step")
+    (curve,) = measured(papers, runs)
+    assert papers.bounded
+    assert set(curve.bounds) == set(curve.estimates) == set(papers.steps)
+    for n, point in curve.estimates.items():
+        assert point.low <= curve.bounds[n].total.high
+    at = page(sampler="algorithm_1", eta="1.0", baselines="")
+    assert not at.exception
+    assert not at.warning
+    assert at.slider(key="kl_renoise").label == "η as a share of the step"
+
+
+def test_c8_the_code_beside_the_papers_sampler_names_it_and_its_share(runs):
+    papers = replace(RENOISED, sampler="algorithm_1", renoise=0.7)
+    code = curves_snippet(papers, curves_of(papers, runs))
+    assert code.count('sampler="algorithm_1"') + code.count("sampler='algorithm_1'") == 2
+    assert code.count("renoise=0.7") == 2
