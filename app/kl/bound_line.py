@@ -7,14 +7,22 @@ from app.ui.cards import number, resolved
 from cmcore.config import SamplerConfig
 from cmcore.diagnostics import midway
 from cmcore.divergences.estimate import Estimate
-from cmcore.theory import claimed_rate
+from cmcore.theory import PaperBound, claimed_rate
 
 
-def sentence(run: Run, config: SamplerConfig, estimate: Estimate | None, bound: float | None, start: float) -> str:
+def sentence(
+    run: Run,
+    config: SamplerConfig,
+    estimate: Estimate | None,
+    bound: float | None,
+    start: float,
+    *,
+    paper: PaperBound | None = None,
+) -> str:
     """What theory says about the number on screen.
 
     The paper is known by its abstract, so its claims are quoted as the abstract's; bounds derived in this project are
-    called so. `bound` is Bound A and `start` is KL(p_T‖γ).
+    called so. `bound` is Bound A, `start` is KL(p_T‖γ), and `paper` the paper's bound where its sampler drew.
     """
     value = estimate.value if estimate is not None and resolved(estimate) else None
     words = [_claim(run, config, value)]
@@ -22,8 +30,24 @@ def sentence(run: Run, config: SamplerConfig, estimate: Estimate | None, bound: 
         words.append(_start(value, start))
     if bound is not None and value is not None:
         words.append(f"Bound A, derived here for every target and map, promises at most {number(bound)} nats for it.")
+    if paper is not None and bound is not None and value is not None:
+        words.append(_paper(paper))
     truth = getattr(run.target, "truth", "")
     return " ".join([*words, truth]).strip()
+
+
+def _paper(of: PaperBound) -> str:
+    """The paper's bound above the other two, and whether what it asks for is met."""
+    failing = [
+        f"{one.says} (here {number(one.value)}, at most {number(one.limit)})"
+        for one in of.assumptions
+        if one.met is False
+    ]
+    met = f"not met: {'; '.join(failing)}" if failing else "met, as far as they were looked at"
+    return (
+        f"The paper’s bound, as reported, is {number(of.total.value)} nats with ε = {number(of.epsilon.value, 2)}, the "
+        f"{of.measured}’s. Its assumptions are {met}."
+    )
 
 
 RENOISED = 0.1

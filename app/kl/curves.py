@@ -8,7 +8,16 @@ from typing import Any
 from app.background.jobs import JobView
 from app.background.once import Measurable
 from app.background.task import Report, Task
-from app.kl.question import CUSTOM, Question, bound, bound_of, estimate_of, measurement, quick_estimate_of
+from app.kl.question import (
+    CUSTOM,
+    Question,
+    bound,
+    bound_of,
+    estimate_of,
+    measurement,
+    paper_bound_of,
+    quick_estimate_of,
+)
 from app.runs.library import Run
 from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA, Direction, Estimate
 from cmcore.objectives import OBJECTIVES
@@ -182,6 +191,8 @@ def measure_curves(
     for curve, question in points:
         if bounded and curve.learned and question.named != CUSTOM:
             missing.append(bound_of(curve.run, question, f"Bound A of {curve.label}, N = {question.calls}"))
+            if question.sampler == "algorithm_1":
+                missing.append(paper_bound_of(curve.run, question, f"The paper's bound, N = {question.calls}"))
     return task.measure(curves_key(curves, bounded=bounded), missing)
 
 

@@ -18,7 +18,7 @@ from cmcore.grids import TimeGrid, growing_horizon, make_grid
 from cmcore.measure import kl_points
 from cmcore.samplers import SAMPLERS, Score
 from cmcore.samplers.base import Sampler
-from cmcore.theory import BoundA, bound_a
+from cmcore.theory import BoundA, PaperBound, bound_a, paper_bound
 
 LANDINGS = 1 << 17
 """Landings behind an estimate of a renoised draw: a quarter of the estimator's default, since somebody is waiting."""
@@ -119,11 +119,12 @@ class Measurement:
 _measurements: Once[Measurement] = Once(4_096)
 _quick: Once[Measurement] = Once(256)
 _bounds: Once[BoundA] = Once(4_096)
+_paper_bounds: Once[PaperBound] = Once(512)
 
 
 def forget() -> None:
     """Forget everything that was measured."""
-    for memory in (_measurements, _quick, _bounds):
+    for memory in (_measurements, _quick, _bounds, _paper_bounds):
         memory.clear()
 
 
@@ -142,6 +143,11 @@ def quick_estimate(run: Run, question: Question) -> Estimate | None:
 def bound(run: Run, question: Question) -> BoundA | None:
     """Bound A on what the question asks, if it was evaluated."""
     return _bounds.peek(question.of(run))
+
+
+def paper_bound_at(run: Run, question: Question) -> PaperBound | None:
+    """The paper's own bound on what the question asks, if it was evaluated."""
+    return _paper_bounds.peek(question.of(run))
 
 
 def problem(run: Run, question: Question) -> str:
@@ -176,6 +182,16 @@ def bound_of(run: Run, question: Question, words: str = "") -> Measurable[BoundA
         return bound_a(run.model, run.target, question.grid, seed=SEED, **choices)
 
     return Measurable(words, _bounds, question.of(run), make)
+
+
+def paper_bound_of(run: Run, question: Question, words: str = "") -> Measurable[PaperBound]:
+    """The paper's bound on what the question asks, a draw with the paper's sampler."""
+
+    def make() -> PaperBound:
+        choices: dict[str, Any] = {"renoise": question.renoise, "n": BOUND_POINTS}
+        return paper_bound(run.model, run.target, question.grid, seed=SEED, **choices)
+
+    return Measurable(words, _paper_bounds, question.of(run), make)
 
 
 def measure(run: Run, question: Question) -> Measurement:

@@ -15,6 +15,7 @@ from app.figures.theme import Theme, theme
 from app.kl.bound_line import sentence
 from app.kl.curves import DIRECTIONS
 from app.kl.one_run import RunKL, end_others, initialisation, kl_of_run, measure_run, stopping
+from app.kl.question import paper_bound_at
 from app.kl.run_picker import run_controls
 from app.kl.table import ONE, calls_for, lines
 from app.pages.explore.link import LINK
@@ -90,7 +91,8 @@ def _measures(run: Run, config: SamplerConfig, direction: Direction) -> tuple[tu
     with st.container(key="chart_area"):
         _chart(kl, waiting, config, direction, run)
     n = config.steps
-    words = sentence(run, config, kl.estimates.get(n), kl.bound.get(n), initialisation(run.key, config.horizon, run))
+    start = initialisation(run.key, config.horizon, run)
+    words = sentence(run, config, kl.estimates.get(n), kl.bound.get(n), start, paper=paper_bound_at(run, kl.first))
     with st.container(key="theory_area"):
         st.html(f'<p class="theory">{escape(words)}</p>')
     return _extent(kl, view)

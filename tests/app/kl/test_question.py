@@ -5,10 +5,13 @@ from dataclasses import replace
 import pytest
 
 import app.kl.question as question_module
-from app.kl.question import Question, bound, bound_of, forget, measure
+from app.kl.bound_line import sentence
+from app.kl.question import Question, bound, bound_of, forget, measure, paper_bound_at, paper_bound_of
 from app.runs.library import Run
+from app.ui.cards import number
 from cmcore.chain import make_chain
-from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA
+from cmcore.config import SamplerConfig
+from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA, Estimate
 from cmcore.samplers import SAMPLERS
 from cmcore.theory import Decomposition
 from tests.app.conftest import untrained
@@ -83,3 +86,18 @@ def test_c8_bound_a_of_the_papers_sampler_is_that_of_its_own_chain(monkeypatch):
     value = bound_of(run, papers).make()
     chain = make_chain(papers.grid, sampler="algorithm_1", renoise=1.0)
     assert value.chain.etas == chain.etas != bound_of(run, asked(grid="constant_step", renoise=1.0)).make().chain.etas
+
+
+def test_c8_the_papers_bound_lies_above_bound_a_and_says_whether_its_assumptions_are_met(monkeypatch):
+    monkeypatch.setattr(question_module, "BOUND_POINTS", 256)
+    run, papers = Run("k", "l", untrained()), asked("algorithm_1", renoise=1.0)
+    assert paper_bound_at(run, papers) is None
+    paper_bound_of(run, papers).measure()
+    paper = paper_bound_at(run, papers)
+    assert paper.total.value >= paper.bound_a.total.value
+    config = SamplerConfig(steps=2, sampler="algorithm_1", delta=0.05, renoise=1.0)
+    value = Estimate(0.004, 0.003, 0.005, DATA_MODEL, 0.05, "convolution_grid", 100, 0.0)
+    words = sentence(run, config, value, paper.bound_a.total.value, 1e-6, paper=paper)
+    assert ("not met" in words) == (not paper.met)
+    assert number(paper.total.value) in words
+    assert sentence(run, config, value, None, 1e-6, paper=paper) == sentence(run, config, value, None, 1e-6)
