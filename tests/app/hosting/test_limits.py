@@ -102,6 +102,8 @@ def dearer(name):
     for field, value in first.items():
         if isinstance(value, int) and field in COSTLY:
             yield field, {**first, field: value + 1}
+        elif isinstance(value, list | tuple) and isinstance(value[0], str):
+            yield field, {**first, field: [*value, value[0]]}
         elif isinstance(value, list | tuple):
             if field in COSTLY:
                 yield field, {**first, field: [*value[:-1], value[-1] + 1]}
