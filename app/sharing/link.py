@@ -9,6 +9,7 @@ from app.runs.library import first_run
 from app.sharing.readers import PARAMETER, read_link
 from app.sharing.retrain import extract_missing_runs, with_training
 from app.ui.setting_widget import widget_value
+from app.ui.single_choice import restore_single_choices
 from cmcore.settings import Setting
 
 
@@ -71,6 +72,7 @@ class PageLink:
         A link that names anything of the page is the whole view: what it leaves out is at its default. Returns a
         sentence for each thing that could not be followed.
         """
+        restore_single_choices()
         if not state.takes_link(self.page):
             for parameter in self.parameters():
                 state.set_default(parameter.key, parameter.default)

@@ -33,3 +33,10 @@ def single_choice(
     reported = pick(label, options, key=key, required=True, persist_state="session", **settings)
     last[key] = reported if reported in options else chosen
     return last[key]
+
+
+def restore_single_choices() -> None:
+    """Choose once more what a browser reported as not chosen, before anything of the page depends on it."""
+    for key, chosen in state.session_dict("single choices").items():
+        if state.value(key, chosen) is None:
+            state.set_value(key, chosen)

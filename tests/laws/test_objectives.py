@@ -19,6 +19,7 @@ from cmcore.grids import make_grid
 from cmcore.model import FlowMap
 from cmcore.objectives import OBJECTIVES, BatchSource, LossContext, make_objective
 from cmcore.objectives.composition import Composition, Points
+from cmcore.objectives.describe import velocities_of
 from cmcore.objectives.families.drifting import drift
 from cmcore.objectives.identities.consistency import Consistency
 from cmcore.objectives.identities.moment_matching import matching
@@ -140,11 +141,10 @@ def test_a_spoilt_map_has_a_loss_and_a_gradient_that_points_back(objective, form
 @pytest.mark.parametrize("delta", [0.0, 1e-4])
 def test_single_precision_leaves_the_exact_map_almost_no_loss(name, delta):
     """Targets divide by a jump's length: no row is so short that rounding decides what it teaches."""
-    velocities = getattr(OBJECTIVES[name], "velocities", ())
-    if name == "trajectory_regression":
-        velocities, choice = (), SMALL[name]
+    if name != "trajectory_regression" and "exact" in velocities_of(OBJECTIVES[name]):
+        choice = {"velocity": "exact"}
     else:
-        choice = {"velocity": "exact"} if "exact" in velocities else SMALL.get(name, {})
+        choice = SMALL.get(name, {})
     objective = make_objective(name, **choice)
     for progress in (0.0, 1.0):
         (batch,) = batches(objective, 1, 4096, progress, delta)
