@@ -53,9 +53,12 @@ def test_o8_multistep_sampling_of_a_mixture_agrees_with_quadrature(direction):
     f = ddim(target.score)
     truth = kl_of_chain(f, target, chain, seed=0, direction=direction)
     assert truth.estimator == "product"
-    found = kl_through_last_jump(f, target, chain, seed=1, direction=direction, n=1 << 13)
-    assert found.low <= truth.value <= found.high
-    assert found.high - found.low < truth.value
+    estimates = [
+        kl_through_last_jump(f, target, chain, seed=seed, direction=direction, n=1 << 13) for seed in range(1, 6)
+    ]
+    covered = [estimate.low <= truth.value <= estimate.high for estimate in estimates]
+    assert sum(covered) >= 3, "of five 95 % intervals two or fewer hold in one case of a thousand"
+    assert all(estimate.high - estimate.low < truth.value for estimate in estimates)
 
 
 def test_o8_a_learned_one_time_map_has_a_number():
