@@ -158,14 +158,13 @@ def test_a_loss_that_is_no_number_ends_with_the_last_good_weights_and_a_sentence
 
 KEEPER = """
 import sys
-from app.runs import disk as shelf
-from app.runs.disk import Kept
+from app.runs import disk
 from tests.app.conftest import untrained
 
 model = untrained()
 print("ready", flush=True)
 for i in range(10):  # of both turns together fewer than a visitor may keep
-    assert shelf.store("a" * 43, Kept(f"run-{sys.argv[1]}-{i}", "a run", False, model))
+    disk.store("a" * 43, disk.StoredRun(f"run-{sys.argv[1]}-{i}", "a run", False, model))
     print(f"run-{sys.argv[1]}-{i}", flush=True)
 """
 
