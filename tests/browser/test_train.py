@@ -66,7 +66,7 @@ def test_drawn_by_mouse_and_keys_then_trained_with_a_pause(open_page):
     assert page.locator(".st-key-live_kl h2").inner_text() == "KL(data ∥ model), δ = 0.02"
     page.get_by_role("button", name="Draw on").click()
     page.locator(".pad canvas").wait_for()
-    page.get_by_role("button", name="Clear").click()
+    page.get_by_role("button", name="Clear", exact=True).click()
     page.wait_for_function("window.sketchPad.strokes === 0")
     page.get_by_text("Draw what the model should learn").wait_for()
 
