@@ -221,7 +221,7 @@ async def patched_footer(arena: Arena) -> Outcome:
 async def decimals(arena: Arena) -> Outcome:
     rows = arena.size(8_000_000, 1_000_000)
     content = await asyncio.to_thread(files.decimals, rows)
-    return await _table(arena, f"1 file of {rows:,} rows", "table.parquet", content, "rows|cells|bytes|MB|value")
+    return await _table(arena, f"1 file of {rows:,} rows", "table.parquet", content, "rows|cells|bytes|MB|constant")
 
 
 @attack("S5", "CSV with columns behind a line break in quotes")
