@@ -89,6 +89,33 @@ def test_s9_pages_that_are_drawn_all_the_time_leave_a_place_free():
     asyncio.run(play())
 
 
+def test_s9_who_looks_between_two_wishes_is_not_busy_however_long_each_takes_and_is_drawn_alone():
+    async def play():
+        now = 0.0
+        turns = Turns(2, (60, 60), clock=lambda: now)
+        storms = [Storm(turns) for _ in range(6)]
+        await settle()
+        for i in range(60):
+            now += 0.3
+            turns.end(storms[i % 6])
+            await settle()
+        for _ in range(20):
+            await asyncio.wait_for(turns.take("honest"), 5)
+            for storm in storms:  # what was drawn when the honest one came ends, and nothing begins beside her
+                turns.end(storm)
+            await settle()
+            assert list(turns._drawn) == ["honest"]
+            now += 0.6
+            turns.end("honest")
+            await settle()
+            assert len(turns._drawn) == 1, "one of the storm"
+            now += 0.4
+        for storm in storms:
+            storm.task.cancel()
+
+    asyncio.run(play())
+
+
 def test_a_turn_is_over_in_any_case_and_who_leaves_while_waiting_is_forgotten():
     async def play():
         turns = Turns(1, (0.01, 60))
