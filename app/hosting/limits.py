@@ -6,6 +6,7 @@ chosen is checked once more before it is computed, since links and tables choose
 """
 
 import os
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Annotated
 
@@ -49,6 +50,8 @@ class Limits(BaseModel):
         particles: the most particles on the stage.
         upload: the largest file, in megabytes.
         trajectories, levels: of the pool that a training run learns from; they decide its memory.
+        solver_steps: of a teacher, in each step of a training run.
+        group: particles that an objective compares with one another, each with all of them.
         answer: after this many seconds a measurement or an experiment is ended; None: never.
         effort: how far a question of the page Scaling may go in what costs time and memory, as a multiple, from 1,
             of the answer that the lab ships with; None: as far as the question itself allows.
@@ -80,6 +83,8 @@ class Limits(BaseModel):
     upload: Count = 5
     trajectories: Count = 60_000
     levels: Annotated[int, Field(ge=2)] = 129
+    solver_steps: Count = 64
+    group: Annotated[int, Field(ge=2)] = 128
     answer: Seconds | None = None
     effort: Annotated[float, Field(ge=1)] | None = None
     tables: Count = 16
@@ -93,13 +98,23 @@ class Limits(BaseModel):
     files_of_one: Count = 24
     files_of_all: Count = 256
 
+    @property
+    def of_objective(self) -> Mapping[str, tuple[int, str]]:
+        """The most of each parameter of an objective that decides what a training costs, and what that counts."""
+        return {
+            "trajectories": (self.trajectories, "trajectories"),
+            "levels": (self.levels, "levels of a trajectory"),
+            "teacher_steps": (self.steps, "steps of the teacher's training"),
+            "solver_steps": (self.solver_steps, "steps of the teacher's solver"),
+            "particles": (self.group, "particles in a group"),
+        }
+
     def check(self, config: TrainingConfig, target: Target) -> None:
         """Refuse a training run that is more than this server computes."""
-        parameters = config.objective_parameters
         self._refuse(config.seconds or 0, self.budget, "seconds of training")
         self._refuse(config.steps or 0, self.steps, "steps")
-        self._refuse(parameters.get("trajectories") or 0, self.trajectories, "trajectories")
-        self._refuse(parameters.get("levels") or 0, self.levels, "levels of a trajectory")
+        for name, (most, what) in self.of_objective.items():
+            self._refuse(config.objective_parameters.get(name) or 0, most, what)
         self.check_size(config.network, target.dim)
 
     def check_size(self, network: NetworkConfig, dim: int) -> None:

@@ -24,8 +24,6 @@ VELOCITIES = {
     "conditional": "Pairs of data and noise",
     "self": "The map's own",
 }
-MOST = {"solver_steps": 64, "particles": 128}
-"""More than this no page computes; the engine itself allows more."""
 
 
 def families_first() -> list[str]:
@@ -35,8 +33,7 @@ def families_first() -> list[str]:
 
 def objective_settings(objective: str) -> list[Setting]:
     """The settings of an objective, in the bounds of this server."""
-    now = limits()
-    most = {**MOST, "teacher_steps": now.steps, "trajectories": now.trajectories, "levels": now.levels}
+    most = {name: cap for name, (cap, _) in limits().of_objective.items()}
     return [
         replace(setting, title=setting.name.replace("_", " ")).within(most.get(setting.name))
         for setting in parameters_of(OBJECTIVES[objective])

@@ -12,9 +12,11 @@ from app.experiments.results import COSTLY, ask, first_choices, most_of
 from app.hosting.limits import CHANGES, SWITCH, OverLimit, in_words, limits
 from app.pages.runs import ledger
 from app.pages.scaling.link import questions
+from app.pages.train.objective import objective_settings
 from cmcore.config import NetworkConfig, TrainingConfig
 from cmcore.experiments import EXPERIMENTS
 from cmcore.model import FlowMap
+from cmcore.objectives import OBJECTIVES
 from cmcore.store import BadRun, to_zip
 from cmcore.streams import stream
 from tests.app.conftest import html, page_of, poll, untrained
@@ -45,6 +47,9 @@ def test_at_home_everything_that_the_page_offers_is_within_the_limits():
     [
         ({"steps": 9, "objective_parameters": {"trajectories": 40_001}}, 2, "40,000 trajectories"),
         ({"steps": 9, "objective_parameters": {"levels": 66}}, 2, "65 levels"),
+        ({"steps": 9, "objective_parameters": {"teacher_steps": 20_001}}, 2, "20,000 steps of the teacher's training"),
+        ({"steps": 9, "objective_parameters": {"solver_steps": 65}}, 2, "64 steps of the teacher's solver"),
+        ({"steps": 9, "objective_parameters": {"particles": 129}}, 2, "128 particles in a group"),
         ({"seconds": 61}, 2, "60 seconds of training"),
         ({"steps": 20_001}, 2, "20,000 steps"),
         ({"steps": 9, "network": NetworkConfig(width=97)}, 2, "96 units"),
@@ -56,6 +61,17 @@ def test_hosted_refuses_more_than_its_caps_in_a_sentence(hosted, config, dim, wo
     target = cm.make_target("gaussian", dim=dim) if dim > 2 else cm.make_target("moons")
     with pytest.raises(OverLimit, match=words):
         limits().check(TrainingConfig(**config), target)
+
+
+def test_what_the_page_caps_of_an_objective_is_refused_by_every_door():
+    """A code or a link reaches `check` without the page's controls."""
+    target = cm.make_target("moons")
+    for objective in OBJECTIVES:
+        for setting in objective_settings(objective):
+            if setting.capped:
+                asked = TrainingConfig(steps=9, objective_parameters={setting.name: int(setting.most) + 1})
+                with pytest.raises(OverLimit):
+                    limits().check(asked, target)
 
 
 def test_single_limits_are_changed_as_json_and_nothing_else_gets_through(hosted, monkeypatch):
