@@ -68,6 +68,9 @@ def test_every_field_survives_a_link(name):
 def test_every_field_has_a_name_for_people(name):
     labels = [setting.label for setting in experiment_settings(name)]
     assert len(set(labels)) == len(labels)
+    names = {setting.name.replace("_", " ").capitalize() for setting in experiment_settings(name)}
+    plain = {"Batch", "Seed", "Target", "Training steps"}  # their names in words are what people call them
+    assert names.isdisjoint(set(labels) - plain)
 
 
 def test_o6_an_experiment_with_fields_that_nobody_named_opens_like_any_other(monkeypatch):
