@@ -35,9 +35,9 @@ def snippet(run: Run, config: SamplerConfig, direction: Direction) -> str:
 
 
 def curves_snippet(view: View, curves: Sequence[RunCurve]) -> str:
-    """Python that computes the curves of KL, and Bound A with its parts where it is drawn."""
+    """Python that computes the curves of KL, and the bounds with their parts where they are drawn."""
     fixed, choices = view.step is None, {"delta": view.delta, "direction": view.direction, "seed": SEED}
-    bound = {"seed": SEED, "sampler": view.sampler, "renoise": view.renoise, "n": BOUND_POINTS, "landings": LANDINGS}
+    bound = {"seed": SEED, "sampler": view.sampler, "renoise": view.renoise, "n": BOUND_POINTS}
     runs = {curve.run.key: curve.run for curve in curves}.values()
     return program(
         "export/templates/curves.py.jinja",
@@ -47,6 +47,7 @@ def curves_snippet(view: View, curves: Sequence[RunCurve]) -> str:
         span={"horizon": view.horizon, "delta": view.delta},
         growing=None if fixed else {"step": view.step, "delta": view.delta},
         bounded=bound if view.bounded else None,
+        landings=LANDINGS,
     )
 
 

@@ -10,6 +10,7 @@ from app.runs.library import Run
 from app.stage.custom_times import checked_times
 from cmcore.config import SamplerConfig
 from cmcore.divergences.estimate import Direction
+from cmcore.samplers import SAMPLERS
 from cmcore.theory import BestChain, least_kl
 
 SEARCH_SEED = SEED + 1
@@ -42,7 +43,9 @@ def times_of(best: BestChain) -> tuple[float, ...] | None:
     return checked_times(best.chain.grid.steps, list(best.chain.grid.times[1:-1]))
 
 
-def share_of(best: BestChain) -> float:
-    """η/t of renoised draws: one share for all times, unless it reached before the time the map was trained to."""
-    times = best.chain.grid.times[1:]
-    return round(max((eta / t for eta, t in zip(best.chain.etas, times, strict=True) if t > 0), default=0.0), 3)
+def share_of(best: BestChain, sampler: str) -> float:
+    """η/t, or η/h of the paper's sampler: one share for all jumps, where nothing shortened η."""
+    of_step = SAMPLERS[sampler].share_of == "step"
+    whole = [t - later if of_step else later for t, later in best.chain.grid.jumps]
+    shares = [eta / size for eta, size in zip(best.chain.etas, whole, strict=True) if size > 0]
+    return round(max(shares, default=0.0), 3)

@@ -11,11 +11,10 @@ from app.background.task import Report, Task
 from app.kl.question import (
     CUSTOM,
     Question,
-    bound,
-    bound_of,
+    bounds_of,
     estimate_of,
     measurement,
-    paper_bound_of,
+    paper_bound_at,
     quick_estimate_of,
 )
 from app.runs.library import Run
@@ -24,7 +23,7 @@ from cmcore.objectives import OBJECTIVES
 from cmcore.samplers import SAMPLERS, Score
 from cmcore.samplers.adaptive import AdaptiveSampler
 from cmcore.sampling_defaults import sampling_defaults
-from cmcore.theory import BoundA, Decomposition
+from cmcore.theory import Decomposition, PaperBound
 
 DIRECTIONS: tuple[Direction, ...] = (MODEL_DATA, DATA_MODEL)
 BASELINES: tuple[str, ...] = tuple(name for name, sampler in SAMPLERS.items() if sampler.needs == "score")
@@ -33,7 +32,7 @@ BASELINES: tuple[str, ...] = tuple(name for name, sampler in SAMPLERS.items() if
 SEEN_FROM = dict(zip(("model", "data"), DIRECTIONS, strict=True))
 """The law that the divergence is an average over → the direction."""
 MOST = (16, 32, 64)
-SHOWN = {"bands": "Intervals", "floors": "Floors", "bound": "Bound A"}
+SHOWN = {"bands": "Intervals", "floors": "Floors", "bound": "Bounds"}
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ class View:
 
     @property
     def bounded(self) -> bool:
-        """Whether Bound A speaks of what is measured, and is asked for."""
+        """Whether Bound A and the paper's bound speak of what is measured, and are asked for."""
         return "bound" in self.shown and SAMPLERS[self.sampler].noisy and self.direction == DATA_MODEL
 
     def questions(self, sampler: str) -> tuple[Question, ...]:
@@ -113,9 +112,9 @@ class RunCurve:
         return {point.calls: point.estimate for point in points if point}
 
     @property
-    def bounds(self) -> dict[int, BoundA]:
-        """Bound A by N, as far as it is evaluated."""
-        points = {question.calls: bound(self.run, question) for question in self.questions}
+    def bounds(self) -> dict[int, PaperBound]:
+        """The paper's bound, and Bound A below it, by N, as far as they are evaluated."""
+        points = {question.calls: paper_bound_at(self.run, question) for question in self.questions}
         return {n: point for n, point in points.items() if point}
 
 
@@ -167,7 +166,7 @@ def _training(run: Run) -> str:
 def decompositions(curve: RunCurve) -> dict[int, Decomposition]:
     """The KL of the paths of a renoised run taken apart, by N, as far as it is measured."""
     estimates = curve.estimates
-    return {n: Decomposition.of(part, estimates[n]) for n, part in curve.bounds.items() if n in estimates}
+    return {n: Decomposition.of(part.bound_a, estimates[n]) for n, part in curve.bounds.items() if n in estimates}
 
 
 # ---- measuring --------------------------------------------------------------------------------------------------
@@ -177,7 +176,7 @@ def measure_curves(
     """The measuring of what is missing of some curves, begun now if need be; None once all is there.
 
     The point that is looked at comes first, and a quick estimate before it; then the other points of the runs, those of
-    the baselines, and at last Bound A.
+    the baselines, and at last the bounds.
     """
     points = [(curve, question) for curve in curves for question in curve.questions]
     points.sort(key=lambda point: (point[1] != first, not point[0].learned))
@@ -190,9 +189,7 @@ def measure_curves(
             missing.append(estimate_of(curve.run, question, words))
     for curve, question in points:
         if bounded and curve.learned and question.named != CUSTOM:
-            missing.append(bound_of(curve.run, question, f"Bound A of {curve.label}, N = {question.calls}"))
-            if question.sampler == "algorithm_1":
-                missing.append(paper_bound_of(curve.run, question, f"The paper's bound, N = {question.calls}"))
+            missing.append(bounds_of(curve.run, question, f"Bounds of {curve.label}, N = {question.calls}"))
     return task.measure(curves_key(curves, bounded=bounded), missing)
 
 

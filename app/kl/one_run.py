@@ -74,7 +74,7 @@ def kl_of_run(run: Run, config: SamplerConfig, direction: Direction, times: Chos
         (named, *([RunCurve("moved times", run, tuple(by_hand.values()))] if times else []), *baselines),
         named.estimates,
         estimates,
-        {k: part.total.value for k, part in named.bounds.items() if k not in times} if view.bounded else {},
+        {k: part.bound_a.total.value for k, part in named.bounds.items() if k not in times} if view.bounded else {},
         {calls: estimate.value for calls, estimate in baselines[0].estimates.items() if estimate.trusted},
         first,
         None if n in estimates else quick_estimate(run, first),

@@ -18,7 +18,7 @@ from cmcore.grids import TimeGrid, growing_horizon, make_grid
 from cmcore.measure import kl_points
 from cmcore.samplers import SAMPLERS, Score
 from cmcore.samplers.base import Sampler
-from cmcore.theory import BoundA, PaperBound, bound_a, paper_bound
+from cmcore.theory import PaperBound, paper_bound
 
 LANDINGS = 1 << 17
 """Landings behind an estimate of a renoised draw: a quarter of the estimator's default, since somebody is waiting."""
@@ -118,13 +118,12 @@ class Measurement:
 
 _measurements: Once[Measurement] = Once(4_096)
 _quick: Once[Measurement] = Once(256)
-_bounds: Once[BoundA] = Once(4_096)
-_paper_bounds: Once[PaperBound] = Once(512)
+_bounds: Once[PaperBound] = Once(4_096)
 
 
 def forget() -> None:
     """Forget everything that was measured."""
-    for memory in (_measurements, _quick, _bounds, _paper_bounds):
+    for memory in (_measurements, _quick, _bounds):
         memory.clear()
 
 
@@ -140,14 +139,9 @@ def quick_estimate(run: Run, question: Question) -> Estimate | None:
     return measured and measured.estimate
 
 
-def bound(run: Run, question: Question) -> BoundA | None:
-    """Bound A on what the question asks, if it was evaluated."""
-    return _bounds.peek(question.of(run))
-
-
 def paper_bound_at(run: Run, question: Question) -> PaperBound | None:
-    """The paper's own bound on what the question asks, if it was evaluated."""
-    return _paper_bounds.peek(question.of(run))
+    """The paper's own bound on what the question asks, and Bound A below it, if they were evaluated."""
+    return _bounds.peek(question.of(run))
 
 
 def problem(run: Run, question: Question) -> str:
@@ -173,25 +167,15 @@ def quick_estimate_of(run: Run, question: Question, words: str = "") -> Measurab
     return Measurable(words, _quick, question.of(run), partial(_measure, run, question, n))
 
 
-def bound_of(run: Run, question: Question, words: str = "") -> Measurable[BoundA]:
-    """Bound A on what the question asks, a renoised draw of jumps."""
-
-    def make() -> BoundA:
-        sampler: JumpSampler = "algorithm_1" if question.sampler == "algorithm_1" else "renoise"
-        choices: dict[str, Any] = {"sampler": sampler, "renoise": question.renoise, "n": BOUND_POINTS}
-        return bound_a(run.model, run.target, question.grid, seed=SEED, **choices)
-
-    return Measurable(words, _bounds, question.of(run), make)
-
-
-def paper_bound_of(run: Run, question: Question, words: str = "") -> Measurable[PaperBound]:
-    """The paper's bound on what the question asks, a draw with the paper's sampler."""
+def bounds_of(run: Run, question: Question, words: str = "") -> Measurable[PaperBound]:
+    """Bound A and the paper's bound on what the question asks, a renoised draw of jumps."""
 
     def make() -> PaperBound:
-        choices: dict[str, Any] = {"renoise": question.renoise, "n": BOUND_POINTS}
+        sampler: JumpSampler = "algorithm_1" if question.sampler == "algorithm_1" else "renoise"
+        choices: dict[str, Any] = {"sampler": sampler, "renoise": question.renoise, "n": BOUND_POINTS}
         return paper_bound(run.model, run.target, question.grid, seed=SEED, **choices)
 
-    return Measurable(words, _paper_bounds, question.of(run), make)
+    return Measurable(words, _bounds, question.of(run), make)
 
 
 def measure(run: Run, question: Question) -> Measurement:

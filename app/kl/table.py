@@ -3,15 +3,16 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import pairwise, product
 
 from app.figures.kl_curve import DASHES, SYMBOLS, Line, Point
 from app.kl.curves import RunCurve, View
-from app.kl.question import BOUND_POINTS, GROWING, SEED, Measurement, Question, bound, measurement, problem
+from app.kl.question import BOUND_POINTS, GROWING, SEED, Measurement, Question, measurement, paper_bound_at, problem
 from app.quoting import escape
 from app.ui.cards import number, resolved
 from cmcore import spreadsheet
 from cmcore.divergences.estimate import ESTIMATORS, Estimate
+from cmcore.theory import BoundA, PaperBound
 
 SPELLED = {">": "more than", "≈": "about", "≤": "at most"}
 
@@ -22,14 +23,18 @@ MANY: Styles = dict.fromkeys(("model", "baseline"), tuple(zip(DASHES, SYMBOLS, s
 ONE: Styles = {
     "model": (("solid", "circle"), ("solid", "diamond")),
     "baseline": (("dot", "circle"), ("dash", "circle")),
-    "bound": (("dashdot", "circle"),),
+    "bound": (("dashdot", "circle"), ("longdashdot", "square")),
 }
 """The same of one run with its moved times."""
+BOUNDS = {"bound_a": "Bound A", "paper_bound": "The paper’s bound"}
+"""What lies above a KL, lowest first: name in tables → title."""
+_PAPER_MARK = "triangle-down"
+"""Of the paper's bound where many runs are drawn, each with a dash of its own."""
 
 
 # ---- the figure -------------------------------------------------------------------------------------------------
 def lines(view: View, curves: Sequence[RunCurve], styles: Styles = MANY) -> list[Line]:
-    """Every curve with its points that may be shown as numbers, and Bound A beside what it bounds."""
+    """Every curve with its points that may be shown as numbers, and the bounds beside what they bound."""
     drawn: list[Line] = []
     count = Counter[str]()
     for curve in curves:
@@ -39,10 +44,18 @@ def lines(view: View, curves: Sequence[RunCurve], styles: Styles = MANY) -> list
         points = [_point(curve, question) for question in curve.questions if question.calls <= view.most]
         if shown := tuple(point for point in points if point is not None):
             drawn.append(Line(curve.label, role, shown, *style))
-        if points := _bound(curve) if curve.learned and view.bounded else ():
-            label = "Bound A" if len(view.runs) == 1 else f"Bound A, {curve.label}"
-            drawn.append(Line(label, "bound", points, *styles.get("bound", (style,))[0]))
+        if curve.learned and view.bounded:
+            of_bounds = styles.get("bound") or (style, (style[0], _PAPER_MARK))
+            for (name, title), look in zip(BOUNDS.items(), of_bounds, strict=True):
+                if points := _bound(curve, name):
+                    label = title if len(view.runs) == 1 else f"{title}, {curve.label}"
+                    drawn.append(Line(label, "bound", points, *look))
     return drawn
+
+
+def _named_bound(both: PaperBound, name: str) -> BoundA | PaperBound:
+    """Bound A, or the paper's."""
+    return both.bound_a if name == "bound_a" else both
 
 
 def _point(curve: RunCurve, question: Question) -> Point | None:
@@ -58,17 +71,19 @@ def _drawable(estimate: Estimate) -> bool:
     return estimate.trusted and math.isfinite(estimate.value)
 
 
-def _bound(curve: RunCurve) -> tuple[Point, ...]:
-    """Bound A by N; hover says its parts."""
+def _bound(curve: RunCurve, name: str) -> tuple[Point, ...]:
+    """A bound by N; hover says its parts."""
     points = []
-    for n, part in curve.bounds.items():
+    for n, both in curve.bounds.items():
+        part = _named_bound(both, name)
         total = part.total
         if not math.isfinite(total.value):
             continue
+        start = part.initialisation if isinstance(part, BoundA) else part.start
         jumps = [f"jump {k + 1}: {number(jump.value)}" for k, jump in enumerate(part.jumps)]
         rows = ["  ".join(jumps[k : k + 4]) for k in range(0, len(jumps), 4)]
-        about = "\n".join([f"initialisation: {number(part.initialisation.value)}", *rows])
-        points.append(Point(n, total.value, total.low, total.high, estimator="Bound A", about=about))
+        about = "\n".join([f"start: {number(start.value)}", *rows])
+        points.append(Point(n, total.value, total.low, total.high, estimator=BOUNDS[name], about=about))
     return tuple(points)
 
 
@@ -174,19 +189,19 @@ COLUMNS = (
 
 
 def as_csv(view: View, curves: Sequence[RunCurve]) -> str:
-    """Every point that is measured, trusted or not, with all that determines it; Bound A in rows of its own."""
+    """Every point that is measured, trusted or not, with all that determines it; each bound in rows of its own."""
     rows, points = [], [(curve, question) for curve in curves for question in curve.questions]
     for curve, question in points:
         if measured := measurement(curve.run, question):
             e, about = measured.estimate, _about(view, curve, question)
             value = [e.value, e.low, e.high, e.direction, e.delta, e.estimator, e.n, e.floor, e.trusted, e.note]
             rows.append([curve.label, *about, measured.calls, *value, measured.seed, *_origin(curve, question)])
-    for curve, question in points:
-        if curve.learned and view.bounded and (part := bound(curve.run, question)):
-            total, about = part.total, _about(view, curve, question)
-            value = [total.value, total.low, total.high, question.direction, question.grid.delta, "bound_a"]
+    for (name, title), (curve, question) in product(BOUNDS.items(), points):
+        if curve.learned and view.bounded and (both := paper_bound_at(curve.run, question)):
+            total, about = _named_bound(both, name).total, _about(view, curve, question)
+            value = [total.value, total.low, total.high, question.direction, question.grid.delta, name]
             how = [BOUND_POINTS, "", "", "", SEED, *_origin(curve, question)]
-            rows.append([f"Bound A, {curve.label}", *about, question.calls, *value, *how])
+            rows.append([f"{title}, {curve.label}", *about, question.calls, *value, *how])
     return spreadsheet.as_csv(COLUMNS, rows)
 
 

@@ -155,13 +155,13 @@ def least_kl(
     trials: int = 120,
     progress: Callable[[float], None] | None = None,
 ) -> BestChain:
-    """The times (and one η/t for all stages) with the least measured KL that a local search finds.
+    """The times (and one η/t or η/h for all stages) with the least measured KL that a local search finds.
 
-    It starts from the best of the registered grids. Renoised chains keep η/t between 0.02 and 1, and land no earlier
-    than the model was trained to.
+    It starts from the best of the registered grids. Renoised chains keep η/t, or η/h of "algorithm_1", between 0.02
+    and 1, and land no earlier than the model was trained to.
 
     Args:
-        sampler: "deterministic" or "renoise".
+        sampler: "deterministic", "renoise" or "algorithm_1".
         direction: which KL; by default that of the sampler.
         n: samples or landings behind a trial; by default 4,096 and 32,768.
         trials: chains looked at, at most.

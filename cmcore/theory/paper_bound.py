@@ -31,7 +31,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cmcore.chain import RenoisedChain, Stage, earliest_of, jump_map_of, make_chain, with_jacobian
+from cmcore.chain import JumpSampler, RenoisedChain, Stage, earliest_of, jump_map_of, make_chain, with_jacobian
 from cmcore.divergences.tools.push_forward import doubled
 from cmcore.grids import TimeGrid
 from cmcore.process import angle, time_from_angle
@@ -131,23 +131,27 @@ def paper_bound(
     grid: TimeGrid,
     *,
     seed: int,
-    renoise: float = 1.0,
+    sampler: JumpSampler = "algorithm_1",
+    renoise: float | None = None,
     score: Literal["model"] | ScoreFunction | None = None,
     n: int = 4096,
 ) -> PaperBound:
     """The paper's bound on KL(p_δ‖q) for its Algorithm 1, η_k = ρ h_k, with its assumptions looked at.
+
+    Nothing in it asks for that rule of η: it is evaluated for every sampler that renoises at each jump.
 
     Args:
         model: a trained model or any map (x, t, s) → x_s.
         target: the truth.
         grid: the times; δ > 0.
         seed: of the points at which errors are measured.
-        renoise: ρ, η as a share of the step.
+        sampler: "algorithm_1", or "renoise".
+        renoise: ρ, η as a share of the step (1), or of t for "renoise" (0.5).
         score: the estimate ŝ whose error is ε: a function (x, t) → ŝ, or "model", the velocity of a learned map; None
             reads ε off the map's own errors.
         n: points for each jump.
     """
-    chain = make_chain(grid, sampler="algorithm_1", renoise=renoise, earliest=earliest_of(model))
+    chain = make_chain(grid, sampler=sampler, renoise=renoise, earliest=earliest_of(model))
     return paper_bound_of_chain(model, target, chain, seed=seed, score=score, n=n)
 
 

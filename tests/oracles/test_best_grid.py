@@ -77,6 +77,16 @@ def test_a_renoised_search_keeps_every_eta_between_its_ends():
         assert 0.02 * later <= eta <= later * (1 + 1e-12)
 
 
+def test_a_search_with_the_papers_sampler_keeps_eta_between_its_shares_of_the_step():
+    f = Disturbed(ALONE, 0.1)
+    best = least_kl(f, ALONE, 2, horizon=3.0, delta=0.1, seed=0, sampler="algorithm_1", trials=12)
+    for eta, (t, later) in zip(best.chain.etas, best.chain.grid.jumps, strict=True):
+        least, most = (min(share * (t - later), 0.9 * later) for share in (0.02, 1))
+        assert least * (1 - 1e-12) <= eta <= most * (1 + 1e-12)
+    again = kl_of_chain(f, ALONE, best.chain, seed=0, direction=DATA_MODEL)
+    assert again.value == pytest.approx(best.objective, rel=1e-6)
+
+
 def test_what_cannot_be_searched_is_refused():
     with pytest.raises(ValueError, match=r"δ later than"):
         least_bound(Disturbed(ALONE, 0.1), ALONE, 2, horizon=3.0, delta=0.0, seed=0)

@@ -15,6 +15,7 @@ from app.stage.stage import restore_times
 from app.ui.cards import in_words
 from cmcore.config import SamplerConfig
 from cmcore.divergences.estimate import Direction, Estimate
+from cmcore.samplers import SAMPLERS
 from cmcore.theory import BestChain
 
 
@@ -62,8 +63,8 @@ def _buttons(run: Run, config: SamplerConfig, direction: Direction) -> None:
     with st.container(horizontal=True):
         pressed = st.button(
             "Best times",
-            help="Search for the times with the least KL: up to 120 trials, about a minute. η is one share of t.",
-            disabled=config.sampler == "algorithm_1",
+            help="Search for the times with the least KL: up to 120 trials, about a minute. η is one share of t, or of "
+            "the step.",
             key="best_times",
         )
         if config.times is not None:
@@ -84,7 +85,7 @@ def _take(best: BestChain | None, problem: str, config: SamplerConfig) -> None:
     if best is not None and times is not None:
         state.set_value("moved times", {**(state.value("moved times") or {}), config.steps: times})
         state.set_value("best times", {**state.value("best times", {}), times: best.trials})
-        if config.sampler == "renoise":
-            state.set_value("found share", share_of(best))
+        if SAMPLERS[config.sampler].noisy:
+            state.set_value("found share", share_of(best, config.sampler))
     state.set_value("search problem", problem)
     st.rerun()

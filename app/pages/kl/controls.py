@@ -45,7 +45,8 @@ def curve_controls(runs: Mapping[str, Run]) -> View:
         format_func=SHOWN.__getitem__,
         selection_mode="multi",
         key="kl_shown",
-        help="Bound A, derived in this project, speaks of renoised draws and KL(data ∥ model) alone.",
+        help="Bound A, derived in this project, and the paper’s bound, as reported, speak of renoised draws and "
+        "KL(data ∥ model) alone.",
         persist_state="session",
     )
     return View(

@@ -26,10 +26,17 @@ from app.ui.link_warnings import show_link_warnings
 from cmcore.experiments import Result
 from cmcore.samplers import SAMPLERS
 from cmcore.sampling_defaults import sampling_defaults
-from cmcore.theory import Decomposition
+from cmcore.theory import Assumption, Decomposition, PaperBound
 
 STORY = "equal_calls"
 """The shipped answer that ends the page, where the lab ships with it."""
+ASSUMED = {"start": "the start", "score": "E|ŝ − s|² ≤ ε²", "short_jumps": "h′L ≤ 1", "premise": "ε_k/(h′ε) ≤ e²"}
+"""The paper's assumptions that differ from run to run, by key, as heads of columns."""
+PAPER_READ = (
+    "As reported of arXiv:2505.01049v2: (d + m₂)e^−T + e⁴ε²Σ h′²/(4η), a sum over the jumps, h′ being the length of a "
+    "jump and η the noise after it. No score is at hand here, so ε is read off the map: the least for which every "
+    "jump’s own error ε_k is at most e²h′ε. L is the steepest slope of the exact score that was seen, or 1."
+)
 
 
 def kl() -> None:
@@ -129,7 +136,7 @@ def _taken_apart(view: View, curves: Sequence[RunCurve]) -> None:
         return
     st.html(f"<h2 class='question'>Where the KL of {escape(learned[0].label)} comes from</h2>")
     if not view.bounded:
-        st.caption("Bound A applies only to KL(data ∥ model): choose that divergence to see them.")
+        st.caption("The bounds apply only to KL(data ∥ model): choose that divergence to see them.")
         return
     decomposed = {n: parts for n, parts in decompositions(learned[0]).items() if math.isfinite(parts.path.value)}
     if not decomposed:
@@ -148,6 +155,32 @@ def _taken_apart(view: View, curves: Sequence[RunCurve]) -> None:
     )
     with st.expander("Parts in nats"):
         st.html(_parts_table(decomposed))
+    with st.expander("The paper’s bound and its assumptions"):
+        st.html(_paper_table(learned[0].bounds))
+        st.caption(plain(PAPER_READ))
+
+
+def _paper_table(bounds: Mapping[int, PaperBound]) -> str:
+    """The paper's bound by part, and what it asks for with what was found, met or not."""
+    rows = ""
+    for n, of in sorted(bounds.items()):
+        cells = [
+            f"{number(of.total.value)} [{number(of.total.low, 2)}, {number(of.total.high, 2)}]",
+            number(of.start.value),
+            number(of.of_jumps.value),
+            number(of.bound_a.total.value),
+            f"{number(of.epsilon.value, 2)}, the {of.measured}’s",
+            *(_found(assumption) for assumption in of.assumptions if assumption.key != "moment"),
+        ]
+        rows += f"<tr><th scope='row'>N = {n}</th>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
+    titles = ("", "the paper’s bound", "its start", "its sum", "Bound A", "ε", *ASSUMED.values())
+    return table("The paper’s bound by part, in nats, and its assumptions", titles, rows)
+
+
+def _found(assumption: Assumption) -> str:
+    """What was found of an assumption, and whether it is met."""
+    met = {True: "met", False: "not met", None: "not looked at"}[assumption.met]
+    return f"{met}: {number(assumption.value, 2)}, at most {number(assumption.limit, 2)}"
 
 
 def _parts(of: Decomposition) -> Parts:

@@ -6,7 +6,7 @@ import pytest
 
 import app.kl.question as question_module
 from app.kl.bound_line import sentence
-from app.kl.question import Question, bound, bound_of, forget, measure, paper_bound_at, paper_bound_of
+from app.kl.question import Question, bounds_of, forget, measure, paper_bound_at
 from app.runs.library import Run
 from app.ui.cards import number
 from cmcore.chain import make_chain
@@ -63,9 +63,10 @@ def test_the_bound_and_the_estimate_of_one_question_make_its_decomposition(monke
     monkeypatch.setattr("app.kl.question.LANDINGS", 4096)
     monkeypatch.setattr("app.kl.question.BOUND_POINTS", 512)
     run = Run("k", "l", untrained())
-    assert bound(run, ASKED) is None
-    bounded = bound_of(run, ASKED).measure()
-    assert bound(run, ASKED) is bounded
+    assert paper_bound_at(run, ASKED) is None
+    both = bounds_of(run, ASKED).measure()
+    assert paper_bound_at(run, ASKED) is both
+    bounded = both.bound_a
     parts = Decomposition.of(bounded, measure(run, ASKED).estimate)
     assert parts.path.value == pytest.approx(parts.initialisation.value + sum(jump.value for jump in parts.jumps))
     assert parts.slack.value == pytest.approx(parts.path.value - parts.measured.value)
@@ -83,16 +84,16 @@ def test_c8_bound_a_of_the_papers_sampler_is_that_of_its_own_chain(monkeypatch):
     monkeypatch.setattr(question_module, "BOUND_POINTS", 256)
     run = Run("k", "l", untrained())
     papers = asked("algorithm_1", renoise=1.0, grid="constant_step")
-    value = bound_of(run, papers).make()
+    value = bounds_of(run, papers).make()
     chain = make_chain(papers.grid, sampler="algorithm_1", renoise=1.0)
-    assert value.chain.etas == chain.etas != bound_of(run, asked(grid="constant_step", renoise=1.0)).make().chain.etas
+    assert value.chain.etas == chain.etas != bounds_of(run, asked(grid="constant_step", renoise=1.0)).make().chain.etas
 
 
 def test_c8_the_papers_bound_lies_above_bound_a_and_says_whether_its_assumptions_are_met(monkeypatch):
     monkeypatch.setattr(question_module, "BOUND_POINTS", 256)
     run, papers = Run("k", "l", untrained()), asked("algorithm_1", renoise=1.0)
     assert paper_bound_at(run, papers) is None
-    paper_bound_of(run, papers).measure()
+    bounds_of(run, papers).measure()
     paper = paper_bound_at(run, papers)
     assert paper.total.value >= paper.bound_a.total.value
     config = SamplerConfig(steps=2, sampler="algorithm_1", delta=0.05, renoise=1.0)

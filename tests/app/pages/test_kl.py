@@ -14,7 +14,7 @@ from app.export.snippet import curves_snippet
 from app.figures.kl_curve import Line, Point
 from app.kl import question as estimates
 from app.kl.curves import BASELINES, View, curves_of, left_out, measure_curves
-from app.kl.table import as_csv, as_rows, lines, reading
+from app.kl.table import BOUNDS, as_csv, as_rows, lines, reading
 from app.runs.library import Run
 from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA
 from cmcore.experiments import Axis, Panel, Result, Series
@@ -116,10 +116,18 @@ def test_a_point_that_cannot_be_had_is_a_sentence_and_the_others_go_on(runs, mon
     assert "Not here." in as_rows(VIEW, curves)
 
 
-def test_bound_a_stands_beside_what_it_bounds_and_nowhere_else(runs):
+def test_the_bounds_stand_above_what_they_bound_and_nowhere_else(runs):
     curves = measured(RENOISED, runs)
-    assert [line.role for line in lines(RENOISED, curves)] == ["model", "bound"]
-    assert "jump 2" in lines(RENOISED, curves)[1].points[-1].about
+    drawn = lines(RENOISED, curves)
+    assert [line.role for line in drawn] == ["model", "bound", "bound"]
+    assert [line.label for line in drawn[1:]] == list(BOUNDS.values())
+    assert drawn[1].dash == drawn[2].dash != "", "a dash is of a run; marks tell its bounds apart"
+    assert drawn[1].symbol != drawn[2].symbol
+    for measured_at, below, above in zip(*(line.points for line in drawn), strict=True):
+        assert measured_at.low <= below.high
+        assert below.value <= above.value
+        assert "jump 1" in below.about
+        assert "jump 1" in above.about
     for view in (replace(RENOISED, direction=MODEL_DATA), replace(RENOISED, shown=())):
         curves = measured(view, runs)
         assert [line.role for line in lines(view, curves)] == ["model"]
@@ -129,14 +137,15 @@ def test_the_csv_holds_every_point_with_all_that_determines_it(runs):
     view = replace(RENOISED, baselines=("heun",), step=0.25)
     curves = measured(view, runs)
     rows = list(csv.DictReader(io.StringIO(as_csv(view, curves))))
-    assert len(rows) == 3 + 2 + 3
+    assert len(rows) == 3 + 2 + 3 + 3
     assert all(None not in row for row in rows)
     assert {row["grid"] for row in rows} == {"growing_horizon"}
     assert [float(row["T"]) for row in rows[:3]] == pytest.approx([0.27, 0.52, 1.02])
     assert [row["trusted"] for row in rows if row["sampler"] == "heun"] == ["True", "False"]
-    bounds = [row for row in rows if row["estimator"] == "bound_a"]
-    assert [row["N"] for row in bounds] == ["1", "2", "4"]
-    assert all(math.isfinite(float(row["value"])) for row in bounds)
+    for name in BOUNDS:
+        bounds = [row for row in rows if row["estimator"] == name]
+        assert [row["N"] for row in bounds] == ["1", "2", "4"]
+        assert all(math.isfinite(float(row["value"])) for row in bounds)
 
 
 @pytest.mark.parametrize("step", [None, 0.25])
@@ -179,6 +188,8 @@ def test_renoised_runs_are_taken_apart_beside_their_bound(shipped):
     assert not at.exception
     assert "KL(data ∥ model), δ = 0.02" in html(at)
     poll(at, lambda at: "N = 16</th>" in html(at) and "initialisation" in html(at))
+    assert "the paper’s bound" in html(at)
+    assert "met: " in html(at)
 
 
 def test_without_a_run_chosen_or_there_the_page_says_what_to_do(shipped, tmp_path, monkeypatch):
@@ -252,5 +263,5 @@ def test_c8_runs_are_measured_with_the_papers_sampler_beside_bound_a(runs):
 def test_c8_the_code_beside_the_papers_sampler_names_it_and_its_share(runs):
     papers = replace(RENOISED, sampler="algorithm_1", renoise=0.7)
     code = curves_snippet(papers, curves_of(papers, runs))
-    assert code.count('sampler="algorithm_1"') + code.count("sampler='algorithm_1'") == 2
-    assert code.count("renoise=0.7") == 2
+    assert code.count('sampler="algorithm_1"') + code.count("sampler='algorithm_1'") == 3  # the curve and both bounds
+    assert code.count("renoise=0.7") == 3  # the curve and both bounds

@@ -16,7 +16,7 @@ from app.background.task import Report
 from app.export.snippet import snippet
 from app.kl import best_times as search
 from app.kl.one_run import kl_of_run
-from app.kl.question import SEED, Question, bound_of, forget, measure
+from app.kl.question import SEED, Question, bounds_of, forget, measure
 from app.kl.table import ONE, as_csv, lines
 from app.runs.library import Run
 from app.stage.custom_times import checked_times, fitting, read_times, with_times, write_times
@@ -137,7 +137,7 @@ def test_they_take_the_place_of_the_named_grid_on_the_card_but_not_on_the_curve(
     for n in (2, 4):
         question = Question.on_grid("renoise", n, DATA_MODEL, 0.02)
         measure(run, question)
-        bound_of(run, question).measure()
+        bounds_of(run, question).measure()
     kl = kl_of_run(run, config, DATA_MODEL, {4: TIMES, 8: (2.9, 2.8, 2.7, 2.6, 2.5, 2.4, 2.3)})
     assert set(kl.on_grid) == {2, 4}
     assert set(kl.estimates) == {2}, "they are not measured yet"
@@ -149,7 +149,7 @@ def test_they_take_the_place_of_the_named_grid_on_the_card_but_not_on_the_curve(
     kl = kl_of_run(run, config, DATA_MODEL, {4: TIMES})
     assert set(kl.estimates) == {2, 4}
     assert [(line.label, len(line.points)) for line in lines(kl.view, kl.curves, ONE)] == [
-        ("learned map", 2), ("Bound A", 2), ("moved times", 1),
+        ("learned map", 2), ("Bound A", 2), ("The paper’s bound", 2), ("moved times", 1),
     ]  # fmt: skip
     rows = {row["curve"]: row for row in csv.DictReader(io.StringIO(as_csv(kl.view, kl.curves)))}
     assert rows["moved times"]["grid"] == "custom"
@@ -177,7 +177,9 @@ def test_what_a_search_finds_is_kept_as_times_and_a_share():
     grid = cm.TimeGrid((3.0, 1.23456, 0.4, 0.1, 0.02))
     best = found(grid, [0.3 * t for t in grid.times[1:]])
     assert search.times_of(best) == (1.235, 0.4, 0.1)
-    assert search.share_of(best) == pytest.approx(0.3)
+    assert search.share_of(best, "renoise") == pytest.approx(0.3)
+    papers = found(grid, [min(0.4 * (t - later), 0.9 * later) for t, later in grid.jumps])
+    assert search.share_of(papers, "algorithm_1") == pytest.approx(0.4)
 
 
 def test_a_search_reports_its_share_and_ends_when_it_is_cancelled(monkeypatch):
