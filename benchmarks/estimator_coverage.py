@@ -34,14 +34,18 @@ from cmcore.divergences import (
     kl_convolution_grid,
     kl_neighbours,
     kl_neighbours_with_density,
+    kl_of_chain,
     kl_sandwich,
+    kl_through_last_jump,
     kl_to_noised,
     mmd,
     sliced_wasserstein,
 )
 from cmcore.divergences.product import kl_product
 from cmcore.divergences.tools import model_draw
-from cmcore.grids import make_grid
+from cmcore.experiments.one_time import one_time_ratio, variance_kl
+from cmcore.grids import custom, make_grid
+from cmcore.samplers import ddim
 from cmcore.streams import stream
 from cmcore.targets import GaussianMixture, Product, make_target
 
@@ -239,6 +243,55 @@ def other_rows() -> Iterator[Row]:
                 yield Row(f"convolution on a grid, {direction}, δ = {delta}, n = {n:,}", size, estimate, share)
 
 
+def last_jump_rows() -> Iterator[Row]:
+    """Multistep consistency sampling: of a Gaussian, in closed form, and of a product of mixtures, by quadrature."""
+    variance = 0.3
+    blob = GaussianMixture([1.0], [[0.0, 0.0]], variance)
+    chain = make_chain(custom((3.0, 1.0, 0.3, 0.0)), sampler="one_time")
+    two = make_target("product_of_mixtures", dim=2, case="off_centre", sd=0.5)
+    noisy = make_chain(custom((3.0, 0.8, 0.3, 0.05)), sampler="one_time", earliest=0.05)
+    step = ddim(two.score)
+    for direction in (MODEL_DATA, DATA_MODEL):
+        for size in (1e-3, 1e-2, 1e-1):
+            f = GaussianJump.of_size(size, chain.grid, variance, direction)
+            estimate = {
+                "scaled": lambda seed, f=f, direction=direction: kl_through_last_jump(
+                    f, blob, chain, seed=seed, direction=direction, n=1 << 12
+                )
+            }
+            yield Row(f"through the last jump, {direction}, n = 4,096", size, estimate, 0.25)
+        truth = kl_of_chain(step, two, noisy, seed=0, direction=direction)
+        estimate = {
+            "DDIM": lambda seed, direction=direction: kl_through_last_jump(
+                step, two, noisy, seed=seed, direction=direction, n=1 << 13
+            )
+        }
+        yield Row(f"through the last jump, {direction}, n = 8,192", truth.value, estimate, 0.25)
+
+
+@dataclass(frozen=True)
+class GaussianJump:
+    """The exact flow of N(0, v I), too far by the factor 1 + ε."""
+
+    variance: float
+    error: float
+
+    @classmethod
+    def of_size(cls, size, grid, variance, direction):
+        """That whose one-time sampling has this KL in the plane."""
+
+        def too_large(error):
+            ratio = one_time_ratio(grid, variance, error)
+            return 2 * variance_kl(ratio if direction == MODEL_DATA else 1 / ratio) - size
+
+        return cls(variance, brentq(too_large, 1e-4, 2.0, xtol=1e-14))
+
+    def __call__(self, x, t, s):
+        before, after = (1 + (self.variance - 1) * torch.as_tensor(u, dtype=x.dtype).mul(-2).exp() for u in (t, s))
+        scale = (1 + self.error) * (after / before).sqrt()
+        return x * (scale[:, None] if scale.ndim else scale)
+
+
 def bracket_rows() -> Iterator[Row]:
     """Intervals that hold the truth by construction, so that more than 95 % is right."""
     space = standard(3)
@@ -283,6 +336,7 @@ def nominal_rows() -> Iterator[Row]:
     yield from change_of_variables_rows()
     yield from fold_rows()
     yield from other_rows()
+    yield from last_jump_rows()
 
 
 def covered(row: Row, repeats: int) -> dict[str, Any]:
