@@ -12,7 +12,7 @@ for deterministic runs, of which Bound A says nothing.
 
 import math
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -38,13 +38,22 @@ SEARCHED = "least KL, searched"
 
 
 def grids_beside(
-    model: Any, target: Target, fitted: str, steps: int, *, horizon: float, delta: float, seed: int, trials: int
+    model: Any,
+    target: Target,
+    fitted: Sequence[str],
+    steps: int,
+    *,
+    horizon: float,
+    delta: float,
+    seed: int,
+    trials: int,
 ) -> Iterator[tuple[str, TimeGrid, int]]:
-    """The grids with a name, the fitted one, and the searched one; with evaluations of the map that choosing took."""
+    """The grids with a name, the fitted ones, and the searched one; with evaluations of the map that choosing took."""
     for name, words in NAMED.items():
         yield words, make_grid(name, steps, horizon=horizon, delta=delta), 0
-    found = fitted_grid(fitted, model, steps, horizon=horizon, delta=delta, target=target, seed=seed)
-    yield FITTED[fitted], found.grid, found.calls
+    for name in fitted:
+        found = fitted_grid(name, model, steps, horizon=horizon, delta=delta, target=target, seed=seed)
+        yield FITTED[name], found.grid, found.calls
     if trials:
         points = 4096
         best = least_kl(
@@ -112,7 +121,7 @@ class _Beside(Experiment):
 
     def _grids(self, model: TrainedModel, target: Target, k: int) -> Iterator[tuple[str, TimeGrid, int]]:
         return grids_beside(
-            model, target, self.fitted, k,
+            model, target, (self.fitted,), k,
             horizon=model.horizon, delta=model.delta, seed=self.seed, trials=self.trials if k > 1 else 0,
         )  # fmt: skip
 
