@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cmcore.config import NetworkConfig, SamplerConfig, TargetConfig, TrainingConfig
-    from cmcore.divergences import Estimate, kl
+    from cmcore.divergences import Estimate, compare_samples, compare_with_target, kl
     from cmcore.flow import ExactFlow, trajectory_pool
     from cmcore.grids import TimeGrid, make_grid
     from cmcore.map_check import check_map
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         real_table,
     )
     from cmcore.training import TrainingEvent, continuation, train, train_members, training
+    from cmcore.wrap import wrap
 
 __all__ = [
     "BoxMixture",
@@ -64,6 +65,8 @@ __all__ = [
     "TrainingEvent",
     "Trajectory",
     "check_map",
+    "compare_samples",
+    "compare_with_target",
     "estimators",
     "kl",
     "kl_versus_steps",
@@ -83,11 +86,12 @@ __all__ = [
     "train_members",
     "training",
     "trajectory_pool",
+    "wrap",
 ]
 
 _HOMES = {
     "config": ("NetworkConfig", "SamplerConfig", "TargetConfig", "TrainingConfig"),
-    "divergences": ("Estimate", "kl"),
+    "divergences": ("Estimate", "compare_samples", "compare_with_target", "kl"),
     "measure": ("Curve", "kl_versus_steps"),
     "flow": ("ExactFlow", "trajectory_pool"),
     "grids": ("TimeGrid", "make_grid"),
@@ -110,6 +114,7 @@ _HOMES = {
         "real_table",
     ),
     "training": ("TrainingEvent", "continuation", "train", "train_members", "training"),
+    "wrap": ("wrap",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

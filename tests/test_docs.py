@@ -38,6 +38,28 @@ def test_python_on_a_page_imports_and_names_what_exists(page):
                 assert node.attr in cm.__all__, node.attr
 
 
+def how_to(title):
+    """The programs below one heading of the how-to page."""
+    text = (ROOT / "docs" / "how-to.md").read_text().split(f"## {title}\n")[1].split("\n## ")[0]
+    return [content for kind, content in BLOCK.findall(text) if kind == "python"]
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "Measure a map of your own",
+        "Measure a network trained elsewhere",
+        "Measure a model with a density, or samples alone",
+    ],
+)
+def test_how_to_measure_ones_own_model_runs(title, capsys):
+    programs = how_to(title)
+    assert programs
+    for program in programs:
+        exec(compile(program, title, "exec"), {"__name__": "how_to"})
+    assert capsys.readouterr().out
+
+
 def commands(page):
     text = page.read_text()
     lines = [line for block in blocks(page, "") for line in block.splitlines()]

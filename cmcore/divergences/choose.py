@@ -14,6 +14,7 @@ from cmcore.divergences.estimate import (
     Estimator,
     direction_of,
 )
+from cmcore.divergences.own_law import are_samples, has_law, kl_of_law, kl_of_samples
 from cmcore.divergences.problem import FITTING, Problem
 from cmcore.divergences.tools.push_forward import doubled
 from cmcore.grids import TimeGrid, as_grid
@@ -28,7 +29,7 @@ FEWEST = 256
 def kl(
     model: Any,
     target: Target,
-    grid: TimeGrid | Sequence[float],
+    grid: TimeGrid | Sequence[float] | None = None,
     *,
     seed: int,
     sampler: JumpSampler = "deterministic",
@@ -37,13 +38,17 @@ def kl(
     n: int | None = None,
     direction: Direction | None = None,
     earliest: float | None = None,
+    delta: float = 0.0,
 ) -> Estimate:
-    """KL between the law q of a flow map's sampler at time δ and p_δ; :func:`kl_of_chain` chooses the estimator.
+    """KL between the law q of a model at time δ and p_δ, in nats; of a map's sampler as :func:`kl_of_chain` chooses.
 
     Args:
-        model: a trained model or any map (x, t, s) → x_s.
+        model: a trained model or any map (x, t, s) → x_s, along a grid. Without a grid: a model with `log_prob(x)` and
+            `sample((n,))`, such as a normalizing flow or a distribution of torch's, by its own density; or samples
+            [n, d] as a tensor, an array or a file, for d ≤ 3 and by their neighbours, with all that samples cannot tell
+            in the interval.
         target: the truth.
-        grid: the times, ending at δ; a list of numbers will do.
+        grid: the times of a map, ending at δ; a list of numbers will do.
         seed: of all noise.
         sampler: "deterministic", "renoise", "algorithm_1" (the paper's) or "one_time"; see
             :func:`cmcore.chain.make_chain`.
@@ -53,15 +58,32 @@ def kl(
         direction: "KL(model‖data)" or "KL(data‖model)", or a spelling that `direction_of` knows; by default the former
             for deterministic sampling and the latter for renoised.
         earliest: where renoised jumps may land at the earliest; by default the δ of a trained model.
+        delta: δ of a model without a grid.
 
     Raises:
         ValueError: in a sentence, what keeps a map from being measured, as :func:`cmcore.map_check.check_map` finds it.
     """
+    if grid is None:
+        return _kl_without_grid(model, target, seed=seed, n=n, direction=direction or MODEL_DATA, delta=delta)
     f, grid = jump_map_of(model), as_grid(grid)
     earliest = earliest_of(model) if earliest is None else earliest
     chain = make_chain(grid, sampler=sampler, renoise=renoise, noiseless_end=noiseless_end, earliest=earliest)
     require_map(f, target.dim, chain.stages, derivative=chain.deterministic)
     return kl_of_chain(f, target, chain, seed=seed, n=n, direction=direction)
+
+
+def _kl_without_grid(
+    model: Any, target: Target, *, seed: int, n: int | None, direction: Direction, delta: float
+) -> Estimate:
+    checked_seed(seed)
+    if are_samples(model):
+        return kl_of_samples(model, target, seed=seed, delta=delta, direction=direction)
+    if has_law(model):
+        return kl_of_law(model, target, seed=seed, delta=delta, direction=direction, **({} if n is None else {"n": n}))
+    raise ValueError(
+        "Without times there is nothing to measure here: give a map a grid, [3.0, 1.0, 0.3, 0.01] say; a model needs "
+        "log_prob and sample; and samples are a tensor, an array or the name of a file."
+    )
 
 
 @piecewise()

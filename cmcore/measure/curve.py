@@ -12,6 +12,7 @@ from cmcore.json_input import BadJSON, parse_json
 
 if TYPE_CHECKING:
     import pandas as pd
+    import plotly.graph_objects as go
 
 LARGEST, MOST_VALUES = 16 << 20, 1 << 19
 """Of a saved curve: bytes, and values."""
@@ -61,6 +62,26 @@ class Curve:
         first = [self.axis, "calls", "value", "low", "high", "trusted", "direction", "estimator", "floor", "delta", "n"]
         names = dict.fromkeys(name for row in (dict.fromkeys(first), *rows) for name in row)
         return pd.DataFrame(rows, columns=list(names))
+
+    def plot(self) -> "go.Figure":
+        """The estimates that are trusted along the axis, on logarithmic axes, with their intervals and their floor."""
+        import plotly.graph_objects as go
+
+        shown = [(at, e) for at, e in zip(self.values, self.estimates, strict=True) if e.trusted]
+        axis, estimates = [at for at, _ in shown], [e for _, e in shown]
+        value = [e.value for e in estimates]
+        above, below = ([e.high - e.value for e in estimates], [e.value - e.low for e in estimates])
+        spread = {"type": "data", "array": above, "arrayminus": below, "symmetric": False}
+        figure = go.Figure(go.Scatter(x=axis, y=value, error_y=spread, name=self.sampler, mode="lines+markers"))
+        figure.add_scatter(x=axis, y=[e.floor for e in estimates], name="floor", mode="lines", line_dash="dot")
+        title = f"{estimates[0].direction} at δ = {estimates[0].delta:g}, nats" if estimates else ""
+        figure.update_layout(template="plotly_white", xaxis_title=self.axis, yaxis_title=title)
+        figure.update_xaxes(type="log", tickvals=axis)
+        return figure.update_yaxes(type="log")
+
+    def _repr_html_(self) -> str:
+        """The table, as notebooks show it."""
+        return self.to_frame().to_html(notebook=True)
 
     def to_json(self) -> str:
         """The curve as strict JSON; infinities become the strings "inf" and "-inf"."""
