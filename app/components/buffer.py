@@ -3,7 +3,7 @@
 Layout, little-endian: uint32 length of the header; the header in ASCII, padded with spaces to a multiple of 4; the
 arrays one after another, each padded to 4 bytes. The header's `arrays` maps a name to [dtype, offset, shape], the
 offset counted from the first array. A uint8 array of at most four different values takes two bits a value, and its
-entry is ["bits", offset, shape, values]. `shared.js` reads it all back. Compared with JSON this is ten times smaller
+entry is ["bits", offset, shape, values]. `message.js` reads it all back. Compared with JSON this is ten times smaller
 and needs no parsing, so that a change of N is on screen within a frame or two.
 """
 
@@ -50,7 +50,7 @@ def pack(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
 
 
 def unpack(message: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The header and arrays of a message: what `buffer.js` does, for tests."""
+    """The header and arrays of a message: what `message.js` does, for tests."""
     length = int.from_bytes(message[:4], "little")
     header = json.loads(message[4 : 4 + length])
     body = message[4 + length :]

@@ -16,7 +16,10 @@ _COMPONENT = component(
     "flow_picture",
     html=(_HERE / "flow.html").read_text(encoding="utf-8") + "\n",
     css=(_HERE / "flow.css").read_text(encoding="utf-8"),
-    js="\n".join(path.read_text(encoding="utf-8") for path in (_HERE.parent / "shared.js", _HERE / "flow.js")),
+    js="\n".join(
+        path.read_text(encoding="utf-8")
+        for path in (_HERE.parent / "message.js", _HERE.parent / "shared.js", _HERE / "flow.js")
+    ),
 )
 
 

@@ -17,6 +17,7 @@ _read = lambda *parts: "\n".join(path.read_text(encoding="utf-8") for path in pa
 STAGE_HTML = _read(_HERE / "stage.html")
 STAGE_STYLE = _read(_HERE / "stage.css")
 STAGE_CODE = _read(
+    _HERE.parent / "message.js",
     _HERE.parent / "shared.js",
     _HERE.parent / "address.js",
     *(_HERE / f"{part}.js" for part in ("mesh", "draw", "start", "handles", "picture", "stage")),

@@ -16,7 +16,7 @@ _COMPONENT = component(
     css=(_HERE / "cloud.css").read_text(encoding="utf-8"),
     js="\n".join(
         path.read_text(encoding="utf-8")
-        for path in (_HERE.parent / "shared.js", _HERE / "space.js", _HERE / "cloud.js")
+        for path in (_HERE.parent / "message.js", _HERE.parent / "shared.js", _HERE / "space.js", _HERE / "cloud.js")
     ),
 )
 

@@ -15,7 +15,10 @@ _COMPONENT = component(
     "sketch_pad",
     html=(_HERE / "pad.html").read_text(encoding="utf-8") + "\n",
     css=(_HERE / "pad.css").read_text(encoding="utf-8"),
-    js="\n".join(path.read_text(encoding="utf-8") for path in (_HERE.parent / "shared.js", _HERE / "pad.js")),
+    js="\n".join(
+        path.read_text(encoding="utf-8")
+        for path in (_HERE.parent / "message.js", _HERE.parent / "shared.js", _HERE / "pad.js")
+    ),
 )
 
 

@@ -1,0 +1,59 @@
+"""A flow map that is evaluated in the browser: what of it travels there, and the code that draws from it.
+
+The code is plain JavaScript in two parts. `FLOW_MAP_CODE` belongs to the page; it starts a worker from the rest:
+`network.js` evaluates the network by `network.wasm`, compiled from `network.c`, or without it; `map.js` makes the jump
+of it; `noise.js`, `grids.js` and `chain.js` do what the engine's streams, grids and chains do, number for number.
+"""
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from app.components.buffer import pack
+from cmcore.model import FlowMap
+
+_HERE = Path(__file__).parent
+_read = lambda *names: "\n".join((_HERE / name).read_text(encoding="utf-8") for name in names)  # noqa: E731
+_NETWORK = base64.b64encode((_HERE / "network.wasm").read_bytes()).decode()
+
+MOST_WEIGHTS = 500_000
+"""Of a map that is drawn from in the browser: 2 MB, and .1 s for a jump of 2,000 points."""
+FLOW_MAP_WORKER = f'const NETWORK_WASM = "{_NETWORK}";\n' + _read(
+    "network.js", "map.js", "noise.js", "grids.js", "chain.js", "worker.js"
+)
+"""What draws, apart from the page."""
+FLOW_MAP_CODE = f"const FLOW_MAP_WORKER = {json.dumps(FLOW_MAP_WORKER)};\n" + _read("client.js")
+"""What the page has of it."""
+
+
+def bundle(model: object) -> bytes | None:
+    """The weights of a map with what is needed to evaluate it; None for what the browser has no code for.
+
+    It has code for single flow maps of the engine with at most `MOST_WEIGHTS` weights, and for no other function.
+    The header names the form of the network (`widths`, `spaceFrequencies`, `timeFrequencies`, `secondTime`), the
+    `preconditioning`, d (`dim`), T and δ (`horizon`, `delta`), and the `hash` of all of it; `weight_k` and `bias_k` are
+    the layers, in single precision. The process is always the Ornstein–Uhlenbeck process.
+    """
+    f = getattr(model, "flow_map", model)
+    if not isinstance(f, FlowMap) or f.members or sum(w.numel() for w in f.parameters()) > MOST_WEIGHTS:
+        return None
+    arrays: dict[str, np.ndarray] = {}
+    for k, layer in enumerate(f.network.layers):
+        for name in ("weight", "bias"):
+            arrays[f"{name}_{k}"] = getattr(layer, name).detach().cpu().float().numpy()
+    header: dict[str, Any] = {
+        "dim": f.dim,
+        "widths": [f.features.width, *(len(arrays[f"bias_{k}"]) for k in range(len(f.network.layers)))],
+        "spaceFrequencies": f.config.space_frequencies,
+        "timeFrequencies": f.config.time_frequencies,
+        "secondTime": f.config.second_time,
+        "preconditioning": f.config.preconditioning or "trig",
+        "horizon": getattr(model, "horizon", 3.0),
+        "delta": getattr(model, "delta", 0.0),
+    }
+    digest = hashlib.sha256(pack(header, arrays)).hexdigest()
+    return pack({"hash": digest[:16], **header}, arrays)

@@ -1,0 +1,80 @@
+// A flow map f(x, t, s): its network, the features it sees, and how the jump is made of its answer, as
+// cmcore/networks.py and cmcore/preconditioning.py define them.
+//
+// Times enter in double precision and only once a jump: what the network sees of them is the same for all points, and
+// becomes part of the biases of its first layer.
+
+// θ = arccos e⁻ᵗ, and back; both accurate near 0, as in cmcore/process.py.
+const angleAt = (t) => Math.atan2(Math.sqrt(-Math.expm1(-2 * t)), Math.exp(-t));
+
+function timeAtAngle(theta) {
+  const cosine = Math.cos(theta);
+  return cosine > 0.5 ? -Math.log1p(-2 * Math.sin(theta / 2) ** 2) : -Math.log(cosine);
+}
+
+// skip and out of f = skip · x − out · F, from the angle θ_t and the gap θ_t − θ_s.
+const PRECONDITIONINGS = {
+  trig: (_, gap) => [Math.cos(gap), Math.sin(gap)],
+  linear: (theta, gap) => {
+    const end = theta - gap, size = Math.cos(theta) + Math.sin(theta);
+    return [(Math.cos(end) + Math.sin(end)) / size, Math.sin(gap) / size];
+  },
+};
+
+// A map from a bundle that was read (flow_map/__init__.py); `module` is network.wasm compiled, or null.
+// It has { hash, dim, horizon, delta, compiled, jump }.
+function openMap({ arrays, ...header }, module) {
+  const { dim, spaceFrequencies, timeFrequencies, secondTime } = header;
+  const precondition = PRECONDITIONINGS[header.preconditioning];
+  const layers = header.widths.slice(1).map((outputs, k) => ({
+    inputs: header.widths[k],
+    outputs,
+    weight: arrays[`weight_${k}`].values,
+    bias: arrays[`bias_${k}`].values,
+  }));
+  // The features are x, then sin and cos of multiples of its coordinates, then of multiples of the two angles.
+  const waves = [];
+  for (const quarter of [0, Math.PI / 2]) {
+    for (let i = 0; i < dim; i++) for (const multiple of spaceFrequencies) waves.push({ i, multiple, quarter });
+  }
+  const inputs = dim + waves.length, { outputs, bias, weight, inputs: whole } = layers[0];
+  const ofPoints = new Float32Array(outputs * inputs);
+  for (let o = 0; o < outputs; o++) ofPoints.set(weight.subarray(o * whole, o * whole + inputs), o * inputs);
+  const first = { inputs, outputs, weight: ofPoints, bias };
+  const network = (module ? compiledNetwork : plainNetwork)([first, ...layers.slice(1)], module);
+
+  const biasAt = (theta, gap) => {
+    const seen = [];
+    for (const quarter of [0, Math.PI / 2]) {
+      for (const angle of [theta, secondTime ? gap : 0]) {
+        for (const multiple of timeFrequencies) seen.push(Math.sin(multiple * angle + quarter));
+      }
+    }
+    return Array.from(bias, (b, o) => seen.reduce((sum, value, i) => sum + weight[o * whole + inputs + i] * value, b));
+  };
+
+  // The points [n, dim], one after another, taken from the time t to the earlier time s.
+  const jump = (points, t, s) => {
+    const theta = angleAt(t), gap = theta - angleAt(s), [skip, out] = precondition(theta, gap);
+    const landed = new Float32Array(points.length), n = points.length / dim;
+    network.setBias(biasAt(theta, gap));
+    for (let begin = 0; begin < n; begin += CHUNK) {
+      const count = Math.min(CHUNK, n - begin);
+      for (let j = 0; j < count; j++) {
+        const at = 4 * inputs * (j >> 2) + (j & 3), x = (begin + j) * dim;
+        for (let i = 0; i < dim; i++) network.points[at + 4 * i] = points[x + i];
+        waves.forEach(({ i, multiple, quarter }, k) => {
+          network.points[at + 4 * (dim + k)] = Math.sin(multiple * points[x + i] + quarter);
+        });
+      }
+      network.run(count);
+      for (let j = 0; j < count; j++) {
+        const at = 4 * network.stride * (j >> 2) + (j & 3), x = (begin + j) * dim;
+        for (let i = 0; i < dim; i++) landed[x + i] = skip * points[x + i] - out * network.answers[at + 4 * i];
+      }
+    }
+    return landed;
+  };
+  const { hash, horizon, delta } = header;
+  return { hash, dim, horizon, delta, compiled: module !== null, jump };
+}
