@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from functools import partial
 from reprlib import repr as shortened
 from types import MappingProxyType
-from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar, get_args
 
 import torch
 from jaxtyping import Float
@@ -97,6 +97,13 @@ class LossContext:
     progress: float = 0.0
 
 
+class Paper(NamedTuple):
+    """Where an objective was published: the year, and its number on arXiv."""
+
+    year: int
+    arxiv: str
+
+
 @dataclass(frozen=True)
 class Objective(ABC, Generic[Batch]):
     """One way to learn f(x, t, s).
@@ -107,6 +114,8 @@ class Objective(ABC, Generic[Batch]):
 
     Attributes:
         label: for people.
+        paper: where it was published; None for an identity to compose from.
+        known_for: what the field knows it for, in one sentence.
         building_block: whether it is a general identity to compose from, rather than a published family.
         velocity_only: whether it learns the diagonal alone: its map is a DDIM step.
         settings: fields of the training config with which it trains well, where they are not everybody's.
@@ -115,6 +124,8 @@ class Objective(ABC, Generic[Batch]):
     """
 
     label: ClassVar[str]
+    paper: ClassVar[Paper | None] = None
+    known_for: ClassVar[str] = ""
     building_block: ClassVar[bool] = False
     velocity_only: ClassVar[bool] = False
     settings: ClassVar[Mapping[str, float | int]] = MappingProxyType({})

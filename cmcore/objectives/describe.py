@@ -4,9 +4,9 @@ import inspect
 import re
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
-from cmcore.objectives.base import Need, Objective, Velocity
+from cmcore.objectives.base import OBJECTIVES, Need, Objective, Velocity
 from cmcore.settings import Setting, settings_of
 
 NEEDS_IN_WORDS: Mapping[Need, str] = {
@@ -14,6 +14,21 @@ NEEDS_IN_WORDS: Mapping[Need, str] = {
     "exact velocity": "the exact score",
     "frozen teacher": "samples; a velocity is learned from them first",
     "exact trajectories": "exact trajectories",
+}
+
+Group = Literal["exact trajectories", "distillation", "from samples alone", "building blocks"]
+GROUPS: Mapping[Group, str] = {
+    "exact trajectories": "Learn from finished trajectories of the exact flow, which only a target with a score has.",
+    "distillation": "Learn from a velocity: the exact one, or one that is learned from samples first.",
+    "from samples alone": "Learn from data and nothing else, as models of images must.",
+    "building blocks": "Identities of the exact map, to compose an objective of your own from.",
+}
+"""The kinds of objectives by what they need as they are by default, each in a sentence."""
+_GROUP_OF: Mapping[Need, Group] = {
+    "exact trajectories": "exact trajectories",
+    "exact velocity": "distillation",
+    "frozen teacher": "distillation",
+    "samples": "from samples alone",
 }
 
 _ROLE = re.compile(r":\w+:`~?(?:[\w.]*\.)?([\w]+)`")
@@ -25,6 +40,20 @@ def summary(kind: type[Objective]) -> str:
     """The first sentence of an objective's docstring."""
     words = _plain(" ".join((inspect.getdoc(kind) or "").split("\n\n")[0].split()))
     return _SENTENCE.split(words)[0]
+
+
+def group_of(kind: type[Objective]) -> Group:
+    """The group of :data:`GROUPS` that an objective is in."""
+    make: Any = kind
+    return "building blocks" if kind.building_block else _GROUP_OF[make().needs]
+
+
+def in_groups() -> dict[Group, list[str]]:
+    """The names of all objectives by group, each group from its oldest to its newest."""
+    names: dict[Group, list[str]] = {group: [] for group in GROUPS}
+    for name in sorted(OBJECTIVES, key=lambda name: (OBJECTIVES[name].paper or (0,), OBJECTIVES[name].label)):
+        names[group_of(OBJECTIVES[name])].append(name)
+    return names
 
 
 def velocities_of(kind: type[Objective]) -> tuple[Velocity, ...]:

@@ -133,6 +133,21 @@ def test_a_cloud_in_space_turns_by_itself_and_by_keys(open_page):
     assert page.evaluate("window.sampleCloud.turn") == held
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_an_objective_is_found_by_what_it_needs_and_chosen(open_page, scheme):
+    page = open_train(open_page)
+    if scheme == "dark":
+        turn(page, "dark")
+    page.locator(".st-key-which_objective button").click()
+    page.locator("[role=dialog] .objective").first.wait_for()
+    page.locator("[role=dialog] .st-key-guide_group button").nth(2).click()
+    page.locator(".st-key-choose-mean_flow button").wait_for()
+    assert not axe_violations(page)
+    page.locator(".st-key-choose-mean_flow button").click()
+    page.locator("[role=dialog]").wait_for(state="detached")
+    page.wait_for_function("location.search.includes('objective=mean_flow')")
+
+
 def test_accessibility(open_page):
     page = open_train(open_page)
     found = {"gallery": axe_violations(page)}

@@ -14,7 +14,7 @@ from app.pages.train.budget import (
     option_key,
     options,
 )
-from app.pages.train.objective import families_first, key_of, objective_settings
+from app.pages.train.objective import key_of, objective_names, objective_settings
 from app.pages.train.projection import view_key
 from app.pages.train.sketch import checked_drawing, take_over
 from app.pages.train.table import AUTOMATIC, BANDWIDTHS, COMPONENTS, DENSITIES, LINK_NAMES_FILE, UPLOAD
@@ -61,8 +61,8 @@ def _parameters() -> Iterator[Parameter]:
     yield Parameter("network", "network", one_of(networks, "the network"), FIRST_NETWORK)
     for each in options():
         yield Parameter(each.name, option_key(each.name), each.read, each.default, each.write)
-    yield Parameter("objective", "objective", one_of(lambda: OBJECTIVES, "the objective"), families_first()[0])
-    objective = state.value("objective", families_first()[0])
+    yield Parameter("objective", "objective", one_of(lambda: OBJECTIVES, "the objective"), objective_names()[0])
+    objective = state.value("objective", objective_names()[0])
     yield from setting_parameters(objective_settings(objective), partial(key_of, objective))
 
 

@@ -10,11 +10,12 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app import state
 from app.hosting.limits import limits
+from app.pages.train.objective_guide import objective_guide_button
 from app.quoting import escape
 from app.ui.setting_widget import setting_widget
 from app.ui.single_choice import single_choice
 from cmcore.objectives import OBJECTIVES, Objective
-from cmcore.objectives.describe import NEEDS_IN_WORDS, parameters_of, summary
+from cmcore.objectives.describe import NEEDS_IN_WORDS, in_groups, parameters_of, summary
 from cmcore.sampling_defaults import defaults_of
 from cmcore.settings import Setting
 
@@ -26,9 +27,9 @@ VELOCITIES = {
 }
 
 
-def families_first() -> list[str]:
-    """Names of the objectives: published families, then the identities to compose one's own from."""
-    return sorted(OBJECTIVES, key=lambda name: OBJECTIVES[name].building_block)
+def objective_names() -> list[str]:
+    """Names of the objectives by what they need, those to compose one's own from last."""
+    return [name for group in in_groups().values() for name in group]
 
 
 def objective_settings(objective: str) -> list[Setting]:
@@ -54,7 +55,7 @@ def changed_settings(objective: str) -> dict[str, Any]:
 
 def objective_controls(folded: DeltaGenerator, *, disabled: bool) -> tuple[str, dict[str, Any]]:
     """The chosen objective and those of its settings that differ from its defaults; most of them `folded` away."""
-    names = families_first()
+    names = objective_names()
     state.set_default("objective", names[0], allowed=names)
     name = st.selectbox(
         "Objective",
@@ -64,6 +65,7 @@ def objective_controls(folded: DeltaGenerator, *, disabled: bool) -> tuple[str, 
         disabled=disabled,
         persist_state="session",
     )
+    objective_guide_button(disabled=disabled)
     settings = objective_settings(name)
     about = st.container()
     for setting in settings:

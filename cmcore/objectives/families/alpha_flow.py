@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from cmcore.networks import PullBack
-from cmcore.objectives.base import OBJECTIVES, BatchSource, LossContext, Velocity
+from cmcore.objectives.base import OBJECTIVES, BatchSource, LossContext, Paper, Velocity
 from cmcore.objectives.clocks import Clock, ClockName
 from cmcore.objectives.composition import Points
 from cmcore.objectives.identities.eulerian import Eulerian
@@ -54,6 +54,8 @@ class AlphaFlow(Eulerian):
     alpha_floor: Annotated[float, Field(ge=1e-4, le=0.5, description="the least α that is not 0")] = 0.005
 
     label: ClassVar[str] = "α-Flow"
+    paper: ClassVar[Paper] = Paper(2025, "2510.20771")
+    known_for: ClassVar[str] = "Begins as flow matching and ends as MeanFlow, which converges faster."
     building_block: ClassVar[bool] = False
     settings: ClassVar[Mapping[str, float | int]] = MappingProxyType({"batch": 2048})
     preconditioning: ClassVar[Literal["trig", "linear"]] = "linear"

@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from cmcore.objectives.base import OBJECTIVES, Velocity
+from cmcore.objectives.base import OBJECTIVES, Paper, Velocity
 from cmcore.objectives.clocks import ClockName
 from cmcore.objectives.composition import SMALLEST_GAP
 from cmcore.objectives.identities.eulerian import Eulerian
@@ -35,6 +35,8 @@ class AlignYourFlow(Eulerian):
     gap_sd: Annotated[float, Field(ge=0.01, le=100, description="of logit gap")] = 1.0
 
     label: ClassVar[str] = "AYF, Align Your Flow"
+    paper: ClassVar[Paper] = Paper(2025, "2506.14603")
+    known_for: ClassVar[str] = "Distils large image models to few jumps with tangents that stay bounded."
     building_block: ClassVar[bool] = False
     preconditioning: ClassVar[Literal["trig", "linear"]] = "linear"
     velocities: ClassVar[tuple[Velocity, ...]] = ("learned", "exact")

@@ -3,7 +3,7 @@ r"""Consistency distillation."""
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cmcore.objectives.base import OBJECTIVES, Velocity
+from cmcore.objectives.base import OBJECTIVES, Paper, Velocity
 from cmcore.objectives.clocks import ClockName
 from cmcore.objectives.identities.consistency import Consistency, Ends
 from cmcore.objectives.metrics import Metric
@@ -28,5 +28,7 @@ class ConsistencyDistillation(Consistency):
     metric_scale: float = 0.1
 
     label: ClassVar[str] = "CD, consistency distillation"
+    paper: ClassVar[Paper] = Paper(2023, "2303.01469")
+    known_for: ClassVar[str] = "The first consistency models: one or two jumps from the flow of a teacher."
     building_block: ClassVar[bool] = False
     velocities: ClassVar[tuple[Velocity, ...]] = ("learned", "exact")

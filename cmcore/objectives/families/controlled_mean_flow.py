@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import ClassVar, Literal
 
-from cmcore.objectives.base import OBJECTIVES, Velocity
+from cmcore.objectives.base import OBJECTIVES, Paper, Velocity
 from cmcore.objectives.clocks import ClockName
 from cmcore.objectives.identities.eulerian import Eulerian
 
@@ -31,6 +31,8 @@ class ControlledMeanFlow(Eulerian):
     target_average: float = 0.9
 
     label: ClassVar[str] = "MeanFlow with a control variate"
+    paper: ClassVar[Paper] = Paper(2026, "2605.09235")
+    known_for: ClassVar[str] = "MeanFlow with less variance in its tangent."
     building_block: ClassVar[bool] = False
     settings: ClassVar[Mapping[str, float | int]] = MappingProxyType({"batch": 2048})
     preconditioning: ClassVar[Literal["trig", "linear"]] = "linear"

@@ -3,7 +3,7 @@ r"""Consistency training."""
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from cmcore.objectives.base import OBJECTIVES, Velocity
+from cmcore.objectives.base import OBJECTIVES, Paper, Velocity
 from cmcore.objectives.clocks import ClockName
 from cmcore.objectives.identities.consistency import Consistency, Ends, Growth
 from cmcore.objectives.metrics import Metric
@@ -32,6 +32,8 @@ class ConsistencyTraining(Consistency):
     mirrored: bool = True
 
     label: ClassVar[str] = "CT, consistency training"
+    paper: ClassVar[Paper] = Paper(2023, "2303.01469")
+    known_for: ClassVar[str] = "Consistency models without a teacher."
     building_block: ClassVar[bool] = False
     preconditioning: ClassVar[Literal["trig", "linear"]] = "linear"
     velocities: ClassVar[tuple[Velocity, ...]] = ("conditional",)

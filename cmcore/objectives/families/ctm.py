@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cmcore.objectives.base import OBJECTIVES, LossContext, Velocity
+from cmcore.objectives.base import OBJECTIVES, LossContext, Paper, Velocity
 from cmcore.objectives.composition import Composition, Points
 from cmcore.objectives.identities.consistency import Consistency
 from cmcore.objectives.metrics import Metric
@@ -38,6 +38,8 @@ class ConsistencyTrajectory(Consistency):
     from_noise: float = 0.2
 
     label: ClassVar[str] = "CTM, consistency trajectory model"
+    paper: ClassVar[Paper] = Paper(2023, "2310.02279")
+    known_for: ClassVar[str] = "The first jumps between any two times for images, compared at the data."
     building_block: ClassVar[bool] = False
     velocities: ClassVar[tuple[Velocity, ...]] = ("learned", "exact")
 

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from cmcore.objectives.base import OBJECTIVES, BatchSource, LossContext, Need, Objective
+from cmcore.objectives.base import OBJECTIVES, BatchSource, LossContext, Need, Objective, Paper
 from cmcore.process import angle, round_angle
 from cmcore.settings import Share
 
@@ -84,6 +84,8 @@ class Drifting(Objective[Particles]):
     ] = 0.5
 
     label: ClassVar[str] = "Drifting, one step without an ODE"
+    paper: ClassVar[Paper] = Paper(2026, "2602.04770")
+    known_for: ClassVar[str] = "One step without an ODE: samples drift to the data while the generator is trained."
     settings: ClassVar[Mapping[str, float | int]] = MappingProxyType({"batch": 512})
 
     @property

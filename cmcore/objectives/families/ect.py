@@ -3,7 +3,7 @@ r"""Easy consistency tuning."""
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from cmcore.objectives.base import OBJECTIVES, Velocity
+from cmcore.objectives.base import OBJECTIVES, Paper, Velocity
 from cmcore.objectives.clocks import ClockName
 from cmcore.objectives.identities.consistency import Consistency, Ends, Growth, Step
 from cmcore.objectives.metrics import Metric
@@ -33,5 +33,7 @@ class EasyConsistencyTuning(Consistency):
     step_power: float = 1.0
 
     label: ClassVar[str] = "ECT, easy consistency tuning"
+    paper: ClassVar[Paper] = Paper(2024, "2406.14548")
+    known_for: ClassVar[str] = "Turns a diffusion model into a consistency model in hours."
     building_block: ClassVar[bool] = False
     velocities: ClassVar[tuple[Velocity, ...]] = ("conditional",)

@@ -3,7 +3,7 @@ r"""Eulerian map distillation."""
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from cmcore.objectives.base import OBJECTIVES, Velocity
+from cmcore.objectives.base import OBJECTIVES, Paper, Velocity
 from cmcore.objectives.clocks import ClockName
 from cmcore.objectives.identities.eulerian import Eulerian
 from cmcore.objectives.metrics import Metric
@@ -28,6 +28,8 @@ class EulerianMapDistillation(Eulerian):
     metric_scale: float = 0.1
 
     label: ClassVar[str] = "EMD, Eulerian map distillation"
+    paper: ClassVar[Paper] = Paper(2024, "2406.07507")
+    known_for: ClassVar[str] = "Consistency distillation in continuous time, with a free end time."
     building_block: ClassVar[bool] = False
     preconditioning: ClassVar[Literal["trig", "linear"]] = "linear"
     velocities: ClassVar[tuple[Velocity, ...]] = ("learned", "exact")

@@ -3,7 +3,7 @@ r"""Eulerian self-distillation."""
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from cmcore.objectives.base import OBJECTIVES, Velocity
+from cmcore.objectives.base import OBJECTIVES, Paper, Velocity
 from cmcore.objectives.clocks import ClockName
 from cmcore.objectives.identities.eulerian import Eulerian
 from cmcore.objectives.metrics import Metric
@@ -30,6 +30,8 @@ class EulerianSelfDistillation(Eulerian):
     metric_scale: float = 0.1
 
     label: ClassVar[str] = "ESD, Eulerian self-distillation"
+    paper: ClassVar[Paper] = Paper(2025, "2505.18825")
+    known_for: ClassVar[str] = "Self-distillation in Eulerian form, a relative of MeanFlow."
     building_block: ClassVar[bool] = False
     preconditioning: ClassVar[Literal["trig", "linear"]] = "linear"
     velocities: ClassVar[tuple[Velocity, ...]] = ("self",)

@@ -6,7 +6,7 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
-from cmcore.objectives.base import OBJECTIVES, LossContext, Velocity
+from cmcore.objectives.base import OBJECTIVES, LossContext, Paper, Velocity
 from cmcore.objectives.composition import Points
 from cmcore.objectives.identities.regressed import Regressed
 
@@ -25,6 +25,8 @@ class FlowMatching(Regressed):
     diagonal_share: float = 1.0
 
     label: ClassVar[str] = "Flow matching (velocity alone)"
+    paper: ClassVar[Paper] = Paper(2022, "2210.02747")
+    known_for: ClassVar[str] = "The velocity alone, for many small steps: what jumps are compared with."
     velocity_only: ClassVar[bool] = True
     velocities: ClassVar[tuple[Velocity, ...]] = ("conditional", "exact")
 

@@ -3,7 +3,7 @@ r"""Improved consistency training."""
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from cmcore.objectives.base import OBJECTIVES, Velocity
+from cmcore.objectives.base import OBJECTIVES, Paper, Velocity
 from cmcore.objectives.clocks import ClockName
 from cmcore.objectives.identities.consistency import Consistency, Ends, Growth
 from cmcore.objectives.metrics import Metric
@@ -33,5 +33,9 @@ class ImprovedConsistencyTraining(Consistency):
     step_power: float = 1.0
 
     label: ClassVar[str] = "iCT, improved consistency training"
+    paper: ClassVar[Paper] = Paper(2023, "2310.14189")
+    known_for: ClassVar[str] = (
+        "Consistency training that beats distillation: no average, another metric, growing grids."
+    )
     building_block: ClassVar[bool] = False
     velocities: ClassVar[tuple[Velocity, ...]] = ("conditional",)

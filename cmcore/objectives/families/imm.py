@@ -3,7 +3,7 @@ r"""Inductive moment matching."""
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cmcore.objectives.base import OBJECTIVES, Velocity
+from cmcore.objectives.base import OBJECTIVES, Paper, Velocity
 from cmcore.objectives.clocks import ClockName
 from cmcore.objectives.identities.consistency import Growth
 from cmcore.objectives.identities.moment_matching import MomentMatching
@@ -30,5 +30,7 @@ class InductiveMomentMatching(MomentMatching):
     from_noise: float = 0.2
 
     label: ClassVar[str] = "IMM, inductive moment matching"
+    paper: ClassVar[Paper] = Paper(2025, "2503.07565")
+    known_for: ClassVar[str] = "Few-step models trained from scratch without collapse, by matching laws and not points."
     building_block: ClassVar[bool] = False
     velocities: ClassVar[tuple[Velocity, ...]] = ("conditional",)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import ClassVar, Literal
 
-from cmcore.objectives.base import OBJECTIVES, Velocity
+from cmcore.objectives.base import OBJECTIVES, Paper, Velocity
 from cmcore.objectives.clocks import ClockName
 from cmcore.objectives.identities.eulerian import Eulerian
 
@@ -30,6 +30,8 @@ class ImprovedMeanFlow(Eulerian):
     tangent_beta: float = 1.0
 
     label: ClassVar[str] = "Improved MeanFlow"
+    paper: ClassVar[Paper] = Paper(2025, "2512.02012")
+    known_for: ClassVar[str] = "MeanFlow as a regression whose target does not depend on the network."
     building_block: ClassVar[bool] = False
     settings: ClassVar[Mapping[str, float | int]] = MappingProxyType({"batch": 2048})
     preconditioning: ClassVar[Literal["trig", "linear"]] = "linear"

@@ -3,7 +3,7 @@ r"""Lagrangian map distillation."""
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from cmcore.objectives.base import OBJECTIVES, Velocity
+from cmcore.objectives.base import OBJECTIVES, Paper, Velocity
 from cmcore.objectives.identities.lagrangian import Lagrangian
 from cmcore.objectives.metrics import Metric
 
@@ -25,6 +25,8 @@ class LagrangianMapDistillation(Lagrangian):
     from_noise: float = 0.2
 
     label: ClassVar[str] = "LMD, Lagrangian map distillation"
+    paper: ClassVar[Paper] = Paper(2024, "2406.07507")
+    known_for: ClassVar[str] = "Distils a velocity by following where the map ends; no derivative in x is taken."
     building_block: ClassVar[bool] = False
     preconditioning: ClassVar[Literal["trig", "linear"]] = "linear"
     velocities: ClassVar[tuple[Velocity, ...]] = ("learned", "exact")

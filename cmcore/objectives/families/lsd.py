@@ -3,7 +3,7 @@ r"""Lagrangian self-distillation."""
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from cmcore.objectives.base import OBJECTIVES, Velocity
+from cmcore.objectives.base import OBJECTIVES, Paper, Velocity
 from cmcore.objectives.identities.lagrangian import Lagrangian
 
 
@@ -23,6 +23,8 @@ class LagrangianSelfDistillation(Lagrangian):
     from_noise: float = 0.2
 
     label: ClassVar[str] = "LSD, Lagrangian self-distillation"
+    paper: ClassVar[Paper] = Paper(2025, "2505.18825")
+    known_for: ClassVar[str] = "Self-distillation without a teacher and without a derivative in x."
     building_block: ClassVar[bool] = False
     preconditioning: ClassVar[Literal["trig", "linear"]] = "linear"
     velocities: ClassVar[tuple[Velocity, ...]] = ("self",)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import ClassVar, Literal
 
-from cmcore.objectives.base import OBJECTIVES, Velocity
+from cmcore.objectives.base import OBJECTIVES, Paper, Velocity
 from cmcore.objectives.clocks import ClockName
 from cmcore.objectives.identities.eulerian import Eulerian
 
@@ -29,6 +29,8 @@ class MeanFlow(Eulerian):
     metric_scale: float = 1.0
 
     label: ClassVar[str] = "MeanFlow"
+    paper: ClassVar[Paper] = Paper(2025, "2505.13447")
+    known_for: ClassVar[str] = "One-step image models trained from scratch, by the average velocity."
     building_block: ClassVar[bool] = False
     settings: ClassVar[Mapping[str, float | int]] = MappingProxyType({"batch": 2048})
     preconditioning: ClassVar[Literal["trig", "linear"]] = "linear"

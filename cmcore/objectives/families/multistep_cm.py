@@ -3,7 +3,7 @@ r"""Multistep consistency models."""
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cmcore.objectives.base import OBJECTIVES, Velocity
+from cmcore.objectives.base import OBJECTIVES, Paper, Velocity
 from cmcore.objectives.identities.consistency import Consistency, Ends, Growth
 from cmcore.objectives.metrics import Metric
 
@@ -29,5 +29,7 @@ class MultistepConsistency(Consistency):
     metric_scale: float = 0.1
 
     label: ClassVar[str] = "Multistep consistency model"
+    paper: ClassVar[Paper] = Paper(2024, "2403.06807")
+    known_for: ClassVar[str] = "Between consistency and diffusion: better samples for a few more steps."
     building_block: ClassVar[bool] = False
     velocities: ClassVar[tuple[Velocity, ...]] = ("conditional", "learned", "exact")

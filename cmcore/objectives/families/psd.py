@@ -3,7 +3,7 @@ r"""Progressive self-distillation."""
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from cmcore.objectives.base import OBJECTIVES, Velocity
+from cmcore.objectives.base import OBJECTIVES, Paper, Velocity
 from cmcore.objectives.clocks import ClockName
 from cmcore.objectives.identities.semigroup import Semigroup
 
@@ -25,6 +25,8 @@ class ProgressiveSelfDistillation(Semigroup):
     from_noise: float = 0.2
 
     label: ClassVar[str] = "PSD, progressive self-distillation"
+    paper: ClassVar[Paper] = Paper(2025, "2505.18825")
+    known_for: ClassVar[str] = "Self-distillation by two shorter jumps; no derivative at all."
     building_block: ClassVar[bool] = False
     preconditioning: ClassVar[Literal["trig", "linear"]] = "linear"
     velocities: ClassVar[tuple[Velocity, ...]] = ("conditional",)

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from cmcore.objectives.base import OBJECTIVES
+from cmcore.objectives.base import OBJECTIVES, Paper
 from cmcore.objectives.clocks import Clock, ClockName
 from cmcore.objectives.identities.eulerian import Eulerian
 from cmcore.objectives.metrics import Metric
@@ -31,6 +31,8 @@ class ContinuousConsistency(Eulerian):
     tangent_warmup: float = 0.1
 
     label: ClassVar[str] = "sCM, continuous-time consistency"
+    paper: ClassVar[Paper] = Paper(2024, "2410.11081")
+    known_for: ClassVar[str] = "Consistency models in continuous time, scaled to billions of weights."
     building_block: ClassVar[bool] = False
 
     @property

@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from cmcore.objectives.base import OBJECTIVES
+from cmcore.objectives.base import OBJECTIVES, Paper
 from cmcore.objectives.clocks import Clock
 from cmcore.objectives.identities.semigroup import Semigroup
 
@@ -27,6 +27,8 @@ class Shortcut(Semigroup):
     levels: Annotated[int, Field(ge=1, le=16, description="how many gaps; the smallest is 2^{1 − levels}")] = 7
 
     label: ClassVar[str] = "Shortcut model"
+    paper: ClassVar[Paper] = Paper(2024, "2410.12557")
+    known_for: ClassVar[str] = "One network for 1 to 128 steps, which takes the size of the step as an input."
     building_block: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor
 
 from cmcore.flow import TrajectoryPool, pool_along
-from cmcore.objectives.base import OBJECTIVES, BatchSource, LossContext, Need, Objective, Preparation, Velocity
+from cmcore.objectives.base import OBJECTIVES, BatchSource, LossContext, Need, Objective, Paper, Preparation, Velocity
 from cmcore.objectives.metrics import distance_and_slope
 from cmcore.pools import GrowingPool, pools, same_law
 from cmcore.process import round_angle
@@ -91,6 +91,8 @@ class TrajectoryRegression(Objective[TrajectoryPairs]):
     ] = None
 
     label: ClassVar[str] = "Trajectory regression"
+    paper: ClassVar[Paper] = Paper(2021, "2101.02388")
+    known_for: ClassVar[str] = "Distillation on whole trajectories: where they are exact, the best map for the time."
     velocities: ClassVar[tuple[Velocity, ...]] = ("exact", "learned")
 
     @property

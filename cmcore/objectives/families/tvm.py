@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from cmcore.objectives.base import OBJECTIVES, Velocity
+from cmcore.objectives.base import OBJECTIVES, Paper, Velocity
 from cmcore.objectives.clocks import Clock, ClockName
 from cmcore.objectives.identities.lagrangian import Lagrangian
 from cmcore.preconditioning import angle_at, linear_time
@@ -36,6 +36,8 @@ class TerminalVelocityMatching(Lagrangian):
     gap_sd: Annotated[float, Field(ge=0.01, le=100, description="of logit gap")] = 1.0
 
     label: ClassVar[str] = "TVM, terminal velocity matching"
+    paper: ClassVar[Paper] = Paper(2025, "2511.19797")
+    known_for: ClassVar[str] = "One and few steps, with a bound of the Wasserstein distance."
     building_block: ClassVar[bool] = False
     preconditioning: ClassVar[Literal["trig", "linear"]] = "linear"
     velocities: ClassVar[tuple[Velocity, ...]] = ("self",)

@@ -3,7 +3,7 @@ r"""Two-time consistency distillation with N sub-steps."""
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cmcore.objectives.base import OBJECTIVES, Velocity
+from cmcore.objectives.base import OBJECTIVES, Paper, Velocity
 from cmcore.objectives.identities.consistency import Consistency, Solver
 
 
@@ -26,5 +26,7 @@ class TwoTimeConsistencyDistillation(Consistency):
     from_noise: float = 0.2
 
     label: ClassVar[str] = "Two-time consistency distillation"
+    paper: ClassVar[Paper] = Paper(2023, "2310.02279")
+    known_for: ClassVar[str] = "Consistency distillation for jumps between any two times."
     building_block: ClassVar[bool] = False
     velocities: ClassVar[tuple[Velocity, ...]] = ("learned", "exact")

@@ -93,6 +93,7 @@ class Consistency(Regressed):
     ] = False
 
     label: ClassVar[str] = "Discrete Eulerian identity"
+    known_for: ClassVar[str] = "Behind CD, CT, iCT, ECT and CTM."
     building_block: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

@@ -48,6 +48,7 @@ class Eulerian(Composition):
     ] = 0.0
 
     label: ClassVar[str] = "Eulerian identity"
+    known_for: ClassVar[str] = "Behind EMD, ESD, MeanFlow and sCM."
     building_block: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

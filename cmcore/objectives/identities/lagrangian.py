@@ -27,6 +27,7 @@ class Lagrangian(Composition):
     velocity: Velocity = "self"
 
     label: ClassVar[str] = "Lagrangian identity"
+    known_for: ClassVar[str] = "Behind LMD, LSD and TVM."
     building_block: ClassVar[bool] = True
     velocities: ClassVar[tuple[Velocity, ...]] = ("self", "learned", "exact")
 

@@ -54,6 +54,7 @@ class MomentMatching(Consistency):
     ] = 1.0
 
     label: ClassVar[str] = "Moment matching"
+    known_for: ClassVar[str] = "Behind IMM."
     velocities: ClassVar[tuple[Velocity, ...]] = ("conditional", "learned", "exact")
 
     def __post_init__(self) -> None:

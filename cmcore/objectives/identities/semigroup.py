@@ -33,6 +33,7 @@ class Semigroup(Regressed):
     ] = "midpoint"
 
     label: ClassVar[str] = "Semigroup identity"
+    known_for: ClassVar[str] = "Behind PSD and the shortcut models."
     building_block: ClassVar[bool] = True
     velocities: ClassVar[tuple[Velocity, ...]] = ("conditional", "learned", "exact")
 
