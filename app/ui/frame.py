@@ -12,6 +12,7 @@ READING = ".st-key-kl_curves_reading, .st-key-compared_curves_reading, .st-key-a
 CONTROLS = {
     "all": [Control("pages", "Other pages", '[data-testid="stTopNav"], [data-testid="stTopNavLinkContainer"]')],
     "explore": [
+        Control("headline", "Headline", ".st-key-headline_area"),
         Control("run", "Run", ".st-key-run_area"),
         Control("calls", "Network calls N", ".st-key-steps"),
         Control("sampler", "Sampler", ".st-key-sampler"),

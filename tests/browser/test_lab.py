@@ -157,6 +157,28 @@ def test_a_table_can_be_uploaded_and_a_bad_one_is_a_sentence(open_page, tmp_path
     assert page.get_by_role("button", name="Start training").is_enabled()
 
 
+HEADLINE = (".st-key-headline_area h1", ".st-key-headline_area .reading", ".st-key-headline_area a", "canvas.view")
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "numbers"),
+    [
+        (1440, 900, (".st-key-steps", VALUE)),
+        (390, 844, (".multiples button[aria-pressed=true]",)),  # its N and its KL
+    ],
+)
+def test_p5_the_first_screen_says_what_it_is_and_shows_the_picture_n_and_the_number(open_page, width, height, numbers):
+    page = open_page(viewport={"width": width, "height": height})
+    wait_for_stage(page)
+    page.locator(VALUE).wait_for(state="attached")
+    for what in (*HEADLINE, *numbers):
+        box = page.locator(what).first.bounding_box()
+        assert box["y"] >= 0, what
+        assert box["y"] + (box["height"] if what in HEADLINE or width > 800 else 50) <= height, what
+    page.locator(".st-key-headline_area a").click()
+    page.wait_for_url("**/lessons*")
+
+
 def test_accessible_in_both_schemes_and_nothing_sticks_out_at_any_width(open_page):
     page = open_page(viewport={"width": 390, "height": 844})
     wait_for_stage(page)

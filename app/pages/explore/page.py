@@ -41,6 +41,8 @@ POLL, SOON = 0.8, 0.3
 def explore() -> None:
     """The page."""
     show_link_warnings(LINK.open())
+    with st.container(key="headline_area"):
+        _headline()
     training_offer("run")
     if not runs():
         st.info("There is no run to look at yet. Train one: it takes less than a minute.")
@@ -64,6 +66,17 @@ def explore() -> None:
             going = under_way(view) or is_searching(run, config, direction)
             poll(_measures, run, config, direction, shown=_extent(kl, view), every=soon if going else None)
     LINK.write()
+
+
+def _headline() -> None:
+    """What this page is, for who opens it first."""
+    st.html(
+        "<h1 class='question'>How close to the data do a few jumps from noise come?</h1>"
+        "<p class='reading'>A small network f(x, t, s) carries points from any time t of the reverse diffusion to any "
+        "earlier time s. Choose N calls, watch the jumps, and read their KL divergence from the data, measured against "
+        "the exact density.</p>"
+    )
+    st.page_link(state.page("lessons"), label="New here? Start with lesson 1", icon=":material/school:")
 
 
 def _direction(sampler: str) -> Direction:
