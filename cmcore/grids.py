@@ -183,7 +183,9 @@ def variance_over_dim_rule(t: float, dim: int) -> float:
     return -math.expm1(-2 * t) / dim
 
 
-def ruled_grid(rule: str | StepRule, c: float, *, horizon: float, delta: float, dim: int = 1) -> TimeGrid:
+def ruled_grid(
+    rule: str | StepRule, c: float, *, horizon: float, delta: float, dim: int = 1, join: float = 0.0
+) -> TimeGrid:
     """Steps h_k = c·rule(t_k, d) from T down to δ; the last step is shortened to end there.
 
     Args:
@@ -191,6 +193,8 @@ def ruled_grid(rule: str | StepRule, c: float, *, horizon: float, delta: float, 
         c: the constant of the rule.
         horizon, delta: T and δ, δ > 0 where steps shrink towards 0.
         dim: d.
+        join: a last step shorter than this share of its rule becomes a part of the step before it, which is then longer
+            than the rule says.
     """
     step = STEP_RULES[rule] if isinstance(rule, str) else rule
     if not (math.isfinite(c) and c > 0):
@@ -201,7 +205,11 @@ def ruled_grid(rule: str | StepRule, c: float, *, horizon: float, delta: float, 
     while times[-1] > delta:
         if len(times) > MOST_JUMPS:
             raise ValueError(f"These steps are too short: δ = {delta:g} is not reached in {MOST_JUMPS:,} jumps.")
-        times.append(max(delta, times[-1] - c * step(times[-1], dim)))
+        length = c * step(times[-1], dim)
+        if times[-1] - delta < join * length and len(times) > 1:
+            times[-1] = delta
+        else:
+            times.append(max(delta, times[-1] - length))
     return TimeGrid(tuple(times), rule if isinstance(rule, str) else "ruled")
 
 

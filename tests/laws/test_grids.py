@@ -72,6 +72,16 @@ def test_a_step_rule_decides_how_many_jumps(rule, c, dim, delta):
         assert t - s == pytest.approx(wanted) if i < grid.steps - 1 else t - s <= wanted + 1e-12
 
 
+@pytest.mark.parametrize(("c", "left"), [(0.5, 0.66), (0.25, 0.77)])
+def test_e9_a_short_last_step_is_joined_to_the_one_before(c, left):
+    """Steps of two atoms from 3 to 0.02, whose last one has `left` of the length that the rule gives it."""
+    plain = ruled_grid("variance", c, horizon=3.0, delta=0.02)
+    later, end = plain.times[-2:]
+    assert (later - end) / (c * STEP_RULES["variance"](later, 1)) == pytest.approx(left, abs=0.01)
+    joined = ruled_grid("variance", c, horizon=3.0, delta=0.02, join=0.75)
+    assert joined.times == (plain.times if left > 0.75 else (*plain.times[:-2], end))
+
+
 def test_the_general_rule_takes_d_times_as_many_jumps_in_d_dimensions():
     """K ≈ (d/c) ∫ dt/σ² = (d/2c) log((e^{2T} − 1)/(e^{2δ} − 1)): the count of the theorem."""
     horizon, delta, c = 3.0, 0.02, 0.05
