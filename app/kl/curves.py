@@ -189,7 +189,7 @@ def measure_curves(
             missing.append(estimate_of(curve.run, question, words))
     for curve, question in points:
         if bounded and curve.learned and question.named != CUSTOM:
-            missing.append(bounds_of(curve.run, question, f"Bounds of {curve.label}, N = {question.calls}"))
+            missing.append(bounds_of(curve.run, question, f"the bounds of {curve.label}, N = {question.calls}"))
     return task.measure(curves_key(curves, bounded=bounded), missing)
 
 

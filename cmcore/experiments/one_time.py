@@ -160,7 +160,8 @@ class OneTime(Experiment):
         closed = Panel(
             name="closed", x=x, y=y, title=f"In closed form, ε = {self.error:g}, data N(0, {self.spread:g}²)"
         )
-        learned = Panel(name="learned", x=x, y=y, title=f"Trained on {make_target(self.target).name}, the same budget")
+        words = make_target(self.target).name.replace("_", " ")
+        learned = Panel(name="learned", x=x, y=y, title=f"Trained on {words}, the same budget")
         return (closed, learned) if self.objectives else (closed,)
 
 

@@ -33,7 +33,7 @@ STORY = "equal_calls"
 ASSUMED = {"start": "the start", "score": "E|ŝ − s|² ≤ ε²", "short_jumps": "h′L ≤ 1", "premise": "ε_k/(h′ε) ≤ e²"}
 """The paper's assumptions that differ from run to run, by key, as heads of columns."""
 PAPER_READ = (
-    "As reported of arXiv:2505.01049v2: (d + m₂)e^−T + e⁴ε²Σ h′²/(4η), a sum over the jumps, h′ being the length of a "
+    "As reported of arXiv:2505.01049v2: (d + m₂)e⁻ᵀ + e⁴ε²Σ h′²/(4η), a sum over the jumps, h′ being the length of a "
     "jump and η the noise after it. No score is at hand here, so ε is read off the map: the least for which every "
     "jump’s own error ε_k is at most e²h′ε. L is the steepest slope of the exact score that was seen, or 1."
 )
@@ -179,7 +179,9 @@ def _paper_table(bounds: Mapping[int, PaperBound]) -> str:
 
 def _found(assumption: Assumption) -> str:
     """What was found of an assumption, and whether it is met."""
-    met = {True: "met", False: "not met", None: "not looked at"}[assumption.met]
+    if assumption.met is None:
+        return "not looked at"
+    met = "met" if assumption.met else "not met"
     return f"{met}: {number(assumption.value, 2)}, at most {number(assumption.limit, 2)}"
 
 

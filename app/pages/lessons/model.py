@@ -27,7 +27,8 @@ class StageFigure(LessonPart):
         run: a shipped run, or one of the failure gallery.
         target: in place of a run, a target of the gallery that `map` moves noise to.
         map: "exact" is the exact flow Φ, "ddim" a single DDIM step with the exact score.
-        steps, sampler, eta, grid, delta, seed: the draw; δ None is the run's own, or 0.02 with fresh noise.
+        steps, sampler, eta, grid, delta, seed: the draw; η is a share of t, of "algorithm_1" one of the step; δ None is
+            the run's own, or 0.02 with fresh noise.
         layers: what is drawn; None leaves the stage's own choice.
         card: whether the KL stands under the stage.
     """
@@ -37,7 +38,7 @@ class StageFigure(LessonPart):
     target: Name | None = None
     map: Literal["learned", "exact", "ddim"] = "learned"
     steps: Jumps = 4
-    sampler: Literal["deterministic", "renoise"] = "deterministic"
+    sampler: Literal["deterministic", "renoise", "algorithm_1"] = "deterministic"
     eta: float = Field(0.5, ge=0.05, le=1.0)
     grid: Name = "uniform_angle"
     delta: float | None = Field(None, ge=0, le=1.0)

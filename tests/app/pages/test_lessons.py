@@ -16,6 +16,7 @@ from app.pages.lessons.figures import onward_of
 from app.pages.lessons.model import Link, figures_of
 from app.pages.lessons.numbers import OWN, answer_of, filled, run_of, values_of
 from app.pages.lessons.reader import PLACEHOLDER, BadLesson, read_lesson, read_lesson_file
+from app.pages.scaling.link import DATA, DIMS, ERRORS
 from app.pages.train.link import FIRST_TARGET
 from app.stage import stage
 from app.stage.layers import Layered
@@ -184,8 +185,9 @@ def _followed(link: Link):
         if readers is not None:
             readers[name](str(value))
         else:
-            known = {"question": EXPERIMENTS, "target": GALLERY, "objective": OBJECTIVES}[name]
-            assert value in known
+            dials = {"d": DIMS, "error": ERRORS, "data": DATA}
+            offered = {"question": EXPERIMENTS, "target": GALLERY, "objective": OBJECTIVES, **dials}[name]
+            assert value in offered
     assert FIRST_TARGET in GALLERY
 
 
