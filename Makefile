@@ -2,6 +2,7 @@
 #   make app     open the lab in the browser        make test    run every check and test, browser included
 #   make check   the quick part of the tests        make format  put the code into its one format
 #   make docs    the documentation, in build/docs   make audit   known vulnerabilities of the dependencies
+#   make site    the lab as static pages, in build/site; make site ADDRESS=https://… says where a lab with a server is
 #   make gpu     the tests and paces of a machine with a CUDA device, at most 8 minutes, in build/gpu.json
 # Needs Python 3.11 or newer. Choose one with: make app PYTHON=/path/to/python3.12
 
@@ -9,6 +10,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 PORT   ?= 8501
 WORKERS ?= 2
+ADDRESS ?= http://localhost:8501
 GPU    ?= build/gpu.json
 
 PY  := $(VENV)/bin/python
@@ -22,10 +24,10 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help app venv test check lint format docs audit chromium constraints clean gpu
+.PHONY: help app venv test check lint format docs site audit chromium constraints clean gpu
 
 help:
-	@sed -n '2,6p' Makefile | cut -c3-
+	@sed -n '2,7p' Makefile | cut -c3-
 
 app: $(LAB)
 	@$(PY) -m cmcore app --port $(PORT)
@@ -55,6 +57,9 @@ format: $(DEV)
 docs: $(DEV)
 	$(PIP) --editable '.[docs]'
 	$(PY) -m sphinx --builder html --fail-on-warning --keep-going --quiet docs build/docs
+
+site: $(LAB)
+	rm -rf build/site && $(PY) -m cmcore site build/site --lab '$(ADDRESS)'
 
 audit: $(DEV)
 	$(PIP) --editable '.[audit]'

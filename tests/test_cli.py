@@ -396,3 +396,28 @@ def test_commands_print_in_one_place() -> None:
     for path in Path(cli.__file__).parent.glob("*.py"):
         prints = re.search(r"\bclick\.s?echo\(|\bprint\(|std(out|err)\.write\(", path.read_text())
         assert path.name == "outcome.py" or not prints, path
+
+
+def test_a_site_that_cannot_be_written_is_refused_in_a_sentence_before_anything_is(
+    tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("mine")
+    (tmp_path / "file").write_text("mine")
+    cm.save(cm.TrainedModel(**{**vars(cm.load(run)), "target": None}), tmp_path / "bare")
+    for words, sentence in {
+        ("full",): "is not empty. Name a new folder",
+        ("file",): "is a file. Name a folder",
+        ("file/site",): "Not a directory",
+        ("site", "--run", "nowhere"): "does not exist",
+        ("site", "--run", "file"): "is a file",
+        ("site", "--run", "full"): "There is no run",
+        ("site", "--run", "bare"): "does not carry its target",
+        ("site", "--lab", "javascript:alert(1)"): "A lab has an address",
+    }.items():
+        monkeypatch.chdir(tmp_path)
+        result = lab("site", *words)
+        assert result.exit_code == 2, (words, result.output)
+        assert sentence in result.output, (words, result.output)
+        assert "Traceback" not in result.output
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bare", "file", "full"]

@@ -43,8 +43,8 @@ def page(
         raise AssertionError("The stage has one entrance, which this page gives a name.")
     return html(
         "export/templates/page.html.jinja",
-        light=_variables(LIGHT),
-        dark=_variables(DARK),
+        light=variables(LIGHT),
+        dark=variables(DARK),
         heading=heading,
         facts=facts,
         cards={n: Markup(kl_card(estimates[n])) if n in estimates else "" for n in sorted(scene.draws)},  # noqa: S704
@@ -58,7 +58,7 @@ def page(
     )
 
 
-def _variables(theme: Theme) -> dict[str, str]:
+def variables(theme: Theme) -> dict[str, str]:
     """The variables that Streamlit gives a component, and the colours of the chart."""
     meanings = (theme.data, theme.model, theme.exact, theme.error, theme.baseline, theme.bound)
     return {

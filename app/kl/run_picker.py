@@ -29,18 +29,23 @@ def run_controls() -> Run:
         on_change=_take,
     )
     run = offered[state.value("run")]
-    config = run.model.config
-    network = f"{config.network.depth} × {config.network.width}"
-    st.html(
-        '<dl class="facts">'
-        f"<dt>{escape(run.label)}</dt><dd>d = {run.target.dim}</dd>"
-        f"<dt>{escape(learned_by(config))}</dt><dd>{run.model.seconds:.0f} s</dd>"
-        f"<dt>{network}, {run.model.steps:,} steps</dt><dd>seed {config.seed}</dd>"
-        f"{f'<dt>{ended(run)}</dt><dd></dd>' if ended(run) else ''}</dl>"
-    )
+    st.html(facts(run))
     if st.button("Train another", type="primary", width="stretch"):
         st.switch_page(state.page("train"))
     return run
+
+
+def facts(run: Run) -> str:
+    """What is known of a run before anything is measured: its name, what it learned by, and its size, as HTML."""
+    config = run.model.config
+    network = f"{config.network.depth} × {config.network.width}"
+    ending = f"<dt>{ended(run)}</dt><dd></dd>" if ended(run) else ""
+    return (
+        '<dl class="facts">'
+        f"<dt>{escape(run.label)}</dt><dd>d = {run.target.dim}</dd>"
+        f"<dt>{escape(learned_by(config))}</dt><dd>{run.model.seconds:.0f} s</dd>"
+        f"<dt>{network}, {run.model.steps:,} steps</dt><dd>seed {config.seed}</dd>{ending}</dl>"
+    )
 
 
 def _take() -> None:

@@ -178,7 +178,12 @@ def first_run() -> str:
 
 def all_runs() -> Mapping[str, Run]:
     """The same with those that were hidden, and in the order in which they came."""
-    return {**runs_in(os.environ.get("CONSISTENCY_LAB_RUNS", str(SHIPPED))), **own_runs()}
+    return {**shipped_runs(), **own_runs()}
+
+
+def shipped_runs() -> Mapping[str, Run]:
+    """The runs that come with the lab, or those of the folder that CONSISTENCY_LAB_RUNS names."""
+    return runs_in(os.environ.get("CONSISTENCY_LAB_RUNS", str(SHIPPED)))
 
 
 def own_runs() -> dict[str, Run]:
@@ -203,10 +208,11 @@ def add_run(name: str, label: str, model: cm.TrainedModel, *, key: str = "") -> 
 def runs_in(folder: str) -> Mapping[str, Run]:
     """The runs in the folders of `folder`, by the names of these."""
     folders = sorted((path.parent for path in Path(folder).glob("*/run.json")), key=lambda f: (f.name != FIRST, f.name))
-    return {folder.name: _load(folder) for folder in folders}
+    return {folder.name: replace(read_run(folder), shipped=True) for folder in folders}
 
 
-def _load(folder: Path) -> Run:
+def read_run(folder: Path) -> Run:
+    """The run in a folder, with the curves in its curves.json; ValueError or OSError where there is none."""
     model = cm.load(folder)
     try:
         content = read_plain(folder / "curves.json", LARGEST_CURVES)
@@ -215,4 +221,4 @@ def _load(folder: Path) -> Run:
         named = {}
     curves = {name: cm.Curve.from_json(json.dumps(value)) for name, value in named.items()}
     toy = GALLERY.get(folder.name)
-    return Run(folder.name, toy.label if toy else folder.name.replace("_", " "), model, curves, shipped=True)
+    return Run(folder.name, toy.label if toy else folder.name.replace("_", " "), model, curves)

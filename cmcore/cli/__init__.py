@@ -1,4 +1,4 @@
-"""The command line: `cmcore train`, `sample`, `kl`, `experiment`, `sweep`, lists of what exists, and the lab itself.
+"""The command line: `cmcore train`, `sample`, `kl`, `experiment`, `sweep`, lists, the lab itself, and its static site.
 
 Results go to standard output, and everything else to standard error. Exit codes: 0 done; 1 failed, for example a run
 that diverged; 2 bad usage or input; 130 interrupted.
@@ -12,6 +12,7 @@ from cmcore.cli.lists import estimators, objectives, samplers, targets
 from cmcore.cli.measure import kl
 from cmcore.cli.outcome import OneSentence
 from cmcore.cli.sample import sample
+from cmcore.cli.site import site
 from cmcore.cli.sweep import sweep
 from cmcore.cli.train import train
 
@@ -24,5 +25,5 @@ def main() -> None:
     """Train multi-step consistency models and measure them against the exact truth."""
 
 
-for _command in (train, sample, kl, experiment, sweep, targets, objectives, samplers, estimators, app):
+for _command in (train, sample, kl, experiment, sweep, targets, objectives, samplers, estimators, app, site):
     main.add_command(_command)

@@ -100,7 +100,7 @@ def _stage(figure: StageFigure) -> None:
     run = mapped_of(figure)
     estimates = kl_of_run(run, config, direction_for(config.sampler)).estimates if isinstance(run, Run) else {}
     stage(run, config, estimates, place=PLACE, visible=figure.layers, mover=MOVERS[figure.map])
-    st.caption(_caption(figure, run))
+    st.caption(plain(caption(figure, run)))
     if figure.card and isinstance(run, Run):
         going = under_way(_measured(run, config)[1])
         poll(_card, run, config, shown=going, every=POLL if going else None)
@@ -116,14 +116,15 @@ def _begin(figure: StageFigure) -> None:
         state.set_value(PLACE + name, value)
 
 
-def _caption(figure: StageFigure, run: Mapped) -> str:
+def caption(figure: StageFigure, run: Mapped) -> str:
+    """What the colours on the stage are."""
     name = label_of(run.target)
     words = {
         "exact": f"What jumps is the exact map of {name}; nothing is learned.",
         "ddim": f"Grey: DDIM steps with the exact score of {name}; nothing is learned.",
         "learned": f"Orange: a small network that learned {name}.",
     }[figure.map]
-    return plain(f"{words} Green: the exact flow from the same noise.")
+    return f"{words} Green: the exact flow from the same noise."
 
 
 def _measured(run: Run, config: SamplerConfig) -> tuple[RunKL, JobView | None]:
@@ -146,13 +147,14 @@ def _card(run: Run, config: SamplerConfig) -> bool:
 
 
 # ---- the chart of a run ---------------------------------------------------------------------------------------------
+def curve_config(figure: CurveFigure) -> SamplerConfig:
+    """How the samples behind the curve are drawn."""
+    drawn = {"show": "stage", "run": figure.run, "sampler": figure.sampler, "delta": figure.delta}
+    return sampler_of(StageFigure.model_validate(drawn))
+
+
 def _curve(figure: CurveFigure) -> None:
-    run = run_of(figure.run)
-    config = sampler_of(
-        StageFigure.model_validate(
-            {"show": "stage", "run": figure.run, "sampler": figure.sampler, "delta": figure.delta}
-        )
-    )
+    run, config = run_of(figure.run), curve_config(figure)
     kl = kl_of_run(run, config, figure.direction)
     view, drawn = measure_run(kl), lines(kl.view, kl.curves, ONE)
     title = direction_title(figure.direction, config.delta)
@@ -183,10 +185,11 @@ def _answer(figure: AnswerFigure) -> None:
                     key=f"lesson answer {figure.answer} {name}",
                     alt=summary(result, panel),
                 )
-    st.caption(plain(words or _origin(figure.answer, result)))
+    st.caption(plain(words or origin(figure.answer, result)))
 
 
-def _origin(name: str, result: Result) -> str:
+def origin(name: str, result: Result) -> str:
+    """Where a shipped answer is from."""
     code = EXPERIMENTS[name].code if name in EXPERIMENTS else "Failure gallery"
     seed = result.config.get("seed")
     return f"{code}: the answer that the lab ships with" + (f", seed {seed}." if seed is not None else ".")

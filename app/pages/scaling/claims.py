@@ -57,9 +57,8 @@ def claim_chart() -> None:
     """The claim itself, for the d, ε and data that are dialled."""
     smooth, d, eps = state.value("claim_data") == "smooth", state.value("claim_dim"), state.value("claim_error")
     curve = claim_curve(d, eps, smooth=smooth)
-    beside = None if smooth or d == 1 else claim_curve(d, eps, smooth=False, over_dim=False)
-    says = CLAIMS[1 if smooth else 2].says
-    st.html(f"<h1 class='question'>The abstract states that {escape(says)}</h1>")
+    beside = beside_of(curve)
+    st.html(f"<h1 class='question'>{escape(headline(smooth=smooth))}</h1>")
     with st.container(key="panels"), st.container(key="panel_claim"):
         st.html(f"<h2 class='eyebrow'>{typeset(claim_result(curve, beside).panels[0].title)}</h2>")
         show_chart(
@@ -69,6 +68,16 @@ def claim_chart() -> None:
         st.html(f"<p class='reading'>{escape(reading(curve, beside))}</p>")
     with st.container(key="expects_area"):
         st.html(f"<p class='theory'>{escape(TERMS)}</p>")
+
+
+def headline(*, smooth: bool) -> str:
+    """What the abstract says of such data."""
+    return f"The abstract states that {CLAIMS[1 if smooth else 2].says}"
+
+
+def beside_of(curve: ClaimCurve) -> ClaimCurve | None:
+    """The same claim with steps that do not shrink with d, where that is another."""
+    return None if curve.smooth or curve.dim == 1 else claim_curve(curve.dim, curve.eps, smooth=False, over_dim=False)
 
 
 def reading(curve: ClaimCurve, beside: ClaimCurve | None) -> str:
@@ -116,12 +125,7 @@ def claim_panels() -> None:
     with st.container(key="claim_panels"):
         for panel in PANELS:
             with st.container(key=f"claim_{panel.claim.key}"):
-                st.html(
-                    f"<h2 class='question'>{escape(panel.claim.key)} · {escape(panel.title)}</h2>"
-                    f"<p class='claim'><b>The abstract says</b> (reported) that {escape(panel.claim.says)}.</p>"
-                    f"<p class='claim'><b>Here it is measured</b> (observed) {typeset(panel.measured())}</p>"
-                    f"<p class='claim'><b>Where it stops holding</b> {typeset(panel.stops())}</p>"
-                )
+                st.html(panel_words(panel))
                 for name in panel.behind:
                     st.button(
                         f"{EXPERIMENTS[name].code} · {EXPERIMENTS[name].label}",
@@ -131,6 +135,16 @@ def claim_panels() -> None:
                         on_click=state.set_value,
                         args=("experiment", name),
                     )
+
+
+def panel_words(panel: ClaimPanel) -> str:
+    """The panel as HTML: what is claimed, what was measured, and where it stops holding."""
+    return (
+        f"<h2 class='question'>{escape(panel.claim.key)} · {escape(panel.title)}</h2>"
+        f"<p class='claim'><b>The abstract says</b> (reported) that {escape(panel.claim.says)}.</p>"
+        f"<p class='claim'><b>Here it is measured</b> (observed) {typeset(panel.measured())}</p>"
+        f"<p class='claim'><b>Where it stops holding</b> {typeset(panel.stops())}</p>"
+    )
 
 
 def _jumps(count: float) -> str:

@@ -16,6 +16,8 @@ from app.ui.link_warnings import show_link_warnings
 from cmcore.experiments import EXPERIMENTS, Experiment, Result
 from cmcore.theory.rates import CAVEAT, RATES
 
+RATES_TITLE = "Published rates, for comparison"
+
 
 def scaling() -> None:
     """The page."""
@@ -63,13 +65,14 @@ def _choice() -> str:
     return st.selectbox(
         "Question",
         (CLAIMS_VIEW, *questions()),
-        format_func=_view_label,
+        format_func=view_label,
         key="experiment",
         persist_state="session",
     )
 
 
-def _view_label(name: str) -> str:
+def view_label(name: str) -> str:
+    """The claims, or a question with its code."""
     return "The paper’s five claims" if name == CLAIMS_VIEW else f"{EXPERIMENTS[name].code} · {EXPERIMENTS[name].label}"
 
 
@@ -92,7 +95,7 @@ def _answer(name: str, question: Experiment | None) -> None:
     _panels(result)
     with st.container(key="answer_reading"):
         st.html(f"<p class='reading'>{typeset(result.reading)}</p>")
-    if fits := _fits(result):
+    if fits := fits_table(result):
         with st.container(key="answer_fits"):
             st.html(fits)
     with st.container(horizontal=True, vertical_alignment="center", key="answer_takeaway"):
@@ -131,7 +134,7 @@ def _panels(result: Result) -> None:
                 )
 
 
-def _fits(result: Result) -> str:
+def fits_table(result: Result) -> str:
     """Slopes with their intervals beside what is expected, as a table."""
     if not result.fits:
         return ""
@@ -146,16 +149,20 @@ def _fits(result: Result) -> str:
 
 
 def _rates() -> None:
+    with st.container(key="rates_area"), st.expander(RATES_TITLE):
+        st.html(rates_table())
+
+
+def rates_table() -> str:
     """The table of published rates, with what must be said beside it."""
-    with st.container(key="rates_area"), st.expander("Published rates, for comparison"):
-        head = ("work", "assumption", "metric", "iterations", "counts", "basis")
-        rows = "".join(
-            "<tr>"
-            + "".join(
-                f"<td>{escape(str(cell))}</td>"
-                for cell in (r.work, r.assumption, r.metric, r.iterations, r.counts, r.basis)
-            )
-            + "</tr>"
-            for r in RATES
+    head = ("work", "assumption", "metric", "iterations", "counts", "basis")
+    rows = "".join(
+        "<tr>"
+        + "".join(
+            f"<td>{escape(str(cell))}</td>"
+            for cell in (r.work, r.assumption, r.metric, r.iterations, r.counts, r.basis)
         )
-        st.html(f"<p class='theory'>{escape(CAVEAT)}</p>{table('Published rates', head, rows)}")
+        + "</tr>"
+        for r in RATES
+    )
+    return f"<p class='theory'>{escape(CAVEAT)}</p>{table('Published rates', head, rows)}"

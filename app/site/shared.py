@@ -1,0 +1,41 @@
+"""The style and the scripts that all pages of a static site share."""
+
+import json
+from collections.abc import Mapping
+
+from app.components.particle_stage import STAGE_CODE, STAGE_HTML, STAGE_STYLE
+from app.export.html_page import variables
+from app.export.templates import html
+from app.figures.theme import DARK, LIGHT, Theme
+from app.site.files import HERE, Site
+
+_MOUNT = "export default function ("
+"""How a component begins; in a script of the site its function needs a name instead."""
+ICON = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><circle cx="8" cy="8" r="5" fill="{}"/></svg>'
+
+
+def share_frame(site: Site) -> None:
+    """Put them among the site's files."""
+    colours = html("site/templates/colours.css.jinja", light=_colours(LIGHT), dark=_colours(DARK))
+    style = str(colours) + (HERE / "site.css").read_text(encoding="utf-8")
+    site.frame = {
+        "style": site.share("shared", "site.css", style),
+        "icon": site.share("shared", "icon.svg", ICON.format(LIGHT.model)),
+        "script": site.share("shared", "site.js", (HERE / "site.js").read_text(encoding="utf-8")),
+        "stage": site.share("shared", "stage.js", _stage_script()),
+    }
+
+
+def _colours(theme: Theme) -> Mapping[str, str]:
+    """What Streamlit gives a component, and every colour by what it means."""
+    meanings = ("data", "model", "exact", "error", "baseline", "bound", "ink", "paper", "hairline", "muted")
+    return {**variables(theme), **{f"--{name}": getattr(theme, name) for name in meanings}}
+
+
+def _stage_script() -> str:
+    """The lab's stage as a classic script, since a module cannot be loaded from a file: window.labStage mounts it."""
+    if STAGE_CODE.count(_MOUNT) != 1:
+        raise AssertionError("The stage has one entrance, which the site gives a name.")
+    code = STAGE_CODE.replace(_MOUNT, "function mount(")
+    looks = f"html: {json.dumps(STAGE_HTML)}, style: {json.dumps(STAGE_STYLE)}"
+    return f"(() => {{\n{code}\nwindow.labStage = {{ mount, {looks} }};\n}})();\n"

@@ -1,0 +1,286 @@
+// The pages of the static site: choices, stages, charts that can be pointed at, and lessons. Nothing here asks a server:
+// what is not in a page comes as a script of the site, since pages opened from a file may load nothing else.
+
+(() => {
+  const arrived = new Map(); // what scripts of data brought, by their path
+
+  const pageRoot = () => document.body.dataset.root;
+
+  // Scripts of data call this: what they bring is known by their path.
+  window.labData = (...values) => {
+    arrived.set(document.currentScript.getAttribute("src").slice(pageRoot().length), values);
+  };
+
+  // The values of a script of data, loaded if it is not here yet.
+  function data(path) {
+    if (arrived.has(path)) return Promise.resolve(arrived.get(path));
+    return new Promise((resolve, reject) => {
+      const script = document.createElement("script");
+      script.src = pageRoot() + path;
+      script.onload = () => resolve(arrived.get(path));
+      script.onerror = () => reject(new Error(`${path} is not there`));
+      document.head.append(script);
+    });
+  }
+
+  // ---- views: what is chosen in a part of a page, and what of it is shown --------------------------------------------
+  function openView(element) {
+    const view = { element, chosen: JSON.parse(element.dataset.view), listeners: [] };
+    if ("address" in element.dataset) {
+      const asked = new URLSearchParams(location.search);
+      for (const name of Object.keys(view.chosen)) {
+        const value = asked.get(name);
+        if (element.querySelector(`[data-set="${name}"][data-value="${CSS.escape(value ?? "")}"]`)) {
+          view.chosen[name] = value;
+        }
+      }
+    }
+    element.addEventListener("click", (event) => {
+      const button = event.target.closest("[data-set]");
+      if (button && button.closest("[data-view]") === element) choose(view, button.dataset.set, button.dataset.value);
+    });
+    show(view);
+    return view;
+  }
+
+  function choose(view, name, value) {
+    if (view.chosen[name] === value) return;
+    view.chosen[name] = value;
+    show(view);
+    if ("address" in view.element.dataset) keep(name, value);
+    for (const listen of view.listeners) listen(name);
+  }
+
+  function show(view) {
+    for (const part of view.element.querySelectorAll("[data-when]")) {
+      const when = JSON.parse(part.dataset.when);
+      part.hidden = Object.entries(when).some(([name, value]) => view.chosen[name] !== value);
+    }
+    for (const button of view.element.querySelectorAll("[data-set]")) {
+      button.setAttribute("aria-pressed", view.chosen[button.dataset.set] === button.dataset.value);
+    }
+    if (view.chosen.n) { for (const chart of view.element.querySelectorAll(".chart")) markChart(chart, view.chosen.n); }
+  }
+
+  // The choice in the address, where there is one: a file has an address that cannot be changed.
+  function keep(name, value) {
+    const url = new URL(location.href);
+    url.searchParams.set(name, value);
+    try {
+      history.replaceState(null, "", url.href);
+    } catch { /* a file */ }
+  }
+
+  // ---- charts --------------------------------------------------------------------------------------------------------
+  // The marked point of a chart goes to another N: to where the curve that it stands on has its dot.
+  function markChart(chart, n) {
+    for (const picture of chart.querySelectorAll(":scope > svg")) {
+      const chosen = picture.querySelector(".chosen .dot, .chosen path"), line = picture.querySelector(".chosen-line");
+      if (!line) continue;
+      const dots = [...picture.querySelectorAll(`.trace .dot[data-x="${n}"]`)];
+      const dot = dots.findLast((one) =>
+        one.parentNode.querySelector("polyline")?.getAttribute("stroke") === "var(--model)"
+      );
+      if (chosen) chosen.parentNode.style.display = dot ? "" : "none";
+      if (!dot) continue;
+      if (chosen) chosen.setAttribute("transform", dot.getAttribute("transform"));
+      const x = dot.getAttribute("transform").match(/[\d.]+/)[0];
+      line.setAttribute("x1", x);
+      line.setAttribute("x2", x);
+    }
+  }
+
+  let tip = null;
+  function point(event) {
+    const dot = event.target.closest?.(".dot[data-words]");
+    if (!dot) {
+      tip?.remove();
+      tip = null;
+      return;
+    }
+    if (!tip) {
+      tip = document.createElement("div");
+      tip.className = "tip";
+      tip.setAttribute("role", "status");
+      document.body.append(tip);
+    }
+    tip.textContent = dot.dataset.words;
+    const box = dot.getBoundingClientRect(), width = tip.offsetWidth, height = tip.offsetHeight;
+    const left = Math.min(innerWidth - width - 8, Math.max(8, box.x + box.width / 2 - width / 2));
+    const above = box.y - height - 8;
+    tip.style.left = `${left + scrollX}px`;
+    tip.style.top = `${(above > 4 ? above : box.bottom + 8) + scrollY}px`;
+  }
+
+  // ---- stages --------------------------------------------------------------------------------------------------------
+  const HINT = "Click a path to pin it · space, ← →, 1 2 4 8, L";
+  let sheet = null;
+
+  // A message with other words in its header.
+  function retitled(message, changes) {
+    const length = new DataView(message.buffer, message.byteOffset).getUint32(0, true);
+    const header = JSON.parse(new TextDecoder().decode(message.subarray(4, 4 + length)));
+    const text = new TextEncoder().encode(JSON.stringify({ ...header, ...changes }));
+    const padded = Math.ceil(text.length / 4) * 4;
+    const made = new Uint8Array(4 + padded + message.length - 4 - length).fill(32);
+    new DataView(made.buffer).setUint32(0, padded, true);
+    made.set(text, 4);
+    made.set(message.subarray(4 + length), 4 + padded);
+    return made;
+  }
+
+  function openStage(place, view) {
+    const scenes = JSON.parse(place.dataset.scenes), labels = JSON.parse(place.dataset.labels);
+    const shadow = place.attachShadow({ mode: "open" });
+    if (!sheet) {
+      sheet = new CSSStyleSheet();
+      sheet.replaceSync(window.labStage.style);
+    }
+    shadow.adoptedStyleSheets = [sheet];
+    shadow.innerHTML = window.labStage.html;
+    shadow.querySelector(".hint").textContent = HINT;
+    const messages = new Map();
+    let latest = 0;
+
+    const draw = async () => {
+      const turn = ++latest, path = scenes[view.chosen.sampler ?? ""];
+      if (!messages.has(path)) {
+        const [text] = await data(path);
+        messages.set(path, Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)));
+      }
+      if (turn !== latest) return; // another choice came meanwhile
+      const beside = labels[[view.chosen.sampler, view.chosen.from].filter(Boolean).join(" ")] ?? {};
+      const changes = { steps: Number(view.chosen.n), labels: beside, mover: place.dataset.mover };
+      if (place.dataset.visible !== undefined) changes.visible = place.dataset.visible.split(",").filter(Boolean);
+      window.labStage.mount({
+        data: retitled(messages.get(path), changes),
+        parentElement: shadow,
+        setStateValue: (name, value) => hear(view, name, value),
+      });
+    };
+    draw();
+    view.listeners.push(draw);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  }
+
+  // What is done on the stage itself.
+  function hear(view, name, value) {
+    if (name === "steps") choose(view, "n", String(value));
+    if (name === "sampler" && view.element.querySelector(`[data-set="sampler"][data-value="${value.to}"]`)) {
+      choose(view, "sampler", value.to);
+    }
+  }
+
+  // A stage that cannot be seen yet is opened when it is.
+  function openStages(within, views) {
+    for (const place of within.querySelectorAll(".stage-place")) {
+      if (place.shadowRoot || place.closest("[hidden]")) continue;
+      openStage(place, views.find((view) => view.element === place.closest("[data-view]")));
+    }
+  }
+
+  // ---- the claims ----------------------------------------------------------------------------------------------------
+  function openClaims(view) {
+    const paths = JSON.parse(view.element.dataset.claims), place = view.element.querySelector(".claim-place");
+    const named = () => `${view.chosen.data} ${view.chosen.d} ${view.chosen.error}`;
+    let shown = named();
+    const draw = async () => {
+      const asked = named();
+      const [content] = await data(paths[asked]);
+      if (asked !== named() || asked === shown) return;
+      place.innerHTML = content;
+      shown = asked;
+    };
+    view.listeners.push(draw);
+    const { search } = location;
+    if (search.length > 1) {
+      shown = "";
+      draw();
+    }
+  }
+
+  // ---- lessons -------------------------------------------------------------------------------------------------------
+  const SEEN = "consistency-lab-lessons";
+
+  function seenSteps() {
+    try {
+      return JSON.parse(localStorage.getItem(SEEN)) ?? {};
+    } catch {
+      return {}; // nothing is kept here
+    }
+  }
+
+  function keepSeen(lesson, step) {
+    const seen = seenSteps();
+    seen[lesson] = [...new Set([...(seen[lesson] ?? []), step])];
+    try {
+      localStorage.setItem(SEEN, JSON.stringify(seen));
+    } catch { /* nothing is kept here */ }
+  }
+
+  function openGallery() {
+    const seen = seenSteps();
+    for (const card of document.querySelectorAll(".lesson-card")) {
+      const count = seen[card.dataset.lesson]?.length ?? 0, steps = Number(card.dataset.steps);
+      if (count) {
+        card.querySelector(".seen").textContent = count >= steps ? " · done" : ` · ${count} of ${steps} steps seen`;
+      }
+    }
+  }
+
+  function openLesson(bench, views) {
+    keepSeen(bench.dataset.lesson, Number(bench.dataset.step));
+    const form = bench.querySelector("form.lesson-question");
+    if (form) {
+      form.addEventListener("change", () => {
+        form.querySelector("button").disabled = !form.querySelector("input:checked");
+      });
+      form.addEventListener("submit", (event) => {
+        event.preventDefault();
+        reveal(bench, form, Number(form.querySelector("input:checked").value));
+        openStages(bench, views);
+      });
+      form.reset(); // a browser that comes back keeps the guess without its button
+    }
+    addEventListener("keydown", turnPage, { capture: true });
+  }
+
+  function reveal(bench, form, guess) {
+    const right = Number(form.dataset.right), answered = bench.querySelector(".answered");
+    for (const choice of answered.querySelectorAll("[data-choice]")) {
+      const own = Number(choice.dataset.choice), marks = [];
+      if (own === right) marks.push("right");
+      if (own === guess) marks.push("your guess");
+      choice.querySelector("small").textContent = marks.join(", ");
+    }
+    form.hidden = true;
+    answered.hidden = false;
+    answered.querySelector(".lesson-verdict").textContent = guess === right ? "Right." : "Not this time.";
+    for (const part of bench.querySelectorAll(".before-answer")) part.hidden = true;
+    for (const part of bench.querySelectorAll(".after-answer")) part.hidden = false;
+    bench.querySelector("[rel=next]")?.classList.add("primary");
+    bench.querySelector("[rel=next], .lesson-turn .primary")?.focus({ preventScroll: true });
+  }
+
+  // ← → go from step to step unless the focus is on something that uses them; a button or a link does not.
+  function turnPage(event) {
+    const to = { ArrowRight: "next", ArrowLeft: "prev" }[event.key], target = event.composedPath()[0];
+    if (!to || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
+    if (target !== document.body && target.id !== "content" && !/^(BUTTON|A)$/.test(target.tagName)) return;
+    if (target.closest?.(".handles, .legend, .more")) return;
+    event.preventDefault();
+    event.stopImmediatePropagation(); // the stage would take a jump too
+    document.querySelector(`[rel=${to}]`)?.click();
+  }
+
+  // ---- a page --------------------------------------------------------------------------------------------------------
+  document.addEventListener("DOMContentLoaded", () => {
+    const views = [...document.querySelectorAll("[data-view]")].map(openView);
+    openStages(document, views);
+    for (const view of views) if (view.element.dataset.claims) openClaims(view);
+    const bench = document.querySelector(".lessonbench");
+    if (bench) openLesson(bench, views);
+    openGallery();
+    document.addEventListener("pointerover", point);
+  });
+})();

@@ -1,0 +1,169 @@
+"""The static site as a reader has it: opened from files, without a network, its content policy in force."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from app.pages.lessons.catalogue import FOLDER, lessons_of
+from app.site.command import write_site
+from app.site.files import LARGEST_PAGE
+from app.site.lessons import path_of
+from tests.app.site.pages_of_site import check_site
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+LAB = "http://localhost:8501"
+LESSONS = lessons_of(str(FOLDER)).lessons
+PAGES = (
+    "index.html", "explore/two_spirals.html", "kl.html", "kl/checkerboard.html", "scaling.html",
+    "scaling/dimension.html", "lessons.html", "lessons/flow-map/1.html", "lessons/constant-steps/2.html",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("site") / "site"
+    written = write_site(folder, runs=(), lab=LAB)
+    assert written.warnings == ()
+    return folder
+
+
+@pytest.fixture
+def read(browser, site) -> Iterator:
+    """Opens a page of the site from its file; nothing is asked of anybody, and its console holds no error."""
+    contexts, errors, asked = [], [], []
+
+    def at(path: str, **options) -> Page:
+        wanted = {"viewport": {"width": 1440, "height": 980}, "reduced_motion": "reduce", "offline": True, **options}
+        contexts.append(browser.new_context(**wanted))
+        page = contexts[-1].new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(f"file://{site}/{path}")
+        return page
+
+    yield at
+    for context in contexts:
+        context.close()
+    assert errors == []
+    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+
+
+def until(page: Page, condition: str) -> None:
+    """Wait for what the page says of itself: its policy lets nobody evaluate a string there but the debugger."""
+    for _ in range(400):
+        if page.evaluate(condition):
+            return
+        time.sleep(0.05)
+    pytest.fail(f"never: {condition}")
+
+
+def test_every_page_is_small_and_every_link_on_it_leads_somewhere(site):
+    files = {str(path.relative_to(site)): path.read_bytes() for path in site.rglob("*") if path.is_file()}
+    check_site(files, lab=LAB, largest=LARGEST_PAGE)
+    assert {path_of(slug, n) for slug, lesson in LESSONS.items() for n in range(1, len(lesson.steps) + 1)} <= set(files)
+
+
+@pytest.mark.parametrize("slug", LESSONS)
+def test_a_lesson_is_walked_by_key_alone(read, slug):
+    lesson = LESSONS[slug]
+    page = read(path_of(slug, 1))
+    for number, step in enumerate(lesson.steps, 1):
+        page.wait_for_url(f"**/{path_of(slug, number)}")
+        page.locator("h1").wait_for()
+        if step.question is not None:
+            predict(page, right=step.question.right)
+        figure = step.reveal or step.figure
+        if figure is not None and figure.show == "stage":
+            page.locator(".stage-place:visible canvas.view").wait_for()
+            until(page, f"window.particleStage?.steps === {figure.steps}")
+        elif figure is not None:
+            expect(page.locator(".lesson-figure .chart > svg:visible").first).to_be_visible()
+        if figure is not None and getattr(figure, "card", False):
+            page.locator(".card strong:visible").wait_for()
+        page.keyboard.press("ArrowRight")
+    assert page.url.endswith(f"/{slug}/{len(lesson.steps)}.html")  # the last step is where it ends
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_url(f"**/{path_of(slug, len(lesson.steps) - 1)}")
+
+
+def predict(page: Page, *, right: int) -> None:
+    """The first choice, by Tab and Space, and then Reveal; before that there is no answer."""
+    assert not page.locator(".answered").is_visible()
+    page.keyboard.press("ArrowDown")  # no key reveals anything
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.type === 'radio'"):
+            break
+    page.keyboard.press("Space")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.locator(".answered").wait_for()
+    expect(page.locator(".lesson-verdict")).to_have_text("Right." if right == 1 else "Not this time.")
+    expect(page.locator(".choices li.right")).to_contain_text("right")
+
+
+def axe_violations(page: Page) -> list[tuple[str, str]]:
+    found = Axe().run(page, options={"resultTypes": ["violations"], "preload": False}).response["violations"]
+    return [(violation["id"], node["html"][:160]) for violation in found for node in violation["nodes"]]
+
+
+@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_page_is_accessible_and_fits_a_phone(read, path, scheme):
+    page = read(path, color_scheme=scheme)
+    page.wait_for_timeout(300)
+    assert axe_violations(page) == []
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    assert axe_violations(page) == []
+
+
+def test_the_picture_the_number_and_the_chart_go_together(read):
+    page = read("index.html")
+    until(page, "window.particleStage?.steps === 4")
+    marked = page.locator(".measured:visible .chosen-line")
+    before = marked.get_attribute("x1")
+    four = page.locator(".card-value strong:visible").inner_text()
+    page.locator("canvas.view").focus()
+    page.keyboard.press("8")
+    until(page, "window.particleStage.steps === 8")
+    expect(page.locator(".card-value strong:visible")).not_to_have_text(four)
+    assert float(marked.get_attribute("x1")) > float(before)
+    page.get_by_role("button", name="16", exact=True).click()
+    until(page, "window.particleStage.steps === 16")
+    page.keyboard.press("r")
+    page.locator("canvas.view").focus()
+    page.keyboard.press("r")
+    expect(page.locator(".measured:visible .card h2:visible")).to_have_text("KL(model ∥ data), δ = 0.02")
+    page.get_by_role("button", name="KL(data ∥ model)").click()
+    expect(page.locator(".measured:visible .card h2:visible")).to_have_text("KL(data ∥ model), δ = 0.02")
+
+
+def test_a_link_opens_its_choices(read):
+    page = read("explore/moons.html?n=2&sampler=renoise&from=data")
+    until(page, "window.particleStage?.steps === 2")
+    expect(page.locator(".measured:visible .card h2:visible")).to_have_text("KL(data ∥ model), δ = 0.02")
+    other = read("explore/moons.html?n=3&sampler=%3Cscript%3E")
+    until(other, "window.particleStage?.steps === 4")
+
+
+def test_a_mark_of_a_chart_says_how_its_value_is_known(read):
+    page = read("kl/eight_gaussians.html")
+    page.locator(".trace .dot:visible").first.hover(force=True)
+    for words in ("nats", "n =", "seed"):
+        expect(page.locator(".tip")).to_contain_text(words)
+
+
+def test_the_dials_of_the_claims_draw_them_anew(read):
+    page = read("scaling.html")
+    before = page.locator(".claim-place svg.wide").get_attribute("aria-label")
+    page.get_by_role("button", name="No density").click()
+    expect(page.locator(".claim-place h1")).to_contain_text("minimal assumptions")
+    page.get_by_role("button", name="300", exact=True).click()
+    expect(page.locator(".claim-place h2")).to_contain_text("d = 300")
+    assert page.locator(".claim-place svg.wide").get_attribute("aria-label") != before
