@@ -246,7 +246,7 @@ def training(browser: Browser, address: str, tries: int) -> Iterator[tuple[str, 
 PACE = """
 new Promise(done => {
   const step = () => {
-    const found = document.querySelector('.st-key-told_area')?.textContent.match(/step ([\\d,]+)/);
+    const found = document.querySelector('.st-key-status_area')?.textContent.match(/step ([\\d,]+)/);
     return found ? Number(found[1].replaceAll(",", "")) : 0;
   };
   let first = null;

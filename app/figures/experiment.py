@@ -79,20 +79,20 @@ def _interval(line: Series, i: int) -> Interval:
 
 def summary(result: Result, panel: Panel) -> str:
     """The panel in words: every line from its first point to its last, and what could not be drawn."""
-    told = []
+    sentences = []
     for line in result.series:
         if line.panel != panel.name:
             continue
         shown = drawable(line, panel.y)
         if not shown:
-            told.append(f"{line.label}: nothing that this axis can show")
+            sentences.append(f"{line.label}: nothing that this axis can show")
             continue
         first, last = shown[0], shown[-1]
         words = f"{line.label}: {line.y[first]:.3g} at {line.x[first]:.3g}"
         if last != first:
             words += f", {line.y[last]:.3g} at {line.x[last]:.3g}"
-        told.append(words + _exceptions(line, shown, panel.y))
-    return f"{panel.y.label} against {panel.x.label}. " + "; ".join(told) + "."
+        sentences.append(words + _exceptions(line, shown, panel.y))
+    return f"{panel.y.label} against {panel.x.label}. " + "; ".join(sentences) + "."
 
 
 def _exceptions(line: Series, shown: Sequence[int], y: Axis) -> str:
@@ -110,8 +110,8 @@ def _exceptions(line: Series, shown: Sequence[int], y: Axis) -> str:
 def drawable(line: Series, y: Axis) -> list[int]:
     """The points that this axis can show."""
     high = line.high or line.y
-    known = (i for i, value in enumerate(line.y) if math.isfinite(value) and math.isfinite(high[i]))
-    return [i for i in known if max(line.y[i], high[i]) > 0 or not y.log]
+    finite = (i for i, value in enumerate(line.y) if math.isfinite(value) and math.isfinite(high[i]))
+    return [i for i in finite if max(line.y[i], high[i]) > 0 or not y.log]
 
 
 def role_colour(line: Series, theme: Theme) -> str:

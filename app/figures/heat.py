@@ -45,7 +45,7 @@ def field_map(field: Field, *, unit: str, label: str, theme: Theme, height: int 
         decades = np.log10(np.maximum(field.values, 10.0**low / 10))
     figure.add_heatmap(
         **_lattice(field), z=decades, zmin=low, zmax=high, colorscale=_reds(theme),
-        customdata=_told(field, field.values),
+        customdata=_hover_text(field, field.values),
         hovertemplate=_place(field) + "<br>" + label + " %{customdata[1]:.3g}<extra></extra>", name=label,
         colorbar=_bar(theme, range(math.ceil(low), math.floor(high) + 1), f"{label}, {unit}"), hoverongaps=False,
     )  # fmt: skip
@@ -57,16 +57,16 @@ def determinant_map(field: Field, sign: np.ndarray, *, theme: Theme, height: int
     """|det| by shade of ink, `field.values` its natural logarithm; what is turned over is in the error colour."""
     decades = field.values / math.log(10)
     figure = go.Figure()
-    told = _told(field, sign * np.exp(np.clip(field.values, -60, 60)))
+    hover = _hover_text(field, sign * np.exp(np.clip(field.values, -60, 60)))
     low, high = STRETCHED
     figure.add_heatmap(
-        **_lattice(field), z=decades, zmin=low, zmax=high, colorscale=_inks(theme), showscale=bar, customdata=told,
+        **_lattice(field), z=decades, zmin=low, zmax=high, colorscale=_inks(theme), showscale=bar, customdata=hover,
         hovertemplate=_place(field) + "<br>det %{customdata[1]:.3g}<extra></extra>", name="determinant",
         colorbar=_bar(theme, range(int(low), int(high) + 1), "|det|"), hoverongaps=False,
     )  # fmt: skip
     turned = np.where((sign < 0) & np.isfinite(field.values), 1.0, np.nan)
     figure.add_heatmap(
-        **_lattice(field), z=turned, colorscale=[[0, theme.error], [1, theme.error]], showscale=False, customdata=told,
+        **_lattice(field), z=turned, colorscale=[[0, theme.error], [1, theme.error]], showscale=False, customdata=hover,
         hovertemplate=_place(field) + "<br>det %{customdata[1]:.3g}, turned over<extra></extra>", name="folds",
         hoverongaps=False,
     )  # fmt: skip
@@ -76,18 +76,18 @@ def determinant_map(field: Field, sign: np.ndarray, *, theme: Theme, height: int
 
 def describe_field(field: Field, label: str, unit: str) -> str:
     """The map in words: the middle, nine tenths, and where the largest value stands."""
-    known = field.values[np.isfinite(field.values)]
-    if not known.size:
+    finite = field.values[np.isfinite(field.values)]
+    if not finite.size:
         return "Nothing to show."
     row, column = map(int, np.unravel_index(np.nanargmax(field.values), field.values.shape))
     if field.times is None:
         at = f"({field.x[column]:.2f}, {field.y[row]:.2f})"
     else:
         at = f"t = {field.times[column]:.3g}, x = {field.y[row]:.2f}"
-    middle, most = np.quantile(known, [0.5, 0.9])
+    middle, most = np.quantile(finite, [0.5, 0.9])
     return (
         f"{label}: half of the coloured area lies below {middle:.2g} {unit}, nine tenths below {most:.2g}; "
-        f"the largest is {known.max():.2g} at {at}."
+        f"the largest is {finite.max():.2g} at {at}."
     ).replace("-", "−")
 
 
@@ -125,7 +125,7 @@ def _lattice(field: Field) -> dict:
     return {"x": field.x, "y": field.y}
 
 
-def _told(field: Field, values: np.ndarray) -> np.ndarray:
+def _hover_text(field: Field, values: np.ndarray) -> np.ndarray:
     """t (or x₁) of every cell, and its number."""
     across = field.x if field.times is None else np.asarray(field.times)
     return np.stack([np.broadcast_to(across, values.shape), values], axis=-1).astype(np.float32)

@@ -27,25 +27,25 @@ def over_time(
     means: Sequence[MeanAtTime], *, chosen: float, end: float, label: str, theme: Theme, height: int = 230
 ) -> go.Figure:
     """The curve from noise to data on a logarithmic axis, the chosen t marked."""
-    told = sorted((mean for mean in means if mean.value > 0), key=lambda mean: -mean.t)
-    theta = [math.acos(math.exp(-mean.t)) for mean in told]
+    positive = sorted((mean for mean in means if mean.value > 0), key=lambda mean: -mean.t)
+    theta = [math.acos(math.exp(-mean.t)) for mean in positive]
     figure = go.Figure()
-    intervals = [(m.value, m.low, m.high) for m in told]
-    limits = whole_decades(reach([*intervals, *((m.median, m.median, m.median) for m in told)]))
+    intervals = [(m.value, m.low, m.high) for m in positive]
+    limits = whole_decades(reach([*intervals, *((m.median, m.median, m.median) for m in positive)]))
     figure.add_trace(interval_band(theta, intervals, limits[0], fillcolor=fade(theme.error, 0.2), name="interval"))
     figure.add_scatter(
-        x=theta, y=[m.value for m in told], mode="lines+markers", name=label,
+        x=theta, y=[m.value for m in positive], mode="lines+markers", name=label,
         line={"color": theme.error, "width": 2.2},
         marker={"size": 6, "color": theme.paper, "line": {"color": theme.error, "width": 1.6}},
-        customdata=[(m.t, m.low, m.high) for m in told],
+        customdata=[(m.t, m.low, m.high) for m in positive],
         hovertemplate="t = %{customdata[0]:.3g}: %{y:.3g} [%{customdata[1]:.3g}, %{customdata[2]:.3g}]<extra></extra>",
     )  # fmt: skip
     figure.add_scatter(
-        x=theta, y=[m.median for m in told], mode="lines", name="median",
-        line={"color": theme.error, "width": 1.4, "dash": "dot"}, customdata=[m.t for m in told],
+        x=theta, y=[m.median for m in positive], mode="lines", name="median",
+        line={"color": theme.error, "width": 1.4, "dash": "dot"}, customdata=[m.t for m in positive],
         hovertemplate="t = %{customdata:.3g}: half of all below %{y:.3g}<extra></extra>",
     )  # fmt: skip
-    here = [mean for mean in told if mean.t == chosen]
+    here = [mean for mean in positive if mean.t == chosen]
     if here:
         at = math.acos(math.exp(-chosen))
         figure.add_vline(x=at, line={"color": fade(theme.error, 0.5), "width": 1})
@@ -53,7 +53,7 @@ def over_time(
             x=[at], y=[here[0].value], mode="markers", hoverinfo="skip", name="chosen",
             marker={"size": 11, "color": theme.error, "line": {"color": theme.paper, "width": 1.5}},
         )  # fmt: skip
-    start = max((m.t for m in told), default=3.0)
+    start = max((m.t for m in positive), default=3.0)
     figure.update_xaxes(**angle_axis(start, end, theme))
     span = math.acos(math.exp(-start)) - math.acos(math.exp(-end))
     figure.update_xaxes(range=[math.acos(math.exp(-start)) + 0.03 * span, math.acos(math.exp(-end)) - 0.03 * span])
@@ -73,11 +73,11 @@ def over_time(
 
 def describe_means(means: Sequence[MeanAtTime], label: str) -> str:
     """The curve in words."""
-    told = sorted(means, key=lambda mean: -mean.t)
-    if not told:
+    series = sorted(means, key=lambda mean: -mean.t)
+    if not series:
         return "Not measured yet."
-    worst = max(told, key=lambda mean: mean.value)
+    worst = max(series, key=lambda mean: mean.value)
     return (
-        f"{label}, root mean square: {told[0].value:.2g} at t = {told[0].t:.3g}, {told[-1].value:.2g} at "
-        f"t = {told[-1].t:.3g}; largest at t = {worst.t:.3g}, {worst.value:.2g}. Dotted: the median."
+        f"{label}, root mean square: {series[0].value:.2g} at t = {series[0].t:.3g}, {series[-1].value:.2g} at "
+        f"t = {series[-1].t:.3g}; largest at t = {worst.t:.3g}, {worst.value:.2g}. Dotted: the median."
     )

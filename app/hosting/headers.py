@@ -58,7 +58,7 @@ def headers(frames: str) -> dict[str, str]:
         "form-action": "'self'",
         "frame-ancestors": " ".join(frames.split()),
     }
-    found = {
+    headers = {
         "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "strict-origin-when-cross-origin",
@@ -66,8 +66,8 @@ def headers(frames: str) -> dict[str, str]:
         "Cross-Origin-Opener-Policy": "same-origin",
     }
     if frames == "'self'":
-        found["X-Frame-Options"] = "SAMEORIGIN"  # for browsers that know no frame-ancestors
-    return found
+        headers["X-Frame-Options"] = "SAMEORIGIN"  # for browsers that know no frame-ancestors
+    return headers
 
 
 def inline_scripts() -> list[str]:

@@ -33,7 +33,7 @@ CONTROLS = {
         Control("settings", "Parameters, seed", ".st-key-folded_area"),
         Control("buttons", "Start, pause, stop", ".st-key-buttons"),
         Control("notes", "Notes", ".st-key-notes_area, .st-key-kl_notes"),
-        Control("progress", "Time left, steps", ".st-key-told_area"),
+        Control("progress", "Time left, steps", ".st-key-status_area"),
         Control("number", "The number", ".st-key-live_kl"),
         Control("rise", "KL while it trains", ".st-key-live_kl_area"),
         Control("loss", "Loss", ".st-key-loss_area"),

@@ -44,7 +44,7 @@ def inside() -> None:
             run = run_controls()
             warn_not_shareable("run")
             s, steps = end_controls(run)
-        with st.container(key="found_area"):
+        with st.container(key="result_area"):
             if not run.target.has_score:
                 st.info("This data is known by its samples alone, so there is no exact flow to compare the map with.")
                 return

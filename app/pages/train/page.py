@@ -150,11 +150,11 @@ def _beside_transport(choice: Choice | None, config: TrainingConfig | None, goin
 def _progress(drawn: str, choice: Choice | None, config: TrainingConfig | None, about: Training | None) -> None:
     """The run in words, its KL and its loss; runs the page again once when its state changes."""
     if about is None:
-        with st.container(key="told_area"):  # what was learned before is in the ledger, and here when chosen again
+        with st.container(key="status_area"):  # what was learned before is in the ledger, and here when chosen again
             st.html(first_card(choice, config))
         return
     view, trained = about.view(), ended_run()
-    with st.container(key="told_area"):
+    with st.container(key="status_area"):
         st.html(status_card(view, _facts(about, choice)))
     if view.over and trained and (lost := library().warning()):
         st.warning(plain(lost))
