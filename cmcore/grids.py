@@ -193,8 +193,8 @@ def ruled_grid(
         c: the constant of the rule.
         horizon, delta: T and δ, δ > 0 where steps shrink towards 0.
         dim: d.
-        join: a last step shorter than this share of its rule becomes a part of the step before it, which is then longer
-            than the rule says.
+        join: a last step shorter than this share of the one before it becomes a part of that, which is then longer than
+            the rule says.
     """
     step = STEP_RULES[rule] if isinstance(rule, str) else rule
     if not (math.isfinite(c) and c > 0):
@@ -205,11 +205,9 @@ def ruled_grid(
     while times[-1] > delta:
         if len(times) > MOST_JUMPS:
             raise ValueError(f"These steps are too short: δ = {delta:g} is not reached in {MOST_JUMPS:,} jumps.")
-        length = c * step(times[-1], dim)
-        if times[-1] - delta < join * length and len(times) > 1:
-            times[-1] = delta
-        else:
-            times.append(max(delta, times[-1] - length))
+        times.append(max(delta, times[-1] - c * step(times[-1], dim)))
+    if len(times) > 2 and times[-2] - times[-1] < join * (times[-3] - times[-2]):
+        del times[-2]
     return TimeGrid(tuple(times), rule if isinstance(rule, str) else "ruled")
 
 

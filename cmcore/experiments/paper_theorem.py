@@ -41,8 +41,8 @@ Constant = Annotated[float, Field(ge=0.05, le=4)]
 _SHORTEST, _LONGEST = 1 / 64, 0.9
 _LENGTHS = 7
 _MANY = 4
-_JOIN = 0.75
-"""A last step shorter than this share of its rule is joined to the one before, as in the numbers that E9 is held to."""
+_JOIN = 0.25
+"""A last step shorter than this share of the one before is joined to it: so the counts are those that E9 is held to."""
 
 
 @dataclass(frozen=True)

@@ -72,14 +72,14 @@ def test_a_step_rule_decides_how_many_jumps(rule, c, dim, delta):
         assert t - s == pytest.approx(wanted) if i < grid.steps - 1 else t - s <= wanted + 1e-12
 
 
-@pytest.mark.parametrize(("c", "left"), [(0.5, 0.66), (0.25, 0.77)])
-def test_e9_a_short_last_step_is_joined_to_the_one_before(c, left):
-    """Steps of two atoms from 3 to 0.02, whose last one has `left` of the length that the rule gives it."""
+@pytest.mark.parametrize(("c", "share"), [(2.0, 0.49), (1.0, 0.15), (0.5, 0.17), (0.25, 0.42)])
+def test_e9_a_short_last_step_is_joined_to_the_one_before(c, share):
+    """Steps of two atoms from 3 to 0.02, whose last one has this share of the one before."""
     plain = ruled_grid("variance", c, horizon=3.0, delta=0.02)
-    later, end = plain.times[-2:]
-    assert (later - end) / (c * STEP_RULES["variance"](later, 1)) == pytest.approx(left, abs=0.01)
-    joined = ruled_grid("variance", c, horizon=3.0, delta=0.02, join=0.75)
-    assert joined.times == (plain.times if left > 0.75 else (*plain.times[:-2], end))
+    earlier, later, end = plain.times[-3:]
+    assert (later - end) / (earlier - later) == pytest.approx(share, abs=0.01)
+    joined = ruled_grid("variance", c, horizon=3.0, delta=0.02, join=0.25)
+    assert joined.times == (plain.times if share > 0.25 else (*plain.times[:-2], end))
 
 
 def test_the_general_rule_takes_d_times_as_many_jumps_in_d_dimensions():

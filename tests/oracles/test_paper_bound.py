@@ -141,7 +141,7 @@ def test_e9c_the_kl_of_eight_gaussians_is_that_of_the_independent_program(error,
 @pytest.mark.slow
 @pytest.mark.parametrize(("setting", "expected"), [(SMOOTH, 0.123), (ATOMS, 0.069)], ids=lambda part: str(part)[:20])
 def test_e9d_long_steps_have_the_kl_of_the_independent_program(setting, expected):
-    """At c = 1 the last step decides: shortened, and not joined to the one before, it gives 0.088 and 0.055."""
+    """At c = 1 the last step decides: not joined to the one before, it gives 0.088 and 0.055."""
     f, chain = ScoreMap(score_with_error(setting.target, 0.4)), setting.chain(1.0, 1.0, 3.0)
     assert chain.grid.steps == 3
     found = kl_of_chain(f, setting.target, chain, seed=0, n=1 << 14, direction=DATA_MODEL)
