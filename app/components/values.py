@@ -51,6 +51,12 @@ class StagedSampler(_Message):
     to: Annotated[str, Field(max_length=40)]
 
 
+class StagedLayers(_Message):
+    """The layers of what the map does to space are wanted."""
+
+    wanted: bool
+
+
 class PinnedPoint(_Message):
     """A point of the flow picture, t and x, pinned or let go."""
 

@@ -47,7 +47,7 @@ def headers(frames: str) -> dict[str, str]:
         )
     policy = {
         "default-src": "'self'",
-        "script-src": " ".join(["'self'", "blob:", *inline_scripts()]),
+        "script-src": " ".join(["'self'", "blob:", "'wasm-unsafe-eval'", *inline_scripts()]),
         "style-src": "'self' 'unsafe-inline'",
         "img-src": "'self' data: blob:",
         "font-src": "'self' data:",

@@ -95,7 +95,10 @@ def with_start(scene: Scene, own: OwnPaths) -> Scene:
 
 
 def _joined(draw: Draw, one: Draw, at: int, own: OwnPaths) -> Draw:
+    """Where the browser draws, only what the draw is compared with."""
     legs = None if draw.legs is None else _insert(draw.legs, one.legs, at)
+    if draw.states is None:
+        return replace(draw, legs=legs)
     landings = None if draw.landings is None else _insert(draw.landings, one.landings, at)
     summary = f"{draw.summary} {_in_words(one, own)}"
     return replace(draw, states=_insert(draw.states, one.states, at), landings=landings, legs=legs, summary=summary)

@@ -15,7 +15,7 @@ from cmcore.config import SamplerConfig
 from cmcore.divergences.tools.push_forward import push_forward
 from cmcore.flow import velocity_in_angle
 from cmcore.process import angle
-from cmcore.samplers import DETERMINISTIC
+from cmcore.samplers import DETERMINISTIC, starting_noise
 from cmcore.streams import stream
 
 STEPS = (1, 2, 4, 8, 16)
@@ -32,6 +32,7 @@ DEPOSIT_PIXELS = 96
 FIELD_SIDE = 17
 FIELD_LEVELS = 13
 _LEAST_ANGLE = 0.03
+_GOLDEN = (5**0.5 - 1) / 2
 _PIXEL_TIME = 1e-4
 DRAWN = 1e-4
 """Local error of the exact paths, a hundredth of a pixel. Numbers are computed elsewhere, to far smaller tolerances."""
@@ -76,27 +77,32 @@ def make_scene(
     grids: Grids | None = None,
     particles: int = PARTICLES,
     density: np.ndarray | None = None,
+    exact: Tensor | None = None,
+    in_browser: bool = False,
 ) -> Scene:
     """The scene of `model` (a trained model or any jump map) against `target`, in the first two coordinates.
 
     Every draw starts from the same noise. Deterministic jumps are compared with the exact path from that noise; a
     renoised draw takes fresh noise on the way, so there each jump is compared with the exact jump from where it began.
-    `grids` are the times by N; by default those that `config` names. `density` is :func:`density_image` at δ, where it
-    is known already.
+    `grids` are the times by N; by default those that `config` names. `density` is :func:`density_image` at δ, and
+    `exact` what :func:`exact_paths` answers, where they are there already. Where the browser draws, the draws have no
+    states, and there is only what they are compared with.
     """
-    draws = _draws(model, target, config, grids or grids_of(config), seed=seed, particles=particles)
-    flow = cm.ExactFlow(target, tolerance=DRAWN)
-    exact = None
-    if config.sampler == "deterministic":
-        noise = draws[STEPS[0]].states[0, :FOLLOWED].double()
-        exact = path_of(flow, noise, config)
-    legs = {} if exact is not None else legs_of(draws, flow)
+    grids = grids or grids_of(config)
+    renoised = config.sampler != "deterministic"
+    if exact is None and not renoised:
+        exact = exact_paths(model, target, config, seed=seed, particles=particles)
+    drawn = min(particles, SHOWN) if in_browser else particles
+    draws = _draws(model, target, config, grids, seed=seed, particles=drawn) if renoised or not in_browser else {}
+    legs = legs_of(draws, cm.ExactFlow(target, tolerance=DRAWN)) if renoised else {}
     start, end = _angles(target, (config.horizon, config.delta))
     return Scene(
         key=key,
         extent=extent_of(target),
         angles=(start, end),
-        draws={n: shown_draw(draw, exact, target, legs.get(n)) for n, draw in draws.items()},
+        draws={n: _undrawn(grid, target, legs.get(n)) for n, grid in grids.items()}
+        if in_browser
+        else {n: shown_draw(draw, exact, target, legs.get(n)) for n, draw in draws.items()},
         exact=None if exact is None else plane(exact),
         density=density_image(target, config.delta) if density is None else density,
         shown=SHOWN,
@@ -189,9 +195,25 @@ def _field(target: cm.Target, start: float, end: float) -> np.ndarray:
     return torch.stack(levels).view(FIELD_LEVELS, FIELD_SIDE, FIELD_SIDE, 2).numpy()
 
 
+def exact_paths(model: object, target: cm.Target, config: SamplerConfig, *, seed: int, particles: int) -> Tensor:
+    """The exact paths of the first particles, from where every draw of that seed starts, [L, n, d]."""
+    dtype, _ = like_map(jump_map_of(model))
+    noise = starting_noise(min(particles, FOLLOWED), target.dim, seed=seed, dtype=dtype)
+    return path_of(cm.ExactFlow(target, tolerance=DRAWN), noise.double(), config)
+
+
+def _undrawn(grid: cm.TimeGrid, target: cm.Target, legs: np.ndarray | None) -> Draw:
+    """A draw that the browser makes."""
+    return Draw(grid.times, _progress(target, grid), None, None, legs, "")
+
+
+def _progress(target: cm.Target, grid: cm.TimeGrid) -> tuple[float, ...]:
+    first, *_, last = theta = _angles(target, grid.times)
+    return tuple((first - now) / (first - last) for now in theta)
+
+
 def shown_draw(draw: cm.Trajectory, exact: Tensor | None, target: cm.Target, legs: np.ndarray | None = None) -> Draw:
     """A draw beside the exact paths of its first particles, [L, m, d], or beside the exact `legs` of its jumps."""
-    first, *_, last = theta = _angles(target, draw.grid.times)
     jumps = "1 jump" if draw.grid.steps == 1 else f"{draw.grid.steps} jumps"
     words = f"{draw.states.shape[1]:,} particles travel from noise to {label_of(target)} in {jumps}"
     if exact is not None:
@@ -201,7 +223,7 @@ def shown_draw(draw: cm.Trajectory, exact: Tensor | None, target: cm.Target, leg
         words += ", with fresh noise after each"
     return Draw(
         times=draw.grid.times,
-        progress=tuple((first - now) / (first - last) for now in theta),
+        progress=_progress(target, draw.grid),
         states=plane(draw.states),
         landings=None if legs is None else plane(draw.landings),
         legs=legs,
@@ -300,6 +322,6 @@ def plane(states: Tensor) -> np.ndarray:
     """The first two coordinates; points on a line are spread out vertically so that they can be told apart."""
     flat = states.detach().cpu().numpy()
     if flat.shape[-1] == 1:
-        spread = np.random.default_rng(0).uniform(-1, 1, size=(flat.shape[-2], 1))
+        spread = 2 * ((np.arange(flat.shape[-2])[:, None] + 0.5) * _GOLDEN % 1) - 1  # as the browser does it
         flat = np.concatenate([flat, np.broadcast_to(spread, flat.shape)], axis=-1)
     return flat[..., :2]

@@ -11,20 +11,25 @@ from typing import Any
 
 import numpy as np
 import streamlit as st
+from torch import Tensor
 
 from app import state
+from app.components.flow_map import flow_map
 from app.components.particle_stage import Mover, Scene, particle_stage
-from app.components.values import StagedSampler, StagedStart, StagedTimes, Step, sent
+from app.components.values import StagedLayers, StagedSampler, StagedStart, StagedTimes, Step, sent
 from app.stage.custom_times import ChosenTimes, checked_times, fitting, write_times
-from app.stage.layers import background_layers, still_layering
+from app.stage.in_browser import bundle_of, drawing_of
+from app.stage.layers import Layered, background_layers, still_layering
 from app.stage.own_start import OwnPaths, Start, checked_start, own_paths, with_start
 from app.stage.sampler import REDRAWN, SAMPLERS
-from app.stage.scene import STEPS, Mapped, density_image, grids_of, make_scene
+from app.stage.scene import FOLLOWED, STEPS, Mapped, density_image, exact_paths, grids_of, make_scene
 from app.ui.cards import short
 from cmcore.config import SamplerConfig
 from cmcore.divergences.estimate import Estimate
 
 KEY = "particles"
+MAP_LAYERS = frozenset({"mesh", "folds", "model", "ratio"})
+"""Layers that are made only once somebody wants to see them: they cost more than all the rest."""
 POLL = 0.8
 """Seconds between looks at layers under way."""
 
@@ -47,10 +52,15 @@ def stage(
     """
     moved = fitting(state.value(f"{place}moved times"), config)
     key, how = _question(run, config, moved, place)
-    layers = background_layers(key, run, how)
+    wanted = state.value(f"{place}map layers", False) or bool(set(visible or ()) & MAP_LAYERS)
+    layers = background_layers(key, run, how) if wanted else Layered()
     if layers.pending:
         st.fragment(_when_layered, run_every=POLL)(key)
-    scene = replace(_scene(key, run, how), layers=layers.layers, pending=layers.pending)
+    drawing, weights = drawing_of(run, config, place), bundle_of(run.key, run)
+    if weights is not None:
+        flow_map(weights)
+    scene = replace(_scene(key, weights is not None, run, how), drawing=drawing)
+    scene = replace(scene, layers=layers.layers, pending=layers.pending)
     scene = replace(scene, moved=tuple(moved), visible=visible, mover=mover)
     start: Start | None = state.value(f"{place}own start")
     if start is not None and run.target.dim == 2:
@@ -64,6 +74,7 @@ def stage(
         on_start=partial(_take_start, place),
         on_times=partial(_take_times, place),
         on_sampler=partial(_take_sampler, place),
+        on_layers=partial(_take_layers, place),
     )
 
 
@@ -79,9 +90,20 @@ def _question(run: Mapped, config: SamplerConfig, moved: ChosenTimes, place: str
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _scene(key: str, _run: Mapped, _how: dict[str, Any]) -> Scene:
-    density = _density(_run.key, _how["config"].delta, _run)
-    return make_scene(_run.model, _run.target, key=key.rpartition("/")[0], density=density, **_how)
+def _scene(key: str, in_browser: bool, _run: Mapped, _how: dict[str, Any]) -> Scene:
+    config: SamplerConfig = _how["config"]
+    exact = None
+    if config.sampler == "deterministic":
+        ends = (config.horizon, config.delta, _how["seed"], min(_how["particles"], FOLLOWED))
+        exact = _exact(f"{_run.key}/{ends}", _run, config, _how["seed"], _how["particles"])
+    known = {"density": _density(_run.key, config.delta, _run), "exact": exact, "in_browser": in_browser}
+    return make_scene(_run.model, _run.target, key=key.rpartition("/")[0], **known, **_how)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _exact(key: str, _run: Mapped, _config: SamplerConfig, _seed: int, _particles: int) -> Tensor:
+    """The same for every N, grid and moved time."""
+    return exact_paths(_run.model, _run.target, _config, seed=_seed, particles=_particles)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -142,6 +164,12 @@ def _take_times(place: str) -> None:
     else:
         key = f"{place}moved times"
         state.set_value(key, {**(state.value(key) or {}), moved.steps: times})
+
+
+def _take_layers(place: str) -> None:
+    """Somebody wants to see what the map does to space."""
+    if _sent(place, "layers", StagedLayers) is not None:
+        state.set_value(f"{place}map layers", True)
 
 
 def restore_times(steps: int, place: str = "") -> None:

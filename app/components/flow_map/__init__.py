@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from streamlit.components.v2 import component
 
-from app.components.buffer import pack
+from app.components.buffer import pack, unpack
 from cmcore.model import FlowMap
 
 _HERE = Path(__file__).parent
@@ -23,11 +24,26 @@ _NETWORK = base64.b64encode((_HERE / "network.wasm").read_bytes()).decode()
 MOST_WEIGHTS = 500_000
 """Of a map that is drawn from in the browser: 2 MB, and .1 s for a jump of 2,000 points."""
 FLOW_MAP_WORKER = f'const NETWORK_WASM = "{_NETWORK}";\n' + _read(
-    "network.js", "map.js", "noise.js", "grids.js", "chain.js", "worker.js"
+    "network.js", "grids.js", "map.js", "noise.js", "chain.js", "worker.js"
 )
 """What draws, apart from the page."""
 FLOW_MAP_CODE = f"const FLOW_MAP_WORKER = {json.dumps(FLOW_MAP_WORKER)};\n" + _read("client.js")
 """What the page has of it."""
+_COMPONENT = component(
+    "flow_map",
+    js="\n".join(
+        [
+            (_HERE.parent / "message.js").read_text(encoding="utf-8"),
+            FLOW_MAP_CODE,
+            "export default ({ data }) => addFlowMap(readMessage(data));",
+        ]
+    ),
+)
+
+
+def flow_map(bundled: bytes) -> None:
+    """Hand a bundle to the stages of the page; draws nothing, and travels once."""
+    _COMPONENT(key="flow_map", data=bundled)
 
 
 def bundle(model: object) -> bytes | None:
@@ -57,3 +73,8 @@ def bundle(model: object) -> bytes | None:
     }
     digest = hashlib.sha256(pack(header, arrays)).hexdigest()
     return pack({"hash": digest[:16], **header}, arrays)
+
+
+def hash_of(bundled: bytes) -> str:
+    """The hash that names a bundle."""
+    return unpack(bundled)[0]["hash"]

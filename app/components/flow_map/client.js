@@ -1,55 +1,68 @@
-// The flow maps of the page, and the one who draws from them: a worker, or the page itself where a host allows none. The
+// The flow maps of the page, and what draws from them: a worker, or the page itself where a host allows none. The
 // worker's code and network.wasm are joined to this file by flow_map/__init__.py.
 
-// { add, has, ask, compiled }, one for the whole document:
+// { compiled, add, ask, forget }, one for the whole document:
+//   compiled                     whether network.wasm is in use; null until that is known
 //   add(bundle)                  take a map, as read by readMessage; once for each hash
-//   has(hash)                    whether it is there
 //   ask(stage, question, take)   draw: `take` is called for every N with what worker.js tells, while `question` is the
-//                                newest of that stage; answers to older ones are dropped
+//                                newest of that stage; answers to older ones are dropped. A question about a map that is
+//                                not there yet waits for it.
 function openFlowMaps() {
-  const hashes = new Set(), asked = new Map();
+  const maps = new Set(), asked = new Map();
   let ids = 0;
   const take = (told) => {
-    const question = asked.get(told.stage);
-    if (question?.id === told.id) question.take(told);
+    const newest = asked.get(told.stage);
+    if (newest?.id === told.id) newest.take(told);
   };
-  const send = startDrawing(take);
-  return {
-    has: (hash) => hashes.has(hash),
+  const send = startDrawing(take, (compiled) => drawer.compiled = compiled);
+  const drawer = {
+    compiled: null,
     add(bundle) {
-      if (hashes.has(bundle.hash)) return;
-      hashes.add(bundle.hash);
+      if (maps.has(bundle.hash)) return;
+      maps.add(bundle.hash);
       send({ map: bundle });
+      for (const [stage, { id, question }] of asked) if (question.map === bundle.hash) send({ stage, id, question });
     },
-    ask(stage, question, takes) {
+    ask(stage, question, take) {
       const id = ++ids;
-      asked.set(stage, { id, take: takes });
-      send({ stage, id, question });
+      asked.set(stage, { id, question, take });
+      if (maps.has(question.map)) send({ stage, id, question });
     },
     forget: (stage) => asked.delete(stage),
   };
+  return drawer;
+}
+
+// Takes a map in, and says so to stages that were there before.
+function addFlowMap(bundle) {
+  window.consistencyLabMaps ??= openFlowMaps();
+  window.consistencyLabMaps.add(bundle);
+  window.dispatchEvent(new Event("flowmaps"));
 }
 
 // A function that sends messages to a worker; where there can be none, to the same code in the page.
-function startDrawing(take) {
+function startDrawing(take, ready) {
   const address = (ending) => URL.createObjectURL(new Blob([FLOW_MAP_WORKER, ending], { type: "text/javascript" }));
   let send = null;
   const early = []; // messages from before it is known which of the two it will be
-  const begin = (way) => {
-    send ??= way;
+  const begin = (way, compiled) => {
+    if (send) return;
+    send = way;
+    ready(compiled);
     for (const message of early.splice(0)) send(message);
   };
   const inPage = async () => {
     const { answering, compileNetwork, NETWORK_WASM } = await import(
       address("\nexport { answering, compileNetwork, NETWORK_WASM };")
     );
-    const answer = answering(compileNetwork(NETWORK_WASM));
-    begin((message) => answer(message, take));
+    const module = compileNetwork(NETWORK_WASM), answer = answering(module);
+    begin((message) => answer(message, take), module !== null);
   };
   try {
     const worker = new Worker(address("\nserve();"));
     worker.onerror = inPage;
-    worker.onmessage = ({ data }) => data.ready ? begin((message) => worker.postMessage(message)) : take(data);
+    worker.onmessage = ({ data }) =>
+      data.ready ? begin((message) => worker.postMessage(message), data.compiled) : take(data);
   } catch {
     inPage();
   }

@@ -1,4 +1,12 @@
-// The named time grids of cmcore/grids.py: K + 1 times from T down to δ, whose ends are exactly T and δ.
+// Times as angles, and the named time grids of cmcore/grids.py: K + 1 times from T down to δ, whose ends are exactly T and δ.
+
+// θ = arccos e⁻ᵗ, and back; both accurate near 0, as in cmcore/process.py.
+const angleAt = (t) => Math.atan2(Math.sqrt(-Math.expm1(-2 * t)), Math.exp(-t));
+
+function timeAtAngle(theta) {
+  const cosine = Math.cos(theta);
+  return cosine > 0.5 ? -Math.log1p(-2 * Math.sin(theta / 2) ** 2) : -Math.log(cosine);
+}
 
 const GRIDS = {
   uniform_angle: (steps, horizon, delta) => evenly(angleAt(horizon), angleAt(delta), steps).map(timeAtAngle),

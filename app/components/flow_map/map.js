@@ -4,14 +4,6 @@
 // Times enter in double precision and only once a jump: what the network sees of them is the same for all points, and
 // becomes part of the biases of its first layer.
 
-// θ = arccos e⁻ᵗ, and back; both accurate near 0, as in cmcore/process.py.
-const angleAt = (t) => Math.atan2(Math.sqrt(-Math.expm1(-2 * t)), Math.exp(-t));
-
-function timeAtAngle(theta) {
-  const cosine = Math.cos(theta);
-  return cosine > 0.5 ? -Math.log1p(-2 * Math.sin(theta / 2) ** 2) : -Math.log(cosine);
-}
-
 // skip and out of f = skip · x − out · F, from the angle θ_t and the gap θ_t − θ_s.
 const PRECONDITIONINGS = {
   trig: (_, gap) => [Math.cos(gap), Math.sin(gap)],

@@ -1,7 +1,7 @@
 """The stage: particles travel from noise to data in N jumps, on a canvas that plays without asking the server."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from dataclasses import field as fields
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +20,8 @@ STAGE_CODE = _read(
     _HERE.parent / "message.js",
     _HERE.parent / "shared.js",
     _HERE.parent / "address.js",
-    *(_HERE / f"{part}.js" for part in ("mesh", "draw", "start", "handles", "picture", "stage")),
+    _HERE.parent / "flow_map" / "grids.js",
+    *(_HERE / f"{part}.js" for part in ("mesh", "draw", "controls", "drawing", "start", "handles", "picture", "stage")),
 )
 _COMPONENT = component("particle_stage", html=STAGE_HTML, css=STAGE_STYLE, js=STAGE_CODE)
 
@@ -38,7 +39,7 @@ class Draw:
     Attributes:
         times: t_0 > … > t_N, [N + 1].
         progress: where the times sit on the axis: 0 at T, 1 at δ, linear in θ, [N + 1].
-        states: positions at the times, [N + 1, n, 2].
+        states: positions at the times, [N + 1, n, 2]; None where the browser draws.
         landings: where each jump landed before fresh noise, [N, n, 2]; None for deterministic jumps.
         legs: for renoised draws, the exact flow of each jump of the first particles from where the jump began, at a few
             times, [N, l, m, 2]; None otherwise.
@@ -47,7 +48,7 @@ class Draw:
 
     times: tuple[float, ...]
     progress: tuple[float, ...]
-    states: np.ndarray
+    states: np.ndarray | None
     landings: np.ndarray | None
     legs: np.ndarray | None
     summary: str
@@ -75,6 +76,48 @@ Mover = Literal["model", "exact", "baseline"]
 
 
 @dataclass(frozen=True)
+class SamplerSettings:
+    """How a sampler draws once it is chosen: its name on the page, η as it counts for it, and δ."""
+
+    label: str
+    share: float
+    delta: float
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What the browser draws from. What its controls show, and what is done on the stage, changes it there at once.
+
+    Attributes:
+        run: names the run.
+        map: the hash of its bundle.
+        place: with which the keys of the page's controls begin.
+        label: the target in words.
+        sampler, share, grid, horizon, delta, seed, particles: the draw, as of :class:`cmcore.config.SamplerConfig`.
+        grids: the names of all grids.
+        settings: by name, the samplers that the stage may turn to itself.
+        release: numbers the fresh noise of a start of one's own.
+        redrawn: whether that is new at each release.
+    """
+
+    run: str
+    map: str
+    place: str
+    label: str
+    sampler: str
+    share: float
+    grid: str
+    horizon: float
+    delta: float
+    seed: int
+    particles: int
+    grids: Sequence[str]
+    settings: Mapping[str, SamplerSettings]
+    release: int = 0
+    redrawn: bool = False
+
+
+@dataclass(frozen=True)
 class Scene:
     """Everything the stage draws, for every N, from the same noise.
 
@@ -94,6 +137,7 @@ class Scene:
         moved: the N whose times a person moved.
         visible: the layers to be shown at first; None leaves those that are.
         mover: what jumps, which gives it its colour.
+        drawing: what the browser draws from; None where the draws carry their states.
     """
 
     key: str
@@ -111,6 +155,7 @@ class Scene:
     moved: Sequence[int] = ()
     visible: Sequence[str] | None = None
     mover: Mover = "model"
+    drawing: Drawing | None = None
 
     @property
     def followed(self) -> int:
@@ -128,7 +173,8 @@ def scene_message(scene: Scene, *, steps: int, labels: Mapping[int, str], answer
     """
     arrays = {} if scene.density is None else {"density": scene.density}
     for n, draw in scene.draws.items():
-        arrays[f"states_{n}"] = quantise(draw.states, scene.extent)
+        if draw.states is not None:
+            arrays[f"states_{n}"] = quantise(draw.states, scene.extent)
         if draw.landings is not None:
             arrays[f"landings_{n}"] = quantise(draw.landings, scene.extent)
         if draw.legs is not None:
@@ -140,7 +186,8 @@ def scene_message(scene: Scene, *, steps: int, labels: Mapping[int, str], answer
     fastest = 1.0 if scene.field is None else float(np.abs(scene.field).max()) or 1.0
     if scene.field is not None:
         arrays["field"] = quantise(scene.field * (scene.extent / fastest), scene.extent)
-    count = next(iter(scene.draws.values())).states.shape[1]
+    states = next(iter(scene.draws.values())).states
+    count = states.shape[1] if states is not None else scene.drawing.particles if scene.drawing else 0
     header: dict[str, Any] = {
         "key": scene.key,
         "extent": scene.extent,
@@ -165,6 +212,7 @@ def scene_message(scene: Scene, *, steps: int, labels: Mapping[int, str], answer
         "visible": None if scene.visible is None else list(scene.visible),
         "reach": scene.layers.reach if scene.layers else 0.0,
         "fieldScale": STROKE * fastest / scene.extent,
+        "drawing": None if scene.drawing is None else asdict(scene.drawing),
     }
     return pack(header, arrays)
 
@@ -189,6 +237,7 @@ def particle_stage(
     on_start: Callable[[], None],
     on_times: Callable[[], None],
     on_sampler: Callable[[], None],
+    on_layers: Callable[[], None],
 ) -> None:
     """Show the scene with N = steps.
 
@@ -200,6 +249,7 @@ def particle_stage(
             {"steps": N, "times": [t_1, …, t_{N−1}] or null, "release": …}.
         on_sampler: called when the other sampler is asked for; the component's `sampler` is then {"to": its name,
             "release": …}.
+        on_layers: called when the layers that show what the map does to space are wanted.
     """
     _COMPONENT(
         key=key,
@@ -208,4 +258,5 @@ def particle_stage(
         on_start_change=on_start,
         on_times_change=on_times,
         on_sampler_change=on_sampler,
+        on_layers_change=on_layers,
     )

@@ -50,6 +50,7 @@ function landingPoint(message, steps, k, i) {
 // the point where the model arrived instead. Deterministic: one curve, all the way from the same noise. Renoised: one per
 // jump, from where that jump began, since fresh noise leaves the first curve behind.
 function comparisons(message, steps, i) {
+  if (message.ownBehind && i === message.own) return []; // Python has not said yet where the exact flow takes it
   const legs = message.arrays[`legs_${steps}`], progress = message.progress[steps];
   if (legs) {
     const [jumps, levels, followed] = legs.shape;

@@ -1,5 +1,5 @@
-// The grid times as handles: dragged or moved with the arrow keys, between their neighbours. On release Python answers
-// with the jumps that the new times make; until then only the handle moves.
+// The grid times as handles: dragged or moved with the arrow keys, between their neighbours. The picture follows where the
+// browser draws; else Python answers on release with the jumps that the new times make.
 
 const NEAREST = 0.006; // of the axis, that two times keep between them
 const STRIDE = 0.01; // of the axis, per arrow key; a tenth of it with Shift, five times as much with a page key
@@ -61,24 +61,33 @@ function moveTime(stage, j, to) {
   progress[j] = Math.min(progress[j + 1] - NEAREST, Math.max(progress[j - 1] + NEAREST, to));
   Object.assign(stage.moving, { j, dragging: true });
   stage.playing = false;
+  stage.local.times[steps] = timesBetween(stage);
+  redraw(stage);
   layMarks(stage);
   paint(stage);
 }
 
+// The times that were moved, to the four figures that Python keeps.
+const timesBetween = ({ moving, message }) =>
+  moving.progress.slice(1, -1).map((p) => Number(timeAt(message, p).toPrecision(4)));
+
 function commitTimes(stage) {
   clearTimeout(stage.timesSettle);
-  const { moving, message } = stage;
+  const { moving } = stage;
   if (!moving) return;
   moving.dragging = false;
-  sendTimes(stage, moving.steps, moving.progress.slice(1, -1).map((p) => timeAt(message, p)));
+  sendTimes(stage, moving.steps, timesBetween(stage));
 }
 
 function restoreTimes(stage) {
   clearTimeout(stage.timesSettle);
+  const moved = stage.base.moved.includes(stage.steps) || stage.local.times[stage.steps];
   stage.moving = null;
+  stage.local.times[stage.steps] = null;
+  redraw(stage);
   layMarks(stage);
   paint(stage);
-  if (stage.message.moved.includes(stage.steps)) sendTimes(stage, stage.steps, null);
+  if (moved) sendTimes(stage, stage.steps, null);
 }
 
 function sendTimes(stage, steps, times) {
@@ -86,7 +95,7 @@ function sendTimes(stage, steps, times) {
   stage.tell("times", { steps, times, release: stage.release });
 }
 
-// Python's answer ends a move; a message that still has the old times does not.
+// Python's answer ends a move, or the picture of the new times; a message that still has the old ones does not.
 function takeTimes(stage, fresh) {
   const { moving, message } = stage;
   if (moving && (fresh || (!moving.dragging && message.times[moving.steps].join() !== moving.before))) {

@@ -1,5 +1,5 @@
-// The stage: playing, scrubbing, choosing N and raising paths, all in the browser. Python sends one message with the
-// trajectories for every N, so that no click waits for the server; it hears only which N was chosen.
+// The stage: playing, scrubbing, choosing N and raising paths, all in the browser. Python sends one message with what there
+// is to draw from (drawing.js), or with the trajectories for every N, so that no click waits for the server.
 
 const KEEP = 250; // milliseconds after the last change that the address follows
 const SPEEDS = { 0.5: 1, 1: 2, 2: 0.5 }; // each and the next
@@ -52,6 +52,7 @@ const JUMPS = { model: LAYERS.jumps.label, exact: "Exact jumps", baseline: "Solv
 const FIRST_LAYERS = Object.keys(LAYERS);
 const ALL_LAYERS = [...FIRST_LAYERS, ...Object.keys(MORE)];
 const stages = new WeakMap();
+let created = 0;
 
 function createStage(root) {
   const find = (selector) => root.querySelector(selector);
@@ -83,6 +84,12 @@ function createStage(root) {
     drawn: false,
     moving: null,
     grip: null,
+    name: `stage ${++created}`,
+    base: null,
+    local: nothingDone(),
+    draws: {},
+    choice: null,
+    pictures: 0,
     message: null,
     palette: null,
     image: null,
@@ -173,7 +180,17 @@ function buildLegend(stage) {
 
 function openLayers(stage, open) {
   stage.parts.more.hidden = !open;
+  if (open) wantLayers(stage);
   stage.parts.legend.querySelector(".opener").setAttribute("aria-expanded", open);
+}
+
+// What the map does to space takes the server a second or two, so it is made when somebody looks for it.
+function wantLayers(stage) {
+  stage.wanting = true;
+  if (stage.base && !stage.wanted) {
+    stage.wanted = true;
+    stage.tell("layers", { wanted: true });
+  }
 }
 
 // By keyboard alone: L opens the layers and takes the focus there, arrows move it, L or Escape give it back.
@@ -231,7 +248,7 @@ function offer(stage) {
     button.disabled = !there;
     button.title = there
       ? layer.title ?? "Show or hide"
-      : message.pending
+      : message.pending || !renoised && message.arrays.field
       ? "Being computed"
       : renoised
       ? "Fresh noise leaves no mesh: choose deterministic jumps"
@@ -285,7 +302,11 @@ function wire(stage) {
   const page = new MutationObserver(() => obeyPage(stage));
   page.observe(document.documentElement, { attributeFilter: ["data-presenting", "data-hidden"] });
   obeyPage(stage);
-  const slider = followSlider(stage);
+  const controls = watchControls(() => {
+    followSlider(stage);
+    redraw(stage);
+  });
+  stage.root.addEventListener("draw", ({ detail }) => obeyControls(stage, detail));
   const returned = address.onReturn(() => {
     takeView(stage);
     if (stage.message) {
@@ -296,7 +317,10 @@ function wire(stage) {
   });
   stage.destroy = () => {
     page.disconnect();
-    slider.disconnect();
+    controls();
+    clearTimeout(stage.settling);
+    window.consistencyLabMaps?.forget(stage.name);
+    document.documentElement.removeAttribute("data-ahead");
     returned();
     clearTimeout(stage.keeping);
     address.release(["layers", "pause", "speed"]);
@@ -312,24 +336,15 @@ function wire(stage) {
 function wake(stage) {
   cancelAnimationFrame(stage.request);
   stage.last = 0;
-  if (stage.visible && (stage.playing || stage.goal !== null)) {
+  if (stage.message && stage.visible && (stage.playing || stage.goal !== null)) {
     stage.request = requestAnimationFrame((now) => tick(stage, now));
   }
 }
 
-// N on Streamlit's slider is seen here while it is dragged, before the server hears of it. A slider that nobody holds
-// only follows the server, by way of its old value.
+// N on Streamlit's slider is seen here while it is dragged, before the server hears of it.
 function followSlider(stage) {
-  const seen = new MutationObserver((changes) => {
-    const thumb = changes.map((change) => change.target).find((target) => target.closest?.(".st-key-steps"));
-    const steps = Number(thumb?.getAttribute("aria-valuetext"));
-    if (
-      thumb === document.activeElement && steps && steps !== stage.steps && stage.message &&
-      steps in stage.message.progress
-    ) showSteps(stage, steps);
-  });
-  seen.observe(document.body, { subtree: true, attributeFilter: ["aria-valuetext"] });
-  return seen;
+  const steps = stage.message && heldSteps(stage.message.drawing?.place ?? "");
+  if (steps && steps !== stage.steps && steps in stage.message.progress) showSteps(stage, steps);
 }
 
 function tick(stage, now) {
@@ -393,6 +408,10 @@ function setSteps(stage, steps) {
 function showSteps(stage, steps) {
   stage.steps = stage.sent = steps;
   stage.goal = null;
+  if (stage.base.drawing && stage.draws[steps]) {
+    showPicture(stage);
+    redraw(stage);
+  }
   layOut(stage);
   paint(stage);
   turnNumber(steps);
@@ -406,15 +425,21 @@ function turnNumber(steps) {
   }
 }
 
-// Fresh noise after each jump, or none: the other draw is made by the server.
+// Fresh noise after each jump, or none.
 function turnSampler(stage) {
   const renoised = stage.message.arrays[`landings_${stage.steps}`] !== undefined;
+  const to = renoised ? "deterministic" : "renoise", drawing = stage.base.drawing;
   stage.turns = (stage.turns ?? 0) + 1;
-  stage.tell("sampler", { to: renoised ? "deterministic" : "renoise", release: stage.turns });
+  if (drawing?.settings[to]) {
+    stage.local.sampler = { to, seen: readControls(drawing).sampler };
+    redraw(stage);
+  }
+  stage.tell("sampler", { to, release: stage.turns });
 }
 
 function key(stage, event) {
   const target = event.composedPath()[0];
+  if (!stage.message) return;
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (target !== document.body && target !== stage.canvas) return; // someone is typing, or a control has the keys
   const arrow = event.key.startsWith("Arrow");
@@ -509,6 +534,8 @@ function paint(stage) {
     own,
     times: message.times[steps],
     layers: stage.layers,
+    choice: message.choice,
+    pictures: stage.pictures,
   });
 }
 
@@ -551,8 +578,9 @@ function layOut(stage) {
   const { message, parts, steps } = stage;
   layMarks(stage);
   offer(stage);
+  document.documentElement.toggleAttribute("data-ahead", message.ahead === true);
   stage.canvas.setAttribute("aria-label", message.summaries[steps]);
-  parts.summary.textContent = message.summaries[steps];
+  write(parts.summary, message.summaries[steps]);
   const { multiples } = parts;
   if (multiples.children.length !== message.multiples.length) {
     multiples.replaceChildren(...message.multiples.map(() => {
@@ -579,21 +607,30 @@ function paintAll(stage) {
   paintMultiples(stage);
 }
 
-function paintMultiples(stage) {
+function paintMultiples(stage, which = stage.message.multiples) {
   const { message, parts, palette } = stage;
-  const heads = new Float32Array(stage.heads.length);
-  const shown = [...Array(Math.min(5, message.shown)).keys()];
-  const own = ownIndex(stage);
-  if (own !== null) shown.push(own);
-  message.multiples.forEach((n, j) =>
-    drawScene(parts.multiples.children[j].querySelector("canvas"), message, n, 1, palette, heads, {
-      layers: stage.layers,
-      selected: own === null ? null : new Set([own]),
-      shown,
-      ground: stage.layers.density ? stage.image : null,
-      compact: true,
-    })
-  );
+  message.multiples.forEach((n, j) => {
+    const states = message.arrays[`states_${n}`];
+    if (!states || !which.includes(n)) return;
+    const own = message.drawing ? message.ownIn[n] : ownIndex(stage);
+    const shown = [...Array(Math.min(5, message.shown)).keys()];
+    if (own !== null) shown.push(own);
+    drawScene(
+      parts.multiples.children[j].querySelector("canvas"),
+      message,
+      n,
+      1,
+      palette,
+      new Float32Array(2 * states.shape[1]),
+      {
+        layers: stage.layers,
+        selected: own === null ? null : new Set([own]),
+        shown,
+        ground: stage.layers.density ? stage.image : null,
+        compact: true,
+      },
+    );
+  });
 }
 
 // ---- Streamlit ---------------------------------------------------------------------------------------------------
@@ -601,42 +638,49 @@ export default function (component) {
   const { data, parentElement, setStateValue } = component;
   let stage = stages.get(parentElement);
   if (!stage) stages.set(parentElement, stage = createStage(parentElement));
-  const message = readMessage(data), colours = readPalette(stage.section);
+  const base = readMessage(data), colours = readPalette(stage.section);
   // What jumps has the colour of what it is: a model, the exact map, or a baseline.
-  const palette = { ...colours, model: colours[message.mover] };
-  const fresh = message.key !== stage.message?.key;
-  stage.tell = setStateValue;
-  Object.assign(stage, {
-    message,
-    palette,
-    image: message.arrays.density ? densityImage(message.arrays.density, palette.data) : null,
-  });
-  message.images = Object.fromEntries(
-    Object.keys(message.progress)
-      .filter((n) => message.arrays[`model_${n}`])
-      .map((n) => [n, densityImage(message.arrays[`model_${n}`], palette.model)]),
+  const palette = { ...colours, model: colours[base.mover] };
+  const subject = (one) => one?.drawing ? one.drawing.run : one?.key;
+  const fresh = subject(base) !== subject(stage.base);
+  const reseeded = base.drawing?.seed !== stage.base?.drawing?.seed;
+  base.images = Object.fromEntries(
+    COUNTS.filter((n) => base.arrays[`model_${n}`])
+      .map((n) => [n, densityImage(base.arrays[`model_${n}`], palette.model)]),
   );
+  stage.tell = setStateValue;
+  takeBase(stage, base);
+  if (stage.wanting) wantLayers(stage);
   Object.assign(stage, {
-    heads: new Float32Array(2 * message.arrays[`states_${message.steps}`].shape[1]),
+    palette,
+    image: base.arrays.density ? densityImage(base.arrays.density, palette.data) : null,
   });
   stage.section.classList.toggle("dark", palette.dark);
   stage.section.style.setProperty("--model", palette.model);
   for (const { button, layer } of stage.legend) {
     button.querySelector("svg").style.stroke = palette[layer.colour];
-    if (layer === LAYERS.jumps) button.lastChild.data = JUMPS[message.mover];
+    if (layer === LAYERS.jumps) button.lastChild.data = JUMPS[base.mover];
     button.querySelector("circle[opacity]")?.setAttribute("fill", palette.data);
   }
   // An echo of an older choice must not undo a newer one made here meanwhile.
-  if (stage.sent === null || message.steps === stage.sent || fresh) {
+  if (stage.sent === null || base.steps === stage.sent || fresh) {
     stage.sent = null;
-    stage.steps = message.steps;
+    stage.steps = base.steps;
   }
-  if (fresh) {
+  if (fresh || reseeded) {
     stage.pinned.clear();
     stage.hover = null;
   }
-  if (fresh && message.visible) showLayers(stage, message.visible);
+  if (fresh && base.visible) showLayers(stage, base.visible);
   takeStart(stage);
+  if (base.drawing) {
+    redraw(stage);
+    if (!stage.draws[stage.steps]) return stage.destroy; // the picture is on its way
+    stage.message = compose(stage);
+  } else {
+    stage.message = base;
+    stage.heads = new Float32Array(2 * base.arrays[`states_${base.steps}`].shape[1]);
+  }
   takeTimes(stage, fresh);
   layOut(stage);
   paintAll(stage);

@@ -1,5 +1,6 @@
-// A start of one's own: a point of noise that a person drags over the stage, or steers with the arrow keys. On release
-// Python answers with its paths for every N, as one more particle; until then there is only the ring.
+// A start of one's own: a point of noise that a person drags over the stage, or steers with the arrow keys. Its paths for
+// every N, as one more particle, follow where the browser draws. Else Python answers with them on release, and until then
+// there is only the ring.
 
 const HOLD = 300; // milliseconds a finger rests before it draws on the stage instead of scrolling the page
 const SLOP = 5; // pixels a pointer may stray and still click
@@ -54,7 +55,8 @@ function wireStart(stage) {
   });
   canvas.addEventListener("pointercancel", () => {
     if (stage.press?.drawing) {
-      stage.start = stage.message.start;
+      stage.start = stage.base.start;
+      redraw(stage);
       paintAll(stage);
     }
     end();
@@ -81,7 +83,8 @@ function onRing(stage, [px, py]) {
 function placeStart(stage, start) {
   const answered = ownIndex(stage) !== null;
   stage.start = start;
-  if (answered) paintAll(stage);
+  redraw(stage);
+  if (answered && !stage.base.drawing) paintAll(stage);
   else paint(stage); // its old paths leave the small pictures too
 }
 
@@ -90,6 +93,10 @@ function commitStart(stage) {
   stage.settle = null;
   stage.startSent = stage.start;
   stage.release = (stage.release ?? 0) + 1;
+  if (stage.base.drawing?.redrawn) {
+    stage.local.release = releaseOf(stage) + 1;
+    redraw(stage);
+  }
   stage.tell("start", { at: stage.start, release: stage.release });
 }
 
@@ -124,18 +131,19 @@ const sameStart = (a, b) => a === b || (a && b && a[0] === b[0] && a[1] === b[1]
 // The particle of the start, once its paths are there.
 function ownIndex(stage) {
   const { message, start } = stage;
+  if (message.drawing) return start === null ? null : message.own; // a frame behind at most
   return start !== null && message.start !== null && sameStart(start, message.start) ? message.own : null;
 }
 
 // What Python says holds, unless a newer start is still on its way there.
 function takeStart(stage) {
-  const { message } = stage;
+  const said = stage.base.start;
   if (
     stage.press?.drawing || stage.settle ||
-    (stage.startSent !== undefined && !sameStart(stage.startSent, message.start))
+    (stage.startSent !== undefined && !sameStart(stage.startSent, said))
   ) return;
   stage.startSent = undefined;
-  stage.start = message.start;
+  stage.start = said;
 }
 
 function drawStart(stage) {

@@ -1,0 +1,55 @@
+// The controls of the page that shows a stage, read where they stand: they are Streamlit's, and show a choice long before
+// the server hears of it. A page without them draws as Python said.
+
+const area = (place, key) => document.querySelector(`.st-key-${(place + key).replace(/[^A-Za-z0-9_-]/g, "-")}`);
+const inputOf = (place, key) => area(place, key)?.querySelector("input") ?? null;
+
+// { sampler, grid, share, delta, seed } as far as they are on the page; undefined where not.
+function readControls({ place, settings, grids }) {
+  const chosen = area(place, "sampler")?.querySelector('[role="radio"][aria-checked="true"]')?.textContent;
+  const sampler = Object.keys(settings).find((name) => settings[name].label === chosen);
+  const grid = inputOf(place, "grid")?.value.replaceAll(" ", "_");
+  return {
+    sampler,
+    grid: grids.includes(grid) ? grid : undefined,
+    share: numberOf(inputOf(place, "renoise")),
+    deltaOf: (name) => numberOf(inputOf(place, `delta:${name}`)),
+    seed: wholeOf(inputOf(place, "seed")),
+  };
+}
+
+// A slider of options has its place among them as its value, and the option in words.
+function numberOf(input) {
+  const value = Number(input?.getAttribute("aria-valuetext") || NaN);
+  return Number.isFinite(value) ? value : undefined;
+}
+
+function wholeOf(input) {
+  const value = Number(input?.value || NaN);
+  return Number.isInteger(value) && input.checkValidity() ? value : undefined;
+}
+
+// N on its slider, if somebody has hold of it: one that nobody holds only follows the server, by way of its old value.
+function heldSteps(place) {
+  const input = inputOf(place, "steps");
+  return input && input === document.activeElement ? Number(input.getAttribute("aria-valuetext")) || null : null;
+}
+
+// Calls `changed` in the frame after any of them shows something else; returns what ends that.
+function watchControls(changed) {
+  let asked = 0;
+  const soon = () => {
+    asked ||= requestAnimationFrame(() => {
+      asked = 0;
+      changed();
+    });
+  };
+  const seen = new MutationObserver(soon);
+  seen.observe(document.body, { subtree: true, attributeFilter: ["aria-valuetext", "aria-checked", "value"] });
+  document.addEventListener("input", soon, true);
+  return () => {
+    seen.disconnect();
+    document.removeEventListener("input", soon, true);
+    cancelAnimationFrame(asked);
+  };
+}

@@ -1,0 +1,234 @@
+// The picture that the browser draws: Python says what there is to draw from, and hears later what was drawn. `stage.base`
+// is the message as Python sent it, `stage.choice` what is drawn now, and `stage.message` the base with that picture in it.
+// What the base knows of other choices, exact paths, layers, numbers, is left out until Python has caught up.
+
+const FILL = 120; // milliseconds after the last change that all particles of every N are drawn, and words follow
+const COUNTS = [1, 2, 4, 8, 16];
+
+// ---- what to draw ------------------------------------------------------------------------------------------------
+function choose(stage) {
+  const { base, local } = stage, { drawing } = base, shown = { ...readControls(drawing), ...local.controls };
+  if (local.sampler && local.sampler.seen !== shown.sampler) local.sampler = null; // the control has moved on since
+  const sampler = local.sampler?.to ?? shown.sampler ?? drawing.sampler;
+  const settings = drawing.settings[sampler] ?? drawing;
+  const delta = shown.delta ?? shown.deltaOf(sampler) ?? (sampler === drawing.sampler ? drawing.delta : settings.delta);
+  const share = sampler === "deterministic" ? 0 : shown.share ?? settings.share;
+  let grid = shown.grid ?? drawing.grid;
+  if (delta === 0 && (grid === "shrinking_step" || grid === "variance_step")) grid = "uniform_angle";
+  if (stage.choice && stage.choice.run === drawing.run && stage.choice.grid !== grid) local.times = {}; // it was named
+  const times = Object.fromEntries(COUNTS.map((n) => [n, timesOf(stage, n, grid, delta)]));
+  const { map, horizon, run } = drawing, particles = shown.particles ?? drawing.particles;
+  const seed = shown.seed ?? drawing.seed;
+  return { run, map, sampler, share, grid, delta, horizon, seed, particles, times };
+}
+
+// Times that were moved hold until another grid is named, and where they lie between T and δ.
+function timesOf({ base, local }, n, grid, delta) {
+  const { drawing } = base, { horizon } = drawing;
+  const moved = n in local.times
+    ? local.times[n]
+    : base.moved.includes(n) && grid === drawing.grid
+    ? base.times[n].slice(1, -1)
+    : null;
+  const fits = moved && moved[0] < horizon && moved.at(-1) > delta;
+  if (fits) return [horizon, ...moved, delta];
+  return grid === drawing.grid && delta === drawing.delta && !base.moved.includes(n)
+    ? base.times[n]
+    : namedGrid(grid, n, horizon, delta);
+}
+
+const nameOf = ({ run, sampler, share, grid, delta, seed, particles }) =>
+  [run, sampler, share, grid, delta, seed, particles].join("/");
+const wayOf = ({ map, sampler, share, delta, horizon, times }, n) =>
+  [map, sampler, share, delta, horizon, times[n]].join();
+const baseChoice = ({ drawing, times }) => ({
+  ...drawing,
+  share: drawing.sampler === "deterministic" ? 0 : drawing.share,
+  times,
+});
+
+// What the worker is asked: N on show with all particles first, then the others with those of the small multiples.
+function questionOf(stage, { whole }) {
+  const { choice, base, steps } = stage, { map, sampler, share, seed, particles, times } = choice;
+  const others = COUNTS.filter((n) => n !== steps).sort((a, b) =>
+    base.multiples.includes(b) - base.multiples.includes(a)
+  );
+  const few = whole ? particles : Math.min(particles, base.compact);
+  const grids = [{ n: steps, times: times[steps] }, ...others.map((n) => ({ n, times: times[n], count: few }))];
+  const own = stage.start && {
+    start: stage.start,
+    place: ownPlace(stage),
+    noise: `fresh noise of an own start, release ${releaseOf(stage)}`,
+  };
+  return { map, sampler, share, seed, particles, grids, own };
+}
+
+// The particle of one's own comes after those that the base follows.
+const ownPlace = ({ base }) => base.followed - (base.start ? 1 : 0);
+const releaseOf = ({ base, local }) => Math.max(base.drawing.release, local.release);
+
+// ---- asking, and taking answers -----------------------------------------------------------------------------------
+// Draws anew if what is to be drawn has changed. While the last question has no answer yet nothing is asked: a picture a
+// moment old is better than none while something is dragged.
+function redraw(stage) {
+  if (!stage.base?.drawing) return;
+  stage.choice = choose(stage);
+  const key = JSON.stringify(questionOf(stage, { whole: false }));
+  if (key === stage.askedKey) return;
+  if (stage.waiting) {
+    stage.behind = true;
+    return;
+  }
+  stage.askedKey = key;
+  clearTimeout(stage.settling);
+  stage.waiting = true;
+  ask(stage, { whole: false });
+}
+
+function ask(stage, { whole }) {
+  const { choice, start } = stage, maps = window.consistencyLabMaps;
+  if (!maps) {
+    addEventListener("flowmaps", () => ask(stage, { whole }), { once: true });
+    return;
+  }
+  maps.ask(stage.name, questionOf(stage, { whole }), (told) => {
+    if (told.done) {
+      if (!whole) stage.settling = setTimeout(() => settle(stage), FILL);
+      return;
+    }
+    stage.draws[told.n] = { ...told, choice, start };
+    if (told.n === stage.steps) showPicture(stage);
+    else if (stage.message) {
+      stage.message = compose(stage);
+      paintMultiples(stage, [told.n]);
+    }
+    stage.waiting = false;
+    if (stage.behind) {
+      stage.behind = false;
+      redraw(stage);
+    }
+  });
+}
+
+// Nothing has changed for a while: all particles of every N, and the picture in words.
+function settle(stage) {
+  ask(stage, { whole: true });
+  layOut(stage);
+}
+
+// The picture of the chosen N is there.
+function showPicture(stage) {
+  const before = stage.message, first = before?.run !== stage.base.drawing.run;
+  stage.message = compose(stage);
+  stage.pictures++;
+  const size = 2 * stage.message.arrays[`states_${stage.steps}`].shape[1];
+  if (stage.heads?.length !== size) stage.heads = new Float32Array(size);
+  if (first) {
+    layOut(stage);
+    paintAll(stage);
+    wake(stage);
+    return;
+  }
+  if (String(before.times[stage.steps]) !== String(stage.message.times[stage.steps])) layMarks(stage);
+  if (before.ahead !== stage.message.ahead) layOut(stage);
+  paint(stage);
+  paintMultiples(stage, [stage.steps]);
+}
+
+// ---- the message on show -------------------------------------------------------------------------------------------
+function compose(stage) {
+  const { base, draws, start, steps } = stage, then = baseChoice(base), choice = draws[steps].choice;
+  const arrays = {}, ways = Object.fromEntries(COUNTS.map((n) => [n, draws[n]?.choice ?? stage.choice]));
+  const same = (n) => wayOf(ways[n], n) === wayOf(then, n);
+  const seeded = choice.seed === then.seed, stopped = choice.delta === then.delta;
+  const owned = sameStart(start, base.start) && (!start || releaseOf(stage) === base.drawing.release);
+  const own = start && draws[steps].start ? ownPlace(stage) : null;
+  const take = (name, fits) => {
+    if (fits && base.arrays[name]) arrays[name] = base.arrays[name];
+  };
+  take("density", true);
+  take("field", stopped);
+  take("exact", choice.sampler === "deterministic" && seeded && stopped);
+  for (const n of COUNTS) {
+    const { count, states, landings } = draws[n] ?? {};
+    if (!states) continue;
+    arrays[`states_${n}`] = { values: states, shape: [n + 1, count, 2] };
+    if (landings) arrays[`landings_${n}`] = { values: landings, shape: [n, count, 2] };
+    take(`legs_${n}`, same(n) && seeded);
+    for (const layer of ["mesh", "model"]) take(`${layer}_${n}`, same(n));
+    take(`ratio_${n}`, same(n) && seeded && owned && base.arrays[`ratio_${n}`]?.shape[0] === count);
+  }
+  const message = {
+    ...base,
+    run: base.drawing.run,
+    key: nameOf(choice),
+    choice,
+    arrays,
+    angles: [choice.horizon, choice.delta].map(angleAt),
+    times: Object.fromEntries(COUNTS.map((n) => [n, ways[n].times[n]])),
+    progress: Object.fromEntries(COUNTS.map((n) => [n, progressOf(ways[n].times[n])])),
+    labels: Object.fromEntries(base.multiples.map((n) => [n, same(n) ? base.labels[n] ?? "" : ""])),
+    start: own === null ? null : start,
+    own,
+    ownIn: Object.fromEntries(COUNTS.map((n) => [n, draws[n]?.start ? own : null])),
+    ownBehind: !owned,
+    followed: ownPlace(stage) + (own === null ? 0 : 1),
+    pending: base.pending || !same(steps),
+    ahead: !same(steps),
+  };
+  return { ...message, summaries: { [steps]: inWords(message, steps) } };
+}
+
+function progressOf(times) {
+  const angles = times.map(angleAt), [first, last] = [angles[0], angles.at(-1)];
+  return angles.map((angle) => (first - angle) / (first - last));
+}
+
+// The picture in a sentence or two, for those who do not see it.
+function inWords(message, n) {
+  const { drawing, own } = message,
+    { states, exact } = { states: message.arrays[`states_${n}`], exact: message.arrays.exact };
+  const count = states.shape[1] - (own === null ? 0 : 1), jumps = n === 1 ? "1 jump" : `${n} jumps`;
+  let words = `${count.toLocaleString("en-US")} particles travel from noise to ${drawing.label} in ${jumps}`;
+  const far = (i) => {
+    const [a, b] = [statePoint(message, n, n, i), comparisons(message, n, i)[0].points.at(-1)];
+    return Math.hypot(a[0] - b[0], a[1] - b[1]);
+  };
+  if (exact) {
+    const gaps = [...Array(ownPlace({ base: message })).keys()].map(far).sort((a, b) => a - b);
+    words += `; from the same noise, half of them end within ${
+      gaps[(gaps.length - 1) >> 1].toFixed(3)
+    } of the exact flow's end`;
+  } else if (message.arrays[`landings_${n}`]) words += ", with fresh noise after each";
+  if (own === null) return `${words}.`;
+  const [x, y] = message.start, [endX, endY] = statePoint(message, n, n, own);
+  words += `. Your start (${x}, ${y}) ends at (${endX.toFixed(2)}, ${endY.toFixed(2)})`;
+  const known = exact && comparisons(message, n, own).length;
+  return known ? `${words}, ${far(own).toFixed(3)} from the exact flow's end.` : `${words}.`;
+}
+
+// ---- what Python caught up with ------------------------------------------------------------------------------------
+// A message from Python: what was done here since it was asked for holds on, until it says the same.
+function takeBase(stage, base) {
+  const before = stage.base?.drawing, { local } = stage, { drawing } = base;
+  stage.base = base;
+  if (!drawing) return;
+  if (before?.run !== drawing.run) Object.assign(stage, { local: nothingDone(), draws: {} });
+  else if (before.grid !== drawing.grid) local.times = {};
+  for (const [n, times] of Object.entries(stage.local.times)) {
+    const said = base.moved.includes(Number(n)) ? base.times[n].slice(1, -1) : null;
+    if (String(said) === String(times)) delete stage.local.times[n];
+  }
+}
+
+// What was done on the stage that Python has not heard of: the sampler turned to and what its control showed then; by N
+// the times, null for those of the named grid; the number of the last release of a start. `controls` are those of a page
+// that has no Streamlit.
+const nothingDone = () => ({ sampler: null, times: {}, release: 0, controls: {} });
+
+// A page without Streamlit says what to draw: any of { sampler, grid, share, delta, seed, particles, steps }.
+function obeyControls(stage, { steps, ...controls }) {
+  Object.assign(stage.local.controls, controls);
+  if (steps && stage.message) showSteps(stage, steps);
+  redraw(stage);
+}

@@ -1,0 +1,48 @@
+"""What the browser draws a stage from: the run's weights, and how it is drawn."""
+
+import streamlit as st
+
+from app import state
+from app.components.flow_map import bundle, hash_of
+from app.components.particle_stage import Drawing, SamplerSettings
+from app.stage.sampler import REDRAWN, SAMPLERS
+from app.stage.scene import Mapped, label_of
+from cmcore.config import SamplerConfig
+from cmcore.grids import GRIDS
+from cmcore.sampling_defaults import delta_for
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def bundle_of(run_key: str, _run: Mapped) -> bytes | None:
+    """The weights of a run as they travel; None where the browser has no code for its map."""
+    return bundle(_run.model)
+
+
+def drawing_of(run: Mapped, config: SamplerConfig, place: str) -> Drawing | None:
+    """What the browser draws from on the stage of that place; None where the server must draw."""
+    weights = bundle_of(run.key, run)
+    if weights is None:
+        return None
+    return Drawing(
+        run=run.key,
+        map=hash_of(weights),
+        place=place,
+        label=label_of(run.target),
+        sampler=config.sampler,
+        share=config.renoise,
+        grid=config.grid,
+        horizon=config.horizon,
+        delta=config.delta,
+        seed=int(state.value(f"{place}seed")),
+        particles=int(state.value(f"{place}particle count")),
+        grids=tuple(GRIDS),
+        settings={} if place else {name: _settings(name, label, run, config) for name, label in SAMPLERS.items()},
+        release=state.value(f"{place}release", 0),
+        redrawn=state.value("own_noise") == REDRAWN,
+    )
+
+
+def _settings(name: str, label: str, run: Mapped, config: SamplerConfig) -> SamplerSettings:
+    learned = getattr(run.model, "delta", 0.0)
+    delta = config.delta if name == config.sampler else state.value(f"delta:{name}", delta_for(name, learned))
+    return SamplerSettings(label, state.value("renoise", config.renoise), delta)

@@ -1,0 +1,163 @@
+"""The stage draws by itself: pictures come while the server is silent, by any of the ways a browser may have."""
+
+import numpy as np
+import pytest
+
+import cmcore as cm
+from app.runs.library import runs
+from tests.browser.conftest import EVALUATES, MOVING
+from tests.browser.test_lab import stage, wait_for_stage
+from tests.browser.test_stage import drag, middle
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+class Gate:
+    """Stands in the websocket: while it is closed the server hears nothing, and says nothing."""
+
+    def __init__(self, page):
+        self.closed, self.waiting = False, []
+        page.route_web_socket("**/_stcore/stream", self._join)
+
+    def _join(self, socket):
+        server = socket.connect_to_server()
+        socket.on_message(lambda message: self._pass(server, message))
+        server.on_message(lambda message: self._pass(socket, message))
+
+    def _pass(self, to, message):
+        if self.closed:
+            self.waiting.append((to, message))
+        else:
+            to.send(message)
+
+    def open(self):
+        self.closed = False
+        for to, message in self.waiting:
+            to.send(message)
+        self.waiting.clear()
+
+
+def choice(page):
+    return stage(page)["choice"]
+
+
+def wait_for_choice(page, condition):
+    page.wait_for_function(f"(c => {condition})(window.particleStage.choice)")
+
+
+@pytest.fixture
+def silent(browser, server):
+    """Explore with the sampler "renoise", whose server has fallen silent once all was there."""
+    context = browser.new_context(**EVALUATES, **MOVING, viewport={"width": 1440, "height": 980})
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    errors = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    gate = Gate(page)
+    page.goto(f"{server}/?sampler=renoise&particles=500")
+    wait_for_stage(page)
+    page.get_by_text("Times and noise").click()
+    page.locator("[data-test-script-state=notRunning]").wait_for()
+    gate.closed = True
+    yield page, gate
+    gate.open()
+    context.close()
+    assert errors == []
+
+
+def test_every_choice_of_explore_is_drawn_while_the_server_is_silent(silent):
+    page, gate = silent
+    page.get_by_role("slider", name="η as a share of t").press("ArrowRight")
+    wait_for_choice(page, "c.share === 0.55")
+    page.get_by_role("button", name="Increment").click()
+    wait_for_choice(page, "c.seed === 1")
+    page.get_by_role("slider", name="Stop at δ").press("ArrowRight")
+    wait_for_choice(page, "c.delta === 0.05")
+    page.get_by_role("combobox", name="Time grid").click()
+    page.get_by_role("option", name="karras").click()
+    wait_for_choice(page, "c.grid === 'karras'")
+    named = stage(page)["times"]
+    handle = page.get_by_role("slider", name="Time 2 of 3").bounding_box()
+    x, y = handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2
+    drag(page, (x, y), (x + 50, y))
+    page.wait_for_function("t => window.particleStage.times[2] < t", arg=named[2])
+    page.get_by_role("radio", name="Algorithm 1").click()
+    wait_for_choice(page, "c.sampler === 'algorithm_1'")
+    page.get_by_role("slider", name="Network calls N").press("ArrowRight")
+    page.wait_for_function("window.particleStage.steps === 8")
+    page.get_by_role("radio", name="Deterministic").click()
+    wait_for_choice(page, "c.sampler === 'deterministic'")
+    x, y = middle(page)
+    drag(page, (x + 40, y - 40), (x + 60, y - 60))
+    page.wait_for_function("window.particleStage.own !== null")
+    assert page.evaluate("document.documentElement.hasAttribute('data-ahead')")  # what is measured is of another draw
+    key, start = stage(page)["key"], stage(page)["start"]
+    gate.open()
+    page.wait_for_function("!document.documentElement.hasAttribute('data-ahead')")
+    for part in ("n=8", "eta=0.55", "seed=1", "grid=karras", "start="):
+        page.wait_for_function(f"location.search.includes('{part}')")
+    page.locator("[data-test-script-state=notRunning]").wait_for()
+    assert (stage(page)["key"], stage(page)["start"]) == (key, start)  # the server says what is drawn already
+
+
+def test_the_key_r_turns_to_the_other_sampler_and_back_while_the_server_is_silent(silent):
+    page, _ = silent
+    page.locator("canvas.view").focus()
+    page.keyboard.press("r")
+    wait_for_choice(page, "c.sampler === 'deterministic' && c.delta === 0")
+    page.keyboard.press("r")
+    wait_for_choice(page, "c.sampler === 'renoise' && c.delta === 0.02")
+    page.get_by_role("radio", name="Algorithm 1").click()  # a newer choice than the key's
+    wait_for_choice(page, "c.sampler === 'algorithm_1'")
+
+
+STRICTER = """
+new MutationObserver((_, seen) => {
+  if (!document.head) return;
+  seen.disconnect();
+  const policy = document.createElement("meta");
+  Object.assign(policy, { httpEquiv: "Content-Security-Policy", content: "script-src 'self' blob: 'unsafe-inline'" });
+  document.head.append(policy);
+}).observe(document, { childList: true, subtree: true });
+"""
+DRAWN = """question => new Promise(done => {
+  const points = {};
+  consistencyLabMaps.ask("test", question, one => one.done ? done(points) : points[one.n] = [...one.states]);
+})"""
+
+
+@pytest.mark.parametrize("refused", ["nothing", "WebAssembly", "workers"])
+def test_the_browser_draws_what_the_engine_draws_whatever_it_is_refused(browser, server, refused):
+    context = browser.new_context(reduced_motion="reduce")
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    if refused == "WebAssembly":  # the worker keeps to the policy of its page
+        page.add_init_script(STRICTER)
+    if refused == "workers":
+        page.add_init_script("window.Worker = class { constructor() { throw new Error('refused'); } };")
+    page.goto(f"{server}/?particles=200")
+    page.locator("canvas.view[aria-label]").wait_for()
+    while not page.evaluate("window.particleStage?.frames > 0"):
+        page.wait_for_timeout(100)
+    assert page.evaluate("consistencyLabMaps.compiled") == (refused != "WebAssembly")
+    model = runs()["eight_gaussians"].model
+    shown, seed = choice(page)["map"], 5
+    for sampler, grid in (("deterministic", "karras"), ("renoise", "uniform_angle")):
+        times = cm.make_grid(grid, 4, horizon=3.0, delta=0.05).times
+        question = {"map": shown, "sampler": sampler, "share": 0.5, "seed": seed, "particles": 100}
+        points = page.evaluate(DRAWN, {**question, "grids": [{"n": 4, "times": times}]})
+        engine = cm.sample(model, 100, 4, seed=seed, sampler=sampler, grid=list(times), renoise=0.5)
+        found = np.array(points["4"]).reshape(5, 100, 2)
+        assert np.quantile(np.abs(found - engine.states.numpy()), 0.99) <= 1e-5
+    context.close()
+
+
+def test_what_the_map_does_to_space_is_made_when_somebody_looks_for_it(silent):
+    page, gate = silent
+    page.get_by_role("radio", name="Deterministic").click()
+    gate.open()
+    wait_for_choice(page, "c.sampler === 'deterministic'")
+    mesh = page.get_by_role("button", name="Mesh")
+    assert not mesh.is_visible()
+    page.get_by_role("button", name="Layers").click()
+    page.locator(".more button:not([disabled])", has_text="Mesh").wait_for()
