@@ -175,3 +175,22 @@ def test_the_velocity_field_is_that_of_the_exact_flow(deterministic):
     truth = velocity_in_angle(target, spot, theta)[0].numpy() * STROKE
     shown = arrays["field"][3, 0, 0] * (extent / POSITION_RANGE) * header["fieldScale"]
     np.testing.assert_allclose(shown, truth, atol=2e-3 * np.abs(truth).max() + 1e-4)
+
+
+@pytest.mark.parametrize("sampler", ["deterministic", "renoise"])
+def test_a_scene_that_the_browser_draws_compares_with_the_same_exact_flow(sampler):
+    """Of the draws it holds the times and what is exact of the first particles, which is all that the server makes."""
+    model = untrained()
+    config = SamplerConfig(sampler=sampler, delta=0.02)
+    drawn, left = (
+        make_scene(model, model.target, key="k", config=config, seed=3, particles=200, in_browser=in_browser)
+        for in_browser in (False, True)
+    )
+    assert left.followed == drawn.followed
+    if sampler == "deterministic":
+        np.testing.assert_array_equal(left.exact, drawn.exact)
+    for n, draw in drawn.draws.items():
+        assert left.draws[n].states is None
+        assert (left.draws[n].times, left.draws[n].progress) == (draw.times, draw.progress)
+        if sampler == "renoise":
+            np.testing.assert_allclose(left.draws[n].legs, draw.legs, atol=1e-4)
