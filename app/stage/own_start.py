@@ -112,6 +112,7 @@ def _insert(many: np.ndarray, one: np.ndarray | None, at: int) -> np.ndarray:
 
 def _in_words(one: Draw, own: OwnPaths) -> str:
     x, y = own.start
+    assert one.states is not None  # a draw of this file
     end = one.states[-1, 0]
     words = f"Your start ({x:g}, {y:g}) ends at ({end[0]:.2f}, {end[1]:.2f})"
     if own.exact is None:
