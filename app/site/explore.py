@@ -1,10 +1,12 @@
 """Explore on a static site: one page for every run, with its draws and what was measured of them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from markupsafe import Markup
 
+from app.components.particle_stage import SamplerSettings
 from app.figures.svg import NARROW
 from app.figures.theme import DARK, LIGHT
 from app.kl.bound_line import sentence
@@ -14,27 +16,44 @@ from app.kl.run_picker import facts
 from app.kl.run_summary import learned_by, picture
 from app.quoting import file_stem
 from app.runs.run import Run
-from app.site.figures import cards_by_n, kl_chart, labels_of, scene_script, stage_place
+from app.site.figures import cards_by_n, kl_chart, labels_of, picture_of, stage_place
 from app.site.files import Site, trusted
-from app.stage.sampler import SAMPLERS
+from app.site.settings import settings_of
+from app.stage.sampler import DELTAS, SAMPLERS
 from app.stage.scene import PARTICLES, STEPS
 from app.ui.cards import direction_words
 from cmcore.config import SamplerConfig
+from cmcore.grids import GRIDS
+from cmcore.samplers import SAMPLERS as ALL
 from cmcore.sampling_defaults import delta_for, sampling_defaults
 
 FIRST_STEPS = 4
-DRAWN_BY = ("deterministic", "renoise")
-"""Samplers whose draws come with a page."""
+FIRST_GRID = "uniform_angle"
+SEED = 0
+"""Of the noise at first, for which the exact paths come with a page."""
 
 
 @dataclass(frozen=True)
 class _View:
-    """What the measurements column shows with one sampler and one direction: cards and theory by N, and the chart."""
+    """What the measurements column shows of one measured setting: cards and theory by N, and the chart.
+
+    `when` are the choices of the page for which it holds.
+    """
 
     when: Mapping[str, str]
     cards: Mapping[int, Markup]
     theory: Mapping[int, str]
     chart: Markup
+
+
+@dataclass(frozen=True)
+class _Sampler:
+    """A sampler that can be chosen: how it draws at first, the words of its η, and the δ that can be chosen with it."""
+
+    label: str
+    config: SamplerConfig
+    eta: str
+    deltas: tuple[str, ...]
 
 
 def path_of(run: Run) -> str:
@@ -45,63 +64,96 @@ def path_of(run: Run) -> str:
 def explore_pages(site: Site) -> Iterator[tuple[str, bytes]]:
     """A page for every run; the first run's is the page that the site opens on, too."""
     pictures = {key: _pictures(site, run) for key, run in site.runs.items()}
+    listed = [(run, path_of(run), pictures[key]) for key, run in site.runs.items()]
     for place, run in enumerate(site.runs.values()):
-        own = sampling_defaults(run.model.config)
-        configs = {name: _config(run, name, own.renoise) for name in DRAWN_BY}
-        scenes = {name: scene_script(site, run, each, seed=0, particles=PARTICLES) for name, each in configs.items()}
-        measured = {
-            (name, seen): kl_of_run(run, config, direction)
-            for name, config in configs.items()
-            for seen, direction in SEEN_FROM.items()
-        }
-        views = [_view(run, configs[name], name, seen, kl) for (name, seen), kl in measured.items()]
-        labels = {f"{name} {seen}": labels_of(kl) for (name, seen), kl in measured.items()}
-        first = own.sampler if own.sampler in DRAWN_BY else DRAWN_BY[0]
-        seen_first = next(seen for seen, direction in SEEN_FROM.items() if direction == own.direction)
-        for path in (["index.html"] if place == 0 else []) + [path_of(run)]:
-            yield site.page(
-                path,
-                "explore",
-                part="explore",
-                title=run.label,
-                about=f"{run.label}, {learned_by(run.model.config)}: noise becomes data in N jumps.",
-                lab=site.in_lab("explore", {"run": run.key} if run.shipped else {}),
-                scenes=[scenes[first]],
-                run=run,
-                runs=[(each, path_of(each), pictures[key]) for key, each in site.runs.items()],
-                facts=trusted(facts(run)),
-                place=stage_place(scenes, labels, visible=None, mover="model"),
-                views=views,
-                begin={"n": str(FIRST_STEPS), "sampler": first, "from": seen_first},
-                steps=[(str(n), str(n)) for n in STEPS],
-                kl_path=f"kl/{file_stem(run.key)}.html",
-                samplers={name: SAMPLERS[name] for name in DRAWN_BY},
-                directions={seen: direction_words(direction) for seen, direction in SEEN_FROM.items()},
-                eta=own.renoise,
-                configs=configs,
-            )
+        paths = [*(["index.html"] if place == 0 else []), path_of(run)]
+        yield from _pages(site, run, paths, listed)
 
 
-def _config(run: Run, sampler: str, eta: float) -> SamplerConfig:
-    """A draw of the run as the lab first shows it."""
-    return SamplerConfig(
-        sampler=sampler,
-        grid="uniform_angle",
-        steps=FIRST_STEPS,
-        horizon=run.model.horizon,
-        delta=delta_for(sampler, run.model.delta),
-        renoise=eta,
+def _pages(site: Site, run: Run, paths: Sequence[str], listed: Sequence[Any]) -> Iterator[tuple[str, bytes]]:
+    own = sampling_defaults(run.model.config)
+    samplers = {name: _sampler(run, name, own.renoise) for name in SAMPLERS}
+    offered = {
+        name: SamplerSettings(each.label, each.config.renoise, each.config.delta) for name, each in samplers.items()
+    }
+    choices: dict[str, Any] = {"seed": SEED, "particles": PARTICLES, "samplers": offered}
+    stages = {name: picture_of(site, run, each.config, **choices) for name, each in samplers.items()}
+    views, labels = _views(run)
+    first = own.sampler if own.sampler in samplers else next(iter(samplers))
+    begin = {
+        "n": str(FIRST_STEPS),
+        "sampler": first,
+        "from": next(seen for seen, direction in SEEN_FROM.items() if direction == own.direction),
+        "grid": FIRST_GRID,
+        "delta": f"{samplers[first].config.delta:g}",
+        "eta": f"{own.renoise:g}",
+        "seed": str(SEED),
+        "times": "named",
+    }
+    for path in paths:
+        yield site.page(
+            path,
+            "explore",
+            part="explore",
+            title=run.label,
+            about=f"{run.label}, {learned_by(run.model.config)}: noise becomes data in N jumps.",
+            lab=site.in_lab("explore", {"run": run.key} if run.shipped else {}),
+            scenes=stages[first].scripts,
+            run=run,
+            runs=listed,
+            facts=trusted(facts(run)),
+            place=stage_place(stages, labels, visible=None, mover="model"),
+            views=[(view, view.when.items() <= begin.items()) for view in views],
+            begin=begin,
+            steps=[(str(n), str(n)) for n in STEPS],
+            kl_path=f"kl/{file_stem(run.key)}.html",
+            samplers=samplers,
+            live=bool(stages[first].weights),
+            directions={seen: direction_words(direction) for seen, direction in SEEN_FROM.items()},
+            grids=[(name, name.replace("_", " ")) for name in GRIDS],
+            ends={"T": f"{run.model.horizon:g}", "delta": begin["delta"]},
+        )
+
+
+def _sampler(run: Run, name: str, eta: float) -> _Sampler:
+    """A draw of the run as the lab first shows it, and what can be chosen of it."""
+    noisy, least = ALL[name].noisy, delta_for(name, run.model.delta)
+    config = SamplerConfig(
+        sampler=name, grid=FIRST_GRID, steps=FIRST_STEPS, horizon=run.model.horizon, delta=least, renoise=eta
     )
+    lowest = max(run.model.delta, DELTAS[1]) if noisy else run.model.delta
+    deltas = sorted({lowest, least, *(delta for delta in DELTAS if delta > lowest)})
+    words = "" if not noisy else "η as a share of the step" if ALL[name].share_of == "step" else "η as a share of t"
+    return _Sampler(SAMPLERS[name], config, words, tuple(f"{delta:g}" for delta in deltas))
 
 
-def _view(run: Run, config: SamplerConfig, sampler: str, seen: str, kl: RunKL) -> _View:
+def _views(run: Run) -> tuple[list[_View], dict[str, dict[int, str]]]:
+    """What was measured of the run's own draws; and by choices, the numbers beside the small pictures."""
+    seen_from = {direction: seen for seen, direction in SEEN_FROM.items()}
+    views, labels = [], {}
+    for setting in settings_of(run):
+        config = SamplerConfig(
+            sampler=setting.sampler, grid=setting.grid, steps=FIRST_STEPS, horizon=setting.horizon,
+            delta=setting.delta, renoise=setting.renoise,
+        )  # fmt: skip
+        when = {"sampler": setting.sampler, "from": seen_from[setting.direction], "grid": setting.grid}
+        when |= {"delta": f"{setting.delta:g}", "times": "named"}
+        when |= {"eta": f"{setting.renoise:g}"} if ALL[setting.sampler].noisy else {}
+        kl = kl_of_run(run, config, setting.direction)
+        if setting.sampler in SAMPLERS and setting.horizon == run.model.horizon:
+            views.append(_view(run, config, when, kl))
+            labels.setdefault(f"{setting.sampler} {when['from']}", labels_of(kl))
+    return views, labels
+
+
+def _view(run: Run, config: SamplerConfig, when: Mapping[str, str], kl: RunKL) -> _View:
     start = initialisation(run.key, config.horizon, run)
 
     def theory(n: int) -> str:
         return sentence(run, config.model_copy(update={"steps": n}), kl.estimates.get(n), None, start)
 
     return _View(
-        {"sampler": sampler, "from": seen},
+        when,
         cards_by_n(run, config, kl),
         {n: theory(n) for n in STEPS},
         kl_chart(kl, calls=FIRST_STEPS, height=260, widths=(NARROW,)),

@@ -4,10 +4,13 @@ import base64
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
 
 from markupsafe import Markup
 
-from app.components.particle_stage import scene_message
+from app.components.flow_map import bundle, hash_of
+from app.components.particle_stage import Drawing, SamplerSettings, scene_message
 from app.export.templates import html
 from app.figures.experiment import panel_figure, summary
 from app.figures.kl_curve import describe, kl_curve
@@ -22,10 +25,11 @@ from app.pages.lessons.numbers import answer_of, run_of
 from app.quoting import file_stem
 from app.runs.run import Run
 from app.site.files import Site, trusted
-from app.stage.scene import STEPS, Mapped, make_scene, map_layers
+from app.stage.scene import STEPS, Mapped, label_of, make_scene, map_layers
 from app.ui.cards import direction_title, kl_card, short, typeset
 from cmcore.config import SamplerConfig
 from cmcore.experiments import Result
+from cmcore.grids import GRIDS
 from cmcore.sampling_defaults import direction_for
 
 
@@ -49,33 +53,93 @@ def drawn(site: Site, figure: AnyFigure) -> Drawn:
 
 
 # ---- the stage ------------------------------------------------------------------------------------------------------
-def scene_script(site: Site, run: Mapped, config: SamplerConfig, *, seed: int, particles: int) -> str:
-    """The script of a scene: every N of a draw, with its layers. One scene serves all that show it."""
+@dataclass(frozen=True)
+class Picture:
+    """The scripts of a stage: the message of its scene and, where the browser draws, the weights of its map."""
+
+    scene: str
+    weights: str = ""
+
+    @property
+    def scripts(self) -> tuple[str, ...]:
+        return tuple(filter(None, (self.weights, self.scene)))
+
+
+def picture_of(
+    site: Site,
+    run: Mapped,
+    config: SamplerConfig,
+    *,
+    seed: int,
+    particles: int,
+    samplers: Mapping[str, SamplerSettings] = MappingProxyType({}),
+) -> Picture:
+    """What a stage draws: every N of a draw, with its layers.
+
+    A learned map is drawn in the browser from its weights, whatever is chosen there; the exact paths, the layers and
+    the legs of its jumps are those of this draw. Other maps come with their states. `samplers` are those that the stage
+    may turn to.
+    """
     choices = {"config": config, "seed": seed, "particles": particles}
-    scene = make_scene(run.model, run.target, key=f"{run.key}/{config.sampler}/{seed}", **choices)
-    layered = replace(scene, layers=map_layers(run.model, run.target, **choices))
-    message = scene_message(layered, steps=config.steps, labels={}, answered=False)
+    weights = bundle(run.model)
+    scene = make_scene(
+        run.model, run.target, key=f"{run.key}/{config.sampler}/{seed}", in_browser=weights is not None, **choices
+    )
+    scene = replace(scene, layers=map_layers(run.model, run.target, **choices))
+    if weights is not None:
+        scene = replace(
+            scene, drawing=_drawing(run, config, hash_of(weights), samplers=samplers, seed=seed, particles=particles)
+        )
+    message = scene_message(scene, steps=config.steps, labels={}, answered=False)
     name = file_stem(f"{run.key}-{config.sampler}", 60)
-    return site.script("scenes", name, base64.b64encode(message).decode())
+    path = site.script("scenes", name, base64.b64encode(message).decode())
+    if weights is None:
+        return Picture(path)
+    return Picture(path, site.script("maps", file_stem(run.key, 60), base64.b64encode(weights).decode()))
+
+
+def _drawing(
+    run: Mapped, config: SamplerConfig, weights: str, *, samplers: Mapping[str, SamplerSettings], **draw: Any
+) -> Drawing:
+    """What the browser draws from at first."""
+    return Drawing(
+        run=run.key,
+        map=weights,
+        place="site ",
+        label=label_of(run.target),
+        sampler=config.sampler,
+        share=config.renoise,
+        grid=config.grid,
+        horizon=config.horizon,
+        delta=config.delta,
+        grids=tuple(GRIDS),
+        settings=dict(samplers),
+        **draw,
+    )
 
 
 def stage_place(
-    scenes: Mapping[str, str], labels: Mapping[str, Mapping[int, str]], *, visible: Sequence[str] | None, mover: str
+    pictures: Mapping[str, Picture],
+    labels: Mapping[str, Mapping[int, str]],
+    *,
+    visible: Sequence[str] | None,
+    mover: str,
 ) -> Markup:
-    """Where a stage is put: its scenes by sampler, and what stands beside its small pictures, by view."""
+    """Where a stage is put: its pictures by sampler, and what stands beside its small ones, by view."""
+    scenes = {name: picture.scripts for name, picture in pictures.items()}
     return html("site/templates/stage.html.jinja", scenes=scenes, labels=labels, visible=visible, mover=mover)
 
 
 def _stage(site: Site, figure: StageFigure) -> Drawn:
     run, config = mapped_of(figure), sampler_of(figure)
-    script = _known_scene(site, figure)
+    picture = _shared_picture(site, figure)
     kl = _measured(run, config, shown=figure.card) if isinstance(run, Run) else None
-    place = stage_place({"": script}, {"": labels_of(kl)}, visible=figure.layers, mover=MOVERS[figure.map])
+    place = stage_place({"": picture}, {"": labels_of(kl)}, visible=figure.layers, mover=MOVERS[figure.map])
     cards = cards_by_n(run, config, kl) if figure.card and isinstance(run, Run) and kl else {}
     words = html(
         "site/templates/staged.html.jinja", place=place, steps=figure.steps, caption=caption(figure, run), cards=cards
     )
-    return Drawn(words, (script,))
+    return Drawn(words, picture.scripts)
 
 
 def _measured(run: Run, config: SamplerConfig, *, shown: bool) -> RunKL:
@@ -88,13 +152,13 @@ def _measured(run: Run, config: SamplerConfig, *, shown: bool) -> RunKL:
     return kl
 
 
-def _known_scene(site: Site, figure: StageFigure) -> str:
-    """One scene for all figures that differ only in what they show of it."""
+def _shared_picture(site: Site, figure: StageFigure) -> Picture:
+    """One picture for all figures that differ only in what they show of it."""
     plain = figure.model_copy(update={"steps": STEPS[0], "layers": None, "card": False})
-    if plain not in site.scenes:
+    if plain not in site.pictures:
         run, config = mapped_of(figure), sampler_of(plain)
-        site.scenes[plain] = scene_script(site, run, config, seed=figure.seed, particles=PARTICLES)
-    return site.scenes[plain]
+        site.pictures[plain] = picture_of(site, run, config, seed=figure.seed, particles=PARTICLES)
+    return site.pictures[plain]
 
 
 def labels_of(kl: RunKL | None) -> dict[int, str]:
@@ -111,7 +175,7 @@ def cards_by_n(run: Run, config: SamplerConfig, kl: RunKL) -> dict[int, Markup]:
     def card(n: int) -> Markup:
         estimate = kl.estimates.get(n)
         if estimate is None:
-            return html("site/templates/unmeasured.html.jinja", title=title)
+            return html("site/templates/unmeasured.html.jinja", unmeasured=title)
         return trusted(kl_card(estimate, ddim_calls=calls_for(kl.ddim, estimate.value), stopped=stopped))
 
     return {n: card(n) for n in STEPS}
@@ -121,7 +185,7 @@ def kl_chart(kl: RunKL, *, calls: int, height: int, widths: Sequence[int] = (WID
     """The curves of one run beside its baselines, with one N marked."""
     curves = lines(kl.view, kl.curves, ONE)
     if not any(line.points for line in curves):
-        return html("site/templates/unmeasured.html.jinja", title="KL versus network calls")
+        return html("site/templates/unmeasured.html.jinja", unmeasured="KL versus network calls")
     return chart(kl_curve(curves, calls=calls, theme=LIGHT, height=height), describe(curves), widths=widths)
 
 

@@ -23,10 +23,11 @@ NAVIGATION = (
 )
 """As in the lab, of whose pages these need no server."""
 POLICY = (
-    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' data: blob:; "
+    "default-src 'none'; script-src 'self' blob: 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' data: blob:; "
     "worker-src 'self' blob:; base-uri 'none'; form-action 'none'"
 )
-"""The content policy of every page: scripts and styles are files of the site, and nothing is asked of anybody else."""
+"""The content policy of every page: scripts and styles are files of the site, or what these make, and nothing is asked
+of anybody else. What draws is a worker made of a blob: a page opened from a file can start no other."""
 
 
 LARGEST_PAGE = 1_500_000
@@ -47,7 +48,7 @@ class Site:
         version: of the lab that wrote the site.
         warn: is told, in a sentence, of what could not be shown as the lab shows it.
         frame: the paths of the style and the scripts that every page needs.
-        scenes: the script of every scene so far, by what it shows.
+        pictures: the scripts of every stage so far, by what it shows.
         shared: content by path from the site's root, of files that are still to be written.
         sizes: bytes of every shared file so far.
     """
@@ -57,7 +58,7 @@ class Site:
     version: str
     warn: Callable[[str], None]
     frame: Mapping[str, str] = field(default_factory=dict)
-    scenes: dict[Any, str] = field(default_factory=dict)
+    pictures: dict[Any, Any] = field(default_factory=dict)
     shared: dict[str, bytes] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
 

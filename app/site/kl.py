@@ -2,10 +2,9 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-import cmcore as cm
 from app.figures.kl_curve import describe, kl_curve
 from app.figures.svg import chart
 from app.figures.theme import LIGHT
@@ -16,8 +15,9 @@ from app.quoting import file_stem
 from app.runs.run import Run
 from app.site.explore import path_of as explore_path
 from app.site.files import Site
+from app.site.settings import Setting, settings_of
 from app.ui.cards import direction_title, direction_words, number, resolved
-from cmcore.divergences.estimate import ESTIMATORS, Direction, Estimate
+from cmcore.divergences.estimate import ESTIMATORS, Estimate
 from cmcore.samplers import SAMPLERS
 
 MOST = 64
@@ -25,46 +25,12 @@ MOST = 64
 COLUMNS = ("curve", "calls", "KL, nats", "95 % interval", "direction", "estimator", "n", "floor", "T, δ", "seeds")
 
 
-@dataclass(frozen=True)
-class _Setting:
-    """How curves of a run were drawn: those with equal settings share a chart."""
-
-    sampler: str
-    grid: str
-    horizon: float
-    delta: float
-    renoise: float
-    direction: Direction
-
-    @property
-    def name(self) -> str:
-        """Of the draw, in words."""
-        words = [SAMPLERS[self.sampler].label, f"δ = {self.delta:g}"]
-        words += [f"η = {self.renoise:g} t"] if SAMPLERS[self.sampler].noisy else []
-        return ", ".join(words + ([] if self.grid == "uniform_angle" else [self.grid.replace("_", " ")]))
-
-
 def path_of(run: Run) -> str:
     """The page of a run's curves."""
     return f"kl/{file_stem(run.key)}.html"
 
 
-def settings_of(run: Run) -> list[_Setting]:
-    """The settings under which the run's own draws were measured, in the order of its file."""
-    return list(
-        dict.fromkeys(_setting(curve) for curve in run.curves.values() if SAMPLERS[curve.sampler].needs == "map")
-    )
-
-
-def _setting(curve: cm.Curve) -> _Setting:
-    config = curve.config
-    eta = config.get("renoise", 0.5) if SAMPLERS[curve.sampler].noisy else 0.5
-    return _Setting(
-        curve.sampler, config["grid"], config["horizon"], config["delta"], eta, curve.estimates[0].direction
-    )
-
-
-def curves_at(run: Run, setting: _Setting) -> tuple[View, list[RunCurve]]:
+def curves_at(run: Run, setting: Setting) -> tuple[View, list[RunCurve]]:
     """The run's curve under a setting, and the baselines that were measured beside it."""
     view = View(
         (run.key,), BASELINES, "exact", setting.sampler, setting.renoise, setting.grid, setting.horizon, None,
@@ -103,7 +69,7 @@ def _one_run(site: Site, run: Run) -> tuple[str, bytes]:
 
 def _all_runs(site: Site) -> tuple[str, bytes]:
     """For every way of drawing and every direction one chart, with each run's own curve at the δ it was measured at."""
-    together: dict[tuple[str, str], list[tuple[_Setting, View, RunCurve]]] = {}
+    together: dict[tuple[str, str], list[tuple[Setting, View, RunCurve]]] = {}
     for run in site.runs.values():
         taken = set()
         for setting in settings_of(run):
@@ -134,7 +100,7 @@ def _all_runs(site: Site) -> tuple[str, bytes]:
 
 
 def _section(
-    name: str, setting: _Setting, view: View, curves: Sequence[RunCurve], *, own_deltas: bool = False
+    name: str, setting: Setting, view: View, curves: Sequence[RunCurve], *, own_deltas: bool = False
 ) -> dict[str, Any]:
     """A chart with its reading and its table, and the choices under which it is shown."""
     drawn = lines(view, curves)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 
+from app.components.flow_map import FLOW_MAP_CODE
 from app.components.particle_stage import STAGE_CODE, STAGE_HTML, STAGE_STYLE
 from app.export.html_page import variables
 from app.export.templates import html
@@ -36,6 +37,7 @@ def _stage_script() -> str:
     """The lab's stage as a classic script, since a module cannot be loaded from a file: window.labStage mounts it."""
     if STAGE_CODE.count(_MOUNT) != 1:
         raise AssertionError("The stage has one entrance, which the site gives a name.")
-    code = STAGE_CODE.replace(_MOUNT, "function mount(")
+    code = f"{FLOW_MAP_CODE}\n{STAGE_CODE.replace(_MOUNT, 'function mount(')}"
     looks = f"html: {json.dumps(STAGE_HTML)}, style: {json.dumps(STAGE_STYLE)}"
-    return f"(() => {{\n{code}\nwindow.labStage = {{ mount, {looks} }};\n}})();\n"
+    takes = "addMap: (weights) => addFlowMap(readMessage(weights))"
+    return f"(() => {{\n{code}\nwindow.labStage = {{ mount, {takes}, {looks} }};\n}})();\n"

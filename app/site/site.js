@@ -24,50 +24,99 @@
   }
 
   // ---- views: what is chosen in a part of a page, and what of it is shown --------------------------------------------
+  // Choices are made by buttons (data-set, data-value) and by fields (data-input). What is marked with data-when is shown
+  // while all of its choices hold, and data-otherwise where nothing beside it is.
   function openView(element) {
-    const view = { element, chosen: JSON.parse(element.dataset.view), listeners: [] };
-    if ("address" in element.dataset) {
-      const asked = new URLSearchParams(location.search);
-      for (const name of Object.keys(view.chosen)) {
-        const value = asked.get(name);
-        if (element.querySelector(`[data-set="${name}"][data-value="${CSS.escape(value ?? "")}"]`)) {
-          view.chosen[name] = value;
-        }
-      }
+    const view = { element, chosen: JSON.parse(element.dataset.view), moved: new Set(), listeners: [] };
+    if ("address" in element.dataset && location.search) {
+      takeAddress(view);
+      keep(view);
     }
     element.addEventListener("click", (event) => {
       const button = event.target.closest("[data-set]");
       if (button && button.closest("[data-view]") === element) choose(view, button.dataset.set, button.dataset.value);
     });
+    element.addEventListener("input", ({ target }) => {
+      const { input } = target.dataset;
+      if (input && target.value !== "" && target.checkValidity()) choose(view, input, target.value);
+    });
     show(view);
     return view;
   }
 
+  const fieldsOf = ({ element, chosen }, name) =>
+    [...element.querySelectorAll(`[data-input="${name}"]`)].filter(({ dataset }) =>
+      !dataset.of || dataset.of === chosen.sampler
+    );
+
+  // The choices that the address asks for, as far as they are offered.
+  function takeAddress(view) {
+    const asked = new URLSearchParams(location.search);
+    for (const name of Object.keys(view.chosen)) {
+      const value = asked.get(name);
+      if (value === null) continue;
+      const button = view.element.querySelector(`[data-set="${name}"][data-value="${CSS.escape(value)}"]`);
+      if (button || fieldsOf(view, name).some((field) => accepts(field, value))) set(view, name, value);
+    }
+  }
+
+  function accepts(field, value) {
+    const before = field.value;
+    field.value = value;
+    const taken = field.value === value && field.checkValidity();
+    field.value = before;
+    return taken;
+  }
+
   function choose(view, name, value) {
     if (view.chosen[name] === value) return;
-    view.chosen[name] = value;
+    set(view, name, value);
     show(view);
-    if ("address" in view.element.dataset) keep(name, value);
+    if ("address" in view.element.dataset) keep(view);
     for (const listen of view.listeners) listen(name);
   }
 
-  function show(view) {
-    for (const part of view.element.querySelectorAll("[data-when]")) {
-      const when = JSON.parse(part.dataset.when);
-      part.hidden = Object.entries(when).some(([name, value]) => view.chosen[name] !== value);
+  // A sampler brings the δ that it begins with; a grid that is named takes the place of moved times.
+  function set(view, name, value) {
+    view.chosen[name] = value;
+    if (name === "sampler") {
+      for (const field of fieldsOf(view, "delta")) view.chosen.delta = field.dataset.first;
     }
-    for (const button of view.element.querySelectorAll("[data-set]")) {
-      button.setAttribute("aria-pressed", view.chosen[button.dataset.set] === button.dataset.value);
-    }
-    if (view.chosen.n) { for (const chart of view.element.querySelectorAll(".chart")) markChart(chart, view.chosen.n); }
+    if (name === "grid") view.moved.clear();
+    if ("times" in view.chosen) view.chosen.times = view.moved.has(view.chosen.n) ? "moved" : "named";
   }
 
-  // The choice in the address, where there is one: a file has an address that cannot be changed.
-  function keep(name, value) {
-    const url = new URL(location.href);
-    url.searchParams.set(name, value);
+  function show(view) {
+    const { element, chosen } = view;
+    for (const part of element.querySelectorAll("[data-when]")) {
+      part.hidden = Object.entries(JSON.parse(part.dataset.when)).some(([name, value]) => chosen[name] !== value);
+    }
+    for (const part of element.querySelectorAll("[data-otherwise]")) {
+      part.hidden = part.parentNode.querySelector(":scope > [data-when]:not([hidden])") !== null;
+    }
+    for (const button of element.querySelectorAll("[data-set]")) {
+      button.setAttribute("aria-pressed", chosen[button.dataset.set] === button.dataset.value);
+    }
+    for (const field of element.querySelectorAll("[data-input]")) {
+      const { input, of } = field.dataset;
+      if ((!of || of === chosen.sampler) && field.value !== chosen[input]) field.value = chosen[input];
+    }
+    for (const place of element.querySelectorAll("[data-shows]")) place.textContent = chosen[place.dataset.shows];
+    if (chosen.n) { for (const chart of element.querySelectorAll(".chart")) markChart(chart, chosen.n); }
+  }
+
+  // The choices in the address, where it can be changed (that of a file cannot), and in the link to the lab.
+  const IN_ADDRESS = (name) => name !== "times";
+  function keep({ element, chosen }) {
+    const here = new URL(location.href), lab = document.querySelector(".in-lab"), there = new URL(lab.href);
+    for (const [name, value] of Object.entries(chosen)) {
+      if (!IN_ADDRESS(name)) continue;
+      here.searchParams.set(name, value);
+      there.searchParams.set(name, value);
+    }
+    if ("inLab" in element.dataset) lab.href = there.href;
     try {
-      history.replaceState(null, "", url.href);
+      history.replaceState(null, "", here.href);
     } catch { /* a file */ }
   }
 
@@ -113,7 +162,7 @@
   }
 
   // ---- stages --------------------------------------------------------------------------------------------------------
-  const HINT = "Click a path to pin it · space, ← →, 1 2 4 8, L";
+  const HINT = "Drag for a start of your own · space, ← →, 1 2 4 8, R, L, S";
   let sheet = null;
 
   // A message with other words in its header.
@@ -129,6 +178,21 @@
     return made;
   }
 
+  const bytesOf = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const messages = new Map(), weighed = new Set();
+
+  // The message of a scene, once the weights that it is drawn from are here.
+  async function messageOf(scripts) {
+    const path = scripts.at(-1);
+    const [[text], ...weights] = await Promise.all([path, ...scripts.slice(0, -1)].map(data));
+    for (const [i, [each]] of weights.entries()) {
+      if (!weighed.has(scripts[i])) window.labStage.addMap(bytesOf(each));
+      weighed.add(scripts[i]);
+    }
+    if (!messages.has(path)) messages.set(path, bytesOf(text));
+    return messages.get(path);
+  }
+
   function openStage(place, view) {
     const scenes = JSON.parse(place.dataset.scenes), labels = JSON.parse(place.dataset.labels);
     const shadow = place.attachShadow({ mode: "open" });
@@ -139,28 +203,34 @@
     shadow.adoptedStyleSheets = [sheet];
     shadow.innerHTML = window.labStage.html;
     shadow.querySelector(".hint").textContent = HINT;
-    const messages = new Map();
-    let latest = 0;
+    let latest = 0, mounted = null;
 
     const draw = async () => {
-      const turn = ++latest, path = scenes[view.chosen.sampler ?? ""];
-      if (!messages.has(path)) {
-        const [text] = await data(path);
-        messages.set(path, Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)));
-      }
+      const turn = ++latest, { chosen } = view;
+      obey(shadow, chosen);
+      const scripts = scenes[chosen.sampler ?? ""], message = await messageOf(scripts);
       if (turn !== latest) return; // another choice came meanwhile
-      const beside = labels[[view.chosen.sampler, view.chosen.from].filter(Boolean).join(" ")] ?? {};
-      const changes = { steps: Number(view.chosen.n), labels: beside, mover: place.dataset.mover };
+      const beside = labels[[chosen.sampler, chosen.from].filter(Boolean).join(" ")] ?? {};
+      const changes = { steps: Number(chosen.n), labels: beside, mover: place.dataset.mover };
       if (place.dataset.visible !== undefined) changes.visible = place.dataset.visible.split(",").filter(Boolean);
-      window.labStage.mount({
-        data: retitled(messages.get(path), changes),
-        parentElement: shadow,
-        setStateValue: (name, value) => hear(view, name, value),
-      });
+      const asked = JSON.stringify([scripts, changes, matchMedia("(prefers-color-scheme: dark)").matches]);
+      if (asked !== mounted) {
+        const setStateValue = (name, value) => hear(view, name, value);
+        window.labStage.mount({ data: retitled(message, changes), parentElement: shadow, setStateValue });
+      }
+      if (mounted === null) obey(shadow, chosen);
+      mounted = asked;
     };
     draw();
     view.listeners.push(draw);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  }
+
+  // The draw that is chosen, for a stage that draws itself.
+  function obey(shadow, { sampler, grid, eta, delta, seed }) {
+    if (grid === undefined) return;
+    const detail = { sampler, grid, share: Number(eta), delta: Number(delta), seed: Number(seed) };
+    shadow.dispatchEvent(new CustomEvent("draw", { detail }));
   }
 
   // What is done on the stage itself.
@@ -168,6 +238,11 @@
     if (name === "steps") choose(view, "n", String(value));
     if (name === "sampler" && view.element.querySelector(`[data-set="sampler"][data-value="${value.to}"]`)) {
       choose(view, "sampler", value.to);
+    }
+    if (name === "times" && "times" in view.chosen) {
+      if (value.times) view.moved.add(String(value.steps));
+      else view.moved.delete(String(value.steps));
+      choose(view, "times", view.moved.has(view.chosen.n) ? "moved" : "named");
     }
   }
 

@@ -144,6 +144,44 @@ def test_the_picture_the_number_and_the_chart_go_together(read):
     expect(page.locator(".measured:visible .card h2:visible")).to_have_text("KL(data ∥ model), δ = 0.02")
 
 
+def test_every_choice_is_drawn_in_the_browser_and_what_was_not_measured_shows_no_number(read):
+    page = read("index.html?sampler=renoise")
+    until(page, "window.particleStage?.choice?.sampler === 'renoise'")
+    number = page.locator(".card-value strong:visible")
+    number.wait_for()
+    page.get_by_text("Times and noise").click()
+    for field, value, drawn in (
+        (page.locator("[data-input=eta]:visible"), "0.9", "choice.share === 0.9"),
+        (page.locator("[data-input=seed]"), "7", "choice.seed === 7"),
+    ):
+        before = page.evaluate("window.particleStage.pictures")
+        field.fill(value)
+        until(page, f"window.particleStage.{drawn} && window.particleStage.pictures > {before}")
+    expect(number).to_have_count(0)
+    page.get_by_text("Not measured.").locator("visible=true").wait_for()
+    page.locator("[data-input=eta]:visible").fill("0.5")
+    number.wait_for()  # the seed of the picture is no part of what was measured
+    page.locator("[data-input=grid]").select_option("constant_step")
+    until(page, "window.particleStage.choice.grid === 'constant_step'")
+    expect(number).to_have_count(0)
+    assert "grid=constant_step" in page.locator(".in-lab").get_attribute("href")
+    assert page.evaluate("window.consistencyLabMaps.compiled") is True
+
+
+def test_a_time_that_was_moved_takes_the_number_away_until_it_is_given_back(read):
+    page = read("index.html")
+    until(page, "window.particleStage?.steps === 4")
+    number = page.locator(".card-value strong:visible")
+    number.wait_for()
+    handle = page.get_by_role("slider", name="Time 2 of 3 between T and δ")
+    handle.focus()
+    page.keyboard.press("ArrowRight")
+    expect(number).to_have_count(0)
+    handle.focus()
+    page.keyboard.press("Escape")
+    number.wait_for()
+
+
 def test_a_link_opens_its_choices(read):
     page = read("explore/moons.html?n=2&sampler=renoise&from=data")
     until(page, "window.particleStage?.steps === 2")

@@ -169,7 +169,8 @@ class Scene:
 def scene_message(scene: Scene, *, steps: int, labels: Mapping[int, str], answered: bool = True) -> bytes:
     """The binary message of a scene with N = steps chosen; `labels` stand beside the small multiples.
 
-    Where nobody answers (`answered` is false), starts and times of one's own are not offered.
+    Where nobody answers (`answered` is false), starts and times of one's own are offered if the browser draws them, and
+    no further layers are waited for.
     """
     arrays = {} if scene.density is None else {"density": scene.density}
     for n, draw in scene.draws.items():
@@ -188,6 +189,7 @@ def scene_message(scene: Scene, *, steps: int, labels: Mapping[int, str], answer
         arrays["field"] = quantise(scene.field * (scene.extent / fastest), scene.extent)
     states = next(iter(scene.draws.values())).states
     count = states.shape[1] if states is not None else scene.drawing.particles if scene.drawing else 0
+    movable = answered or scene.drawing is not None
     header: dict[str, Any] = {
         "key": scene.key,
         "extent": scene.extent,
@@ -202,8 +204,9 @@ def scene_message(scene: Scene, *, steps: int, labels: Mapping[int, str], answer
         "start": scene.start,
         "moved": list(scene.moved),
         "own": scene.followed - 1 if scene.start else None,
-        "startable": answered and scene.field is not None,
-        "movable": answered,
+        "answered": answered,
+        "startable": movable and scene.field is not None,
+        "movable": movable,
         "shown": min(count, scene.shown),
         "compact": min(count, 600),
         "seconds": PLAY_SECONDS,

@@ -248,10 +248,12 @@ function offer(stage) {
     button.disabled = !there;
     button.title = there
       ? layer.title ?? "Show or hide"
-      : message.pending || !renoised && message.arrays.field
+      : message.answered && (message.pending || !renoised && message.arrays.field)
       ? "Being computed"
       : renoised
       ? "Fresh noise leaves no mesh: choose deterministic jumps"
+      : !message.answered && message.arrays.field
+      ? "Not computed for these settings"
       : "For targets in the plane";
   }
 }
