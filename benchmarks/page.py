@@ -1,6 +1,6 @@
 """How fast the lab is in a real browser: asked beside measured, medians over several tries.
 
-    python benchmarks/page.py [--only warm,cold,stage,bytes,answers,training,thirty] [--tries 10] [--port 8660]
+    python benchmarks/page.py [--only cold,warm,stage,drags,explorer,…] [--tries 10] [--port 8660]
 
 Starts the server itself and drives headless Chromium (software rendering) on this machine, so that browser and server
 share its cores. Times in the page are counted by the browser from the input event to the frame that shows the answer.
@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 180_000
@@ -27,16 +27,36 @@ PATIENCE = 180_000
 WATCH = """
 window.firstPicture = null;
 window.lastInput = 0;
-for (const kind of ["pointerdown", "pointerup", "keydown", "input"])
-  addEventListener(kind, () => { window.lastInput = performance.now(); }, true);
+window.sent = 0; // messages to the server
+const send = WebSocket.prototype.send;
+WebSocket.prototype.send = function (...message) { window.sent++; return send.apply(this, message); };
+for (const kind of ["pointerdown", "pointermove", "pointerup", "keydown", "input"])
+  addEventListener(kind, () => { window.lastInput = performance.now(); window.sentBefore = window.sent; }, true);
 const look = () => {
   if (window.particleStage?.frames >= 2) window.firstPicture = performance.now(); else requestAnimationFrame(look);
 };
 requestAnimationFrame(look);
 window.sinceInput = condition => new Promise(done => {
   const holds = new Function(`return (${condition})`);
-  const check = () => holds() ? done(performance.now() - window.lastInput) : requestAnimationFrame(check);
+  const end = () => {
+    window.sentAtPicture = window.sent;
+    done(performance.now() - window.lastInput);
+  };
+  const check = () => holds() ? end() : requestAnimationFrame(check);
   check();
+});
+window.draggedFor = (seconds, target, x, y) => new Promise(done => {
+  const stage = window.particleStage, began = performance.now();
+  let frames = 0, painted = stage.frames;
+  const move = () => {
+    const passed = (performance.now() - began) / 1000;
+    if (stage.frames !== painted) { frames++; painted = stage.frames; }
+    if (passed > seconds) return done(frames / passed);
+    const at = { clientX: x + 40 * Math.sin(3 * passed), clientY: y + 40 * Math.cos(2 * passed) };
+    target.dispatchEvent(new PointerEvent("pointermove", { pointerId: 1, isPrimary: true, bubbles: true, ...at }));
+    requestAnimationFrame(move);
+  };
+  requestAnimationFrame(move);
 });
 window.framesFor = seconds => new Promise(done => {
   const stage = window.particleStage, frames = stage.frames, began = performance.now();
@@ -192,6 +212,106 @@ def answers(browser: Browser, address: str, tries: int) -> Iterator[tuple[str, s
     yield from answers_to_eta(browser, address, tries)
 
 
+CHOICE = "JSON.stringify([particleStage.key, particleStage.times, particleStage.pictures])"
+"""What is on the stage: a new picture has another."""
+
+
+def drags(browser: Browser, address: str, tries: int) -> Iterator[tuple[str, str, list[float]]]:
+    """From an input to the picture that it makes, and the messages that the server got before that."""
+    for particles, asked in ((500, "≤ 33 ms"), (2_000, "≤ 60 ms")):
+        with opened(browser, f"{address}/?sampler=renoise&eta=1&particles={particles}") as page:
+            moving(page)
+            page.get_by_text("Times and noise").click()
+            page.get_by_role("button", name="Pause").click()
+            page.wait_for_timeout(6_000)
+            yield from dragged(page, particles, asked, tries)
+
+
+def dragged(page: Page, particles: int, asked: str, tries: int) -> Iterator[tuple[str, str, list[float]]]:
+    """η, a time and a start by the pointer, the seed by a key, of which Streamlit tells the server at once."""
+    eta, seed = page.get_by_role("slider", name="η as a share of t"), page.get_by_role("spinbutton", name="Seed")
+    canvas, messages, picture = page.locator("canvas.view"), 0.0, f"{CHOICE} !== window.shown"
+    places = {"η": eta, "time": page.get_by_role("slider", name="Time 2 of 3"), "start": canvas}
+    for name, place in places.items():
+        times, (x, y) = [], middle_of(place)
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x - 12, y + 12)
+        page.wait_for_timeout(1_000)
+        for i in range(tries):
+            page.evaluate(f"window.shown = {CHOICE}")
+            page.mouse.move(x - 14 - 9 * (i + 1), y + 14 + i)
+            times.append(page.evaluate(f"window.sinceInput('{picture}')"))
+            messages += page.evaluate("window.sentAtPicture - window.sentBefore")
+            page.wait_for_timeout(50)
+        if place is canvas:
+            where = [canvas.element_handle(), x, y]
+            rate = page.evaluate("([place, x, y]) => draggedFor(3, place, x, y)", where)
+            yield f"frames a second while a start is dragged, {particles:,} particles", "≥ 55", [rate]
+        page.mouse.up()
+        page.wait_for_timeout(3_000)
+        yield f"{name} dragged → new picture, {particles:,} particles, ms", asked, times
+    yield f"messages to the server before those pictures, {particles:,} particles", "0", [messages]
+    times = []
+    for _ in range(tries):
+        page.evaluate(f"window.shown = {CHOICE}")
+        seed.press("ArrowUp")
+        times.append(page.evaluate(f"window.sinceInput('{picture}')"))
+        page.wait_for_timeout(1_500)
+    yield f"new seed → new picture, {particles:,} particles, ms", asked, times
+
+
+def middle_of(place: Locator) -> tuple[float, float]:
+    box = place.bounding_box()
+    assert box is not None
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def explorer(browser: Browser, address: str, tries: int) -> Iterator[tuple[str, str, list[float]]]:
+    """What a minute of somebody who explores costs the server: something is moved every two seconds."""
+    del tries
+    with opened(browser, f"{address}/?sampler=renoise") as page:
+        moving(page)
+        page.get_by_text("Times and noise").click()
+        page.wait_for_timeout(20_000)  # the first curves are measured
+        eta, calls = (
+            page.get_by_role("slider", name="η as a share of t"),
+            page.get_by_role("slider", name="Network calls N"),
+        )
+        seed, canvas = page.get_by_role("spinbutton", name="Seed of the noise"), page.locator("canvas.view")
+        box = canvas.bounding_box()
+        assert box is not None
+        began, used = time.monotonic(), processor_seconds()
+        for i in range(30):
+            if i % 5 == 0:
+                eta.press("ArrowRight")
+            elif i % 5 == 1:
+                calls.press("ArrowRight" if i % 2 else "ArrowLeft")
+            elif i % 5 == 2:
+                seed.press("ArrowUp")
+            else:
+                x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+                page.mouse.move(x + 60, y + 5 * i)
+                page.mouse.down()
+                page.mouse.move(x - 60 + 3 * i, y - 40, steps=8)
+                page.mouse.up()
+            page.wait_for_timeout(2_000)
+        minutes = (time.monotonic() - began) / 60
+        yield (
+            "processor time of the server per minute of exploring, s",
+            "a tenth",
+            [(processor_seconds() - used) / minutes],
+        )
+
+
+def processor_seconds() -> float:
+    """Of the server that this script started, its threads together."""
+    import psutil
+
+    servers = [child for child in psutil.Process().children() if "streamlit" in " ".join(child.cmdline())]
+    return sum(sum(child.cpu_times()[:2]) for child in servers)
+
+
 ANSWERS = f"""
 function look() {{
   const seen = window.seen, now = performance.now() - window.lastInput;
@@ -246,7 +366,7 @@ def training(browser: Browser, address: str, tries: int) -> Iterator[tuple[str, 
 PACE = """
 new Promise(done => {
   const step = () => {
-    const found = document.querySelector('.st-key-status_area')?.textContent.match(/step ([\\d,]+)/);
+    const found = document.querySelector('.st-key-told_area')?.textContent.match(/step ([\\d,]+)/);
     return found ? Number(found[1].replaceAll(",", "")) : 0;
   };
   let first = null;
@@ -309,6 +429,8 @@ def thirty(browser: Browser, address: str, tries: int) -> Iterator[tuple[str, st
 PARTS: dict[str, Callable] = {
     "warm": warm,
     "stage": stage,
+    "drags": drags,
+    "explorer": explorer,
     "bytes": bytes_sent,
     "answers": answers,
     "training": training,

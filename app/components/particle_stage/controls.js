@@ -35,7 +35,10 @@ function heldSteps(place) {
   return input && input === document.activeElement ? Number(input.getAttribute("aria-valuetext")) || null : null;
 }
 
-// Calls `changed` in the frame after any of them shows something else; returns what ends that.
+const TOUCHED = ["input", "change", "click", "keydown", "keyup"];
+
+// Calls `changed` in the frame after any of them shows something else, or was touched: a number shows what is typed, or
+// what its buttons make of it, without an attribute that changes. Returns what ends that.
 function watchControls(changed) {
   let asked = 0;
   const soon = () => {
@@ -46,10 +49,10 @@ function watchControls(changed) {
   };
   const seen = new MutationObserver(soon);
   seen.observe(document.body, { subtree: true, attributeFilter: ["aria-valuetext", "aria-checked", "value"] });
-  document.addEventListener("input", soon, true);
+  for (const kind of TOUCHED) document.addEventListener(kind, soon, true);
   return () => {
     seen.disconnect();
-    document.removeEventListener("input", soon, true);
+    for (const kind of TOUCHED) document.removeEventListener(kind, soon, true);
     cancelAnimationFrame(asked);
   };
 }

@@ -47,12 +47,14 @@ const baseChoice = ({ drawing, times }) => ({
   times,
 });
 
-// What the worker is asked: N on show with all particles first, then the others with those of the small multiples.
+// What the worker is asked: N on show with all particles first, then the others with those of the small multiples. While
+// a hand holds a time or a start it is N on show alone.
 function questionOf(stage, { whole }) {
   const { choice, base, steps } = stage, { map, sampler, share, seed, particles, times } = choice;
-  const others = COUNTS.filter((n) => n !== steps).sort((a, b) =>
-    base.multiples.includes(b) - base.multiples.includes(a)
-  );
+  const held = stage.press?.drawing || stage.moving?.dragging;
+  const others = held && !whole
+    ? []
+    : COUNTS.filter((n) => n !== steps).sort((a, b) => base.multiples.includes(b) - base.multiples.includes(a));
   const few = whole ? particles : Math.min(particles, base.compact);
   const grids = [{ n: steps, times: times[steps] }, ...others.map((n) => ({ n, times: times[n], count: few }))];
   const own = stage.start && {
@@ -158,7 +160,7 @@ function compose(stage) {
     for (const layer of ["mesh", "model"]) take(`${layer}_${n}`, same(n));
     take(`ratio_${n}`, same(n) && seeded && owned && base.arrays[`ratio_${n}`]?.shape[0] === count);
   }
-  const message = {
+  return {
     ...base,
     run: base.drawing.run,
     key: nameOf(choice),
@@ -176,7 +178,6 @@ function compose(stage) {
     pending: base.pending || !same(steps),
     ahead: !same(steps),
   };
-  return { ...message, summaries: { [steps]: inWords(message, steps) } };
 }
 
 function progressOf(times) {

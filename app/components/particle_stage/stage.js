@@ -581,8 +581,9 @@ function layOut(stage) {
   layMarks(stage);
   offer(stage);
   document.documentElement.toggleAttribute("data-ahead", message.ahead === true);
-  stage.canvas.setAttribute("aria-label", message.summaries[steps]);
-  write(parts.summary, message.summaries[steps]);
+  const words = message.drawing ? inWords(message, steps) : message.summaries[steps];
+  stage.canvas.setAttribute("aria-label", words);
+  write(parts.summary, words);
   const { multiples } = parts;
   if (multiples.children.length !== message.multiples.length) {
     multiples.replaceChildren(...message.multiples.map(() => {
