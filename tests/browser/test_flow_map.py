@@ -42,7 +42,7 @@ def choice(page):
 
 
 def wait_for_choice(page, condition):
-    page.wait_for_function(f"(c => {condition})(window.particleStage.choice)")
+    page.wait_for_function(f"(c => {condition})(window.particleStage?.choice)")
 
 
 @pytest.fixture
@@ -98,6 +98,15 @@ def test_every_choice_of_explore_is_drawn_while_the_server_is_silent(silent):
         page.wait_for_function(f"location.search.includes('{part}')")
     page.locator("[data-test-script-state=notRunning]").wait_for()
     assert (stage(page)["key"], stage(page)["start"]) == (key, start)  # the server says what is drawn already
+
+
+def test_what_a_slider_shows_rounded_is_drawn_as_it_was_asked_for(open_page):
+    page = open_page("/?sampler=renoise&eta=0.333&particles=200")
+    wait_for_choice(page, "c && c.share === 0.333")
+    page.wait_for_function("!document.documentElement.hasAttribute('data-ahead')")
+    page.get_by_text("Times and noise").click()
+    page.get_by_role("slider", name="η as a share of t").press("ArrowRight")
+    wait_for_choice(page, "c.share !== 0.333")
 
 
 def test_the_key_r_turns_to_the_other_sampler_and_back_while_the_server_is_silent(silent):

@@ -10,9 +10,9 @@ function choose(stage) {
   const { base, local } = stage, { drawing } = base, shown = { ...readControls(drawing), ...local.controls };
   if (local.sampler && local.sampler.seen !== shown.sampler) local.sampler = null; // the control has moved on since
   const sampler = local.sampler?.to ?? shown.sampler ?? drawing.sampler;
-  const settings = drawing.settings[sampler] ?? drawing;
-  const delta = shown.delta ?? shown.deltaOf(sampler) ?? (sampler === drawing.sampler ? drawing.delta : settings.delta);
-  const share = sampler === "deterministic" ? 0 : shown.share ?? settings.share;
+  const settings = sampler === drawing.sampler ? drawing : drawing.settings[sampler] ?? drawing;
+  const delta = shown.delta ?? asSaid(shown.deltaOf(sampler), settings.delta, 1e-5 * settings.delta);
+  const share = sampler === "deterministic" ? 0 : asSaid(shown.share, settings.share, 0.005);
   let grid = shown.grid ?? drawing.grid;
   if (delta === 0 && (grid === "shrinking_step" || grid === "variance_step")) grid = "uniform_angle";
   if (stage.choice && stage.choice.run === drawing.run && stage.choice.grid !== grid) local.times = {}; // it was named
@@ -21,6 +21,9 @@ function choose(stage) {
   const seed = shown.seed ?? drawing.seed;
   return { run, map, sampler, share, grid, delta, horizon, seed, particles, times };
 }
+
+// What a slider shows is rounded: where that is what Python said, what Python said is meant.
+const asSaid = (shown, said, rounding) => shown === undefined || Math.abs(shown - said) <= rounding ? said : shown;
 
 // Times that were moved hold until another grid is named, and where they lie between T and δ.
 function timesOf({ base, local }, n, grid, delta) {

@@ -248,12 +248,12 @@ function offer(stage) {
     button.disabled = !there;
     button.title = there
       ? layer.title ?? "Show or hide"
-      : message.answered && (message.pending || !renoised && message.arrays.field)
-      ? "Being computed"
       : renoised
       ? "Fresh noise leaves no mesh: choose deterministic jumps"
       : !message.answered && message.arrays.field
       ? "Not computed for these settings"
+      : message.pending || message.arrays.field
+      ? "Being computed"
       : "For targets in the plane";
   }
 }

@@ -15,6 +15,7 @@ from cmcore.chain import JumpSampler, make_chain, with_jacobian
 from cmcore.config import NetworkConfig
 from cmcore.grids import GRIDS, make_grid, named_grids
 from cmcore.model import FlowMap
+from cmcore.preconditioning import PRECONDITIONINGS
 from cmcore.samplers import SAMPLERS, starting_noise
 from cmcore.streams import normal, stream
 from tests.app.components.in_deno import run
@@ -89,6 +90,10 @@ def test_every_sampler_of_maps_makes_the_engines_stages(tmp_path):
     for way, chain, stages in zip(ways, answered["chains"], expected, strict=True):
         for stage, values in zip(chain, stages, strict=True):
             assert [stage[k] for k in ("t", "s", "scale", "spread")] == pytest.approx(values, abs=1e-12), way
+
+
+def test_every_preconditioning_is_there(tmp_path):
+    assert sorted(run("answer(Object.keys(PRECONDITIONINGS));", tmp_path)) == sorted(PRECONDITIONINGS)
 
 
 NETWORKS = {
