@@ -68,6 +68,9 @@ function questionOf(stage, { whole }) {
   return { map, sampler, share, seed, particles, grids, own };
 }
 
+// Whether a hand holds a time or a start.
+const isHeld = (stage) => Boolean(stage.press?.drawing || stage.moving?.dragging);
+
 // The particle of one's own comes after those that the base follows.
 const ownPlace = ({ base }) => base.followed - (base.start ? 1 : 0);
 const releaseOf = ({ base, local }) => Math.max(base.drawing.release, local.release);
@@ -105,7 +108,8 @@ function ask(stage, { whole }) {
     if (told.n === stage.steps) showPicture(stage);
     else if (stage.message) {
       stage.message = compose(stage);
-      paintMultiples(stage, [told.n]);
+      stage.changed.add(told.n);
+      paintSoon(stage);
     }
     stage.waiting = false;
     if (stage.behind) {
@@ -119,6 +123,7 @@ function ask(stage, { whole }) {
 function settle(stage) {
   ask(stage, { whole: true });
   layOut(stage);
+  paintMultiples(stage);
 }
 
 // The picture of the chosen N is there.
@@ -136,8 +141,8 @@ function showPicture(stage) {
   }
   if (String(before.times[stage.steps]) !== String(stage.message.times[stage.steps])) layMarks(stage);
   if (before.ahead !== stage.message.ahead) layOut(stage);
-  paint(stage);
-  paintMultiples(stage, [stage.steps]);
+  stage.changed.add(stage.steps);
+  paintSoon(stage);
 }
 
 // ---- the message on show -------------------------------------------------------------------------------------------

@@ -64,7 +64,7 @@ function moveTime(stage, j, to) {
   stage.local.times[steps] = timesBetween(stage);
   redraw(stage);
   layMarks(stage);
-  paint(stage);
+  paintSoon(stage);
 }
 
 // The times that were moved, to the four figures that Python keeps.

@@ -90,6 +90,8 @@ function createStage(root) {
     draws: {},
     choice: null,
     pictures: 0,
+    soon: 0,
+    changed: new Set(),
     message: null,
     palette: null,
     image: null,
@@ -330,6 +332,7 @@ function wire(stage) {
     sight.disconnect();
     size.disconnect();
     cancelAnimationFrame(stage.request);
+    cancelAnimationFrame(stage.soon);
     stages.delete(stage.root);
   };
 }
@@ -538,6 +541,17 @@ function paint(stage) {
     layers: stage.layers,
     choice: message.choice,
     pictures: stage.pictures,
+  });
+}
+
+// What follows a hand or the worker is painted once in a frame, however much of it came.
+function paintSoon(stage) {
+  stage.soon ||= requestAnimationFrame(() => {
+    stage.soon = 0;
+    paint(stage);
+    if (isHeld(stage) || !stage.message.drawing) return; // the small pictures wait for the hand to let go, or to rest
+    paintMultiples(stage, [...stage.changed]);
+    stage.changed.clear();
   });
 }
 

@@ -85,7 +85,7 @@ function placeStart(stage, start) {
   stage.start = start;
   redraw(stage);
   if (answered && !stage.base.drawing) paintAll(stage);
-  else paint(stage); // its old paths leave the small pictures too
+  else paintSoon(stage); // its old paths leave the small pictures too
 }
 
 function commitStart(stage) {
