@@ -167,8 +167,17 @@ def test_the_control_variate_of_both_laws_sees_mass_that_no_data_is_near():
 
 
 def test_samples_by_strata_are_samples_of_the_data():
-    """Whatever the score: means over strata are those of plain samples, and intervals of them hold their level."""
-    for score in (lambda x: x[:, 0] ** 3, lambda x: torch.full((len(x),), float("nan"), dtype=x.dtype)):
+    """Whatever the score: means over strata are those of plain samples, and intervals of them hold their level.
+
+    Scores that are equal for some and not for others, as where a map is the identity on most of its domain, gave those
+    with the same score to strata by their number, and a bias of three errors.
+    """
+    scores = (
+        lambda x: x[:, 0] ** 3,
+        lambda x: torch.full((len(x),), float("nan"), dtype=x.dtype),
+        lambda x: x[:, 0].clamp(max=0.4),
+    )
+    for score in scores:
         hits = 0
         for seed in range(60):
             data = draw_data(PAIR, 0.1, 400, seed=seed, score=score)

@@ -127,7 +127,10 @@ def draw_data(
     """
     size = pool or pool_size(n)
     points = target.sample(size, t=t, generator=stream(seed, purpose))
-    order = score(points).nan_to_num(nan=math.inf).argsort(descending=True, stable=True)
+    scores = score(points).nan_to_num(nan=math.inf)
+    # Equal scores go to one stratum or the next by chance: by their number, strata would differ in what is drawn first.
+    lot = torch.randperm(size, generator=stream(seed, f"{purpose}, equal scores"))
+    order = lot[scores[lot].argsort(descending=True, stable=True)]
     ends = torch.tensor([0.0, *_SHARES], dtype=torch.float64).cumsum(0).mul(size).round().long().tolist()
     chosen, stratum = [], []
     for h, share in enumerate(_MEASURED):
