@@ -34,10 +34,14 @@ def _colours(theme: Theme) -> Mapping[str, str]:
 
 
 def _stage_script() -> str:
-    """The lab's stage as a classic script, since a module cannot be loaded from a file: window.labStage mounts it."""
+    """The lab's stage as a classic script, since a module cannot be loaded from a file: window.labStage mounts it.
+
+    What draws is started at once where a page has a map to draw from: the weights and the scene come meanwhile.
+    """
     if STAGE_CODE.count(_MOUNT) != 1:
         raise AssertionError("The stage has one entrance, which the site gives a name.")
     code = f"{FLOW_MAP_CODE}\n{STAGE_CODE.replace(_MOUNT, 'function mount(')}"
     looks = f"html: {json.dumps(STAGE_HTML)}, style: {json.dumps(STAGE_STYLE)}"
     takes = "addMap: (weights) => addFlowMap(readMessage(weights))"
-    return f"(() => {{\n{code}\nwindow.labStage = {{ mount, {takes}, {looks} }};\n}})();\n"
+    starts = """if (document.querySelector('[data-scenes*="maps/"]')) window.consistencyLabMaps ??= openFlowMaps();"""
+    return f"(() => {{\n{code}\n{starts}\nwindow.labStage = {{ mount, {takes}, {looks} }};\n}})();\n"

@@ -162,13 +162,18 @@
   }
 
   // ---- stages --------------------------------------------------------------------------------------------------------
-  const HINT = "Drag for a start of your own · space, ← →, 1 2 4 8, R, L, S";
+  const HINTS = {
+    moved: "Drag for a start of your own · space, ← →, 1 2 4 8, R, L, S",
+    still: "Click a path to pin it · space, ← →, 1 2 4 8, L",
+  };
   let sheet = null;
+
+  const lengthOf = (message) => new DataView(message.buffer, message.byteOffset).getUint32(0, true);
+  const headerOf = (message) => JSON.parse(new TextDecoder().decode(message.subarray(4, 4 + lengthOf(message))));
 
   // A message with other words in its header.
   function retitled(message, changes) {
-    const length = new DataView(message.buffer, message.byteOffset).getUint32(0, true);
-    const header = JSON.parse(new TextDecoder().decode(message.subarray(4, 4 + length)));
+    const length = lengthOf(message), header = headerOf(message);
     const text = new TextEncoder().encode(JSON.stringify({ ...header, ...changes }));
     const padded = Math.ceil(text.length / 4) * 4;
     const made = new Uint8Array(4 + padded + message.length - 4 - length).fill(32);
@@ -178,7 +183,11 @@
     return made;
   }
 
-  const bytesOf = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  function bytesOf(text) {
+    const letters = atob(text), bytes = new Uint8Array(letters.length);
+    for (let i = 0; i < bytes.length; i++) bytes[i] = letters.charCodeAt(i); // a callback for each takes ten times as long
+    return bytes;
+  }
   const messages = new Map(), weighed = new Set();
 
   // The message of a scene, once the weights that it is drawn from are here.
@@ -202,7 +211,6 @@
     }
     shadow.adoptedStyleSheets = [sheet];
     shadow.innerHTML = window.labStage.html;
-    shadow.querySelector(".hint").textContent = HINT;
     let latest = 0, mounted = null;
 
     const draw = async () => {
@@ -218,7 +226,10 @@
         const setStateValue = (name, value) => hear(view, name, value);
         window.labStage.mount({ data: retitled(message, changes), parentElement: shadow, setStateValue });
       }
-      if (mounted === null) obey(shadow, chosen);
+      if (mounted === null) {
+        shadow.querySelector(".hint").textContent = HINTS[headerOf(message).movable ? "moved" : "still"];
+        obey(shadow, chosen);
+      }
       mounted = asked;
     };
     draw();
