@@ -1,6 +1,6 @@
 """KL ≤ Bound A ≤ the paper's bound over random targets, score errors, step rules and η; and where its premise fails.
 
-    python -m benchmarks.paper_bound [--count 205] [--long 45] [--seed 0] [--out assets/theory/paper_bound_ratios.csv]
+    python -m benchmarks.paper_bound [--count 213] [--long 45] [--seed 0] [--out assets/theory/paper_bound_ratios.csv]
     python -m benchmarks.paper_bound --show assets/theory/paper_bound_ratios.csv       # what was measured before
 
 Each case draws a target (smooth, boxes, atoms; d = 1, 2), a field of score errors, a step rule, c, ρ, T and δ. The map
@@ -48,7 +48,7 @@ COLUMNS = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=205, help="cases with h'L ≤ 1")
+    parser.add_argument("--count", type=int, default=213, help="cases with h'L ≤ 1")
     parser.add_argument("--long", type=int, default=45, help="cases with any h'L")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="a CSV file for the cases")
