@@ -14,6 +14,8 @@ from app.kl.curves import SEEN_FROM
 from app.kl.one_run import RunKL, initialisation, kl_of_run
 from app.kl.run_picker import facts
 from app.kl.run_summary import learned_by, picture
+from app.pages.explore.page import BEGIN, HEADLINE
+from app.pages.lessons.catalogue import shelf
 from app.quoting import file_stem
 from app.runs.run import Run
 from app.site.figures import cards_by_n, kl_chart, labels_of, picture_of, stage_place
@@ -99,6 +101,9 @@ def _pages(site: Site, run: Run, paths: Sequence[str], listed: Sequence[Any]) ->
             about=f"{run.label}, {learned_by(run.model.config)}: noise becomes data in N jumps.",
             lab=site.in_lab("explore", {"run": run.key} if run.shipped else {}),
             scenes=stages[first].scripts,
+            headline=trusted(HEADLINE),
+            first_lesson=next((f"lessons/{slug}/1.html" for slug in shelf().lessons), ""),
+            begin_words=BEGIN,
             run=run,
             runs=listed,
             facts=trusted(facts(run)),

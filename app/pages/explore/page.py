@@ -37,6 +37,15 @@ from cmcore.sampling_defaults import direction_for
 POLL, SOON = 0.8, 0.3
 """Seconds between looks at a measurement under way; while the number on screen is still to come."""
 
+HEADLINE = (
+    "<h1 class='question'>How close to the data do a few jumps from noise come?</h1>"
+    "<p class='reading'>A small network f(x, t, s) carries points from any time t of the reverse diffusion to any "
+    "earlier time s. Choose N calls, watch the jumps, and read their KL divergence from the data, measured against "
+    "the exact density.</p>"
+)
+"""What this page is, for who opens it first."""
+BEGIN = "New here? Start with lesson 1"
+
 
 def explore() -> None:
     """The page."""
@@ -70,13 +79,8 @@ def explore() -> None:
 
 def _headline() -> None:
     """What this page is, for who opens it first."""
-    st.html(
-        "<h1 class='question'>How close to the data do a few jumps from noise come?</h1>"
-        "<p class='reading'>A small network f(x, t, s) carries points from any time t of the reverse diffusion to any "
-        "earlier time s. Choose N calls, watch the jumps, and read their KL divergence from the data, measured against "
-        "the exact density.</p>"
-    )
-    st.page_link(state.page("lessons"), label="New here? Start with lesson 1", icon=":material/school:")
+    st.html(HEADLINE)
+    st.page_link(state.page("lessons"), label=BEGIN, icon=":material/school:")
 
 
 def _direction(sampler: str) -> Direction:
