@@ -284,10 +284,14 @@ def explorer(browser: Browser, address: str, tries: int) -> Iterator[tuple[str, 
         began, used = time.monotonic(), processor_seconds()
         for i in range(30):
             if i % 5 == 0:
+                if not eta.is_visible():
+                    page.get_by_text("Times and noise").click()
                 eta.press("ArrowRight")
             elif i % 5 == 1:
                 calls.press("ArrowRight" if i % 2 else "ArrowLeft")
             elif i % 5 == 2:
+                if not seed.is_visible():
+                    page.get_by_text("Times and noise").click()
                 seed.press("ArrowUp")
             else:
                 x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
