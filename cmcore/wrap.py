@@ -32,8 +32,6 @@ Prediction = Literal["velocity", "x0", "eps", "score", "consistency", "average_v
 """What a network answers: dz/dτ, E[data|z], E[ε|z] or ∇ log p at (z, τ); the point of the data that its path leads to;
 or, asked for two times, the average velocity between them or the point at the second."""
 
-TWO_TIMES = ("average_velocity", "flow_map")
-
 
 @dataclass(frozen=True)
 class Path:

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 import cmcore as cm
-from cmcore.wrap import PATHS, TWO_TIMES
+from cmcore.wrap import PATHS
 
+TWO_TIMES = ("average_velocity", "flow_map")
 MEAN, SPREAD = torch.tensor([0.4, -0.3], dtype=torch.float64), 0.6
 SCALE, SHIFT = 2.5, torch.tensor([3.0, -1.0], dtype=torch.float64)
 TIMES = (2.0, 0.7)
