@@ -136,5 +136,5 @@ def keep_pages(pages: Mapping[str, Any]) -> None:
 
 
 def page(name: str) -> Any:
-    """The page of that name, for `st.switch_page`."""
-    return st.session_state["pages"][name]
+    """The page of that name, for `st.switch_page`; None where a page runs by itself, without the navigation."""
+    return st.session_state.get("pages", {}).get(name)

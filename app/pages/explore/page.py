@@ -80,7 +80,8 @@ def explore() -> None:
 def _headline() -> None:
     """What this page is, for who opens it first."""
     st.html(HEADLINE)
-    st.page_link(state.page("lessons"), label=BEGIN, icon=":material/school:")
+    if lessons := state.page("lessons"):
+        st.page_link(lessons, label=BEGIN, icon=":material/school:")
 
 
 def _direction(sampler: str) -> Direction:
