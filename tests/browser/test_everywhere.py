@@ -96,7 +96,7 @@ def test_presenter_mode_is_keyboard_alone(open_page):
     page.keyboard.press("8")
     page.get_by_text("8 jumps", exact=True).wait_for()
     page.keyboard.press("r")
-    page.wait_for_function("""window.particleStage.key.includes('"sampler":"renoise"')""")
+    page.wait_for_function("window.particleStage.choice?.sampler === 'renoise'")
     page.get_by_text("8 jumps, renoised").wait_for()
     page.keyboard.press("l")
     page.keyboard.press("ArrowRight")
