@@ -16,7 +16,7 @@ from app.kl.curves import View, curves_of, measure_curves
 from app.kl.one_run import BASELINES, FURTHEST, kl_of_run, measure_run
 from app.kl.question import Question
 from app.kl.table import ONE, as_csv, lines
-from app.runs.library import Run, _load
+from app.runs.library import Run, runs_in
 from app.stage.scene import STEPS
 from cmcore.config import SamplerConfig
 from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA, Estimate
@@ -67,7 +67,7 @@ def run(tmp_path):
     }
     named["renoised"] = json.loads(curve("renoise", DATA_MODEL, 0.02).to_json())
     (tmp_path / "eight_gaussians" / "curves.json").write_text(json.dumps(named))
-    return _load(tmp_path / "eight_gaussians")
+    return runs_in(str(tmp_path))["eight_gaussians"]
 
 
 def test_a_shipped_curve_answers_its_own_question(run, now):
