@@ -21,7 +21,7 @@ START_HERE = {
     "trajectory_regression": "Start here",
     "ct": "Start here if there are only samples",
 }
-"""The most accurate by the table of those that need so much."""
+"""Where to begin: the default of the page, and the plainest of those from samples alone. It is no ranking."""
 
 
 OPEN = "guide_open"
