@@ -319,7 +319,7 @@ def processor_seconds() -> float:
 ANSWERS = f"""
 function look() {{
   const seen = window.seen, now = performance.now() - window.lastInput;
-  if (window.particleStage.key !== seen.key) seen.picture ??= now;
+  if ({CHOICE} !== seen.shown) seen.picture ??= now;
   if (seen.picture && {FRESH}) seen.first ??= now;
   if (seen.first && {FRESH} && !({FIRST_LOOK})) seen.last = now; else requestAnimationFrame(look);
 }}
@@ -331,11 +331,11 @@ def answers_to_eta(browser: Browser, address: str, tries: int) -> Iterator[tuple
     with opened(browser, f"{address}/?sampler=renoise&eta=1&delta=0.03") as page:
         moving(page)
         page.get_by_text("Times and noise").click()
-        slider = page.get_by_role("slider", name="Renoise, η as a share of t")
+        slider = page.get_by_role("slider", name="η as a share of t")
         page.wait_for_timeout(4_000)
         pictures, first, last = [], [], []
         for _ in range(tries):  # always smaller: no value was measured before
-            page.evaluate(f"window.seen = {{ key: window.particleStage.key }}; ({ANSWERS})()")
+            page.evaluate(f"window.seen = {{ shown: {CHOICE} }}; ({ANSWERS})()")
             slider.press("ArrowLeft")
             page.wait_for_function("window.seen.last")
             for times, name in ((pictures, "picture"), (first, "first"), (last, "last")):
@@ -370,7 +370,7 @@ def training(browser: Browser, address: str, tries: int) -> Iterator[tuple[str, 
 PACE = """
 new Promise(done => {
   const step = () => {
-    const found = document.querySelector('.st-key-told_area')?.textContent.match(/step ([\\d,]+)/);
+    const found = document.querySelector('[class*=st-key-status_area]')?.textContent.match(/step ([\\d,]+)/);
     return found ? Number(found[1].replaceAll(",", "")) : 0;
   };
   let first = null;
