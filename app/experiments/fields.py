@@ -86,6 +86,10 @@ OWN_LABELS: Mapping[tuple[str, str], str] = {
     ("one_time", "grid"): "Time grid",
     ("along_the_run", "grid"): "Time grid",
     ("one_time", "error"): "Relative error ε of a jump",
+    ("guidance", "case"): "Class",
+    ("guidance", "sd"): "Spread σ of the class",
+    ("guidance", "weight"): "Weight w of the densities",
+    ("guidance", "weights"): "Weights w of the KL",
     ("paper_theorem", "error"): "Score error ε, panels d and e",
     ("paper_theorem", "shares"): "Fresh noise ρ = η/h, panel e",
 }

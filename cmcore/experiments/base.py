@@ -143,7 +143,7 @@ class Experiment(Config):
     """
 
     code: ClassVar[str]
-    """E1 … E14."""
+    """E1 … E15."""
     label: ClassVar[str]
     question: ClassVar[str]
     expects: ClassVar[str]
