@@ -87,12 +87,14 @@ class Measurable(Generic[T]):
         memory: where its value stays.
         key: under which it stays there.
         make: measures it.
+        cost: how long that takes, beside others.
     """
 
     words: str
     memory: Once[T]
     key: Hashable
     make: Callable[[], T]
+    cost: float = 1.0
 
     @property
     def value(self) -> T | None:

@@ -229,7 +229,9 @@ def _reported(work: Work[T], stop: threading.Event) -> Iterator[Report[T]]:
 def measure_missing(quantities: Sequence[Measurable[Any]], report: Report[Any]) -> None:
     """Measure one after the other; what cannot be measured leaves its reason, and the others go on."""
     missing = [quantity for quantity in quantities if quantity.missing]
+    whole, spent = sum(quantity.cost for quantity in missing), 0.0
     for done, quantity in enumerate(missing):
-        report(done / len(missing), f"Measuring {quantity.words}, {done} of {len(missing)}.")
+        report(spent / whole, f"Measuring {quantity.words}, {done} of {len(missing)}.")
+        spent += quantity.cost
         with suppress(ValueError):
             quantity.measure()

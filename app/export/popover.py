@@ -14,10 +14,10 @@ from app.export.tables import csv_of, parquet_of, points, table_of
 from app.figures.kl_curve import Line
 from app.kl.curves import RunCurve, View
 from app.kl.one_run import RunKL, kl_of_run
-from app.kl.run_summary import learned_by
 from app.kl.table import ONE, as_csv, lines
 from app.quoting import file_stem, plain
 from app.runs.library import Run
+from app.runs.names import learned_by
 from app.stage.custom_times import fitting
 from app.stage.scene import PARTICLES, grids_of, make_scene, map_layers
 from app.ui.cards import direction_title

@@ -14,9 +14,9 @@ from app.export.snippet import target_code
 from app.export.templates import cells
 from app.kl.curves import RunCurve, View
 from app.kl.question import Question, how_measured
-from app.kl.run_summary import learned_by
 from app.quoting import Code, file_stem
 from app.runs.library import Run
+from app.runs.names import learned_by
 from app.stage.scene import Grids
 from cmcore.config import SamplerConfig
 from cmcore.divergences.estimate import Direction, Estimate
@@ -125,11 +125,16 @@ def curves_cells(view: View, curves: Sequence[RunCurve]) -> list[NotebookCell]:
     return cells(
         "export/templates/curves_program.py.jinja",
         runs=_runs(runs),
-        measures=f"{view.direction.replace('‖', ' ∥ ')} at δ = {view.delta:g}",
+        measures=f"{view.direction.replace('‖', ' ∥ ')} at {_deltas(curves)}",
         curves=[_curve(curve, _name(curve.run, runs)) for curve in curves],
         page={curve.label: _values(curve.estimates) for curve in curves},
         curve=Code("curves[label]"),
     )
+
+
+def _deltas(curves: Sequence[RunCurve]) -> str:
+    """δ = 0, or of several targets δ = 0 or 0.01."""
+    return "δ = " + " or ".join(f"{delta:g}" for delta in sorted({curve.delta for curve in curves}))
 
 
 def _curve(curve: RunCurve, model: Code) -> dict[str, Any]:

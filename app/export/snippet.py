@@ -36,30 +36,37 @@ def snippet(run: Run, config: SamplerConfig, direction: Direction) -> str:
 
 def curves_snippet(view: View, curves: Sequence[RunCurve]) -> str:
     """Python that computes the curves of KL, and the bounds with their parts where they are drawn."""
-    fixed, choices = view.step is None, {"delta": view.delta, "direction": view.direction, "seed": SEED}
+    fixed, choices = view.step is None, {"direction": view.direction, "seed": SEED}
+    one_delta = len({curve.delta for curve in curves}) == 1
+    choices = {"delta": curves[0].delta, **choices} if one_delta else choices
     bound = {"seed": SEED, "sampler": view.sampler, "renoise": view.renoise, "n": BOUND_POINTS}
     runs = {curve.run.key: curve.run for curve in curves}.values()
     return program(
         "export/templates/curves.py.jinja",
-        runs=[(model_of(run), [_curve(view, curve) for curve in curves if curve.run is run]) for run in runs],
+        runs=[
+            (model_of(run), [_curve(view, curve, own_delta=not one_delta) for curve in curves if curve.run is run])
+            for run in runs
+        ],
         choices={"grid": view.grid, "horizon": view.horizon, **choices} if fixed else choices,
         grid=view.grid,
-        span={"horizon": view.horizon, "delta": view.delta},
-        growing=None if fixed else {"step": view.step, "delta": view.delta},
+        horizon=view.horizon,
+        step=view.step,
         bounded=bound if view.bounded else None,
         landings=LANDINGS,
     )
 
 
-def _curve(view: View, curve: RunCurve) -> dict[str, Any]:
+def _curve(view: View, curve: RunCurve, *, own_delta: bool) -> dict[str, Any]:
     """One curve of the model at hand."""
     kind = curve.questions[0].kind
     own: dict[str, Any] = {"sampler": kind.name}
     own |= {"renoise": view.renoise} if kind.share_of else {}
     own |= {"n": LANDINGS} if kind.noisy else {}
     own |= {} if curve.learned else {"score": view.score}
+    own |= {"delta": curve.delta} if own_delta else {}
     return {
         "label": curve.label,
+        "delta": curve.delta,
         "steps": [question.calls for question in curve.questions],
         "own": own,
         "calls_per_jump": kind.calls_per_jump,

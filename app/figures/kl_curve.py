@@ -14,6 +14,8 @@ from app.quoting import in_figure
 
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
+_SIGNS = dict(zip(SYMBOLS, "●■◆▲✚✖★", strict=True)) | {"triangle-down": "▼"}
+"""A line's mark as a letter, before its name."""
 NEAR = 3.0
 """A line comes near its floor within this factor; a floor far below its line would only seem to be another line's."""
 ROW = 20
@@ -22,6 +24,16 @@ NAMED = 6
 """Up to so many lines have their name at their end; more would not find room there, and get a legend."""
 LONGEST = 18
 """Letters of a name that stand beside a line; a longer name takes two rows."""
+NAME_HEIGHT = 17
+"""Pixels of a row of a name."""
+TOP, FOOT = 8, 40
+"""Pixels above and below the plot."""
+
+
+def look_of(number: int) -> tuple[str, str]:
+    """Dash and mark of the run with this number: those that share its colour have others."""
+    rank = (number + number // len(DASHES)) % len(DASHES)
+    return DASHES[rank], SYMBOLS[rank]
 
 
 @dataclass(frozen=True)
@@ -40,13 +52,17 @@ class Point:
 
 @dataclass(frozen=True)
 class Line:
-    """A named curve and what it is: a learned map, a baseline, or a bound; `symbol` marks its points."""
+    """A named curve and what it is: a learned map, a baseline, or a bound; `symbol` marks its points.
+
+    `number` counts the runs that are compared, from 0: each has its colour.
+    """
 
     label: str
     role: Literal["model", "baseline", "bound"]
     points: tuple[Point, ...]
     dash: str = "solid"
     symbol: str = "circle"
+    number: int = 0
 
 
 def kl_curve(
@@ -61,7 +77,8 @@ def kl_curve(
 ) -> go.Figure:
     """The chart from one network call to `most` of them, or to where the furthest point stands.
 
-    What a line is gives its colour; lines of one colour differ in dash and marker. A name stands at the end of each.
+    What a line is gives its colour, and a run that is compared has one of its own; dash and marker tell apart too. A
+    name stands at the end of each.
 
     Args:
         lines: the curves.
@@ -79,21 +96,26 @@ def kl_curve(
     limits = value_range(drawn)
     low, near = limits[0], NEAR if calls is None else math.inf
     whole = [line for line in lines if line.points and (calls is None or line.role == "model")]
+    runs = len({line.number for line in whole if line.role == "model"})
     for line in whole:
         if floors and any(point.floor > max(low, point.value / near) for point in line.points):
             figure.add_trace(_floor(line, low, theme))
     for line in whole:
         if bands:
-            figure.add_trace(band(line, low, theme, 0.22 if line.role == "model" else 0.14))
+            figure.add_trace(band(line, low, theme, 0.22 if line.role == "model" and runs == 1 else 0.14))
     for rank, line in sorted(enumerate(lines), key=lambda ranked: ranked[1].role == "model"):
         figure.add_trace(curve(line, low, theme, markers=line in whole).update(legendrank=rank + 1))
     if calls is not None and whole:
         _mark(figure, whole[0], calls, low, theme)
     if len(lines) <= NAMED:
         _frame(figure, theme, height, span, limits)
-        name_ends(figure, lines, limits, theme)
         longest = max((len(row) for line in lines for row in _rows(line.label)), default=0)
-        figure.update_layout(margin={"r": 16 + 6.4 * longest})
+        if calls is None:
+            name_lines(figure, lines, limits, theme, height - TOP - FOOT)
+            figure.update_layout(margin={"r": 38 + 6.4 * longest})
+        else:
+            name_ends(figure, lines, limits, theme)
+            figure.update_layout(margin={"r": 16 + 6.4 * longest})
     else:
         _frame(figure, theme, height + ROW * len(lines), span, limits)
         below = {"orientation": "h", "yanchor": "top", "y": -0.16, "x": 0, "font": {"color": theme.ink, "size": 12}}
@@ -112,8 +134,9 @@ def describe(lines: Sequence[Line]) -> str:
 
 
 def colour_of(line: Line, theme: Theme) -> str:
-    """The colour of what the line is."""
-    return {"model": theme.model, "baseline": theme.baseline, "bound": theme.bound}[line.role]
+    """The colour of what the line is, or of its run."""
+    run = theme.runs[line.number % len(theme.runs)]
+    return {"model": run, "baseline": theme.baseline, "bound": theme.bound}[line.role]
 
 
 def value_range(points: Sequence[Point]) -> tuple[float, float]:
@@ -217,6 +240,31 @@ def name_ends(
         )  # fmt: skip
 
 
+def name_lines(
+    figure: go.Figure, lines: Sequence[Line], limits: tuple[float, float], theme: Theme, height: float
+) -> None:
+    """A mark and a name where each line ends; a thin line leads to names that had to be pushed apart.
+
+    `height` is that of the plot in pixels.
+    """
+    scale = height / math.log10(limits[1] / limits[0])
+    ends = [(line, max(line.points, key=lambda p: p.calls)) for line in lines if line.points]
+    taken: dict[int, float] = {}
+    for line, point in sorted(ends, key=lambda end: end[1].value):
+        at = math.log10(min(limits[1], on_axis(max(point.value, limits[0]), limits[0])))
+        near = round(2 * math.log2(point.calls))
+        shown = max(at * scale, taken.get(near, -math.inf) + NAME_HEIGHT * len(_rows(line.label)))
+        taken[near] = shown
+        colour = colour_of(line, theme)
+        words = "<br>".join(map(in_figure, _rows(line.label)))
+        figure.add_annotation(
+            x=math.log10(point.calls), y=at, xanchor="left", align="left", ax=26, ay=at * scale - shown,
+            text=f'<span style="color:{colour}">{_SIGNS[line.symbol]}</span> {words}',
+            showarrow=True, arrowhead=0, arrowwidth=0.8, arrowcolor=fade(colour, 0.6), standoff=7,
+            font={"size": 11, "color": theme.ink if line.role == "model" else theme.muted},
+        )  # fmt: skip
+
+
 def _rows(label: str) -> list[str]:
     """A label that fits beside its line."""
     return textwrap.wrap(label, LONGEST, max_lines=2, placeholder=" …")
@@ -243,7 +291,7 @@ def _frame(figure: go.Figure, theme: Theme, height: int, span: tuple[int, int], 
     }
     figure.update_layout(
         height=height,
-        margin={"l": 46, "r": 74, "t": 8, "b": 40},
+        margin={"l": 46, "r": 74, "t": TOP, "b": FOOT},
         showlegend=False,
         **on_paper(theme),
     )

@@ -5,12 +5,13 @@ beside lines, and the legend as a list of its own, which breaks its lines. Colou
 variables (--model, --ink, …), so that one picture serves light and dark paper.
 """
 
+import base64
 import hashlib
 import html
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import plotly.graph_objects as go
@@ -28,9 +29,11 @@ PLACES = 40
 """How many places of a line without marks can be pointed at, at most."""
 SIGNED = str.maketrans("-", "−")
 
-_NAMES = {colour.lower(): f"var(--{name})" for name, colour in asdict(LIGHT).items()}
+_NAMES = {colour.lower(): f"var(--run-{k + 1})" for k, colour in enumerate(LIGHT.runs)}
+_NAMES |= {getattr(LIGHT, one.name).lower(): f"var(--{one.name})" for one in fields(LIGHT) if one.name != "runs"}
 _NAMES[LIGHT.muted.lower()] = "var(--muted)"
 _RGBA = re.compile(r"rgba\((\d+),(\d+),(\d+),([\d.]+)\)")
+_SPAN = re.compile(r'<span style="color:(#[0-9a-fA-F]{6})">(.*?)</span>')
 _HOLE = re.compile(r"%\{(x|y|customdata)(?:\[(\d+)\])?(?::([^}]+))?\}")
 _MARKS = {
     "circle": "M{r} 0A{r} {r} 0 1 1 -{r} 0A{r} {r} 0 1 1 {r} 0Z",
@@ -93,7 +96,13 @@ def _stroked(colour: str | None, width: float, dash: str | None = None) -> dict[
 
 
 def _words(text: str, x: float, y: float, **attributes: Any) -> Markup:
-    """Text with plotly's two tags: <br> begins a line, of which the middle one is at y, and <sup> raises."""
+    """Text with plotly's tags: <br> begins a line, of which the middle one is at y, and <sup> raises.
+
+    A coloured <span> stands at the very beginning.
+    """
+    first = Markup("")
+    if span := _SPAN.match(text):
+        first, text = _tag("tspan", span[2], **_filled(span[1])), text[span.end() :]
     rows = text.split("<br>")
     content = Markup("")
     for i, row in enumerate(rows):
@@ -103,6 +112,7 @@ def _words(text: str, x: float, y: float, **attributes: Any) -> Markup:
             _tag("tspan", html.unescape(part), dy=-5, font_size="75%") if j % 2 else escape(html.unescape(part))
             for j, part in enumerate(parts)
         )
+        line, first = first + line, Markup("")
         content += _tag("tspan", line, x=x, dy=round(shift, 1) or None) if len(rows) > 1 else line
     return _tag("text", content, x=x, y=y, **attributes)
 
@@ -311,7 +321,15 @@ def _annotation(one: Any, x: _Scale, y: _Scale) -> Markup:
     up = y.start + one.y * (y.end - y.start) if one.yref == "paper" else y.of(one.y)
     anchor = {"left": "start", "right": "end"}.get(one.xanchor or "", "middle")
     style = {**_filled(one.font.color or LIGHT.ink), "font_size": one.font.size or 11}
-    return _words(one.text, round(across, 1), up + 4, text_anchor=anchor, **style)
+    leader = Markup("")
+    if one.showarrow:
+        end = across + one.ax, up + one.ay
+        leader = _tag(
+            "line", x1=round(across + one.standoff, 1), y1=round(up, 1), x2=round(end[0] - 3, 1), y2=round(end[1], 1),
+            **_stroked(one.arrowcolor, one.arrowwidth),
+        )  # fmt: skip
+        across, up = end
+    return leader + _words(one.text, round(across, 1), round(up + 4, 1), text_anchor=anchor, **style)
 
 
 def _legend(figure: go.Figure, traces: Sequence[Trace]) -> Markup:
@@ -334,3 +352,14 @@ def _sample(trace: Trace) -> Markup:
         kind = symbol if isinstance(symbol, str) else next((s for s in symbol if not s.endswith("-open")), "circle")
         mark = _tag("g", _mark(kind, trace["marker"], shown=True), transform="translate(14 6)")
     return _tag("svg", _curve(trace, ends) + mark, viewBox="0 0 28 12", aria_hidden="true")
+
+
+def run_sign(colour: str, dash: str, symbol: str, paper: str) -> str:
+    """A piece of a run's line with its mark, as it is on the charts: a picture, as a data URI."""
+    size = 3.5 if symbol == "circle" else 5
+    d = _MARKS[symbol].format(r=f"{size:g}", s=f"{0.75 * size:.3g}", t=f"{1.2 * size:.3g}")
+    style = {"stroke": colour, "stroke_width": 2}
+    line = _tag("path", d="M1 8H35", fill="none", stroke_dasharray=_DASHES.get(dash), **style)
+    mark = _tag("path", d=d, transform="translate(18 8)", fill="none" if symbol in _STROKED else paper, **style)
+    svg = _tag("svg", line + mark, xmlns="http://www.w3.org/2000/svg", width=36, height=16)
+    return "data:image/svg+xml;base64," + base64.b64encode(str(svg).encode()).decode()

@@ -12,7 +12,7 @@ from cmcore.files import LAB
 
 @dataclass(frozen=True)
 class Theme:
-    """What each colour means."""
+    """What each colour means; `runs` are those of runs that are compared, the first of which is `model`."""
 
     data: str
     model: str
@@ -23,6 +23,7 @@ class Theme:
     ink: str
     paper: str
     hairline: str
+    runs: tuple[str, ...]
 
     @property
     def muted(self) -> str:
@@ -33,9 +34,9 @@ class Theme:
 def _configured(scheme: str) -> Theme:
     """The colours of the configuration's section theme.light or theme.dark."""
     config = tomllib.loads((LAB / ".streamlit" / "config.toml").read_text(encoding="utf-8"))["theme"][scheme]
-    data, model, exact, error, baseline, bound = config["chartCategoricalColors"]
+    data, model, exact, error, baseline, bound, *others = config["chartCategoricalColors"]
     ink, paper, hairline = config["textColor"], config["backgroundColor"], config["borderColor"]
-    return Theme(data, model, exact, error, baseline, bound, ink, paper, hairline)
+    return Theme(data, model, exact, error, baseline, bound, ink, paper, hairline, (model, *others))
 
 
 LIGHT, DARK = _configured("light"), _configured("dark")

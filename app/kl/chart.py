@@ -1,6 +1,7 @@
-"""The chart of measured curves, for every page that shows many: what is measured at once, the rest as it comes."""
+"""The chart of measured curves, for every page that shows many: first values at once, better ones as they come."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import streamlit as st
 
@@ -10,14 +11,18 @@ from app.background.progress import progress_line, under_way
 from app.background.task import Report, Task
 from app.figures.kl_curve import describe, kl_curve
 from app.figures.theme import theme
-from app.kl.curves import RunCurve, View, measure_curves
+from app.kl.curves import RunCurve, View, by_target, measure_curves
+from app.kl.seeds import over_seeds
 from app.kl.table import lines, reading
 from app.quoting import escape
+from app.runs.names import target_titles
 from app.ui.cards import direction_title
 from app.ui.charts import show_chart
 
 POLL = 1.2
 """Seconds between looks at the measuring: the figure is drawn anew whenever a point has come."""
+PANEL_HEIGHT = 380
+"""Pixels of one of several charts; a single one is higher."""
 TASK: Task[None] = Task("curves", curve_workers)
 
 
@@ -27,21 +32,36 @@ def measuring(view: View, curves: Sequence[RunCurve]) -> JobView[Report[None]] |
 
 
 def curve_chart(view: View, curves: Sequence[RunCurve], *, key: str) -> bool:
-    """The figure, how far its measuring is, and its reading. Whether more is being measured."""
-    job, drawn = measuring(view, curves), lines(view, curves)
-    st.html(f"<h2 class='eyebrow'>{escape(direction_title(view.direction, view.delta))}</h2>")
+    """A figure for each target with its sentence, and how far its measuring is. Whether more is being measured."""
+    job, groups = measuring(view, curves), by_target(curves)
     progress_line(job)
-    show_chart(
-        kl_curve(
-            drawn,
-            theme=theme(st.context.theme.type),
-            most=view.most,
-            bands="bands" in view.shown,
-            floors="floors" in view.shown,
-        ),
-        key=key,
-        alt=describe(drawn),
+    if len(groups) == 1:
+        _panel(view, curves, key=key, alone=True)
+        return under_way(job)
+    titles = target_titles(curve.run for curve in curves)
+    with st.container(key=f"{key}_panels"):
+        for number, (target, some) in enumerate(groups.items()):
+            with st.container(key=f"{key}_panel_{number}"):
+                st.html(f"<h2 class='panel-title'>{escape(titles[target])}</h2>")
+                _panel(view, some, key=f"{key}_{number}")
+    return under_way(job)
+
+
+def _panel(view: View, curves: Sequence[RunCurve], *, key: str, alone: bool = False) -> None:
+    """The curves of one target."""
+    drawn = lines(view, [replace(curve, label=curve.short or curve.label) for curve in curves], coarse=True)
+    if "seeds" in view.shown:
+        drawn = over_seeds(drawn, curves)
+    level = "h2" if alone else "h3"
+    st.html(f"<{level} class='eyebrow'>{escape(direction_title(view.direction, curves[0].delta))}</{level}>")
+    figure = kl_curve(
+        drawn,
+        theme=theme(st.context.theme.type),
+        most=view.most,
+        bands="bands" in view.shown,
+        floors="floors" in view.shown,
+        **({} if alone else {"height": PANEL_HEIGHT}),
     )
+    show_chart(figure, key=key, alt=describe(drawn))
     with st.container(key=f"{key}_reading"):
         st.html(f"<p class='reading'>{escape(reading(drawn))}</p>")
-    return under_way(job)

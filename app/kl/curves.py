@@ -1,8 +1,7 @@
 """KL versus network calls of any runs and baselines together: the curves of a view, and the measuring of them."""
 
-from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from app.background.jobs import JobView
@@ -18,8 +17,8 @@ from app.kl.question import (
     quick_estimate_of,
 )
 from app.runs.library import Run
+from app.runs.names import run_names
 from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA, Direction, Estimate
-from cmcore.objectives import OBJECTIVES
 from cmcore.samplers import SAMPLERS, Score
 from cmcore.samplers.adaptive import AdaptiveSampler
 from cmcore.sampling_defaults import sampling_defaults
@@ -32,7 +31,8 @@ BASELINES: tuple[str, ...] = tuple(name for name, sampler in SAMPLERS.items() if
 SEEN_FROM = dict(zip(("model", "data"), DIRECTIONS, strict=True))
 """The law that the divergence is an average over → the direction."""
 MOST = (16, 32, 64)
-SHOWN = {"bands": "Intervals", "floors": "Floors", "bound": "Bounds"}
+SHOWN = {"bands": "Intervals", "floors": "Floors", "bound": "Bounds", "seeds": "Seeds together"}
+SHOWN_FIRST = ("bands", "floors", "bound")
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,11 @@ class View:
         baselines: names in `SAMPLERS`.
         score: what the baselines follow.
         sampler, renoise: how the runs are drawn.
-        grid, horizon, step, delta: the times, as in :meth:`~app.kl.question.Question.on_grid`.
+        grid, horizon, step, delta: the times, as in :meth:`~app.kl.question.Question.on_grid`; of several runs those
+            that were not trained down to δ end earlier, with all that learned the same target (:func:`deltas_of`).
         direction: which divergence.
         most: the largest N.
-        shown: of "bands", "floors" and "bound", those that are drawn.
+        shown: of `SHOWN`, what is drawn, and whether runs that differ in their seed alone are drawn as one.
         further: the largest N of the baselines, where that is larger.
     """
 
@@ -62,7 +63,7 @@ class View:
     delta: float
     direction: Direction
     most: int
-    shown: tuple[str, ...] = ("bands", "floors", "bound")
+    shown: tuple[str, ...] = SHOWN_FIRST
     further: int = 0
 
     @property
@@ -94,11 +95,21 @@ def _powers(most: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class RunCurve:
-    """One curve of a view: its name, the run that it is measured on, and a question for every point."""
+    """One curve of a view: its name, the run that it is measured on, and a question for every point.
+
+    `number` counts the runs of the view, from 0, and `short` is its name among the curves of one target.
+    """
 
     label: str
     run: Run
     questions: tuple[Question, ...]
+    number: int = 0
+    short: str = ""
+
+    @property
+    def delta(self) -> float:
+        """Where it ends, and is compared with the truth."""
+        return self.questions[0].grid.delta
 
     @property
     def learned(self) -> bool:
@@ -122,14 +133,49 @@ class RunCurve:
 def curves_of(view: View, runs: Mapping[str, Run]) -> list[RunCurve]:
     """The curves of a view: its runs, then its baselines, one for every target or, with learned scores, every run."""
     chosen = [runs[key] for key in view.runs]
-    names = _names(chosen)
-    curves = [RunCurve(names[run.key], run, view.questions(view.sampler)) for run in chosen]
+    names, deltas = run_names(chosen), deltas_of(view.delta, chosen)
+    views = {run.key: replace(view, delta=deltas[run.key]) for run in chosen}
+    curves = [
+        RunCurve(names[run.key], run, views[run.key].questions(view.sampler), number, names[run.key])
+        for number, run in enumerate(chosen)
+    ]
     followed = [run for run in chosen if _has_score(run)] if view.score == "model" else _one_of_each_target(chosen)
     for name in view.baselines:
+        title = SAMPLERS[name].labelled(view.score)
         for run in followed:
-            whose = "" if len(followed) == 1 else f", {names[run.key]}"
-            curves.append(RunCurve(SAMPLERS[name].labelled(view.score) + whose, run, view.questions(name)))
+            alone = len(followed) == 1 or sum(other.target_key == run.target_key for other in followed) == 1
+            label = title if len(followed) == 1 else f"{title}, {names[run.key]}"
+            short = title if alone else label
+            curves.append(RunCurve(label, run, views[run.key].questions(name), chosen.index(run), short))
     return curves
+
+
+def deltas_of(delta: float, runs: Sequence[Run]) -> dict[str, float]:
+    """Where samples of each run stop: at δ, or at the earliest time that all runs of its target learned."""
+    if len(runs) == 1:
+        return {runs[0].key: delta}
+    learned = _learned(runs)
+    return {run.key: max(delta, learned[run.target_key]) for run in runs}
+
+
+def least_delta(runs: Iterable[Run]) -> float:
+    """The earliest time to which all runs of some target were trained."""
+    return min(_learned(runs).values(), default=0.0)
+
+
+def _learned(runs: Iterable[Run]) -> dict[Hashable, float]:
+    learned: dict[Hashable, float] = {}
+    for run in runs:
+        learned[run.target_key] = max(run.model.delta, learned.get(run.target_key, 0.0))
+    return learned
+
+
+def by_target(curves: Sequence[RunCurve]) -> dict[Hashable, list[RunCurve]]:
+    """The curves of each target."""
+    groups: dict[Hashable, list[RunCurve]] = {}
+    for curve in curves:
+        groups.setdefault(curve.run.target_key, []).append(curve)
+    return groups
 
 
 def left_out(view: View, runs: Mapping[str, Run]) -> list[str]:
@@ -145,22 +191,7 @@ def _has_score(run: Run) -> bool:
 
 
 def _one_of_each_target(runs: Sequence[Run]) -> list[Run]:
-    return list({run.target.config.key if run.target.config else run.key: run for run in reversed(runs)}.values())[::-1]
-
-
-def _names(runs: Sequence[Run]) -> dict[str, str]:
-    """Labels; runs that share one also say their objective and seed, and where even these agree, their key."""
-    labels = {run.key: run.label for run in runs}
-    for more in (_training, lambda run: run.key.rpartition("-")[2]):
-        counts = Counter(labels.values())
-        labels |= {run.key: f"{labels[run.key]}, {more(run)}" for run in runs if counts[labels[run.key]] > 1}
-    return labels
-
-
-def _training(run: Run) -> str:
-    config = run.model.config
-    kind = OBJECTIVES.get(config.objective)
-    return f"{kind.label if kind else config.objective}, seed {config.seed}"
+    return list({run.target_key: run for run in reversed(runs)}.values())[::-1]
 
 
 def decompositions(curve: RunCurve) -> dict[int, Decomposition]:
@@ -175,18 +206,20 @@ def measure_curves(
 ) -> JobView[Report[None]] | None:
     """The measuring of what is missing of some curves, begun now if need be; None once all is there.
 
-    The point that is looked at comes first, and a quick estimate before it; then the other points of the runs, those of
-    the baselines, and at last the bounds.
+    Where one point is looked at, a quick estimate of it comes first, and then its own; else a quick estimate of every
+    point. Then come the other points of the runs, those of the baselines, and at last the bounds.
     """
     points = [(curve, question) for curve in curves for question in curve.questions]
     points.sort(key=lambda point: (point[1] != first, not point[0].learned))
+    coarse: list[Measurable[Any]] = []
     missing: list[Measurable[Any]] = []
     for curve, question in points:
         if measurement(curve.run, question) is None:
             words = f"{curve.label}, N = {question.calls}"
-            if question == first:
-                missing.append(quick_estimate_of(curve.run, question, words))
+            if first in (None, question):
+                coarse.append(quick_estimate_of(curve.run, question, f"a first value of {words}"))
             missing.append(estimate_of(curve.run, question, words))
+    missing = [*coarse, *missing]
     for curve, question in points:
         if bounded and curve.learned and question.named != CUSTOM:
             missing.append(bounds_of(curve.run, question, f"the bounds of {curve.label}, N = {question.calls}"))

@@ -91,8 +91,7 @@ class Question:
         """The key of its answer: equal for two runs where nothing learned enters and the target is the same."""
         noise = self.renoise if self.kind.share_of else None
         settings = self.sampler, self.calls, self.direction, self.grid.times, noise
-        made = run.target.config
-        return ("run", run.key, *settings) if self.learned else ("target", made.key if made else run.key, *settings)
+        return ("run", run.key, *settings) if self.learned else ("target", run.target_key, *settings)
 
 
 _times = lru_cache(maxsize=1024)(lambda name, jumps, T, delta: make_grid(name, jumps, horizon=T, delta=delta))
@@ -117,7 +116,7 @@ class Measurement:
 
 
 _measurements: Once[Measurement] = Once(4_096)
-_quick: Once[Measurement] = Once(256)
+_quick: Once[Measurement] = Once(4_096)
 _bounds: Once[PaperBound] = Once(4_096)
 
 
@@ -135,8 +134,13 @@ def measurement(run: Run, question: Question) -> Measurement | None:
 
 def quick_estimate(run: Run, question: Question) -> Estimate | None:
     """An estimate from few samples, for whoever waits for the one that stays."""
-    measured = _quick.peek(question.of(run))
+    measured = coarse_measurement(run, question)
     return measured and measured.estimate
+
+
+def coarse_measurement(run: Run, question: Question) -> Measurement | None:
+    """The same with all that it took."""
+    return _quick.peek(question.of(run))
 
 
 def paper_bound_at(run: Run, question: Question) -> PaperBound | None:
@@ -158,13 +162,14 @@ def how_measured(run: Run, question: Question) -> tuple[int, int | None]:
 # ---- what is to be measured -------------------------------------------------------------------------------------
 def estimate_of(run: Run, question: Question, words: str = "") -> Measurable[Measurement]:
     """The KL, to be measured where no shipped curve has it."""
-    return Measurable(words, _measurements, question.of(run), partial(_measure, run, question, question.n))
+    make = partial(_measure, run, question, question.n)
+    return Measurable(words, _measurements, question.of(run), make, cost=float(question.calls))
 
 
 def quick_estimate_of(run: Run, question: Question, words: str = "") -> Measurable[Measurement]:
     """The same from few samples."""
     n = QUICK_LANDINGS if question.kind.noisy else QUICK_SAMPLES
-    return Measurable(words, _quick, question.of(run), partial(_measure, run, question, n))
+    return Measurable(words, _quick, question.of(run), partial(_measure, run, question, n), cost=question.calls / 8)
 
 
 def bounds_of(run: Run, question: Question, words: str = "") -> Measurable[PaperBound]:

@@ -4,9 +4,10 @@ import streamlit as st
 
 from app import state
 from app.figures.theme import theme
-from app.kl.run_summary import ended, learned_by, picture
+from app.kl.run_summary import ended, picture
 from app.quoting import escape, plain
 from app.runs.library import Run, runs
+from app.runs.names import learned_by
 
 SHOWN = "shown run"
 """Key of the widget."""

@@ -5,27 +5,14 @@ from collections.abc import Mapping
 import streamlit as st
 
 from app.figures.thumbnail import thumbnail
-from app.kl.question import Question, measurement
+from app.kl.question import Question
 from app.runs.library import Run
+from app.runs.names import learned_by
 from app.stage.scene import shown_samples
 from app.ui.cards import number
-from cmcore.config import TrainingConfig
-from cmcore.divergences.estimate import Estimate
 from cmcore.model import count_weights
-from cmcore.objectives import OBJECTIVES
-from cmcore.sampling_defaults import sampling_defaults
+from cmcore.sampling_defaults import delta_for, sampling_defaults
 from cmcore.training import FEW_STEPS
-
-HEADLINE = 4
-"""The N of the one number that stands beside a run."""
-
-
-def learned_by(config: TrainingConfig) -> str:
-    """The objective in words, and where its velocity came from where that was a choice."""
-    kind = OBJECTIVES.get(config.objective)
-    words = config.objective.replace("_", " ") if kind is None else kind.label
-    velocity = config.objective_parameters.get("velocity")
-    return words + {"learned": ", learned velocity", "exact": ", exact score"}.get(str(velocity), "")
 
 
 def ended(run: Run) -> str:
@@ -46,13 +33,11 @@ def picture(key: str, colour: str, _run: Run) -> str:
     return thumbnail(shown_samples(_run.target, 160), colour)
 
 
-def headline(run: Run, delta: float) -> Estimate | None:
-    """KL of the run's own way of drawing in N = 4 jumps, stopped at `delta`, if it is measured."""
-    own = sampling_defaults(run.model.config)
-    horizon = run.model.horizon
-    question = Question.on_grid(own.sampler, HEADLINE, own.direction, delta, horizon=horizon, renoise=own.renoise)
-    measured = measurement(run, question)
-    return measured and measured.estimate
+def own_question(run: Run, steps: int) -> Question:
+    """The KL of the run's own way of drawing, in so many jumps to the δ that goes with it."""
+    own, horizon = sampling_defaults(run.model.config), run.model.horizon
+    delta = delta_for(own.sampler, run.model.delta)
+    return Question.on_grid(own.sampler, steps, own.direction, delta, horizon=horizon, renoise=own.renoise)
 
 
 # ---- settings side by side --------------------------------------------------------------------------------------

@@ -5,15 +5,26 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise, product
 
-from app.figures.kl_curve import DASHES, SYMBOLS, Line, Point
+from app.figures.kl_curve import DASHES, SYMBOLS, Line, Point, look_of
 from app.kl.curves import RunCurve, View
-from app.kl.question import BOUND_POINTS, GROWING, SEED, Measurement, Question, measurement, paper_bound_at, problem
+from app.kl.question import (
+    BOUND_POINTS,
+    GROWING,
+    SEED,
+    Measurement,
+    Question,
+    coarse_measurement,
+    measurement,
+    paper_bound_at,
+    problem,
+)
 from app.quoting import escape
 from app.ui.cards import number, resolved
 from cmcore import spreadsheet
 from cmcore.divergences.estimate import ESTIMATORS, Estimate
 from cmcore.theory import BoundA, PaperBound
 
+COARSE = "A first value from few samples; a better one is being measured."
 SPELLED = {">": "more than", "≈": "about", "≤": "at most"}
 
 
@@ -33,24 +44,31 @@ _PAPER_MARK = "triangle-down"
 
 
 # ---- the figure -------------------------------------------------------------------------------------------------
-def lines(view: View, curves: Sequence[RunCurve], styles: Styles = MANY) -> list[Line]:
-    """Every curve with its points that may be shown as numbers, and the bounds beside what they bound."""
+def lines(view: View, curves: Sequence[RunCurve], styles: Styles = MANY, *, coarse: bool = False) -> list[Line]:
+    """Every curve with its points that may be shown as numbers, and the bounds beside what they bound.
+
+    `coarse`: with quick estimates where there is no better one yet.
+    """
     drawn: list[Line] = []
     count = Counter[str]()
     for curve in curves:
         role = "model" if curve.learned else "baseline"
-        style = styles[role][count[role] % len(styles[role])]
+        style = look_of(curve.number) if curve.learned and styles is MANY else _nth(styles[role], count[role])
         count[role] += 1
-        points = [_point(curve, question) for question in curve.questions if question.calls <= view.most]
+        points = [_point(curve, question, coarse) for question in curve.questions if question.calls <= view.most]
         if shown := tuple(point for point in points if point is not None):
-            drawn.append(Line(curve.label, role, shown, *style))
+            drawn.append(Line(curve.label, role, shown, *style, number=curve.number))
         if curve.learned and view.bounded:
             of_bounds = styles.get("bound") or (style, (style[0], _PAPER_MARK))
             for (name, title), look in zip(BOUNDS.items(), of_bounds, strict=True):
                 if points := _bound(curve, name):
                     label = title if len(view.runs) == 1 else f"{title}, {curve.label}"
-                    drawn.append(Line(label, "bound", points, *look))
+                    drawn.append(Line(label, "bound", points, *look, number=curve.number))
     return drawn
+
+
+def _nth(styles: Sequence[tuple[str, str]], number: int) -> tuple[str, str]:
+    return styles[number % len(styles)]
 
 
 def _named_bound(both: PaperBound, name: str) -> BoundA | PaperBound:
@@ -58,12 +76,15 @@ def _named_bound(both: PaperBound, name: str) -> BoundA | PaperBound:
     return both.bound_a if name == "bound_a" else both
 
 
-def _point(curve: RunCurve, question: Question) -> Point | None:
-    measured = measurement(curve.run, question)
+def _point(curve: RunCurve, question: Question, coarse: bool) -> Point | None:
+    measured = best = measurement(curve.run, question)
+    if measured is None and coarse:
+        measured = coarse_measurement(curve.run, question)
     if measured is None or not _drawable(measured.estimate):
         return None
     e = measured.estimate
-    about = "\n".join(words for words in (_seeds(curve, question, measured), e.note) if words)
+    first = "" if best else COARSE
+    about = "\n".join(words for words in (first, _seeds(curve, question, measured), e.note) if words)
     return Point(measured.calls, e.value, e.low, e.high, e.floor, e.n, _estimator(e), about)
 
 
@@ -105,24 +126,36 @@ def _estimator(estimate: Estimate) -> str:
 
 # ---- in words ---------------------------------------------------------------------------------------------------
 def reading(drawn: Sequence[Line]) -> str:
-    """Where each run stands, and how many calls the first baselines need for the same."""
-    words = []
+    """One sentence: the run that comes closest, the others after it, and what the first baselines need for the same."""
+    runs = sorted((line for line in drawn if line.role == "model"), key=lambda line: _closest(line).value)
+    if not runs:
+        return ""
+    first, best = runs[0], _closest(runs[0])
+    if best.value <= best.floor:
+        below = [line for line in runs if _closest(line).value <= _closest(line).floor]
+        clauses = [f"{line.label} is {_below(_closest(line))}, at {_calls(_closest(line).calls)}" for line in below]
+        return f"{'; '.join(clauses)}."
+    clauses = [f"{first.label} is closest at {_calls(best.calls)}: {number(best.value)} nats"]
+    if others := runs[1:]:
+        listed = [f"{line.label} {number(_closest(line).value)} at {_calls(_closest(line).calls)}" for line in others]
+        clauses.append(f"after it {', '.join(listed)}")
+        near = [line.label for line in others if _closest(line).low <= best.high]
+        clauses += [f"its band overlaps that of {' and that of '.join(near)}"] if near else []
     baselines = [line for line in drawn if line.role == "baseline"][:3]
-    for line in drawn:
-        if line.role != "model":
-            continue
-        lost = [p for p in line.points if p.value <= p.floor]
-        if lost:
-            floor = number(lost[0].floor, 2)
-            least = f"the smallest KL that its estimator detects, {floor} nats"
-            words.append(f"{line.label} is below {least}, at {_calls(lost[0].calls)}.")
-            continue
-        best = min(line.points, key=lambda p: p.value)
-        words.append(f"{line.label} is closest at {_calls(best.calls)}: {number(best.value)} nats.")
-        needs = [(b.label, calls_for({p.calls: p.value for p in b.points}, best.value)) for b in baselines]
-        listed = [f"{_named(label)} needs {_spelled(more)}" for label, more in needs if more]
-        words += [f"For the same, {'; '.join(listed)}."] if listed else []
-    return " ".join(words)
+    needs = [(b.label, calls_for({p.calls: p.value for p in b.points}, best.value)) for b in baselines]
+    listed = [f"{_named(label)} needs {_spelled(more)}" for label, more in needs if more]
+    clauses += [f"for the same, {', '.join(listed)}"] if listed else []
+    return f"{'; '.join(clauses)}."
+
+
+def _closest(line: Line) -> Point:
+    """Its least KL: the first that is below what can be detected, where there is one."""
+    lost = [point for point in line.points if point.value <= point.floor]
+    return lost[0] if lost else min(line.points, key=lambda point: point.value)
+
+
+def _below(point: Point) -> str:
+    return f"below the smallest KL that its estimator detects, {number(point.floor, 2)} nats"
 
 
 def _named(label: str) -> str:
@@ -156,30 +189,55 @@ def calls_for(curve: Mapping[int, float], value: float) -> str:
 
 
 # ---- tables -----------------------------------------------------------------------------------------------------
-def as_rows(view: View, curves: Sequence[RunCurve]) -> str:
-    """A table row for every curve: values with ±, and a dash with its reason where there is no number to show."""
-    rows = []
+def as_rows(view: View, curves: Sequence[RunCurve]) -> tuple[str, list[str]]:
+    """A table row for every curve: values with ±, and where there is no number a dash; and the notes on the cells."""
+    rows, notes = [], list[str]()
     for curve in curves:
         by_n = {question.calls: question for question in curve.questions}
-        cells = "".join(f"<td>{_cell(curve, by_n.get(n))}</td>" for n in view.steps)
-        rows.append(f"<tr><th scope='row'>{escape(curve.label)}</th>{cells}</tr>")
-    return "".join(rows)
+        cells = "".join(f"<td>{_cell(curve, by_n.get(n), notes)}</td>" for n in view.steps)
+        rows.append(f"<tr><th scope='row'>{escape(curve.label)}</th><td>{curve.delta:g}</td>{cells}</tr>")
+    return "".join(rows), notes
 
 
-def _cell(curve: RunCurve, question: Question | None) -> str:
+def _cell(curve: RunCurve, question: Question | None, notes: list[str]) -> str:
     if question is None:
         return ""
     measured = measurement(curve.run, question)
-    if measured is None:
-        return escape(problem(curve.run, question) or "…")
-    e = measured.estimate
-    calls = "" if measured.calls == question.calls else f"<br>{measured.calls} calls"
+    first = None if measured else coarse_measurement(curve.run, question)
+    if measured is None and (words := problem(curve.run, question)):
+        return f"—{_mark(words, notes)}"
+    if (shown := measured or first) is None:
+        return "…"
+    e = shown.estimate
+    calls = "" if shown.calls == question.calls else f"<br>{_calls(shown.calls)}"
     if not _drawable(e):
-        return f"— {escape(e.note)}{calls}"
+        return f"—{_mark(e.note or 'This estimate cannot be trusted.', notes)}{calls}"
+    mark = _mark(COARSE, notes) if first else _mark(e.note, notes)
     if not resolved(e):
-        return f"&lt; {number(e.floor, 2)}{calls}"
+        return f"&lt; {number(e.floor, 2)}{mark}{calls}"
     half = max(e.high - e.value, e.value - e.low)
-    return f"{number(e.value)} ± {number(half, 2)}{calls}"
+    return f"{number(e.value)} ± {number(half, 2)}{mark}{calls}"
+
+
+def _mark(words: str, notes: list[str]) -> str:
+    """The letter of a note, which is said once under the table."""
+    if not words:
+        return ""
+    if words not in notes:
+        notes.append(words)
+    return f"<sup>{letter(notes.index(words))}</sup>"
+
+
+def notes_list(notes: Sequence[str]) -> str:
+    """The notes on a table as HTML."""
+    items = "".join(f"<li><sup>{letter(i)}</sup> {escape(words)}</li>" for i, words in enumerate(notes))
+    return f"<ul class='notes'>{items}</ul>"
+
+
+def letter(index: int) -> str:
+    """a, b, …, z, aa, ab, … of the notes on a table."""
+    letters = chr(ord("a") + index % 26)
+    return letter(index // 26 - 1) + letters if index >= 26 else letters
 
 
 COLUMNS = (

@@ -1,13 +1,16 @@
 """A trained model as the pages speak of it."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
 
 import cmcore as cm
 from app.quoting import file_stem, one_line
+from cmcore.pools import same_law
 
 LONGEST_LABEL = 120
 """Characters of what a run is called after a file, or after the run that it continues."""
+_laws: WeakKeyDictionary[cm.Target, Hashable] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -36,3 +39,11 @@ class Run:
         if self.model.target is None:
             raise ValueError(f"The run {self.label} does not carry its target, so there is no truth to compare with.")
         return self.model.target
+
+    @property
+    def target_key(self) -> Hashable:
+        """Equal for two runs that learned the same law: by its name and parameters, or by its numbers."""
+        target = self.target
+        if target not in _laws:
+            _laws[target] = same_law(target)
+        return _laws[target]

@@ -13,10 +13,11 @@ from app.kl.bound_line import sentence
 from app.kl.curves import SEEN_FROM
 from app.kl.one_run import RunKL, initialisation, kl_of_run
 from app.kl.run_picker import facts
-from app.kl.run_summary import learned_by, picture
+from app.kl.run_summary import picture
 from app.pages.explore.page import BEGIN, HEADLINE
 from app.pages.lessons.catalogue import shelf
 from app.quoting import file_stem
+from app.runs.names import learned_by
 from app.runs.run import Run
 from app.site.figures import cards_by_n, kl_chart, labels_of, picture_of, stage_place
 from app.site.files import Site, trusted

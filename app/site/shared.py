@@ -30,7 +30,8 @@ def share_frame(site: Site) -> None:
 def _colours(theme: Theme) -> Mapping[str, str]:
     """What Streamlit gives a component, and every colour by what it means."""
     meanings = ("data", "model", "exact", "error", "baseline", "bound", "ink", "paper", "hairline", "muted")
-    return {**variables(theme), **{f"--{name}": getattr(theme, name) for name in meanings}}
+    runs = {f"--run-{k + 1}": colour for k, colour in enumerate(theme.runs)}
+    return {**variables(theme), **{f"--{name}": getattr(theme, name) for name in meanings}, **runs}
 
 
 def _stage_script() -> str:

@@ -27,7 +27,7 @@ from app.export.tables import csv_of, parquet_of, points
 from app.figures.kl_curve import Line, Point, curve, name_ends
 from app.figures.theme import LIGHT
 from app.kl.curves import DIRECTIONS, View, curves_of
-from app.kl.table import as_csv, as_rows
+from app.kl.table import as_csv, as_rows, notes_list
 from app.pages.inside.snippet import inside_snippet
 from app.quoting import file_stem, in_figure, keywords, literal, one_line, plain
 from app.runs.library import Run, new_key
@@ -257,8 +257,9 @@ def test_s7_no_name_becomes_an_element(monkeypatch):
 
     def rows(name: str) -> str:
         curves = [replace(curve, label=name) for curve in curves_of(view, {"x": run})]
-        monkeypatch.setattr("app.kl.table.problem", lambda run, question: name)
-        return as_rows(view, curves)
+        monkeypatch.setattr("app.kl.table.problem", lambda run, question: name or "-")
+        shown, notes = as_rows(view, curves)
+        return shown + notes_list(notes)
 
     for make in (whole, rows, lambda name: chart([line_of(name)], steps=(1, 2))):
         ours = Elements(make("an x")).found

@@ -6,8 +6,9 @@ from typing import Any
 import streamlit as st
 
 from app import state
-from app.kl.curves import BASELINES, MOST, SEEN_FROM, SHOWN, View
+from app.kl.curves import BASELINES, MOST, SEEN_FROM, SHOWN, View, least_delta
 from app.runs.library import Run
+from app.runs.names import run_names
 from app.stage.sampler import GRIDS_HELP, SAMPLERS, SAMPLERS_HELP, delta_slider, grid_choice, renoise_slider
 from app.ui.cards import direction_words
 from app.ui.single_choice import single_choice
@@ -20,9 +21,8 @@ HORIZONS = {"fixed": "T fixed", "grows": "T grows with K"}
 def curve_controls(runs: Mapping[str, Run]) -> View:
     """Everything that is chosen."""
     state.set_value("kl_runs", [key for key in state.value("kl_runs") if key in runs])  # some may be gone since
-    chosen = st.multiselect(
-        "Runs", list(runs), format_func=lambda key: runs[key].label, key="kl_runs", persist_state="session"
-    )
+    names = run_names(runs.values())
+    chosen = st.multiselect("Runs", list(runs), format_func=names.__getitem__, key="kl_runs", persist_state="session")
     baselines = st.multiselect(
         "Baselines",
         BASELINES,
@@ -46,18 +46,17 @@ def curve_controls(runs: Mapping[str, Run]) -> View:
         selection_mode="multi",
         key="kl_shown",
         help="Bound A, derived in this project, and the paper’s bound, as reported, speak of renoised draws and "
-        "KL(data ∥ model) alone.",
+        "KL(data ∥ model) alone. Seeds together: runs that differ in their seed alone become their median, in a band "
+        "from the lowest to the highest.",
         persist_state="session",
     )
-    return View(
+    view = View(
         tuple(chosen), tuple(baselines), score, sampler, renoise, grid, horizon, step, delta, SEEN_FROM[seen], most,
         tuple(shown),
     )  # fmt: skip
-
-
-def learned_delta(runs: list[Run]) -> float:
-    """The earliest time that all of the runs learned."""
-    return max([run.model.delta for run in runs], default=0.0)
+    if "bound" in view.shown and not view.bounded:
+        st.caption("No bounds here: they hold for renoised draws and KL(data ∥ model).")
+    return view
 
 
 def _segments(
@@ -84,7 +83,7 @@ def _times(runs: list[Run], sampler: str) -> tuple[str, float, float | None, flo
                 "Step h; T = δ + K h", 0.02, 2.0, step=0.02, format="%g", key="kl_step", persist_state="session"
             )
         else:
-            grid = grid_choice("kl_grid", to_zero=not ALL[sampler].noisy and learned_delta(runs) == 0, help=GRIDS_HELP)
+            grid = grid_choice("kl_grid", to_zero=not ALL[sampler].noisy and least_delta(runs) == 0, help=GRIDS_HELP)
             horizon = st.number_input(
                 "Horizon T; h = (T − δ) / K",
                 0.5,
@@ -94,4 +93,4 @@ def _times(runs: list[Run], sampler: str) -> tuple[str, float, float | None, flo
                 key="kl_horizon",
                 persist_state="session",
             )
-        return grid, horizon, step, delta_slider("kl_delta", sampler, learned_delta(runs))
+        return grid, horizon, step, delta_slider("kl_delta", sampler, least_delta(runs))

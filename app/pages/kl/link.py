@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from app import state
-from app.kl.curves import BASELINES, MOST, SEEN_FROM, SHOWN
-from app.pages.kl.controls import HORIZONS, SCORES, learned_delta
+from app.kl.curves import BASELINES, MOST, SEEN_FROM, SHOWN, SHOWN_FIRST, least_delta
+from app.pages.kl.controls import HORIZONS, SCORES
 from app.runs.library import first_run, runs
 from app.sharing.link import PageLink, Parameter
 from app.sharing.readers import between, one_of, several_of
@@ -25,9 +25,9 @@ def _parameters() -> Iterator[Parameter]:
     yield Parameter("grid", "kl_grid", one_of(lambda: GRIDS, "the time grid"), "uniform_angle")
     yield Parameter("T", "kl_horizon", between(0.5, 20.0, "T"), 3.0)
     yield Parameter("h", "kl_step", between(0.02, 2.0, "h"), 0.18)
-    yield Parameter("show", "kl_shown", several_of(lambda: SHOWN, "what is shown"), list(SHOWN))
+    yield Parameter("show", "kl_shown", several_of(lambda: SHOWN, "what is shown"), list(SHOWN_FIRST))
     sampler, offered = state.value("kl_sampler", "deterministic"), runs()
-    learned = learned_delta([offered[key] for key in state.value("kl_runs", ()) if key in offered])
+    learned = least_delta([offered[key] for key in state.value("kl_runs", ()) if key in offered])
     yield Parameter("delta", f"kl_delta:{sampler}", between(0.0, 1.0, "δ"), delta_for(sampler, learned), "{:g}".format)
 
 

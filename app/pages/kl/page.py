@@ -13,12 +13,13 @@ from app.figures.experiment import panel_figure, summary
 from app.figures.path_kl import Parts, describe_parts, path_kl_bars
 from app.figures.theme import theme
 from app.kl.chart import POLL, curve_chart, measuring
-from app.kl.curves import RunCurve, View, curves_of, decompositions, left_out
-from app.kl.table import as_rows
+from app.kl.curves import RunCurve, View, by_target, curves_of, decompositions, left_out
+from app.kl.table import as_csv, as_rows, notes_list
 from app.pages.kl.controls import curve_controls
 from app.pages.kl.link import KL_LINK
 from app.quoting import escape, plain
 from app.runs.library import Run, runs
+from app.runs.names import target_titles
 from app.sharing.retrain_offer import training_offer, warn_not_shareable
 from app.ui.cards import number, resolved, table, typeset
 from app.ui.charts import show_chart
@@ -61,7 +62,8 @@ def _compared(offered: Mapping[str, Run]) -> None:
         with st.container(key="curves_area"):
             curves = curves_of(view, offered)
             with st.container(key="kl_notes"):
-                for words in [*left_out(view, offered), *_cautions(view, [offered[key] for key in view.runs])]:
+                chosen = [offered[key] for key in view.runs]
+                for words in [*left_out(view, offered), *_later_ends(view, curves), *_cautions(view, chosen)]:
                     st.caption(plain(words))
             if curves:
                 going = under_way(measuring(view, curves))
@@ -92,6 +94,20 @@ def _panels(result: Result) -> None:
                 show_chart(figure, key=key, alt=summary(result, panel))
 
 
+def _later_ends(view: View, curves: Sequence[RunCurve]) -> list[str]:
+    """Where runs of a target are compared at another δ than was chosen, and why."""
+    words, titles = [], target_titles(curve.run for curve in curves)
+    for target, some in by_target(curves).items():
+        runs = {curve.run.key: curve for curve in some if curve.learned}.values()
+        if some[0].delta > view.delta and runs:
+            last = max(runs, key=lambda curve: curve.run.model.delta)
+            words.append(
+                f"{titles[target]} is compared at δ = {some[0].delta:g}, the earliest time that its run {last.label} "
+                f"learned, and not at δ = {view.delta:g}: numbers at two δ cannot be compared."
+            )
+    return words
+
+
 def _cautions(view: View, chosen: Sequence[Run]) -> list[str]:
     """Where a run is asked for what it did not learn."""
     words: list[str] = []
@@ -119,10 +135,17 @@ def _curves(view: View, curves: Sequence[RunCurve]) -> bool:
 def _beside(view: View, curves: Sequence[RunCurve]) -> None:
     """The table, the code and the CSV."""
     with st.container(key="kl_table"), st.expander("Table"):
-        titles = ("", *(f"N = {n}" for n in view.steps))
-        st.html(table("KL by curve and network calls, in nats", titles, as_rows(view, curves)))
+        titles = ("", "δ", *(f"N = {n}" for n in view.steps))
+        rows, notes = as_rows(view, curves)
+        st.html(table("KL by curve and network calls, in nats", titles, rows))
+        if notes:
+            st.html(notes_list(notes))
     with st.container(horizontal=True, vertical_alignment="center", key="kl_takeaway"):
         st.caption("Bands: 95 % intervals. Hatched: below the smallest detectable KL.")
+        st.download_button(
+            "CSV", lambda: as_csv(view, curves).encode(), "kl-curves.csv", "text/csv", on_click="ignore",
+            type="tertiary", key="kl_csv", help="Every point with interval, estimator, direction, δ, n, floor, seeds",
+        )  # fmt: skip
         with st.popover("Code", type="tertiary"):
             st.code(curves_snippet(view, curves), language="python")
         curves_takeaway(view, curves, key="kl")

@@ -1,5 +1,6 @@
 """Runs: the ledger keeps, names, hides and brings back; any runs stand side by side; a file is read as data only."""
 
+import os
 import time
 from dataclasses import replace
 
@@ -10,9 +11,9 @@ from streamlit.testing.v1 import AppTest
 import cmcore as cm
 from app.background import task
 from app.kl.run_summary import differences, settings, weights
-from app.pages.runs import ledger
+from app.pages.runs import chosen, ledger
 from app.runs import disk as shelf
-from app.runs.library import Library
+from app.runs.library import Library, runs_in
 from app.runs.run import Run
 from app.training import registry as training_registry
 from cmcore.config import NetworkConfig
@@ -48,16 +49,37 @@ def page(own=(), *, visitor=None, declined=False, **query):
     return at
 
 
+def rows(at):
+    return at.dataframe[0].value
+
+
 def labels(at):
-    return [box.label for box in at.checkbox]
+    return list(rows(at)["Run"])
 
 
 def key_of(at, label):
-    return next(box.key for box in at.checkbox if box.label == label).removeprefix("compare:")
+    """The key of the run of this label; the choice of what is compared offers all of them."""
+    return next(key for key in offered(at) if offered(at)[key] == label)
+
+
+def offered(at):
+    from app.runs.names import run_names
+
+    now = at.session_state["library"]
+    everyone = {**runs_in(os.environ["CONSISTENCY_LAB_RUNS"]), **now.own}
+    return run_names(run for key, run in everyone.items() if key not in now.hidden)
+
+
+def compare(at, *keys):
+    at.multiselect(key="compared_shown").set_value(list(keys)).run()
+    assert not at.exception
+    return at
 
 
 def press(at, action, label):
-    at.button(key=f"{action}:{key_of(at, label)}").click().run()
+    key = key_of(at, label)
+    compare(at, *at.session_state["compared"], *([] if key in at.session_state["compared"] else [key]))
+    at.button(key=f"{action}:{key}").click().run()
     assert not at.exception
     return at
 
@@ -66,11 +88,11 @@ def press(at, action, label):
 def test_the_page_opens_with_two_runs_side_by_side():
     at = page()
     assert labels(at) == ["Eight Gaussians", "Checkerboard"]
-    assert [box.value for box in at.checkbox] == [True, True]
+    assert at.session_state["compared"] == ["eight_gaussians", "checkerboard"]
     words = html(at)
     assert "What differs" in words
     assert "checkerboard</td>" in words
-    assert f"{weights(Run('a', 'a', untrained())):,} parameters · 1 steps" in words
+    assert list(rows(at)["Parameters"]) == [weights(Run("a", "a", untrained()))] * 2
     assert not dict(at.query_params)
 
 
@@ -79,7 +101,7 @@ def test_own_runs_come_first_and_pinned_ones_before_them():
     assert labels(at) == ["second", "first", "Eight Gaussians", "Checkerboard"]
     press(at, "pin", "Checkerboard")
     assert labels(at) == ["Checkerboard", "second", "first", "Eight Gaussians"]
-    assert "pinned · example" in html(at)
+    assert rows(at)["From"][0] == "pinned, example"
     press(at, "pin", "Checkerboard")
     assert labels(at)[0] == "second"
 
@@ -87,9 +109,10 @@ def test_own_runs_come_first_and_pinned_ones_before_them():
 def test_a_run_is_named_and_a_name_is_one_plain_line():
     at = page(own=["mine"])
     key = key_of(at, "mine")
+    compare(at, key)
     at.text_input(key=f"name:{key}").set_value("  wider\u202e **net**\n ").run()
     assert not at.exception
-    assert labels(at)[0] == r"wider \*\*net\*\*"
+    assert labels(at)[0] == "wider **net**"
     at.text_input(key=f"name:{key}").set_value("   ").run()
     assert at.text_input(key=f"name:{key}").value == "wider **net**"
 
@@ -118,6 +141,7 @@ def test_a_reload_finds_own_runs_with_their_names_and_nobody_else_does(tmp_path,
     monkeypatch.setenv("CONSISTENCY_LAB_KEPT", str(tmp_path))
     first = page(own=["mine", "second"])
     press(first, "pin", "mine")
+    compare(first, key_of(first, "second"))
     first.text_input(key=f"name:{key_of(first, 'second')}").set_value("renamed").run()
     token = first.session_state["visitor"]
     again = page(visitor=token)
@@ -135,8 +159,8 @@ def test_an_exported_run_is_brought_in_and_compared():
     at.file_uploader[0].set_value(("my_run-0123abcd.zip", to_zip(model), "application/zip")).run()
     poll(at, lambda at: len(labels(at)) == 3)
     assert labels(at)[0] == "my run"
-    assert at.checkbox[0].value
-    assert "seed 5" in html(at)
+    assert key_of(at, "my run") in at.session_state["compared"]
+    assert rows(at)["Seed"][0] == 5
 
 
 @pytest.mark.parametrize(
@@ -194,24 +218,44 @@ def test_the_settings_that_differ_are_told_apart_from_those_that_do_not():
     assert not differences({"a": runs["a"]})[0]
 
 
-def test_the_boxes_choose_what_is_compared_and_the_link_says_so():
+def test_what_is_compared_is_chosen_and_the_link_says_so():
     at = page(own=["mine"])
-    at.checkbox(key=f"compare:{key_of(at, 'mine')}").check().run()
-    at.checkbox(key="compare:checkerboard").uncheck().run()
-    assert not at.exception
-    assert at.query_params["runs"] in (
-        f"eight_gaussians,{key_of(at, 'mine')}",
-        [f"eight_gaussians,{key_of(at, 'mine')}"],
-    )
-    for box in at.checkbox:
-        box.uncheck()
-    at.run()
+    mine = key_of(at, "mine")
+    compare(at, "eight_gaussians", mine)
+    assert at.query_params["runs"] in (f"eight_gaussians,{mine}", [f"eight_gaussians,{mine}"])
+    compare(at)
     assert "Choose two or more" in at.info[0].value
+
+
+def test_clicked_rows_are_compared_and_runs_that_a_filter_leaves_out_stay(monkeypatch):
+    keys = {"compared": ["a", "gone", "b"], "table": {"selection": {"rows": [0, 2]}}}
+    monkeypatch.setattr(chosen, "value", keys.get)
+    monkeypatch.setattr(chosen, "set_value", keys.__setitem__)
+    chosen._take_rows("table", [("a",), ("b",), ("c", "d")])
+    assert keys["compared"] == ["a", "gone", "c", "d"]
+
+
+def test_p7_runs_are_filtered_and_grouped_and_each_kl_says_how_it_was_measured():
+    at = page(own=["mine", "second"])
+    poll(at, lambda at: not rows(at)["KL, N = 4"].isna().any())
+    assert set(rows(at)["KL, N = 4"]) == {0.25}
+    assert set(rows(at)["Measured"]) == {"KL(model ∥ data)"}
+    assert set(rows(at)["Samples"]) == {500}
+    at.multiselect(key="filter target").set_value(["Checkerboard"]).run()
+    assert labels(at) == ["Checkerboard"]
+    assert at.session_state["compared"] == ["eight_gaussians", "checkerboard"], "a filter chooses nothing"
+    at.multiselect(key="filter target").set_value([]).run()
+    at.selectbox(key="group runs").set_value("Seeds").run()
+    assert not at.exception
+    grouped = rows(at)
+    assert list(grouped["Runs"]) == [3, 1]
+    assert list(grouped["Seeds"]) == ["0", "0"]
+    assert grouped["KL, N = 16"][0] == pytest.approx(1 / 16)
 
 
 def test_the_view_lives_in_the_link():
     at = page(runs="checkerboard", n="8", seed="3")
-    assert [box.label for box in at.checkbox if box.value] == ["Checkerboard"]
+    assert at.multiselect(key="compared_shown").value == ["checkerboard"]
     assert at.button_group(key="compared_steps").value == 8
     assert "second run" in " ".join(c.value for c in at.caption)
     for query in ({"runs": "nobody"}, {"n": "3"}, {"seed": "-1"}):
@@ -234,6 +278,7 @@ def test_p1_a_run_under_runs_is_continued_after_a_reload(tmp_path, monkeypatch):
     shelf.store(visitor, shelf.StoredRun("moons-01234567", "Two moons", pinned=False, model=trained()))
     at = page(visitor=visitor)
     at.session_state["pages"] = {"train": "train"}
+    compare(at, "moons-01234567")
     assert at.number_input(key="further:moons-01234567").value == 30
     at.button(key="continue:moons-01234567").click().run()
     assert not at.exception
@@ -248,5 +293,6 @@ def test_p1_a_run_under_runs_is_continued_after_a_reload(tmp_path, monkeypatch):
 
 def test_p1_a_run_without_its_training_state_says_that_it_cannot_be_continued():
     at = page(own=["A run"])
+    compare(at, key_of(at, "A run"))
     assert not [button for button in at.button if str(button.key).startswith("continue")]
     assert "cannot be continued" in " ".join(caption.value for caption in at.caption)
