@@ -18,17 +18,14 @@ SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 def panel_figure(result: Result, panel: Panel, theme: Theme, *, height: int = 400) -> go.Figure:
     """One panel of a result.
 
-    Lines of one role share its colour and differ in dash and marker. Bands are 95 % intervals. Points whose interval
-    has no upper end are no numbers; they are left out, as are those of which nothing is above zero on a logarithmic
-    axis, and :func:`summary` says so.
+    A line's colour is its role; no two lines of a panel have dash and marker in common. Bands are 95 % intervals.
+    Points whose interval has no upper end are no numbers; they are left out, as are those of which nothing is above
+    zero on a logarithmic axis, and :func:`summary` says so.
     """
     figure = go.Figure()
     lines = [line for line in result.series if line.panel == panel.name]
     span = _span(lines, panel.y)
-    orders: dict[str, int] = {}
-    for line in lines:
-        order = orders.setdefault(line.role, 0)
-        orders[line.role] += 1
+    for order, line in enumerate(lines):
         _draw(figure, line, panel.y, theme, order=order, foot=span[0] if panel.y.log else None)
     across = [line.x[i] for line in lines for i in drawable(line, panel.y) if line.x[i] > 0]
     up = [line.y[i] for line in lines for i in drawable(line, panel.y) if line.y[i] > 0]
@@ -125,6 +122,11 @@ def role_colour(line: Series, theme: Theme) -> str:
     }[line.role]
 
 
+def _look(order: int) -> tuple[str, str]:
+    """Dash and marker of a line by its place: the first six differ in both, later ones in the pair."""
+    return DASHES[order % len(DASHES)], SYMBOLS[(order + order // len(DASHES)) % len(SYMBOLS)]
+
+
 def _draw(figure: go.Figure, line: Series, y: Axis, theme: Theme, *, order: int, foot: float | None) -> None:
     shown = drawable(line, y)
     if not shown:
@@ -133,7 +135,7 @@ def _draw(figure: go.Figure, line: Series, y: Axis, theme: Theme, *, order: int,
     x = [line.x[i] for i in shown]
     intervals = [_interval(line, i) for i in shown]
     values = [value for value, _, _ in intervals]
-    symbol = SYMBOLS[order % len(SYMBOLS)]
+    dash, symbol = _look(order)
     if line.low:
         style = {"fillcolor": fade(colour, 0.16), "showlegend": False, "name": in_figure(f"{line.label}, interval")}
         figure.add_trace(interval_band(x, intervals, foot, **style))
@@ -146,7 +148,7 @@ def _draw(figure: go.Figure, line: Series, y: Axis, theme: Theme, *, order: int,
         line={
             "color": colour,
             "width": 2.4 if line.role == "model" else 1.7,
-            "dash": DASHES[order % len(DASHES)],
+            "dash": dash,
         },
         marker={"size": 6, "symbol": symbol if foot is None else marks(values, symbol), "color": colour},
         customdata=intervals,

@@ -96,6 +96,16 @@ def test_a_panel_holds_its_points_on_named_axes_in_the_colour_of_their_role(them
     assert (layout.yaxis.title.text, layout.yaxis.type) == ("KL(model‖data), nats", "log")
 
 
+def test_g7_no_two_lines_of_a_panel_are_told_apart_by_colour_alone():
+    roles = ("exact", "model", "bound", "baseline", "baseline", "floor", "model", "exact")
+    lines = tuple(
+        Series(label=f"line {i}", role=role, panel="left", x=(1, 10), y=(i + 1, i + 2)) for i, role in enumerate(roles)
+    )
+    figure = panel_figure(RESULT.model_copy(update={"series": lines}), RESULT.panels[0], LIGHT)
+    looks = [(trace.line.dash, trace.marker.symbol) for trace in figure.data]
+    assert len(set(looks)) == len(roles)
+
+
 def with_learned(**values):
     """The right panel, its only line with other numbers: the figure's layout, the line as it is drawn, the words."""
     line = RESULT.series[1].model_copy(update=values)
