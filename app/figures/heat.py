@@ -54,7 +54,7 @@ def field_map(field: Field, *, unit: str, label: str, theme: Theme, height: int 
 
 
 def determinant_map(field: Field, sign: np.ndarray, *, theme: Theme, height: int = 380, bar: bool = True) -> go.Figure:
-    """|det| by shade of ink, `field.values` its natural logarithm; what is turned over is in the error colour."""
+    """|det| by shade of ink, `field.values` its natural logarithm; what is turned over in the error colour, edged."""
     decades = field.values / math.log(10)
     figure = go.Figure()
     hover = _hover_text(field, sign * np.exp(np.clip(field.values, -60, 60)))
@@ -64,12 +64,15 @@ def determinant_map(field: Field, sign: np.ndarray, *, theme: Theme, height: int
         hovertemplate=_place(field) + "<br>det %{customdata[1]:.3g}<extra></extra>", name="determinant",
         colorbar=_bar(theme, range(int(low), int(high) + 1), "|det|"), hoverongaps=False,
     )  # fmt: skip
-    turned = np.where((sign < 0) & np.isfinite(field.values), 1.0, np.nan)
+    turned = (sign < 0) & np.isfinite(field.values)
     figure.add_heatmap(
-        **_lattice(field), z=turned, colorscale=[[0, theme.error], [1, theme.error]], showscale=False, customdata=hover,
+        **_lattice(field), z=np.where(turned, 1.0, np.nan), showscale=False, customdata=hover,
+        colorscale=[[0, theme.error], [1, theme.error]],
         hovertemplate=_place(field) + "<br>det %{customdata[1]:.3g}, turned over<extra></extra>", name="folds",
         hoverongaps=False,
     )  # fmt: skip
+    if turned.any():
+        _outline(figure, field, turned, theme)
     _contours(figure, field, theme)
     return _framed(figure, field, theme, height)
 
@@ -170,6 +173,16 @@ def _contours(figure: go.Figure, field: Field, theme: Theme) -> None:
             x=field.x, y=field.y, z=field.density, showscale=False, hoverinfo="skip", name="density",
             contours={"start": level, "end": level, "size": 1, "coloring": "none"},
             line={"color": fade(theme.data, 0.9), "width": 1.4, "dash": "solid" if k == 0 else "dot"},
+        )  # fmt: skip
+
+
+def _outline(figure: go.Figure, field: Field, region: np.ndarray, theme: Theme) -> None:
+    """A line of ink on paper around a region, for eyes that do not tell its colour from its surroundings."""
+    for colour, width in ((theme.paper, 3.2), (theme.ink, 1.2)):
+        figure.add_contour(
+            **_lattice(field), z=region.astype(float), showscale=False, hoverinfo="skip", name="edge of the folds",
+            contours={"start": 0.5, "end": 0.5, "size": 1, "coloring": "none"},
+            line={"color": colour, "width": width, "smoothing": 0},
         )  # fmt: skip
 
 

@@ -121,7 +121,7 @@ def determinant_section(look: Look, parts: dict[str, Any]) -> None:
         folds = times.folds[times.times.index(look.t)]
         words += (
             f" Of {compute.PATHS:,} exact draws at t = {look.t:g}, this jump flips orientation on {share_words(folds)} "
-            "of the mass (red): those points share where they land with others."
+            "of the mass (outlined): those points share where they land with others."
         )
     _below(look, "map_error", "determinant", lambda: map_csv(maps, t=look.t, s=look.s), escape(words))
 

@@ -69,6 +69,9 @@ def test_what_is_turned_over_is_drawn_as_an_error():
     assert np.argwhere(np.isfinite(folds.z)).tolist() == [[2, 2]]
     assert {colour for _, colour in folds.colorscale} == {LIGHT.error}
     assert folds.customdata[2, 2, 1] < 0
+    edges = named(figure, "edge of the folds")
+    assert {edge.line.color for edge in edges} == {LIGHT.ink, LIGHT.paper}, "seen without its colour, too (G7)"
+    assert not named(determinant_map(PLANE, np.ones((5, 5)), theme=LIGHT), "edge of the folds")
 
 
 def test_round_times_keep_clear_of_the_ends():
