@@ -4,7 +4,8 @@ A folder of the package keeps one :class:`Registry`; each file in it registers w
 line, links and the law tests list the registry, so that adding one thing is adding one file.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
 from reprlib import repr as shortened
 from typing import Generic, TypeVar, cast
@@ -23,11 +24,16 @@ class UnknownName(ValueError, KeyError):
 
 
 class Registry(Mapping[str, T], Generic[T]):
-    """An ordered mapping from names to things, with errors that say what exists."""
+    """An ordered mapping from names to things, with errors that say what exists.
+
+    `origins` says of what a plug-in registered which package that was.
+    """
 
     def __init__(self, noun: str) -> None:
         self.noun = noun
+        self.origins: dict[str, str] = {}
         self._entries: dict[str, T] = {}
+        self._loading = ""
 
     def register(self, name: str) -> Callable[[Thing], Thing]:
         """Decorator that files a thing under `name`; a name taken twice is an error."""
@@ -36,9 +42,26 @@ class Registry(Mapping[str, T], Generic[T]):
             if name in self._entries:
                 raise ValueError(f"two {self.noun}s are named {name!r}")
             self._entries[name] = cast("T", thing)
+            if self._loading:
+                self.origins[name] = self._loading
             return thing
 
         return file
+
+    @contextmanager
+    def loading(self, package: str) -> Iterator[None]:
+        """What is registered meanwhile comes from this package."""
+        self._loading = package
+        try:
+            yield
+        finally:
+            self._loading = ""
+
+    def drop(self, names: Iterable[str]) -> None:
+        """Forget what a plug-in registered."""
+        for name in names:
+            self._entries.pop(name)
+            self.origins.pop(name, None)
 
     def __getitem__(self, name: str) -> T:
         if name not in self._entries:

@@ -253,10 +253,10 @@ def name_lines(
     for line, point in sorted(ends, key=lambda end: end[1].value):
         at = math.log10(min(limits[1], on_axis(max(point.value, limits[0]), limits[0])))
         near = round(2 * math.log2(point.calls))
-        shown = max(at * scale, taken.get(near, -math.inf) + NAME_HEIGHT * len(_rows(line.label)))
+        shown = max(at * scale, taken.get(near, -math.inf) + NAME_HEIGHT * len(_rows(line.label, 3)))
         taken[near] = shown
         colour = colour_of(line, theme)
-        words = "<br>".join(map(in_figure, _rows(line.label)))
+        words = "<br>".join(map(in_figure, _rows(line.label, 3)))
         figure.add_annotation(
             x=math.log10(point.calls), y=at, xanchor="left", align="left", ax=26, ay=at * scale - shown,
             text=f'<span style="color:{colour}">{_SIGNS[line.symbol]}</span> {words}',
@@ -265,9 +265,9 @@ def name_lines(
         )  # fmt: skip
 
 
-def _rows(label: str) -> list[str]:
+def _rows(label: str, most: int = 2) -> list[str]:
     """A label that fits beside its line."""
-    return textwrap.wrap(label, LONGEST, max_lines=2, placeholder=" …")
+    return textwrap.wrap(label, LONGEST, max_lines=most, placeholder=" …")
 
 
 def _decade(value: float) -> str:

@@ -61,6 +61,7 @@ class Limits(BaseModel):
         reports: entries of the history of a run from a file; a training makes one every 50 steps.
         pages: open pages, tabs of all visitors together.
         messages: of one page, a second; it may send those of six quiet seconds at once, and waits beyond that.
+        compared: training runs that one press begins, one after the other.
         files: uploaded files that a page holds.
         files_of_one, files_of_all: megabytes of these, of a page and of all pages together.
     """
@@ -94,6 +95,7 @@ class Limits(BaseModel):
     reports: Count = 60_000
     pages: Count = 200
     messages: Annotated[float, Field(gt=0)] = 10.0
+    compared: Count = 48
     files: Count = 12
     files_of_one: Count = 24
     files_of_all: Count = 256
@@ -116,6 +118,10 @@ class Limits(BaseModel):
         for name, (most, what) in self.of_objective.items():
             self._refuse(config.objective_parameters.get(name) or 0, most, what)
         self.check_size(config.network, target.dim)
+
+    def check_compared(self, runs: int) -> None:
+        """Refuse to begin more trainings at once than this server lets one visitor."""
+        self._refuse(runs, self.compared, "training runs of one comparison")
 
     def check_size(self, network: NetworkConfig, dim: int) -> None:
         """Refuse a map that is larger than this server computes with, trained here or brought in."""
@@ -162,6 +168,7 @@ HOSTED = {
     "runs_of_one": 64,
     "runs_of_all": 512,
     "reports": 20_000,
+    "compared": 6,
 }
 
 

@@ -17,7 +17,7 @@ from app.kl.question import (
     quick_estimate_of,
 )
 from app.runs.library import Run
-from app.runs.names import run_names
+from app.runs.names import run_names, short_names
 from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA, Direction, Estimate
 from cmcore.samplers import SAMPLERS, Score
 from cmcore.samplers.adaptive import AdaptiveSampler
@@ -135,8 +135,9 @@ def curves_of(view: View, runs: Mapping[str, Run]) -> list[RunCurve]:
     chosen = [runs[key] for key in view.runs]
     names, deltas = run_names(chosen), deltas_of(view.delta, chosen)
     views = {run.key: replace(view, delta=deltas[run.key]) for run in chosen}
+    short = names if len(chosen) == 1 else _short_by_target(chosen)
     curves = [
-        RunCurve(names[run.key], run, views[run.key].questions(view.sampler), number, names[run.key])
+        RunCurve(names[run.key], run, views[run.key].questions(view.sampler), number, short[run.key])
         for number, run in enumerate(chosen)
     ]
     followed = [run for run in chosen if _has_score(run)] if view.score == "model" else _one_of_each_target(chosen)
@@ -145,9 +146,17 @@ def curves_of(view: View, runs: Mapping[str, Run]) -> list[RunCurve]:
         for run in followed:
             alone = len(followed) == 1 or sum(other.target_key == run.target_key for other in followed) == 1
             label = title if len(followed) == 1 else f"{title}, {names[run.key]}"
-            short = title if alone else label
-            curves.append(RunCurve(label, run, views[run.key].questions(name), chosen.index(run), short))
+            number, words = chosen.index(run), title if alone else f"{title}, {short[run.key]}"
+            curves.append(RunCurve(label, run, views[run.key].questions(name), number, words))
     return curves
+
+
+def _short_by_target(runs: Sequence[Run]) -> dict[str, str]:
+    """What each run is called among those of its target."""
+    groups: dict[Hashable, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(run.target_key, []).append(run)
+    return {key: name for group in groups.values() for key, name in short_names(group).items()}
 
 
 def deltas_of(delta: float, runs: Sequence[Run]) -> dict[str, float]:

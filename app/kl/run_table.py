@@ -15,6 +15,8 @@ import streamlit as st
 from pandas.io.formats.style import Styler
 
 from app.background.once import Measurable
+from app.background.progress import under_way
+from app.background.task import Task
 from app.kl.question import SEED, Measurement, Question, coarse_measurement, measurement, quick_estimate_of
 from app.kl.run_summary import ended, own_question, weights
 from app.kl.seeds import training_key
@@ -88,6 +90,12 @@ def how_drawn(question: Question) -> str:
     """KL(data ∥ model), renoised."""
     renoised = {"deterministic": "", "renoise": ", renoised"}.get(question.sampler, f", {question.kind.label}")
     return f"{direction_words(question.direction)}{renoised}"
+
+
+def share_measured(task: Task[None], runs: Sequence[Run]) -> int | None:
+    """Measure what the table lacks: how much of it is there, in tenths; None where nothing is being measured."""
+    view = task.measure(tuple(run.key for run in runs), first_values(runs))
+    return int(10 * view.latest.share) if view is not None and under_way(view) and view.latest else None
 
 
 # ---- rows -------------------------------------------------------------------------------------------------------
@@ -198,4 +206,13 @@ def show_run_table(table: RunTable, *, key: str, alt: str, **selection: Any) -> 
         **{column_of(steps): st.column_config.NumberColumn(column_of(steps), help=kl) for steps in STEPS},
         **dict.fromkeys(FOLDED),
     }
-    st.dataframe(table.styled(), key=key, alt=alt, hide_index=True, column_config=config, row_height=38, **selection)
+    st.dataframe(
+        table.styled(),
+        key=key,
+        alt=alt,
+        hide_index=True,
+        placeholder="",
+        column_config=config,
+        row_height=38,
+        **selection,
+    )

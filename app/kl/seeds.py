@@ -11,14 +11,15 @@ from app.ui.cards import number
 
 OF_SEED = {"seed", "threads", "device", "matmul_dtype"}
 """Settings of a training in which its seeds may differ."""
-OF_CLOCK = {"steps", "hold"}
-"""What a budget in seconds settles, run by run."""
+OF_CLOCK = {"steps", "hold", "earlier"}
+"""What a budget in seconds settles, run by run; of a run that was continued the earlier plans count."""
 
 
 def training_key(run: Run) -> Hashable:
     """Equal for two runs that were trained alike but for the seed."""
     config = run.model.config
-    left_out = OF_SEED | OF_CLOCK if config.seconds is not None else OF_SEED
+    continued = any(plan.continued for plan in config.earlier)
+    left_out = OF_SEED | OF_CLOCK if config.seconds is not None and not continued else OF_SEED
     return run.target_key, config.model_dump_json(exclude=left_out)
 
 
@@ -52,8 +53,8 @@ def _median(first: Line, lines: Sequence[Line], runs: Mapping[int, Run]) -> Line
     by_calls = [{point.calls: point for point in line.points} for line in lines]
     shared = sorted(set.intersection(*(set(points) for points in by_calls)))
     points = tuple(_over([points[calls] for points in by_calls]) for calls in shared)
-    label = f"{_without_seed(first.label, runs[first.number])}, {len(lines)} seeds"
-    return replace(first, label=label, points=points)
+    label = f"{without_seed(first.label, runs[first.number])}, {len(lines)} seeds"
+    return replace(first, label=label.removeprefix(", "), points=points)
 
 
 def _over(points: Sequence[Point]) -> Point:
@@ -67,5 +68,7 @@ def _over(points: Sequence[Point]) -> Point:
     return replace(points[0], value=value, low=min(values), high=max(values), floor=floor, about=about)
 
 
-def _without_seed(label: str, run: Run) -> str:
-    return label.replace(f", seed {run.model.config.seed}", "").replace(f", {run.model.steps:,} steps", "")
+def without_seed(label: str, run: Run) -> str:
+    """A run's name without what its seeds do not share."""
+    own = f"seed {run.model.config.seed}", f"{run.model.steps:,} steps"
+    return ", ".join(part for part in label.split(", ") if part not in own)

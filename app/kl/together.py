@@ -9,8 +9,8 @@ import streamlit as st
 from app.figures.theme import theme
 from app.figures.training_curves import TrainingCurve, describe_curves, training_curves
 from app.kl.curves import MOST, View, least_delta
-from app.kl.seeds import groups_of_seeds
-from app.runs.names import run_names
+from app.kl.seeds import groups_of_seeds, without_seed
+from app.runs.names import short_names
 from app.runs.run import Run
 from app.ui.charts import show_chart
 from app.ui.single_choice import single_choice
@@ -50,7 +50,7 @@ def training_charts(runs: Sequence[Run], *, seeds: bool, key: str) -> None:
 
 def training_curves_of(runs: Sequence[Run], place: int, *, seeds: bool) -> list[TrainingCurve]:
     """The history of each run, or of each group of seeds."""
-    names = run_names(runs)
+    names = short_names(runs)
     numbers = {run.key: number for number, run in enumerate(runs)}
     groups = groups_of_seeds(runs) if seeds else [[run] for run in runs]
     curves = [_of_group(group, place, names, numbers) for group in groups]
@@ -68,6 +68,6 @@ def _of_group(group: Sequence[Run], place: int, names: Mapping[str, str], number
     points = [(step, statistics.median(of)) for step, of in values.items()]
     if len(group) == 1:
         return TrainingCurve(names[first.key], numbers[first.key], points)
-    label = f"{names[first.key].replace(f', seed {first.model.config.seed}', '')}, {len(group)} seeds"
+    label = f"{without_seed(names[first.key], first)}, {len(group)} seeds".removeprefix(", ")
     band = [(step, min(of), max(of)) for step, of in values.items()]
     return TrainingCurve(label, numbers[first.key], points, band)

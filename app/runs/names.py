@@ -25,6 +25,15 @@ def run_names(runs: Iterable[Run]) -> dict[str, str]:
     return names
 
 
+def short_names(runs: Iterable[Run]) -> dict[str, str]:
+    """The same without the label, where all runs share it."""
+    runs = list(runs)
+    names = run_names(runs)
+    if len(runs) < 2 or len({run.label for run in runs}) > 1:
+        return names
+    return {run.key: names[run.key].removeprefix(f"{run.label}, ") for run in runs}
+
+
 def learned_by(config: TrainingConfig) -> str:
     """The objective in words, and where its velocity came from where that was a choice."""
     kind = OBJECTIVES.get(config.objective)

@@ -105,6 +105,13 @@ class Training:
                 self._end(self._job.view(renew=False))
             return self._ended is not None
 
+    def nothing_left(self) -> str:
+        """Why it left no run, once it has ended; else empty."""
+        view = self._ended
+        if view is None or (view.latest is not None and view.latest.model is not None):
+            return ""
+        return view.problem or view.ended or "Stopped before the first step."
+
     @property
     def unseen_seconds(self) -> float:
         """For how long nobody has looked."""
@@ -169,8 +176,31 @@ class Training:
                 disk.store(self.visitor, disk.StoredRun(self.run_key, label, pinned=False, model=progress.model))
 
 
+class Comparison:
+    """Trainings of several objectives and seeds on one target, one after the other: each waits for its turn anew.
+
+    The next one begins when a page of its visitor looks on and the one before has ended.
+
+    Args:
+        choice: what all of them learn.
+        trainings: in their order.
+    """
+
+    def __init__(self, choice: Choice, trainings: Sequence[Training]) -> None:
+        self.choice = choice
+        self.configs = {training.run_key: training.config for training in trainings}
+        self.pending = list(trainings)
+        self.problems: dict[str, str] = {}
+
+    @property
+    def run_keys(self) -> list[str]:
+        """The runs that it leaves, in their order, those to come among them."""
+        return list(self.configs)
+
+
 # ---- of all visitors --------------------------------------------------------------------------------------------
 _trainings: dict[str, Training] = {}
+_comparisons: dict[str, Comparison] = {}
 _lock = threading.RLock()
 
 
@@ -183,6 +213,45 @@ def start(training: Training, workers: Workers, measuring: Workers | None) -> No
             raise Busy("You have a training under way, here or in another tab. Stop it, or wait until it has ended.")
         training.submit(workers, measuring)
         _trainings[training.visitor] = training
+
+
+def compare(visitor: str, comparison: Comparison, workers: Workers, measuring: Workers | None) -> None:
+    """Begin a comparison; Busy as for a single training."""
+    start(comparison.pending[0], workers, measuring)
+    with _lock:
+        del comparison.pending[0]
+        _comparisons[visitor] = comparison
+
+
+def comparison_of(visitor: str) -> Comparison | None:
+    """The comparison that this visitor began last."""
+    return _comparisons.get(visitor)
+
+
+def go_on(visitor: str, workers: Workers, measuring: Workers | None) -> None:
+    """Begin what comes next in a comparison, once its last training has ended and the queue has room."""
+    with _lock:
+        comparison, last = _comparisons.get(visitor), _trainings.get(visitor)
+        if comparison is None or (last is not None and not last.over):
+            return
+        if last is not None and last.run_key in comparison.configs and (why := last.nothing_left()):
+            comparison.problems[last.run_key] = why
+        if comparison.pending:
+            with suppress(Busy):
+                start(comparison.pending[0], workers, measuring)
+                del comparison.pending[0]
+
+
+def stop_comparison(visitor: str) -> None:
+    """Leave out what has not begun, and end what trains now; its weights are kept."""
+    with _lock:
+        comparison, last = _comparisons.get(visitor), _trainings.get(visitor)
+        if comparison is not None:
+            for training in comparison.pending:
+                comparison.problems[training.run_key] = "Left out."
+            comparison.pending.clear()
+        if last is not None:
+            last.cancel()
 
 
 def current(visitor: str) -> Training | None:
@@ -209,6 +278,7 @@ def let_go() -> None:
         for i, training in enumerate(ended):
             if training.unseen_seconds > UNSEEN_SECONDS or len(ended) - i > MOST_ENDED:
                 del _trainings[training.visitor]
+                _comparisons.pop(training.visitor, None)
 
 
 memory.RELEASES.append(let_go)

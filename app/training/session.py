@@ -1,5 +1,7 @@
 """The training of this page's visitor, whichever page is on screen: beginning it, and the run that it leaves behind."""
 
+from collections.abc import Sequence
+
 from app import state
 from app.background.jobs import Busy, JobView
 from app.background.pools import measuring_workers, training_workers
@@ -11,7 +13,7 @@ from app.training.choice import SOURCES, Choice
 from app.training.continuation import choice_of, continued_config
 from app.training.job import LiveKL, TrainingProgress, live_question
 from app.training.previous import Trained, remember_trained, run_before
-from app.training.registry import Training
+from app.training.registry import Comparison, Training
 from cmcore.config import TrainingConfig
 
 BESIDE = "target beside training"
@@ -28,8 +30,13 @@ def training() -> Training | None:
 
 
 def training_view() -> JobView[TrainingProgress] | None:
-    """How it stands; looking renews its lease."""
+    """How it stands; looking renews its lease, and lets a comparison go on."""
     now = training()
+    if now is not None and now.over and (comparison := registry.comparison_of(visitor.token())):
+        if now.run_key in comparison.configs:
+            join_runs()
+        registry.go_on(visitor.token(), training_workers(), measuring_workers())
+        now = training()
     return None if now is None else now.view()
 
 
@@ -37,6 +44,30 @@ def training_view() -> JobView[TrainingProgress] | None:
 def start_training(choice: Choice, config: TrainingConfig) -> None:
     """Train from the start."""
     _start(Training(visitor.token(), choice, config, before=run_before(choice.key)))
+
+
+def start_comparison(choice: Choice, configs: Sequence[TrainingConfig]) -> None:
+    """Train all of them, one after the other."""
+    trainings = [Training(visitor.token(), choice, config) for config in configs]
+    state.set_value("start_problem", "")
+    try:
+        new = Comparison(choice, trainings)
+        registry.compare(visitor.token(), new, training_workers(), measuring_workers())
+    except Busy as busy:
+        state.set_value("start_problem", str(busy))
+        return
+    state.set_value("training", trainings[0])
+    state.set_value("redrawing", "")
+
+
+def comparison() -> Comparison | None:
+    """What the visitor compares, or compared last."""
+    return registry.comparison_of(visitor.token())
+
+
+def stop_comparison() -> None:
+    """End it; what was trained stays."""
+    registry.stop_comparison(visitor.token())
 
 
 def continue_training(run: Run, *, steps: int | None = None, seconds: float | None = None) -> None:

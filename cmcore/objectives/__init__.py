@@ -19,6 +19,7 @@ from cmcore.objectives.base import (
     VelocityField,
     make_objective,
 )
+from cmcore.plugins import load_plugins
 
 __all__ = [
     "OBJECTIVES",
@@ -34,3 +35,4 @@ __all__ = [
 
 for _module in sorted(iter_modules(families.__path__), key=lambda module: module.name != "trajectory_regression"):
     import_module(f"{families.__name__}.{_module.name}")  # registers what it defines; the default comes first
+load_plugins(OBJECTIVES, lambda kind: isinstance(kind, type) and issubclass(kind, Objective))

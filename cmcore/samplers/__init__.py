@@ -14,6 +14,7 @@ from torch import Tensor
 from cmcore.chain import JumpMap, earliest_of, jump_map_of, like_map
 from cmcore.grids import TimeGrid, as_grid, make_grid
 from cmcore.map_check import guarded
+from cmcore.plugins import load_plugins
 from cmcore.samplers.base import SAMPLERS, PathSampler, Plan, Sampler, StageSampler, Trajectory
 from cmcore.samplers.ddim import ddim
 from cmcore.samplers.fitted_grids import (
@@ -32,6 +33,7 @@ from cmcore.targets.base import Target
 
 for _module in iter_modules(__path__):  # each file registers its members
     import_module(f"{__name__}.{_module.name}")
+load_plugins(SAMPLERS, lambda sampler: isinstance(sampler, Sampler))
 
 __all__ = [
     "ALGORITHM_1",

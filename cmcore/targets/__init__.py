@@ -1,5 +1,6 @@
 """What is sampled: laws whose density and score are exact at every noise level."""
 
+from cmcore.plugins import load_plugins
 from cmcore.targets.base import Described, NoDensity, Target
 from cmcore.targets.box_mixture import BoxMixture
 from cmcore.targets.circle_mixture import CircleMixture
@@ -38,3 +39,5 @@ __all__ = [
     "sketch_law",
     "write_strokes",
 ]
+
+load_plugins(GALLERY, lambda toy: isinstance(toy, Toy))

@@ -111,6 +111,10 @@ GALLERY: Registry[Toy] = Registry("target")
 def make_target(name: str, **parameters: Any) -> Target:
     """The gallery target `name` with its parameters. Raises ValueError for an unknown name or a bad parameter."""
     target = GALLERY[name](**parameters)
+    if not isinstance(target, Target):
+        raise ValueError(
+            f"The target {name} of {GALLERY.origins.get(name, 'this lab')} builds {type(target).__name__}."
+        )
     target.name = name
     target.config = TargetConfig(name=name, parameters=parameters)
     return target

@@ -7,14 +7,14 @@ from functools import partial
 import streamlit as st
 
 from app.background.pools import curve_workers
-from app.background.progress import poll, under_way
+from app.background.progress import poll
 from app.background.task import Task
 from app.export.popover import run_takeaway
 from app.figures.kl_curve import look_of
 from app.figures.svg import run_sign
 from app.figures.theme import theme
 from app.kl.run_summary import picture
-from app.kl.run_table import GROUPS, RunTable, first_values, show_run_table, table_of_groups, table_of_runs
+from app.kl.run_table import GROUPS, RunTable, share_measured, show_run_table, table_of_groups, table_of_runs
 from app.pages.runs import ledger
 from app.pages.runs.ledger import Entry
 from app.quoting import escape, plain
@@ -49,16 +49,9 @@ def run_chooser(entries: Sequence[Entry]) -> None:
 def measure_first_values(entries: Sequence[Entry]) -> None:
     """Measure what the table lacks; it is drawn anew as values come."""
     listed = [entry.run for entry in entries if not entry.hidden]
-    key = tuple(run.key for run in listed)
-    done = _share_measured(key, listed)
+    done = share_measured(FIRST_VALUES, listed)
     if done is not None:
-        poll(_share_measured, key, listed, shown=done, every=POLL)
-
-
-def _share_measured(key: tuple[str, ...], listed: Sequence[Run]) -> int | None:
-    """In tenths; None where nothing is being measured."""
-    view = FIRST_VALUES.measure(key, first_values(listed))
-    return int(10 * view.latest.share) if view is not None and under_way(view) and view.latest else None
+        poll(share_measured, FIRST_VALUES, listed, shown=done, every=POLL)
 
 
 # ---- the table --------------------------------------------------------------------------------------------------

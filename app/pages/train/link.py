@@ -14,13 +14,14 @@ from app.pages.train.budget import (
     option_key,
     options,
 )
+from app.pages.train.compare import FIRST_OBJECTIVES, MOST_SEEDS
 from app.pages.train.objective import key_of, objective_names, objective_settings
 from app.pages.train.projection import view_key
 from app.pages.train.sketch import checked_drawing, take_over
 from app.pages.train.table import AUTOMATIC, BANDWIDTHS, COMPONENTS, DENSITIES, LINK_NAMES_FILE, UPLOAD
 from app.pages.train.target import FIRST_TARGET, TOYS, dimensions_of
 from app.sharing.link import PageLink, Parameter, setting_parameters
-from app.sharing.readers import one_of
+from app.sharing.readers import one_of, several_of, whole
 from app.stage.projections import read_view, views
 from app.training.budgets import budgets
 from app.training.choice import FILE, SOURCES
@@ -62,6 +63,9 @@ def _parameters() -> Iterator[Parameter]:
     for each in options():
         yield Parameter(each.name, option_key(each.name), each.read, each.default, each.write)
     yield Parameter("objective", "objective", one_of(lambda: OBJECTIVES, "the objective"), objective_names()[0])
+    several = several_of(lambda: OBJECTIVES, "the objective")
+    yield Parameter("compare", "compare_objectives", several, FIRST_OBJECTIVES)
+    yield Parameter("seeds", "compare_seeds", whole(1, MOST_SEEDS, "the number of seeds"), 1)
     objective = state.value("objective", objective_names()[0])
     yield from setting_parameters(objective_settings(objective), partial(key_of, objective))
 

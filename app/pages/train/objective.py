@@ -107,7 +107,9 @@ def _about(kind: type[Objective], values: Mapping[str, Any]) -> str:
     facts = f"Needs {needs_in_words(kind, values)}."
     if learned := defaults_of(_with_velocity(kind, values)).learned:
         facts += f" Learns {learned}."
-    return f'<p class="choice"><b>{escape(facts)}</b> {escape(summary(kind))}</p>'
+    name = next((name for name, one in OBJECTIVES.items() if one is kind), "")
+    whose = f" From the plug-in {OBJECTIVES.origins[name]}." if name in OBJECTIVES.origins else ""
+    return f'<p class="choice"><b>{escape(facts)}</b> {escape(summary(kind) + whose)}</p>'
 
 
 def needs_in_words(kind: type[Objective], values: Mapping[str, Any]) -> str:

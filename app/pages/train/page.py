@@ -8,6 +8,7 @@ from app.background.jobs import JobView
 from app.hosting.limits import in_words, limits
 from app.pages.train.budget import training_controls
 from app.pages.train.card import first_card, status_card
+from app.pages.train.compare import comparison_area
 from app.pages.train.link import TRAIN_LINK
 from app.pages.train.picture import shown_in_picture, training_picture
 from app.pages.train.report import comparison, kl_of_training, loss_report, unmeasured
@@ -77,6 +78,7 @@ def train() -> None:
             st.fragment(_progress, run_every=POLL if polls else None)(
                 view.status if view else "", choice, config, about
             )
+    comparison_area(choice, config, going=going)
     TRAIN_LINK.write()
 
 

@@ -19,6 +19,7 @@ from app.stage.scene import shown_samples
 from app.training.choice import SOURCES, Choice
 from app.ui.single_choice import single_choice
 from cmcore.config import TargetConfig
+from cmcore.plugins import problems
 from cmcore.targets import GALLERY
 from cmcore.targets.sketch import LONGEST_TEXT
 from cmcore.targets.tables import REAL_TABLES
@@ -86,14 +87,23 @@ def _gallery() -> Choice | None:
             label_visibility="collapsed",
         )
     toy = GALLERY[name]
-    st.html(f'<p class="choice"><b>{escape(toy.label)}</b> {escape(toy.description)}.</p>')
+    whose = f" From the plug-in {GALLERY.origins[name]}." if name in GALLERY.origins else ""
+    st.html(f'<p class="choice"><b>{escape(toy.label)}</b> {escape(toy.description)}.{escape(whose)}</p>')
+    for words in problems():
+        st.caption(plain(words))
     parameters = {}
     if toy.dims == "any":
         dims, key = dimensions_of(name), f"dim:{name}"
         state.set_default(key, 3, allowed=dims)
         parameters["dim"] = st.slider("Dimension d", dims[0], dims[-1], key=key, persist_state="session")
     config = TargetConfig(name=name, parameters=parameters)
-    target = _fitted(config) if name in REAL_TABLES else _target(config)
+    try:
+        target = _fitted(config) if name in REAL_TABLES else _target(config)
+    except Exception as problem:
+        if name not in GALLERY.origins:
+            raise
+        st.warning(plain(f"{toy.label} cannot be made: {type(problem).__name__}: {problem}"))
+        return None
     return target and Choice(config.key, name, toy.label, target)
 
 
@@ -126,7 +136,17 @@ def _pictures(colour: str) -> dict[str, str]:
     view = DRAWING_TABLES.measure(colour, [toy for name, toy in toys.items() if name in REAL_TABLES])
     if under_way(view):
         poll(_still_drawing, colour, shown=True, every=1.0)
-    return {name: toy.value or "" if name in REAL_TABLES else toy.measure() for name, toy in toys.items()}
+    return {name: toy.value or "" if name in REAL_TABLES else _measured(name, toy) for name, toy in toys.items()}
+
+
+def _measured(name: str, picture: Measurable[str]) -> str:
+    """A toy's picture; a plug-in's that cannot be made has none."""
+    try:
+        return picture.measure()
+    except Exception:
+        if name not in GALLERY.origins:
+            raise
+        return ""
 
 
 def _still_drawing(colour: str) -> bool:

@@ -38,7 +38,7 @@ def press(at, key):
 
 
 def keys(at):
-    return [button.key for button in at.button]
+    return [button.key for button in at.button if not str(button.key).startswith("compare_")]
 
 
 def until(at, condition):
@@ -188,11 +188,11 @@ def test_a_stopped_run_goes_on_and_another_is_compared_with_it(shipped):
     until(at, lambda at: "Estimator" in html(at))
     assert "KL(data ∥ model), δ = 0.02" in html(at)
     assert "4 jumps, renoised, η = t/2" in html(at)
-    assert "repeats the run before" in at.caption[-1].value
+    assert "repeats the run before" in " ".join(caption.value for caption in at.caption)
     assert "draw_on" in keys(at)
     at.number_input(key="train_steps").set_value(100).run()
-    assert "The same initial weights and noise" in at.caption[-1].value
-    assert "budget 100 steps" in at.caption[-1].value
+    assert "The same initial weights and noise" in " ".join(caption.value for caption in at.caption)
+    assert "budget 100 steps" in " ".join(caption.value for caption in at.caption)
     press(at, "start")
     until(at, lambda at: "This run and the one before" in html(at))
     assert len(at.session_state["library"].own) == 2
@@ -311,3 +311,27 @@ def test_what_changes_between_two_runs_is_said():
     larger = old.model_copy(update={"network": NetworkConfig(width=32)})
     assert shared_start_in_words(larger, old).startswith("Other initial weights")
     assert "repeats" in shared_start_in_words(old, old)
+
+
+# ---- comparing objectives ---------------------------------------------------------------------------------------
+def test_p20_objectives_are_compared_on_a_drawing_with_one_press(monkeypatch, tmp_path):
+    monkeypatch.setattr(training_registry, "_trainings", {})
+    monkeypatch.setattr(training_registry, "_comparisons", {})
+    at = page(drawing=DRAWING, compare="lsd,mean_flow", seeds="2", network="small", steps="12")
+    assert at.multiselect(key="compare_objectives").value == ["lsd", "mean_flow"]
+    assert "4 trainings" in " ".join(caption.value for caption in at.caption)
+    press(at, "compare_start")
+    until(at, lambda at: "4 of 4 trainings" in " ".join(caption.value for caption in at.caption))
+    table = next(one.value for one in at.dataframe if "Seeds" in one.value)
+    assert list(table["Runs"]) == [2, 2]
+    assert list(table["Seeds"]) == ["0, 1", "0, 1"]
+    assert len(set(table["Objective"])) == 2
+    assert link(at)["compare"] == "lsd,mean_flow"
+    assert not at.warning
+
+
+def test_p20_a_shared_server_trains_no_more_than_it_allows_from_one_press(monkeypatch):
+    monkeypatch.setenv("CONSISTENCY_LAB_HOSTED", "1")
+    at = page(compare="lsd,mean_flow", seeds="4")
+    assert "up to 6 training runs" in " ".join(one.value for one in at.warning)
+    assert at.button(key="compare_start").disabled
