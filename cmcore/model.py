@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from cmcore.config import NetworkConfig, TrainingConfig
+from cmcore.film import Film
 from cmcore.networks import Features, Perceptron, PullBack
 from cmcore.preconditioning import PRECONDITIONINGS
 from cmcore.process import Time, angle, column
@@ -184,6 +185,7 @@ class TrainedModel:
         resume_state: what continuing the training needs beside the config; empty when it was left out.
         preparation: seconds spent before the first step, on pools and the like; a learned teacher is training.
         spikes: steps at which a gradient many times too large was met, and scaled down.
+        film: samples from the same noise at some of the steps.
     """
 
     flow_map: FlowMap
@@ -197,6 +199,7 @@ class TrainedModel:
     resume_state: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
     preparation: float = 0.0
     spikes: tuple[int, ...] = ()
+    film: Film = field(default_factory=Film, repr=False)
 
     @property
     def dim(self) -> int:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from cmcore.chain import usual_share
 from cmcore.config import TrainingConfig
 from cmcore.divergences import DATA_MODEL, MODEL_DATA, Direction
+from cmcore.model import TrainedModel
 from cmcore.objectives import Objective, make_objective
-from cmcore.samplers import SAMPLERS
+from cmcore.samplers import SAMPLERS, Trajectory, sample
 
 RENOISED_DELTA = 0.02
 """Least δ of renoised samples, unless another is asked for: without noise left they have no density."""
@@ -81,6 +82,13 @@ def defaults_of(objective: Objective) -> SamplingDefaults:
     if objective.single_time:
         return SamplingDefaults("renoise", 1.0, single_time=True)
     return SamplingDefaults(velocity_only=objective.velocity_only)
+
+
+def own_samples(model: TrainedModel, n: int, steps: int, *, seed: int) -> Trajectory:
+    """n samples in so many steps as this map is meant to be drawn: at δ = 0 the last step adds no noise."""
+    own = sampling_defaults(model.config)
+    choices = {"sampler": own.sampler, "renoise": own.renoise, "noiseless_end": model.delta == 0}
+    return sample(model, n, steps, seed=seed, **choices)
 
 
 def delta_for(sampler: str, learned: float) -> float:

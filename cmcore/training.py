@@ -28,7 +28,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from cmcore.config import EarlierPlan, TrainingConfig
+from cmcore.film import FILM_JUMPS, FILM_SEED, dots_of
 from cmcore.model import Status, TrainedModel
+from cmcore.sampling_defaults import own_samples
 from cmcore.targets import Target
 from cmcore.training_budget import REPORT, SecondsNow
 from cmcore.training_defaults import RATES, resolved
@@ -229,6 +231,7 @@ def _events(run: TrainingRun) -> Iterator[TrainingEvent]:
         yield _event(run, "preparing", message)
     run.measure()
     run.report()
+    _take_frame(run)
     yield _event(run, "training")
     while not run.done:
         run.advance()
@@ -241,7 +244,17 @@ def _events(run: TrainingRun) -> Iterator[TrainingEvent]:
             yield _event(run, "diverged", message)
             return
         run.report()
+        _take_frame(run)
         yield _event(run, "finished", _last_words(run)) if run.done else _event(run, "training", _spike_now(run))
+
+
+def _take_frame(run: TrainingRun) -> None:
+    """A frame of the film, where one is due, and of the end; maps that are trained side by side have none."""
+    if run.seeds is None and (run.done or run.film.due(run.step)):
+        model = run.models("stopped", run.seconds)[0]
+        dots = own_samples(model, dots_of(model.dim), FILM_JUMPS, seed=FILM_SEED).points
+        if bool(dots.isfinite().all()):
+            run.film = run.film.with_frame(run.step, dots)
 
 
 def _event(run: TrainingRun, status: Status, message: str = "") -> TrainingEvent:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from cmcore.config import TrainingConfig
+from cmcore.film import Film
 from cmcore.model import Ending, FlowMap, TrainedModel
 from cmcore.objectives import BatchSource, LossContext, Objective, Velocity, VelocityField, make_objective
 from cmcore.optimizer import FlatOptimizer
@@ -83,6 +84,7 @@ class TrainingRun:
         self.spikes: list[list[int]] = [[] for _ in self.all_seeds]
         self.spiked = torch.zeros(len(self.all_seeds))
         self.judge: Quality | None = None
+        self.film = Film()
         if resume is not None:
             self._continue(resume)
         self.good = (self._state(), self.step)
@@ -382,6 +384,7 @@ class TrainingRun:
         self.step = resume.steps
         self.timer.resume(preparation=resume.preparation, training=resume.seconds)
         self.histories, self.spikes = [list(resume.history)], [list(resume.spikes)]
+        self.film = resume.film
 
     def _member_state(self, i: int) -> dict[str, Tensor]:
         """What the i-th member needs to go on alone."""
@@ -456,6 +459,7 @@ class TrainingRun:
             resume_state=self._member_state(i),
             preparation=self.preparation,
             spikes=tuple(self.spikes[i]),
+            film=self.film,
         )
 
 

@@ -13,13 +13,14 @@ from app.background.jobs import Busy, Job, Workers
 from app.kl.question import SEED, Question
 from cmcore.config import TrainingConfig
 from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA, Estimate
+from cmcore.film import FILM_JUMPS
 from cmcore.measure import kl_points
-from cmcore.sampling_defaults import delta_for, sampling_defaults
+from cmcore.sampling_defaults import delta_for, own_samples, sampling_defaults
 from cmcore.targets import Memorisation, TableTarget
 from cmcore.training import TrainingEvent
 
-LIVE_JUMPS = 4
-"""N of the live samples."""
+LIVE_JUMPS = FILM_JUMPS
+"""N of the live samples, as of the film that stays of them."""
 LIVE_SAMPLES = 1_500
 SAMPLES_EVERY = 0.5
 PUBLISH_EVERY = 0.1
@@ -223,27 +224,13 @@ class _Meter:
 
 # ---- samples ----------------------------------------------------------------------------------------------------
 def _samples(model: cm.TrainedModel) -> np.ndarray:
-    return _drawn(model, seed=0).points.detach().cpu().numpy()
-
-
-def _drawn(model: cm.TrainedModel, *, seed: int) -> cm.Trajectory:
-    """Samples as this map is meant to be drawn; at δ = 0 no time is left to add noise in after the last jump."""
-    own = sampling_defaults(model.config)
-    return cm.sample(
-        model,
-        LIVE_SAMPLES,
-        LIVE_JUMPS,
-        seed=seed,
-        sampler=own.sampler,
-        renoise=own.renoise,
-        noiseless_end=model.delta == 0,
-    )
+    return own_samples(model, LIVE_SAMPLES, LIVE_JUMPS, seed=0).points.detach().cpu().numpy()
 
 
 def _memorisation(model: cm.TrainedModel) -> Memorisation | None:
     if not isinstance(model.target, TableTarget):
         return None
-    points = _drawn(model, seed=1).points
+    points = own_samples(model, LIVE_SAMPLES, LIVE_JUMPS, seed=1).points
     return model.target.memorisation(points.double(), seed=0)
 
 

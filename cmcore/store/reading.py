@@ -19,6 +19,8 @@ from torch import Tensor
 from cmcore.archive import BadArchive, unpack
 from cmcore.costs import LARGEST_HEAD, BadTensors, Check, RunCost, Shapes, size_of_law, tensor_shapes
 from cmcore.files import BadFile, read_plain
+from cmcore.film import LARGEST as LARGEST_FILM
+from cmcore.film import Film, film_of
 from cmcore.json_input import BadJSON, parse_json
 from cmcore.model import FlowMap, TrainedModel, count_weights
 from cmcore.store.record import (
@@ -143,7 +145,8 @@ def from_zip(content: bytes, *, most: int = LARGEST_TENSORS, limits: ReadLimits 
 
     source = _Source("the zip", read, str, limits)
     record = _read_record(source)
-    if other := sorted(set(files) - {RUN_FILE, record.model_file, record.target_file, record.resume_file}):
+    named = {RUN_FILE, record.model_file, record.target_file, record.resume_file, record.film_file}
+    if other := sorted(set(files) - named):
         raise BadRun(f"The zip holds {other[0]}, which its {RUN_FILE} does not name.")
     return _assemble(source, record)
 
@@ -187,7 +190,21 @@ def _assemble(source: _Source, record: RunRecord | None = None) -> TrainedModel:
         device=record.device,
         history=record.history,
         resume_state=resume.tensors() if resume else {},
+        film=_read_film(source, record),
     )
+
+
+def _read_film(source: _Source, record: RunRecord) -> Film:
+    """The film of the training; none of a run that was saved before there were films."""
+    if record.film_file is None:
+        return Film()
+    saved = _read_tensors(source, record.film_file, LARGEST_HEAD + LARGEST_FILM + SMALL)
+    try:
+        return film_of(saved.tensors(), record.dim, record.steps)
+    except BadRun:
+        raise
+    except ValueError as problem:
+        raise BadRun(f"{saved.path} {problem}.") from None
 
 
 def _weights_of(record: RunRecord) -> int:

@@ -21,7 +21,7 @@ MOST_REPORTS = MOST_STEPS // REPORT + 4_096
 LONGEST_SECONDS = 1e9
 MOST_NOTES, LONGEST_NOTE = 64, 10_000
 """Of what is said of a table, and letters of one."""
-TENSOR_FILE = r"(?:model|target|resume)-[0-9a-f]{16}\.safetensors"
+TENSOR_FILE = r"(?:model|target|resume|film)-[0-9a-f]{16}\.safetensors"
 
 FileName = Annotated[str, Field(pattern=f"^{TENSOR_FILE}$")]
 Step = Annotated[int, Field(ge=0, le=MOST_STEPS)]
@@ -72,6 +72,7 @@ class RunRecord(BaseModel):
     model_file: FileName
     target_file: FileName | None = None
     resume_file: FileName | None = None
+    film_file: FileName | None = None
 
 
 # ---- what both sides hold against it ----------------------------------------------------------------------------

@@ -114,6 +114,7 @@ def run_files(model: TrainedModel, *, resumable: bool) -> dict[str, bytes]:
         "model": dict(model.flow_map.state_dict()),
         "target": target_tensors,
         "resume": dict(model.resume_state) if resumable else {},
+        "film": model.film.tensors(),
     }
     files: dict[str, bytes] = {}
     try:

@@ -64,6 +64,13 @@ def test_drawn_by_mouse_and_keys_then_trained_with_a_pause(open_page):
     page.get_by_role("heading", name="Finished").wait_for(timeout=300_000)
     page.locator(".st-key-live_kl .card-value strong").wait_for()
     assert page.locator(".st-key-live_kl h2").inner_text() == "KL(data ∥ model), δ = 0.02"
+    page.get_by_text("Watch it again").click()
+    page.wait_for_function("window.trainingFilm?.step === 600")
+    page.get_by_label("Step of the training").focus()
+    page.keyboard.press("Home")
+    page.wait_for_function("window.trainingFilm.step === 0")
+    page.get_by_role("button", name="Play", exact=True).click()
+    page.wait_for_function("window.trainingFilm.step > 0")
     page.get_by_role("button", name="Draw on").click()
     page.locator(".pad canvas").wait_for()
     page.get_by_role("button", name="Clear", exact=True).click()

@@ -17,6 +17,7 @@ from app.kl.together import training_charts, view_of
 from app.quoting import escape, plain
 from app.runs.library import Run, runs
 from app.runs.names import run_names
+from app.stage.film import show_film, with_film
 from app.stage.scene import STEPS, density_image, extent_of, plane
 from app.state import set_value, value
 from app.ui.cards import table
@@ -47,6 +48,10 @@ def comparison() -> None:
     with st.container(key="training_of_runs"):
         st.html("<h2 class='question'>While they were trained</h2>")
         training_charts(list(chosen.values()), seeds=together, key="compared_training")
+        if filmed := with_film(list(chosen.values())):
+            words = "Watch it again" if len(filmed) == 1 else "Watch two of them again, side by side"
+            if st.toggle(words, key="watch", persist_state="session"):
+                show_film(filmed, key="film_of_runs", names=names)
     with st.container(key="settings_area"):
         if len(chosen) > 1:
             _settings(chosen, names)

@@ -16,6 +16,7 @@ from app.pages.train.table import LINK_NAMES_FILE
 from app.pages.train.target import DRAWING, target_controls
 from app.quoting import plain
 from app.runs.library import Run, library
+from app.stage.film import show_film, with_film
 from app.training.choice import Choice
 from app.training.continuation import can_continue, unfinished, what_is_left
 from app.training.job import TrainingProgress
@@ -164,6 +165,10 @@ def _progress(drawn: str, choice: Choice | None, config: TrainingConfig | None, 
     if view.latest and view.latest.curve:
         with st.container(key="loss_area"):
             loss_report(view.latest.curve, about.before)
+    if trained and view.over and (filmed := with_film([trained.run])):
+        points = [*about.earlier_kl, *(view.latest.kl if view.latest else ())]
+        if st.toggle("Watch it again", key="watch", persist_state="session"):
+            show_film(filmed, key="film", kl=[(point.step, point.estimate.value) for point in points])
     if trained and about.before and view.over:
         with st.container(key="beside_before"):
             comparison(trained, about.before)
