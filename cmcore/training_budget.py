@@ -12,9 +12,13 @@ REPORT = 50
 """Steps between events, and between checks that the run is sound."""
 WATCHED = 0.1
 """Share of a budget in seconds over which the pace is measured before it is turned into steps."""
-MISSED, LEEWAY = 0.03, 0.05
+MISSED, LEEWAY = 0.02, 0.05
 """A budget may be missed by this share of it, and of what is left of it by this one, before the run is planned anew."""
-MOST_PLANS = 32
+SPACED = 0.1
+"""Share of what is left that passes between two plans: so few of them fill a budget that some are left for its end."""
+MARKED = 0.005
+"""Share of the budget after which the pace is looked at, also between two reports of a slow machine."""
+MOST_PLANS = 48
 """Plans of one run under one budget."""
 
 
@@ -73,7 +77,7 @@ class Budget:
     def __init__(self, steps: int | None, *, replans: bool) -> None:
         self.steps, self._replans = steps, replans
         self._marks: list[tuple[int, float]] = []
-        self._began = 0.0
+        self._began = self._next_plan = 0.0
 
     def begin(self, step: int, seconds: float) -> None:
         """The first step is about to be made."""
@@ -84,10 +88,21 @@ class Budget:
 
         The plan stands in the config, so that the run can be repeated; a config that says so already is followed.
         """
-        if step % REPORT == 0 or step == self.steps:
+        if step % REPORT == 0 or step == self.steps or self._due(config, step, seconds):
             self._marks = [*self._marks[-20:], (step, seconds)]
             config = self._replanned(config, step, seconds)
         return config if self.steps is not None else self._planned(config, step, seconds)
+
+    def _due(self, config: TrainingConfig, step: int, seconds: float) -> bool:
+        """Whether the pace is looked at between two reports: steps are slow, or half of those that were left are done.
+
+        A stall looks like the pace of the machine while it lasts; the run is not to end by it.
+        """
+        if config.seconds is None:
+            return False
+        last, then = self._marks[-1]
+        halved = self.steps is not None and 2 * (self.steps - step) <= self.steps - last
+        return halved or seconds - then > MARKED * (config.seconds - self._began)
 
     def _planned(self, config: TrainingConfig, step: int, seconds: float) -> TrainingConfig:
         """Turn seconds into steps, from the pace over the first tenth of them, or the warm-up if longer.
@@ -108,11 +123,14 @@ class Budget:
             return config
         whole = config.seconds or 0.0
         wanted = self._affordable(config, step, seconds)
-        missed = abs(wanted - self.steps) / self._pace(config, step, seconds)
+        pace, left = self._pace(config, step, seconds), max(0.0, whole - seconds)
+        missed = abs(wanted - self.steps) / pace
+        too_soon = seconds < self._next_plan and (self.steps - step) / pace > SPACED * left
         plans = sum(plan.until >= stage_start(config) for plan in config.earlier)
-        leeway = MISSED * (whole - self._began) + LEEWAY * max(0.0, whole - seconds)
-        if missed <= leeway or plans >= MOST_PLANS:
+        leeway = MISSED * (whole - self._began) + LEEWAY * left
+        if missed <= leeway or too_soon or plans >= MOST_PLANS:
             return config
+        self._next_plan = seconds + SPACED * left
         plan = EarlierPlan(until=step, steps=self.steps, hold=config.hold)
         self.steps = wanted
         return config.model_copy(update={"earlier": (*config.earlier, plan)})
@@ -123,8 +141,14 @@ class Budget:
         return min(MOST_STEPS, step + max(1, int(left * self._pace(config, step, seconds))))
 
     def _pace(self, config: TrainingConfig, step: int, seconds: float) -> float:
-        """Steps in a second, over the last tenth of the budget."""
-        since = seconds - WATCHED * ((config.seconds or 0.0) - self._began)
+        """Steps in a second, the better of those over the last tenth of the budget and since it was looked at last.
+
+        A run that was planned to end too early has ended; one that was planned to end too late is planned anew.
+        """
+        whole = (config.seconds or 0.0) - self._began
+        return max(self._pace_since(seconds - share * whole, step, seconds) for share in (WATCHED, 0.0))
+
+    def _pace_since(self, since: float, step: int, seconds: float) -> float:
         marks = [mark for mark in self._marks if mark[0] < step]
         first, then = next((mark for mark in marks if mark[1] >= since), marks[-1])
         return (step - first) / max(1e-9, seconds - then)

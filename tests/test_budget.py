@@ -1,6 +1,7 @@
 """A budget in seconds: what it buys on machines of every pace, and what is prepared beside it."""
 
 import itertools
+import math
 import threading
 from collections import deque
 
@@ -13,6 +14,7 @@ from cmcore.objectives import BatchSource, make_objective
 from cmcore.optimizer import FlatOptimizer
 from cmcore.pools import GrowingPool, PoolCache, pools, same_law
 from cmcore.streams import stream
+from cmcore.training_budget import Budget
 
 TARGET = cm.GaussianMixture([0.5, 0.5], [[-1.0, 0.0], [1.0, 0.5]], 0.09, name="pair")
 MANY = cm.GaussianMixture([1 / 96] * 96, torch.randn(96, 2, generator=stream(0, "m")).tolist(), 0.09, name="many")
@@ -80,6 +82,26 @@ def test_p1_a_budget_is_kept_at_every_pace_and_the_run_repeated(machine, name):
     repeated = last(cm.training(TARGET, model.config)).model()
     assert torch.equal(weights(repeated), weights(model))
     assert repeated.config == model.config
+
+
+@pytest.mark.parametrize(
+    ("roughness", "lasting", "stall", "tolerance"),
+    [(0.2, 300, 1, 0.05), (0.5, 700, 1, 0.06), (0.7, 1500, 1, 0.05), (0.2, 50, 15, 0.08), (0.3, 20, 100, 0.09)],
+)
+def test_r1_a_budget_is_kept_by_a_pace_that_wanders_and_stalls(roughness, lasting, stall, tolerance):
+    """The pace of a busy machine changes every so many steps, and in one of ten such times it nearly stops."""
+    for seed in range(6):
+        generator = stream(seed, "pace")
+        budget, config, now, step = Budget(None, replans=True), TrainingConfig(seconds=60.0), 0.0, 0
+        budget.begin(0, 0.0)
+        while budget.steps is None or step < budget.steps:
+            if step % lasting == 0:
+                stalled = float(torch.rand((), generator=generator)) < 0.1
+                pace = 0.007 * math.exp(roughness * float(torch.randn((), generator=generator)))
+                pace *= stall if stalled else 1
+            now, step = now + pace, step + 1
+            config = budget.after(config, step, now)
+        assert now == pytest.approx(60.0, rel=tolerance)
 
 
 def test_p1_a_run_of_many_plans_goes_on_and_is_repeated(machine):
