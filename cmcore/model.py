@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from cmcore.config import NetworkConfig, TrainingConfig
+from cmcore.experts import Experts
 from cmcore.film import Film
 from cmcore.networks import Features, Perceptron, PullBack
 from cmcore.preconditioning import PRECONDITIONINGS
@@ -47,7 +48,10 @@ class FlowMap(nn.Module):
         self.matmul_dtype = torch.get_default_dtype()
         self.preconditioning = PRECONDITIONINGS[config.preconditioning or "trig"]
         self.features = Features(dim, config)
-        self.network = Perceptron([self.features.width, *[config.width] * config.depth, dim], generator=generator)
+        self.experts = Experts(config.experts or 1, dim)
+        widths = [self.features.width, *[config.width] * config.depth, self.experts.outputs]
+        self.network = Perceptron(widths, generator=generator)
+        self.experts.spread(list(self.network.parameters())[-1], generator)
 
     @property
     def members(self) -> int | None:
@@ -79,7 +83,8 @@ class FlowMap(nn.Module):
         multiplies matrices in `self.matmul_dtype`.
         """
         features = self.features(x, *self._angles(x, theta, gap))
-        return self.network.for_weights(features, self.matmul_dtype) if for_weights else self.network(features)
+        raw = self.network.for_weights(features, self.matmul_dtype) if for_weights else self.network(features)
+        return self.experts.mixed(raw)
 
     def direction_and_tangent(
         self,
@@ -98,15 +103,18 @@ class FlowMap(nn.Module):
         if not self.config.second_time:
             dgap = 0.0
         features = self.features.with_tangent(x, *self._angles(x, theta, gap), dx, dtheta, dgap)
-        return self.network.dual(*features, self.matmul_dtype, through_tangent=through_tangent)
+        raw, tangent = self.network.dual(*features, self.matmul_dtype, through_tangent=through_tangent)
+        answer, along_it = self.experts.mixed_with_tangent(raw, tangent)
+        return answer, along_it if through_tangent else along_it.detach()
 
     def pulled_direction(
         self, x: Float[Tensor, "*s n d"], theta: Tensor, gap: Tensor
     ) -> tuple[Float[Tensor, "*s n d"], PullBack]:
         """F as `for_weights` has it, and what takes a gradient of it to the weights, without a tape."""
         features = self.features(x, *self._angles(x, theta, gap))
-        answer, _, pull_back = self.network.pulled(features, None, self.matmul_dtype)
-        return answer, pull_back
+        raw, _, pull_back = self.network.pulled(features, None, self.matmul_dtype)
+        answer, back = self.experts.pulled(raw)
+        return answer, lambda gradient: pull_back(back(gradient))
 
     def pulled_direction_and_tangent(
         self,
@@ -122,9 +130,24 @@ class FlowMap(nn.Module):
         if not self.config.second_time:
             dgap = 0.0
         features = self.features.with_tangent(x, *self._angles(x, theta, gap), dx, dtheta, dgap)
-        answer, tangent, pull_back = self.network.pulled(*features, self.matmul_dtype, through_tangent=through_tangent)
+        raw, tangent, pull_back = self.network.pulled(*features, self.matmul_dtype, through_tangent=through_tangent)
         assert tangent is not None
-        return answer, tangent, pull_back
+        if self.experts.count == 1:
+            return raw, tangent, pull_back
+        return self._mixed_and_pulled(raw, tangent, pull_back, through_tangent=through_tangent)
+
+    def _mixed_and_pulled(
+        self, raw: Tensor, tangent: Tensor, pull_back: PullBack, *, through_tangent: bool
+    ) -> tuple[Tensor, Tensor, PullBack]:
+        """The experts' answer and its derivative, through a tape of the mixture alone."""
+        if not through_tangent:
+            _, back = self.experts.pulled(raw)
+            return *self.experts.mixed_with_tangent(raw, tangent), lambda gradient: pull_back(back(gradient))
+        inputs = raw.detach().requires_grad_(), tangent.detach().requires_grad_()
+        with torch.enable_grad():
+            outputs = self.experts.mixed_with_tangent(*inputs)
+        answer, along_it = (part.detach() for part in outputs)
+        return answer, along_it, lambda *gradients: pull_back(*torch.autograd.grad(outputs, inputs, gradients))
 
     def _angles(self, x: Tensor, theta: Tensor, gap: Tensor) -> tuple[Tensor, Tensor]:
         shape = (*x.shape[:-1], 1)
@@ -160,7 +183,7 @@ def _forward_in_time(t: Time, s: Time, dtype: torch.dtype) -> bool:
 def count_weights(dim: int, config: NetworkConfig) -> int:
     """How many numbers the weights of a map of this form are, told without making one."""
     inputs = dim + 2 * (dim * len(config.space_frequencies) + 2 * len(config.time_frequencies))
-    widths = [inputs, *[config.width] * config.depth, dim]
+    widths = [inputs, *[config.width] * config.depth, Experts(config.experts or 1, dim).outputs]
     return sum((a + 1) * b for a, b in pairwise(widths))
 
 

@@ -24,6 +24,7 @@ def resolved(config: TrainingConfig, target: Described) -> TrainingConfig:
         **config.network.model_dump(),
         "second_time": not objective.velocity_only,
         "preconditioning": config.network.preconditioning or objective.preconditioning,
+        "experts": config.network.experts or objective.experts,
     }
     config = TrainingConfig(**{**config.model_dump(), **filled, "delta": delta, "network": network})
     objective.check(target, delta)

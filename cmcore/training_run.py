@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cmcore.config import TrainingConfig
+from cmcore.config import NetworkConfig, TrainingConfig
 from cmcore.film import Film
 from cmcore.model import Ending, FlowMap, TrainedModel
 from cmcore.objectives import BatchSource, LossContext, Objective, Velocity, VelocityField, make_objective
@@ -159,7 +159,7 @@ class TrainingRun:
             update={
                 "objective": "flow_matching",
                 "objective_parameters": {},
-                "network": self.config.network.model_copy(update={"second_time": False}),
+                "network": _of_velocity(self.config.network),
                 "steps": steps or (None if self.config.steps is None else round(share * self.config.steps)),
                 "seconds": None if self.config.seconds is None else share * self.config.seconds,
                 "hold": max(self.config.warmup, 2 * REPORT),  # not where the clock says: no config would remember it
@@ -373,8 +373,7 @@ class TrainingRun:
             raise ValueError("The saved training state does not fit this objective; train from the start.")
         self._load(state)
         if taught:
-            config = self.config.network.model_copy(update={"second_time": False})
-            teacher = FlowMap(self.target.dim, config, generator=torch.Generator())
+            teacher = FlowMap(self.target.dim, _of_velocity(self.config.network), generator=torch.Generator())
             own = teacher.state_dict()
             if own.keys() != taught.keys() or any(own[name].shape != taught[name].shape for name in own):
                 raise ValueError("The saved teacher does not fit this network; train from the start.")
@@ -461,6 +460,11 @@ class TrainingRun:
             spikes=tuple(self.spikes[i]),
             film=self.film,
         )
+
+
+def _of_velocity(network: NetworkConfig) -> NetworkConfig:
+    """The form of a network that learns the velocity alone, which is smooth: one time, and no experts."""
+    return network.model_copy(update={"second_time": False, "experts": 1})
 
 
 def _velocity_of(flow_map: FlowMap) -> VelocityField:

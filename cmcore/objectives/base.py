@@ -120,6 +120,7 @@ class Objective(ABC, Generic[Batch]):
         velocity_only: whether it learns the diagonal alone: its map is a DDIM step.
         settings: fields of the training config with which it trains well, where they are not everybody's.
         preconditioning: the form of the map with which it trains well.
+        experts: the number of experts with which it trains well; see :mod:`cmcore.experts`.
         velocities: where its velocity may come from.
     """
 
@@ -130,6 +131,7 @@ class Objective(ABC, Generic[Batch]):
     velocity_only: ClassVar[bool] = False
     settings: ClassVar[Mapping[str, float | int]] = MappingProxyType({})
     preconditioning: ClassVar[Literal["trig", "linear"]] = "trig"
+    experts: ClassVar[int] = 1
     velocities: ClassVar[tuple[Velocity, ...]] = get_args(Velocity)
 
     def __post_init__(self) -> None:

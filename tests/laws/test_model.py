@@ -12,6 +12,7 @@ CONFIGS = [
     NetworkConfig(width=16, depth=2),
     NetworkConfig(width=8, depth=1, space_frequencies=(), time_frequencies=(1.0,)),
     NetworkConfig(width=12, depth=3, space_frequencies=(1.0, 2.0, 4.0)),
+    NetworkConfig(width=9, depth=2, experts=4),
 ]
 
 

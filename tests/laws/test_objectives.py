@@ -893,7 +893,8 @@ CHOICES = [
 @pytest.mark.parametrize(("name", "choice"), CHOICES)
 def test_a_step_without_the_tape_has_the_loss_and_the_gradient_of_the_tape(name, choice, members, form):
     objective = make_objective(name, **{**SMALL.get(name, {}), **choice})
-    network = NetworkConfig(width=8, depth=2, preconditioning=form, second_time=not objective.velocity_only)
+    two_times, experts = not objective.velocity_only, 3 if form == "trig" else 1
+    network = NetworkConfig(width=8, depth=2, preconditioning=form, second_time=two_times, experts=experts)
     seeds = [stream(i, "weights") for i in range(members or 1)]
     f = FlowMap(2, network, generator=seeds if members else seeds[0])
     batch, other = batches(objective, 2, 32)

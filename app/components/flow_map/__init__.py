@@ -15,6 +15,7 @@ import numpy as np
 from streamlit.components.v2 import component
 
 from app.components.buffer import pack, unpack
+from cmcore.experts import SHARPNESS
 from cmcore.model import FlowMap
 
 _HERE = Path(__file__).parent
@@ -50,9 +51,9 @@ def bundle(model: object) -> bytes | None:
     """The weights of a map with what is needed to evaluate it; None for what the browser has no code for.
 
     It has code for single flow maps of the engine with at most `MOST_WEIGHTS` weights, and for no other function.
-    The header names the form of the network (`widths`, `spaceFrequencies`, `timeFrequencies`, `secondTime`), the
-    `preconditioning`, d (`dim`), T and δ (`horizon`, `delta`), and the `hash` of all of it; `weight_k` and `bias_k` are
-    the layers, in single precision. The process is always the Ornstein–Uhlenbeck process.
+    The header names the form of the network (`widths`, `spaceFrequencies`, `timeFrequencies`, `secondTime`, `experts`,
+    `sharpness`), the `preconditioning`, d (`dim`), T and δ (`horizon`, `delta`), and the `hash` of all of it;
+    `weight_k` and `bias_k` are the layers, in single precision. The process is always the Ornstein–Uhlenbeck process.
     """
     f = getattr(model, "flow_map", model)
     if not isinstance(f, FlowMap) or f.members or sum(w.numel() for w in f.parameters()) > MOST_WEIGHTS:
@@ -67,6 +68,8 @@ def bundle(model: object) -> bytes | None:
         "spaceFrequencies": f.config.space_frequencies,
         "timeFrequencies": f.config.time_frequencies,
         "secondTime": f.config.second_time,
+        "experts": f.experts.count,
+        "sharpness": SHARPNESS,
         "preconditioning": f.config.preconditioning or "trig",
         "horizon": getattr(model, "horizon", 3.0),
         "delta": getattr(model, "delta", 0.0),

@@ -45,6 +45,20 @@ function openMap({ arrays, ...header }, module) {
     return Array.from(bias, (b, o) => seen.reduce((sum, value, i) => sum + weight[o * whole + inputs + i] * value, b));
   };
 
+  // What the network answers one point: its outputs, or those of its experts mixed by a softmax of the first of them
+  // (cmcore/experts.py).
+  const { experts, sharpness } = header, answer = new Float64Array(dim), shares = new Float64Array(experts);
+  const mix = (outputs, at) => {
+    answer.fill(0);
+    if (experts === 1) return answer.forEach((_, i) => answer[i] = outputs[at + 4 * i]);
+    let most = -Infinity, sum = 0;
+    for (let k = 0; k < experts; k++) most = Math.max(most, outputs[at + 4 * k]);
+    for (let k = 0; k < experts; k++) sum += shares[k] = Math.exp(sharpness * (outputs[at + 4 * k] - most));
+    for (let k = 0, next = at + 4 * experts; k < experts; k++) {
+      for (let i = 0; i < dim; i++, next += 4) answer[i] += shares[k] / sum * outputs[next];
+    }
+  };
+
   // The points [n, dim], one after another, taken from the time t to the earlier time s.
   const jump = (points, t, s) => {
     const theta = angleAt(t), gap = theta - angleAt(s), [skip, out] = precondition(theta, gap);
@@ -62,7 +76,8 @@ function openMap({ arrays, ...header }, module) {
       network.run(count);
       for (let j = 0; j < count; j++) {
         const at = 4 * network.stride * (j >> 2) + (j & 3), x = (begin + j) * dim;
-        for (let i = 0; i < dim; i++) landed[x + i] = skip * points[x + i] - out * network.answers[at + 4 * i];
+        mix(network.answers, at);
+        for (let i = 0; i < dim; i++) landed[x + i] = skip * points[x + i] - out * answer[i];
       }
     }
     return landed;

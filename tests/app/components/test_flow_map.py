@@ -107,6 +107,8 @@ NETWORKS = {
     ),
     "a line": (1, {"width": 4, "depth": 1}),
     "ten dimensions": (10, {"width": 40, "depth": 2}),
+    "experts": (2, {"experts": 12}),
+    "experts, odd numbers": (3, {"experts": 5, "width": 21, "depth": 3}),
 }
 
 
