@@ -20,12 +20,12 @@ def main() -> None:
     st.logo(wordmark(st.context.theme.type), size="medium")
     pages = {
         "explore": st.Page(_explore, title="Explore", url_path="explore", default=True),
+        "lessons": st.Page(_lessons, title="Lessons", url_path="lessons"),
         "train": st.Page(_train, title="Train", url_path="train"),
         "kl": st.Page(_kl, title="KL", url_path="kl"),
         "inside": st.Page(_inside, title="Diagnostics", url_path="inside"),
         "scaling": st.Page(_scaling, title="Scaling", url_path="scaling"),
         "runs": st.Page(_runs, title="Runs", url_path="runs"),
-        "lessons": st.Page(_lessons, title="Lessons", url_path="lessons"),
     }
     chosen = st.navigation(list(pages.values()), position="top")
     name = next(name for name, page in pages.items() if page.title == chosen.title)

@@ -75,6 +75,14 @@ class Sketch(_Message):
     release: _Count
 
 
+SeenSteps = TypeAdapter(
+    Annotated[
+        dict[Annotated[str, Field(max_length=60)], Annotated[list[_Count], Field(max_length=64)]], Field(max_length=256)
+    ],
+    config=ConfigDict(strict=True),
+)
+"""Steps of lessons that were seen, by lesson."""
+
 Step = TypeAdapter(_Count, config=ConfigDict(strict=True))
 """N on a picture, or the number of a lesson's step."""
 

@@ -14,7 +14,7 @@ from app.kl.curves import SEEN_FROM
 from app.kl.one_run import RunKL, initialisation, kl_of_run
 from app.kl.run_picker import facts
 from app.kl.run_summary import picture
-from app.pages.explore.page import BEGIN, HEADLINE
+from app.pages.explore.opening import BEGIN, HEADLINE
 from app.pages.lessons.catalogue import shelf
 from app.quoting import file_stem
 from app.runs.names import learned_by
@@ -103,8 +103,7 @@ def _pages(site: Site, run: Run, paths: Sequence[str], listed: Sequence[Any]) ->
             lab=site.in_lab("explore", {"run": run.key} if run.shipped else {}),
             scenes=stages[first].scripts,
             headline=trusted(HEADLINE),
-            first_lesson=next((f"lessons/{slug}/1.html" for slug in shelf().lessons), ""),
-            begin_words=BEGIN,
+            first_lessons=_first_lessons(),
             run=run,
             runs=listed,
             facts=trusted(facts(run)),
@@ -119,6 +118,12 @@ def _pages(site: Site, run: Run, paths: Sequence[str], listed: Sequence[Any]) ->
             grids=[(name, name.replace("_", " ")) for name in GRIDS],
             ends={"T": f"{run.model.horizon:g}", "delta": begin["delta"]},
         )
+
+
+def _first_lessons() -> list[tuple[str, str]]:
+    """Where newcomers begin: the page, and what leads there."""
+    numbered = {lesson.number: lesson.slug for lesson in shelf().lessons.values()}
+    return [(f"lessons/{numbered[n]}/1.html", words) for n, words in BEGIN.items() if n in numbered]
 
 
 def _sampler(run: Run, name: str, eta: float) -> _Sampler:

@@ -17,9 +17,9 @@ from app.runs.run import Run
 HERE = Path(__file__).parent
 NAVIGATION = (
     ("explore", "Explore", "index.html"),
+    ("lessons", "Lessons", "lessons.html"),
     ("kl", "KL", "kl.html"),
     ("scaling", "Scaling", "scaling.html"),
-    ("lessons", "Lessons", "lessons.html"),
 )
 """As in the lab, of whose pages these need no server."""
 POLICY = (

@@ -10,6 +10,8 @@ from app.export.templates import html
 from app.figures.theme import DARK, LIGHT, Theme
 from app.site.files import HERE, Site
 
+TERMS_CODE = HERE.parent / "components" / "terms.js"
+
 _MOUNT = "export default function ("
 """How a component begins; in a script of the site its function needs a name instead."""
 ICON = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><circle cx="8" cy="8" r="5" fill="{}"/></svg>'
@@ -22,9 +24,14 @@ def share_frame(site: Site) -> None:
     site.frame = {
         "style": site.share("shared", "site.css", style),
         "icon": site.share("shared", "icon.svg", ICON.format(LIGHT.model)),
-        "script": site.share("shared", "site.js", (HERE / "site.js").read_text(encoding="utf-8")),
+        "script": site.share("shared", "site.js", _script()),
         "stage": site.share("shared", "stage.js", _stage_script()),
     }
+
+
+def _script() -> str:
+    """What every page does, and the words that are explained where they stand."""
+    return "\n".join(path.read_text(encoding="utf-8") for path in (TERMS_CODE, HERE / "site.js"))
 
 
 def _colours(theme: Theme) -> Mapping[str, str]:

@@ -367,6 +367,7 @@
     const bench = document.querySelector(".lessonbench");
     if (bench) openLesson(bench, views);
     openGallery();
+    explainTerms();
     document.addEventListener("pointerover", point);
   });
 })();

@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 
 from app.quoting import escape
+from app.ui.terms import explained
 from cmcore.divergences.estimate import ESTIMATORS, Direction, Estimate
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -144,14 +145,14 @@ def bare_card(title: str, words: str) -> str:
 
 def _figure(estimate: Estimate) -> str:
     if not resolved(estimate):
-        beside = f"{estimate.unit}: below what can be detected"
+        beside = explained(f"{estimate.unit}: below what can be detected")
         return f'<p class="card-value"><strong>&lt; {number(estimate.floor, 2)}</strong> <span>{beside}</span></p>'
     below, above = estimate.value - estimate.low, estimate.high - estimate.value
     if max(below, above) <= 1.3 * max(min(below, above), 1e-12):
         spread = f"± {number(max(below, above), 2)} {estimate.unit}"
     else:
         spread = f"{number(estimate.low, 2)} … {number(estimate.high, 2)} {estimate.unit}"
-    return f'<p class="card-value"><strong>{number(estimate.value)}</strong> <span>{spread}</span></p>'
+    return f'<p class="card-value"><strong>{number(estimate.value)}</strong> <span>{explained(spread)}</span></p>'
 
 
 def _floor(floor: float) -> str:
@@ -164,8 +165,10 @@ def _estimator(estimate: Estimate) -> str:
 
 
 def _card(title: str, body: str, rows: Sequence[tuple[str, str]]) -> str:
-    cells = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in rows)
-    return f'<section class="card"><h2>{escape(title)}</h2>{body}<dl>{cells}</dl></section>'
+    marked = {"nats"}  # the figure has them
+    heading = explained(title, marked)
+    cells = "".join(f"<dt>{explained(name, marked)}</dt><dd>{explained(value, marked)}</dd>" for name, value in rows)
+    return f'<section class="card"><h2>{heading}</h2>{body}<dl>{cells}</dl></section>'
 
 
 def table(label: str, titles: Sequence[str], rows: str) -> str:

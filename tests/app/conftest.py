@@ -1,5 +1,6 @@
 """What tests of the pages share: untrained maps, which cost nothing to make, and how to read and await a page."""
 
+import re
 import time
 
 import pytest
@@ -12,6 +13,8 @@ from cmcore.divergences.estimate import Estimate
 from cmcore.measure import KLPoint
 from cmcore.model import FlowMap
 from cmcore.streams import stream
+
+TERM = re.compile(r'<button type="button" class="term"[^>]*>(.*?)</button>')
 
 
 def untrained(name: str = "eight_gaussians", **parameters: object) -> cm.TrainedModel:
@@ -60,7 +63,12 @@ def answered(monkeypatch):
 
 def html(at) -> str:
     """All HTML blocks of a page."""
-    return " ".join(block.proto.body for block in at.get("html"))
+    return unexplained(" ".join(block.proto.body for block in at.get("html")))
+
+
+def unexplained(html: str) -> str:
+    """HTML without its explanations of words."""
+    return TERM.sub(r"\1", html)
 
 
 def poll(at, condition, seconds=120):

@@ -108,6 +108,10 @@ EVALUATES = {"bypass_csp": True}
 keep to the policy is looked at in test_hosted.py, without this."""
 
 
+TOUR_SEEN = "try { localStorage.setItem('consistency-lab-tour', 'seen') } catch {}"
+"""The tour of Explore plays for who was never here; tests ask for it."""
+
+
 class Tab:
     """A page that one test after another finds as if it were new: in a new one Chromium compiles all scripts again."""
 
@@ -119,6 +123,7 @@ class Tab:
 
     def _open(self) -> Page:
         page = self._browser.new_page(**EVALUATES)
+        page.add_init_script(TOUR_SEEN)
         _watch(page, self.errors)
         return page
 
@@ -163,13 +168,15 @@ def open_page(browser, server, tab):
     """
     contexts, errors, taken = [], [], []
 
-    def open_at(path: str = "/", **options):
+    def open_at(path: str = "/", *, tour: bool = False, **options):
         wanted = {**USUAL, **options}
-        if not taken and wanted.keys() == USUAL.keys():
+        if not taken and not tour and wanted.keys() == USUAL.keys():
             page = tab.take(**wanted)
             taken.append(page)
         else:  # somebody else, or another device
             contexts.append(browser.new_context(**EVALUATES, **wanted))
+            if not tour:
+                contexts[-1].add_init_script(TOUR_SEEN)
             page = contexts[-1].new_page()
             _watch(page, errors)
         page.set_default_timeout(90_000)

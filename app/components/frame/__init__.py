@@ -12,7 +12,10 @@ _COMPONENT = component(
     "frame",
     html=(_HERE / "frame.html").read_text(encoding="utf-8"),
     css=(_HERE / "frame.css").read_text(encoding="utf-8"),
-    js="\n".join(path.read_text(encoding="utf-8") for path in (_HERE.parent / "address.js", _HERE / "frame.js")),
+    js="\n".join(
+        path.read_text(encoding="utf-8")
+        for path in (_HERE.parent / "address.js", _HERE.parent / "terms.js", _HERE / "frame.js")
+    ),
 )
 
 

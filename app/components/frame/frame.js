@@ -31,6 +31,7 @@ function createFrame(parent) {
   });
   document.addEventListener("keydown", keys);
   document.addEventListener("pointerdown", outside);
+  window.consistencyLabTerms ??= explainTerms();
   frame.style = document.head.appendChild(document.createElement("style"));
   frame.destroy = () => {
     document.removeEventListener("keydown", keys);

@@ -69,6 +69,8 @@ function createStage(root) {
     u: calm ? 1 : 0,
     playing: !calm,
     speed: 1,
+    pace: 1,
+    rest: REST,
     goal: null,
     restUntil: 0,
     last: 0,
@@ -310,6 +312,8 @@ function wire(stage) {
     followSlider(stage);
     redraw(stage);
   });
+  const guided = ({ detail }) => obeyGuide(stage, detail);
+  document.addEventListener("guide", guided);
   stage.root.addEventListener("draw", ({ detail }) => obeyControls(stage, detail));
   const returned = address.onReturn(() => {
     takeView(stage);
@@ -322,6 +326,7 @@ function wire(stage) {
   stage.destroy = () => {
     page.disconnect();
     controls();
+    document.removeEventListener("guide", guided);
     clearTimeout(stage.settling);
     window.consistencyLabMaps?.forget(stage.name);
     document.documentElement.removeAttribute("data-ahead");
@@ -356,7 +361,7 @@ function tick(stage, now) {
   if (!stage.playing && stage.goal === null) return; // paused since this frame was asked for
   const elapsed = stage.last ? Math.min(100, now - stage.last) : 0;
   stage.last = now;
-  const rate = elapsed / (1000 * stage.message.seconds) * stage.speed;
+  const rate = elapsed / (1000 * stage.message.seconds) * stage.speed * stage.pace;
   if (stage.goal !== null) {
     const gap = stage.goal - stage.u, stride = Math.max(rate * 4, Math.abs(gap) * elapsed / 160);
     if (Math.abs(gap) <= stride) {
@@ -366,7 +371,7 @@ function tick(stage, now) {
     } else stage.u += Math.sign(gap) * stride;
   } else if (stage.u < 1) {
     stage.u = Math.min(1, stage.u + rate);
-    if (stage.u === 1) stage.restUntil = now + REST;
+    if (stage.u === 1) stage.restUntil = now + stage.rest;
   } else if (now > stage.restUntil) stage.u = 0;
   if (stage.u !== stage.painted) paint(stage); // at rest nothing moves
   if (stage.visible && (stage.playing || stage.goal !== null)) {
@@ -381,6 +386,15 @@ function play(stage, playing) {
   paint(stage);
   wake(stage);
   keepView(stage);
+}
+
+// A guide through the page shows something here: N, a place in time, whether and how fast it goes on from there.
+function obeyGuide(stage, { steps, u, plays, pace, rest = REST }) {
+  if (!stage.message) return;
+  if (steps) setSteps(stage, steps);
+  Object.assign(stage, { pace, rest, goal: null, u: u ?? stage.u, playing: plays ?? stage.playing, restUntil: 0 });
+  paint(stage);
+  wake(stage);
 }
 
 function seek(stage, u) {

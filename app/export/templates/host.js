@@ -32,5 +32,6 @@ const draw = () =>
     },
   });
 draw();
+explainTerms();
 show(readMessage(message).steps);
 window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);

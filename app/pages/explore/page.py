@@ -19,6 +19,7 @@ from app.kl.question import paper_bound_at
 from app.kl.run_picker import run_controls
 from app.kl.table import ONE, calls_for, lines
 from app.pages.explore.link import LINK
+from app.pages.explore.opening import HEADLINE, opening
 from app.pages.explore.times_card import is_searching, times_card
 from app.quoting import escape, plain
 from app.runs.library import Run, runs
@@ -29,6 +30,7 @@ from app.ui.cards import bare_card, direction_title, direction_words, kl_card
 from app.ui.charts import show_chart
 from app.ui.link_warnings import show_link_warnings
 from app.ui.single_choice import single_choice
+from app.ui.terms import explained
 from cmcore.config import SamplerConfig
 from cmcore.divergences.estimate import Direction
 from cmcore.samplers import SAMPLERS
@@ -37,23 +39,15 @@ from cmcore.sampling_defaults import direction_for
 POLL, SOON = 0.8, 0.3
 """Seconds between looks at a measurement under way; while the number on screen is still to come."""
 
-HEADLINE = (
-    "<h1 class='question'>How close to the data do a few jumps from noise come?</h1>"
-    "<p class='reading'>A small network f(x, t, s) carries points from any time t of the reverse diffusion to any "
-    "earlier time s. Choose N calls, watch the jumps, and read their KL divergence from the data, measured against "
-    "the exact density.</p>"
-)
-"""What this page is, for who opens it first."""
-BEGIN = "New here? Start with lesson 1"
-
 
 def explore() -> None:
     """The page."""
     show_link_warnings(LINK.open())
-    with st.container(key="headline_area"):
-        _headline()
+    headline = st.container(key="headline_area")
     training_offer("run")
     if not runs():
+        with headline:
+            st.html(HEADLINE)
         st.info("There is no run to look at yet. Train one: it takes less than a minute.")
         return
     with st.container(key="workbench"):
@@ -69,19 +63,14 @@ def explore() -> None:
             kl = kl_of_run(run, config, direction, state.value("moved times"))
             end_others(kl)
             stage(run, config, kl.estimates)
+        with headline:
+            opening(run, kl.estimates, int(state.value("particle count")))
         with measures:
             view = measure_run(kl)
             soon = SOON if config.steps not in kl.estimates else POLL
             going = under_way(view) or is_searching(run, config, direction)
             poll(_measures, run, config, direction, shown=_extent(kl, view), every=soon if going else None)
     LINK.write()
-
-
-def _headline() -> None:
-    """What this page is, for who opens it first."""
-    st.html(HEADLINE)
-    if lessons := state.page("lessons"):
-        st.page_link(lessons, label=BEGIN, icon=":material/school:")
 
 
 def _direction(sampler: str) -> Direction:
@@ -112,7 +101,7 @@ def _measures(run: Run, config: SamplerConfig, direction: Direction) -> tuple[tu
     start = initialisation(run.key, config.horizon, run)
     words = sentence(run, config, kl.estimates.get(n), kl.bound.get(n), start, paper=paper_bound_at(run, kl.first))
     with st.container(key="theory_area"):
-        st.html(f'<p class="theory">{escape(words)}</p>')
+        st.html(f'<p class="theory">{explained(words)}</p>')
     return _extent(kl, view)
 
 
@@ -157,7 +146,7 @@ def _figure(drawn: tuple[Line, ...], calls: int, colours: Theme) -> go.Figure:
 
 def _chart(kl: RunKL, waiting: str, config: SamplerConfig, direction: Direction, run: Run) -> None:
     drawn = lines(kl.view, kl.curves, ONE)
-    st.html('<h2 class="eyebrow">KL versus network calls</h2>')
+    st.html(f'<h2 class="eyebrow">{explained("KL versus network calls")}</h2>')
     show_chart(
         _figure(tuple(drawn), config.steps, theme(st.context.theme.type)),
         key="kl_chart",

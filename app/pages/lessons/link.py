@@ -10,7 +10,9 @@ from app.sharing.readers import one_of, whole
 
 def _parameters() -> Iterator[Parameter]:
     lessons = shelf().lessons
-    yield Parameter("lesson", "lesson", one_of(lambda: lessons, "the lesson"))
+    numbered = {lesson.number: slug for slug, lesson in lessons.items() if lesson.number}
+    named = one_of(lambda: lessons, "the lesson")
+    yield Parameter("lesson", "lesson", lambda text: named(numbered.get(text, text)))
     lesson = lessons.get(state.value("lesson"))
     if lesson:
         yield Parameter("step", "lesson step", whole(1, len(lesson.steps), "the step"), 1, always=True)

@@ -246,6 +246,17 @@ class Lesson:
     numbers: Mapping[str, Any]
     claims: tuple[TestedClaim, ...]
 
+    @property
+    def number(self) -> str:
+        """What its file's name begins with, "3" of 3-some-words.md; empty where that is no number."""
+        first, dash, _ = self.file.partition("-")
+        return first if dash and first.isascii() and first.isdigit() else ""
+
+    @property
+    def numbered(self) -> str:
+        """Lesson 3, or just Lesson."""
+        return f"Lesson {self.number}".strip()
+
 
 def figures_of(step: Step) -> Iterator[AnyFigure]:
     """The figures of a step, before and after the answer is revealed."""

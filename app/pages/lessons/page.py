@@ -3,9 +3,10 @@
 import streamlit as st
 
 from app import state
+from app.components.lesson_memory import lesson_memory
 from app.components.lesson_steps import lesson_steps
+from app.components.values import SeenSteps, sent
 from app.components.values import Step as Number
-from app.components.values import sent
 from app.pages.lessons.catalogue import Shelf, shelf
 from app.pages.lessons.figures import onward_of, show_figure
 from app.pages.lessons.link import LESSONS_LINK
@@ -15,7 +16,7 @@ from app.pages.lessons.picture import picture_of
 from app.quoting import escape, plain
 from app.ui.link_warnings import show_link_warnings
 
-STEPS = "lesson_steps"
+STEPS, MEMORY = "lesson_steps", "lesson_memory"
 
 
 def lessons() -> None:
@@ -28,6 +29,7 @@ def lessons() -> None:
         _gallery(offered)
     else:
         _lesson(offered, lesson)
+    lesson_memory(state.session_dict("lessons seen"), key=MEMORY, on_seen=_remember)
 
 
 # ---- the gallery ----------------------------------------------------------------------------------------------------
@@ -36,6 +38,8 @@ def _gallery(offered: Shelf) -> None:
         "<h1 class='question'>Lessons</h1><p class='reading'>Short tours of what this lab is about. Each asks you to "
         "predict something first, and then shows it: live, with the numbers the lab measured.</p>"
     )
+    if offered.lessons:
+        _begin(list(offered.lessons.values()))
     with st.container(key="lessongallery"):
         for lesson in offered.lessons.values():
             with st.container(key=f"lessoncard_{lesson.slug}"):
@@ -50,6 +54,7 @@ def _gallery(offered: Shelf) -> None:
                 )
                 st.html(
                     f"<p class='lesson-summary'>{escape(lesson.summary)}</p><p class='theory'>{_length(lesson)}</p>"
+                    f"{_progress(len(_seen(lesson)), len(lesson.steps))}"
                 )
     if not offered.lessons:
         st.info("There is no lesson in this folder.")
@@ -61,7 +66,45 @@ def _length(lesson: Lesson) -> str:
     """How long it takes, and how much of it was seen."""
     seen, steps = len(_seen(lesson)), len(lesson.steps)
     far = "" if not seen else " · done" if seen == steps else f" · {seen} of {steps} steps seen"
-    return f"{lesson.minutes} min · {steps} steps{far}"
+    return f"{lesson.numbered} · {lesson.minutes} min · {steps} steps{far}"
+
+
+def _progress(seen: int, of: int) -> str:
+    """How much was seen, as a bar; nothing before anything was."""
+    return (
+        f"<div class='seen-bar' aria-hidden='true'><i style='width: {100 * seen / of:.0f}%'></i></div>" if seen else ""
+    )
+
+
+def _begin(lessons: list[Lesson]) -> None:
+    """Where to begin, or to go on, and how much is done."""
+    done = sum(_is_done(lesson) for lesson in lessons)
+    begun = [lesson for lesson in lessons if _seen(lesson) and not _is_done(lesson)]
+    fresh = [lesson for lesson in lessons if not _seen(lesson)]
+    with st.container(key="lessons_begin", horizontal=True, vertical_alignment="center"):
+        if begun or (done and fresh):
+            lesson = (begun or fresh)[0]
+            words = f"{'Continue' if begun else 'Next'}: {lesson.numbered.lower()}, {filled(lesson.title, lesson)}"
+            st.button(plain(words), type="primary", on_click=_open, args=(lesson.slug, _resume(lesson)), key="go_on")
+        elif fresh:
+            for place, lesson in enumerate(fresh[:2]):
+                first = "Start with" if place == 0 else "or with"
+                words = f"{first} {lesson.numbered.lower()}: {filled(lesson.title, lesson)}"
+                style = "primary" if place == 0 else "secondary"
+                st.button(plain(words), type=style, on_click=_open, args=(lesson.slug,), key=f"start_{place}")
+        if done:
+            st.caption(f"{done} of {len(lessons)} lessons done")
+
+
+def _is_done(lesson: Lesson) -> bool:
+    return len(_seen(lesson)) == len(lesson.steps)
+
+
+def _remember() -> None:
+    """Steps that the browser remembers of earlier visits."""
+    for slug, steps in (sent(state.value(MEMORY), "seen", SeenSteps) or {}).items():
+        if lesson := shelf().lessons.get(slug):
+            _seen(lesson).update(step for step in steps if 1 <= step <= len(lesson.steps))
 
 
 def _seen(lesson: Lesson) -> set[int]:
@@ -109,10 +152,15 @@ def plain_title(step: Step, lesson: Lesson) -> str:
 
 def _words(lesson: Lesson, step: Step, number: int) -> None:
     st.html(
-        f"<p class='eyebrow'>{escape(filled(lesson.title, lesson))} · {number} of {len(lesson.steps)}</p>"
+        f"<p class='eyebrow'>{_named(lesson)} · {number} of {len(lesson.steps)}</p>"
         f"<h1 class='question'>{escape(plain_title(step, lesson))}</h1>"
     )
     st.markdown(filled(step.text, lesson))
+
+
+def _named(lesson: Lesson) -> str:
+    title = escape(filled(lesson.title, lesson))
+    return f"{lesson.numbered}: {title}" if lesson.number else title
 
 
 def _shown(lesson: Lesson, step: Step, number: int) -> AnyFigure | None:

@@ -8,13 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from app.ui.cards import kl_card, number, percent, short, typeset
+from app.ui.cards import kl_card as marked_card
+from app.ui.cards import number, percent, short, typeset
 from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA, Estimate
+from tests.app.conftest import unexplained
 
 ESTIMATE = Estimate(
     0.0246, 0.0204, 0.0288, MODEL_DATA, 0.0, "change_of_variables", 20_000, 1e-5,
     diagnostics={"fold_share": 0.0002, "off_mode_mass": 0.003},
 )  # fmt: skip
+
+
+def kl_card(*about, **choices):
+    """The card, its words without their explanations."""
+    return unexplained(marked_card(*about, **choices))
 
 
 @pytest.mark.parametrize(

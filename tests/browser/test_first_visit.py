@@ -1,0 +1,93 @@
+"""What a stranger meets: a tour, words that explain themselves, and lessons that remember her."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import MOVING, axe_violations
+from tests.browser.test_lab import stage, wait_for_stage
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+SCENE = "window.labTour?.scene === {}"
+
+
+def panel(page):
+    return page.get_by_role("region", name="Guided tour")
+
+
+def test_p5_the_tour_plays_for_who_was_never_here_and_is_remembered(open_page):
+    page = open_page(tour=True, **MOVING)
+    page.wait_for_function(SCENE.format(0))
+    assert stage(page)["u"] == 0
+    page.wait_for_function(SCENE.format(1))  # by itself
+    page.wait_for_function("window.particleStage.steps === 1 && window.particleStage.playing")
+    panel(page).get_by_role("button", name="Next").click()
+    page.wait_for_function("window.particleStage.steps === 4")
+    expect(panel(page)).to_contain_text("times less")
+    panel(page).get_by_role("button", name="Skip").click()
+    panel(page).wait_for(state="hidden")
+    page.reload()
+    wait_for_stage(page)
+    page.wait_for_timeout(600)
+    assert not panel(page).is_visible()
+    page.get_by_role("button", name="30-second tour").click()
+    page.wait_for_function(SCENE.format(0))
+
+
+def test_p5_the_tour_is_walked_by_keyboard_and_gives_way_to_who_acts(open_page):
+    page = open_page(tour=True)  # reduced motion: it waits to be asked for
+    wait_for_stage(page)
+    page.get_by_role("button", name="30-second tour").press("Enter")
+    for scene in range(5):
+        page.wait_for_function(SCENE.format(scene))
+        if scene == 3:
+            assert axe_violations(page) == []
+        panel(page).get_by_role("button", name=re.compile("Next|Done")).press("Enter")
+    panel(page).wait_for(state="hidden")
+    assert page.evaluate("!document.documentElement.hasAttribute('data-tour')")
+    assert stage(page)["steps"] == 4
+    page.get_by_role("button", name="30-second tour").click()
+    panel(page).get_by_role("button", name="Next").click()
+    page.wait_for_function("window.particleStage.steps === 1")
+    page.locator("canvas.view").click(position={"x": 5, "y": 5})
+    panel(page).wait_for(state="hidden")
+    assert stage(page)["steps"] == 1  # as it was
+
+
+WORDS = ("KL(model ∥ data)", "δ", "nats", "Folds", "smallest detectable KL")
+
+
+def term(page, word):
+    return page.locator(".card:visible .term", has_text=re.compile(f"^{re.escape(word)}$")).first
+
+
+def test_p5_five_words_are_explained_to_mouse_keyboard_and_finger(open_page):
+    for how in ("hover", "focus", "tap"):
+        options = {"has_touch": True, "viewport": {"width": 390, "height": 844}} if how == "tap" else {}
+        page = open_page(**options)
+        wait_for_stage(page)
+        box = page.locator("#term-words")
+        for word in WORDS:
+            getattr(term(page, word), how)()
+            expect(box).to_be_visible()
+            expect(box).to_have_text(term(page, word).get_attribute("data-words"))
+            at = box.bounding_box()
+            assert at["x"] >= 0
+            assert at["x"] + at["width"] <= page.viewport_size["width"]
+        page.keyboard.press("Escape")
+        expect(box).to_be_hidden()
+
+
+def test_lessons_are_a_click_from_explore_and_remember_what_was_seen(open_page):
+    page = open_page()
+    wait_for_stage(page)
+    page.get_by_role("button", name="lesson 0").click()
+    page.wait_for_function("window.lessonSteps?.step === 1")
+    page.get_by_text(re.compile("^Lesson 0: ")).wait_for()
+    page.get_by_role("button", name="Next", exact=True).click()
+    page.wait_for_function("window.lessonSteps.step === 2")
+    page.goto(page.url.partition("?")[0])  # another visit
+    page.get_by_role("button", name=re.compile("^Continue: lesson 0")).click()
+    page.wait_for_function("window.lessonSteps.step === 3")
