@@ -5,11 +5,10 @@ import streamlit as st
 from app import state
 from app.components.flow_map import bundle, hash_of
 from app.components.particle_stage import Drawing, SamplerSettings
-from app.stage.sampler import REDRAWN, SAMPLERS
+from app.stage.sampler import REDRAWN, SAMPLERS, kept_delta
 from app.stage.scene import Mapped, label_of
 from cmcore.config import SamplerConfig
 from cmcore.grids import GRIDS
-from cmcore.sampling_defaults import delta_for
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
@@ -43,6 +42,5 @@ def drawing_of(run: Mapped, config: SamplerConfig, place: str) -> Drawing | None
 
 
 def _settings(name: str, label: str, run: Mapped, config: SamplerConfig) -> SamplerSettings:
-    learned = getattr(run.model, "delta", 0.0)
-    delta = config.delta if name == config.sampler else state.value(f"delta:{name}", delta_for(name, learned))
+    delta = kept_delta(config.delta, name, getattr(run.model, "delta", 0.0))
     return SamplerSettings(label, state.value("renoise", config.renoise), delta)

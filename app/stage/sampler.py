@@ -8,8 +8,10 @@ from app import state
 from app.runs.library import Run
 from app.stage.custom_times import with_times
 from app.stage.scene import STEPS
+from app.ui.cards import direction_words
 from app.ui.single_choice import single_choice
 from cmcore.config import SamplerConfig
+from cmcore.divergences.estimate import Direction
 from cmcore.grids import named_grids
 from cmcore.samplers import SAMPLERS as ALL
 from cmcore.sampling_defaults import delta_for, sampling_defaults
@@ -24,6 +26,7 @@ GRIDS_HELP = (
     "paper’s rules for smooth data and for data without a density."
 )
 DELTAS = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
+NOT_COMPARED = "The numbers before and after cannot be compared."
 FRESH = PINNED, REDRAWN = ("Pinned", "Redrawn")
 """Whether a start of one's own meets the same fresh noise at each release."""
 
@@ -51,7 +54,8 @@ def sampler_controls(run: Run) -> SamplerConfig:
         to_zero = run.model.delta == 0 and not noisy
         words = f"{GRIDS_HELP} Drag the times under the picture to choose your own."
         grid = grid_choice("grid", to_zero=to_zero, help=words, on_change=_name_grid)
-        delta = delta_slider("delta", sampler, run.model.delta)
+        state.set_value("delta", kept_delta(state.value("delta"), sampler, run.model.delta))
+        delta = _stop_slider("delta", sampler, run.model.delta, on_change=choose_measure)
         renoise = 0.5
         if noisy:
             _take_share()
@@ -105,6 +109,8 @@ def _suit(run: Run) -> None:
     if state.value("suited", way) != way:
         state.set_value("sampler", own.sampler)
         state.set_value("renoise", own.renoise)
+        state.set_value("direction", own.direction)
+        state.set_value("delta", delta_for(own.sampler, run.model.delta))
     state.set_value("suited", way)
 
 
@@ -136,14 +142,61 @@ def renoise_slider(key: str, sampler: str) -> float:
 
 def delta_slider(stem: str, sampler: str, learned: float) -> float:
     """Where samples stop, from the earliest time learned on; each sampler has its own, under the key stem:sampler."""
-    least = max(learned, DELTAS[1]) if ALL[sampler].noisy else learned
-    options = sorted({least, *(delta for delta in DELTAS if delta > least)})
-    state.set_nearest(f"{stem}:{sampler}", options, delta_for(sampler, learned))
+    key = f"{stem}:{sampler}"
+    state.set_nearest(key, _stops(sampler, learned), delta_for(sampler, learned))
+    return _stop_slider(key, sampler, learned)
+
+
+def _stop_slider(key: str, sampler: str, learned: float, **settings: Any) -> float:
     return st.select_slider(
         "Stop at δ",
-        options,
+        sorted({*_stops(sampler, learned), state.value(key)}),
         format_func=lambda delta: f"{delta:g}",
-        key=f"{stem}:{sampler}",
+        key=key,
         help="The time at which the last jump ends; samples are compared with the data at that noise level.",
         persist_state="session",
+        **settings,
     )
+
+
+def _stops(sampler: str, learned: float) -> list[float]:
+    """The δ that are offered: from the earliest time learned, and where noise comes last from a little noise on."""
+    least = max(learned, DELTAS[1]) if ALL[sampler].noisy else learned
+    return sorted({least, *(delta for delta in DELTAS if delta > least)})
+
+
+# ---- one measure at a time --------------------------------------------------------------------------------------
+def kept_delta(delta: float, sampler: str, learned: float) -> float:
+    """δ as it is, where these samples can be measured there; else the usual one of the sampler."""
+    return delta if delta >= _stops(sampler, learned)[0] else delta_for(sampler, learned)
+
+
+def choose_measure() -> None:
+    """Somebody chose δ or the divergence: nothing need be said of it."""
+    state.set_value("measure chosen", True)
+
+
+def measure_note(run: Run, config: SamplerConfig, direction: Direction) -> str:
+    """What of the measure changed although nobody chose it, and that the numbers cannot be compared; else nothing."""
+    view, measure = (run.key, config.sampler), (direction, config.delta)
+    last_view, last, words = state.value("measure", (view, measure, ""))
+    chosen = state.take("measure chosen")
+    if measure != last:
+        words = "" if chosen else f"{_changed(last, measure, config.sampler)} {NOT_COMPARED}"
+    elif view != last_view:
+        words = f"δ stays {config.delta:g}, so that this number can be compared with the last one." if words else ""
+    state.set_value("measure", (view, measure, words))
+    return words
+
+
+def _changed(last: tuple[Direction, float], now: tuple[Direction, float], sampler: str) -> str:
+    parts = []
+    if now[1] != last[1]:
+        why = (
+            "samples with fresh noise have no density there" if ALL[sampler].noisy else "this run learned nothing below"
+        )
+        reason = f", since {why}" if now[1] > last[1] else ""
+        parts.append(f"δ went from {last[1]:g} to {now[1]:g}{reason}.")
+    if now[0] != last[0]:
+        parts.append(f"{direction_words(last[0])} became {direction_words(now[0])}, as this run is drawn.")
+    return " ".join(parts)

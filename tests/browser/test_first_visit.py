@@ -89,5 +89,5 @@ def test_lessons_are_a_click_from_explore_and_remember_what_was_seen(open_page):
     page.get_by_role("button", name="Next", exact=True).click()
     page.wait_for_function("window.lessonSteps.step === 2")
     page.goto(page.url.partition("?")[0])  # another visit
-    page.get_by_role("button", name=re.compile("^Continue: lesson 0")).click()
+    page.get_by_role("button", name=re.compile("^Continue with lesson 0")).click()
     page.wait_for_function("window.lessonSteps.step === 3")

@@ -4,7 +4,7 @@
 const area = (place, key) => document.querySelector(`.st-key-${(place + key).replace(/[^A-Za-z0-9_-]/g, "-")}`);
 const inputOf = (place, key) => area(place, key)?.querySelector("input") ?? null;
 
-// { sampler, grid, share, delta, seed } as far as they are on the page; undefined where not.
+// { sampler, grid, share, stop, seed } as far as they are on the page; undefined where not.
 function readControls({ place, settings, grids }) {
   const chosen = area(place, "sampler")?.querySelector('[role="radio"][aria-checked="true"]')?.textContent;
   const sampler = Object.keys(settings).find((name) => settings[name].label === chosen);
@@ -13,7 +13,7 @@ function readControls({ place, settings, grids }) {
     sampler,
     grid: grids.includes(grid) ? grid : undefined,
     share: numberOf(inputOf(place, "renoise")),
-    deltaOf: (name) => numberOf(inputOf(place, `delta:${name}`)),
+    stop: numberOf(inputOf(place, "delta")),
     seed: wholeOf(inputOf(place, "seed")),
   };
 }

@@ -11,7 +11,7 @@ function choose(stage) {
   if (local.sampler && local.sampler.seen !== shown.sampler) local.sampler = null; // the control has moved on since
   const sampler = local.sampler?.to ?? shown.sampler ?? drawing.sampler;
   const settings = sampler === drawing.sampler ? drawing : drawing.settings[sampler] ?? drawing;
-  const delta = shown.delta ?? asSaid(shown.deltaOf(sampler), settings.delta, 1e-5 * settings.delta);
+  const delta = shown.delta ?? stopOf(shown.stop, drawing, settings);
   const share = sampler === "deterministic" ? 0 : asSaid(shown.share, settings.share, 0.005);
   let grid = shown.grid ?? drawing.grid;
   if (delta === 0 && (grid === "shrinking_step" || grid === "variance_step")) grid = "uniform_angle";
@@ -24,6 +24,12 @@ function choose(stage) {
 
 // What a slider shows is rounded: where that is what Python said, what Python said is meant.
 const asSaid = (shown, said, rounding) => shown === undefined || Math.abs(shown - said) <= rounding ? said : shown;
+
+// δ as its slider shows it; where that is what it was for another sampler, it becomes what this one makes of it.
+function stopOf(shown, drawing, settings) {
+  const stop = asSaid(shown, drawing.delta, 1e-5 * drawing.delta);
+  return stop === drawing.delta ? settings.delta : stop;
+}
 
 // Times that were moved hold until another grid is named, and where they lie between T and δ.
 function timesOf({ base, local }, n, grid, delta) {

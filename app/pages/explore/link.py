@@ -10,7 +10,7 @@ from app.sharing.link import PageLink, Parameter
 from app.sharing.readers import between, one_of, read_seed, whole
 from app.stage.custom_times import read_times, write_times
 from app.stage.own_start import read_start, write_start
-from app.stage.sampler import FRESH, PINNED, SAMPLERS
+from app.stage.sampler import FRESH, PINNED, SAMPLERS, choose_measure
 from app.stage.scene import PARTICLES, STEPS
 from cmcore.grids import GRIDS
 from cmcore.sampling_defaults import SamplingDefaults, delta_for, direction_for, sampling_defaults
@@ -33,12 +33,12 @@ def _parameters() -> Iterator[Parameter]:
     sampler = state.value("sampler", own.sampler)
     if run:
         delta = delta_for(sampler, run.model.delta)
-        yield Parameter("delta", f"delta:{sampler}", between(0.0, 1.0, "δ"), delta, "{:g}".format)
+        yield Parameter("delta", "delta", between(0.0, 1.0, "δ"), delta, "{:g}".format)
     direction = one_of(lambda: SEEN_FROM, "the direction")
     yield Parameter(
-        "from", f"direction:{sampler}", lambda text: SEEN_FROM[direction(text)], direction_for(sampler),
+        "from", "direction", lambda text: SEEN_FROM[direction(text)], direction_for(sampler),
         {law: name for name, law in SEEN_FROM.items()}.__getitem__,
     )  # fmt: skip
 
 
-LINK = PageLink("explore", _parameters, selection="run", reset=("suited",))
+LINK = PageLink("explore", _parameters, selection="run", reset=("suited",), begin=choose_measure)

@@ -24,7 +24,7 @@ from app.pages.explore.times_card import is_searching, times_card
 from app.quoting import escape, plain
 from app.runs.library import Run, runs
 from app.sharing.retrain_offer import training_offer, warn_not_shareable
-from app.stage.sampler import sampler_controls
+from app.stage.sampler import choose_measure, measure_note, sampler_controls
 from app.stage.stage import stage
 from app.ui.cards import bare_card, direction_title, direction_words, kl_card
 from app.ui.charts import show_chart
@@ -59,6 +59,8 @@ def explore() -> None:
         measures = st.container(key="measures_area")
         with measures, st.container(key="direction_area"):
             direction = _direction(config.sampler)
+            if words := measure_note(run, config, direction):
+                st.caption(plain(words))
         with st.container(key="stage_area"):
             kl = kl_of_run(run, config, direction, state.value("moved times"))
             end_others(kl)
@@ -80,8 +82,9 @@ def _direction(sampler: str) -> Direction:
         DIRECTIONS,
         format_func=direction_words,
         label_visibility="collapsed",
-        key=f"direction:{sampler}",
+        key="direction",
         first=direction_for(sampler),
+        on_change=choose_measure,
         width="stretch",
     )
 

@@ -84,12 +84,11 @@ def _begin(lessons: list[Lesson]) -> None:
     with st.container(key="lessons_begin", horizontal=True, vertical_alignment="center"):
         if begun or (done and fresh):
             lesson = (begun or fresh)[0]
-            words = f"{'Continue' if begun else 'Next'}: {lesson.numbered.lower()}, {filled(lesson.title, lesson)}"
+            words = f"Continue with {lesson.numbered.lower()}"
             st.button(plain(words), type="primary", on_click=_open, args=(lesson.slug, _resume(lesson)), key="go_on")
         elif fresh:
             for place, lesson in enumerate(fresh[:2]):
-                first = "Start with" if place == 0 else "or with"
-                words = f"{first} {lesson.numbered.lower()}: {filled(lesson.title, lesson)}"
+                words = f"{'Start with' if place == 0 else 'or with'} {lesson.numbered.lower()}"
                 style = "primary" if place == 0 else "secondary"
                 st.button(plain(words), type=style, on_click=_open, args=(lesson.slug,), key=f"start_{place}")
         if done:

@@ -46,12 +46,43 @@ def test_the_card_follows_n_and_shows_an_estimate(explore):
     poll(explore, lambda at: "Estimator" in html(at))
 
 
-def test_renoise_asks_the_other_way_round_and_stops_early(explore):
+def captions(at):
+    return [caption.value for caption in at.caption]
+
+
+def test_p6_another_sampler_keeps_the_measure_where_it_can_and_says_where_it_cannot(explore):
     explore.button_group(key="sampler").set_value("renoise").run()
     assert not explore.exception
-    assert "KL(data ∥ model), δ = 0.02" in html(explore)
+    assert "KL(model ∥ data), δ = 0.02" in html(explore)  # the same divergence; δ = 0 has no density
+    (words,) = [words for words in captions(explore) if "cannot be compared" in words]
+    assert words.startswith("δ went from 0 to 0.02")
+    explore.run()
+    assert words in captions(explore)  # until something else is chosen
     explore.button_group(key="sampler").set_value("deterministic").run()
-    assert "KL(model ∥ data), δ = 0" in html(explore)
+    assert "KL(model ∥ data), δ = 0.02" in html(explore)
+    assert not [words for words in captions(explore) if "cannot be compared" in words]
+    assert [words for words in captions(explore) if words.startswith("δ stays 0.02")]
+
+
+def test_p6_what_somebody_chooses_is_not_explained_to_her(explore):
+    explore.select_slider(key="delta").set_value(0.05).run()
+    explore.button_group(key="direction").set_value("KL(data‖model)").run()
+    assert "KL(data ∥ model), δ = 0.05" in html(explore)
+    explore.button_group(key="sampler").set_value("renoise").run()
+    assert "KL(data ∥ model), δ = 0.05" in html(explore)
+    assert not [words for words in captions(explore) if "δ" in words and "compared" in words]
+
+
+def test_p6_a_link_with_fresh_noise_opens_on_its_usual_measure_without_a_word(shipped):
+    at = page(sampler="renoise")
+    assert "KL(data ∥ model), δ = 0.02" in html(at)
+    assert not [words for words in captions(at) if "compared" in words]
+
+
+def test_p6_another_run_says_what_it_did_not_learn(explore):
+    explore.button_group(key="shown run").set_value("checkerboard").run()
+    (words,) = [words for words in captions(explore) if "cannot be compared" in words]
+    assert words.startswith("δ went from 0 to 0.01, since this run learned nothing below")
 
 
 def test_a_target_that_is_not_smooth_stops_early(explore):

@@ -17,7 +17,7 @@ def link(at):
         (
             "explore",
             {"sampler": "renoise", "start": "0.5,0"},
-            {"sampler", "direction:renoise", "own_noise", "shown run"},
+            {"sampler", "direction", "own_noise", "shown run"},
         ),
         ("inside", {"map": "consistency"}, {"inside quantity", "shown run"}),
         ("kl", {"sampler": "renoise", "from": "data"}, {"kl_sampler", "kl_from", "kl_score", "kl_horizons"}),
