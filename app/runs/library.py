@@ -23,8 +23,8 @@ from cmcore.files import LAB, read_plain
 from cmcore.json_input import parse_json
 from cmcore.targets import GALLERY
 
-FIRST = "eight_gaussians"
-"""The run that the lab opens on."""
+LEADING = ("gaussian_grid", "eight_gaussians")
+"""Shipped runs before the others; the lab opens on the first that is there."""
 SHIPPED = LAB / "assets" / "pretrained"
 FULL = "The lab's memory for runs is full."
 LONGEST_NAME = 60
@@ -173,7 +173,7 @@ def runs() -> Mapping[str, Run]:
 def first_run() -> str:
     """Key of the run shown before anybody chose one: the lab's first, where it is not hidden."""
     offered = runs()
-    return FIRST if FIRST in offered else next(iter(offered), FIRST)
+    return next((key for key in LEADING if key in offered), next(iter(offered), LEADING[0]))
 
 
 def all_runs() -> Mapping[str, Run]:
@@ -207,8 +207,12 @@ def add_run(name: str, label: str, model: cm.TrainedModel, *, key: str = "") -> 
 @st.cache_resource(show_spinner=False, max_entries=4)
 def runs_in(folder: str) -> Mapping[str, Run]:
     """The runs in the folders of `folder`, by the names of these."""
-    folders = sorted((path.parent for path in Path(folder).glob("*/run.json")), key=lambda f: (f.name != FIRST, f.name))
+    folders = sorted((path.parent for path in Path(folder).glob("*/run.json")), key=_rank)
     return {folder.name: replace(read_run(folder), shipped=True) for folder in folders}
+
+
+def _rank(folder: Path) -> tuple[int, str]:
+    return (LEADING.index(folder.name) if folder.name in LEADING else len(LEADING), folder.name)
 
 
 def read_run(folder: Path) -> Run:

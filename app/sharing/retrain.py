@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app import state
-from app.runs.library import FIRST, all_runs, runs
+from app.runs.library import all_runs, first_run, runs
 from app.sharing.config_code import LONGEST, MACHINE, read_config, write_config
 from app.sharing.readers import PARAMETER
 from cmcore.config import TargetConfig, TrainingConfig
@@ -222,7 +222,7 @@ def _packed(key: str) -> tuple[dict[str, str], list[str]]:
 
 
 def _selected(key: str) -> list[str]:
-    selected = state.value(key, FIRST)
+    selected = state.value(key, first_run())
     return [selected] if key == ONE else list(selected)
 
 

@@ -7,7 +7,17 @@ import pytest
 from streamlit.components.v2.bidi_component.serialization import BidiComponentSerde, deserialize_trigger_list
 from streamlit.testing.v1 import AppTest
 
-from app.components.values import LONGEST, PinnedPoint, Sketch, StagedSampler, StagedStart, StagedTimes, Step, sent
+from app.components.values import (
+    LONGEST,
+    PinnedPoint,
+    SeenSteps,
+    Sketch,
+    StagedSampler,
+    StagedStart,
+    StagedTimes,
+    Step,
+    sent,
+)
 from tests.bad_input.mutate import WRONG, changed_json
 
 SHAPES = {
@@ -17,6 +27,7 @@ SHAPES = {
     "at": (PinnedPoint, {"at": [1.5, 0.25]}),
     "drawing": (Sketch, {"strokes": [{"width": 14, "points": [[0, 0], [10, -10]]}], "release": 4}),
     "steps": (Step, 4),
+    "seen": (SeenSteps, {"flow-map": [1, 2], "learning": []}),
 }
 
 
@@ -72,12 +83,13 @@ def take_all(values: list) -> None:
             "particles": (stage._take_steps, stage._take_start, stage._take_times, stage._take_sampler),
             inside.FLOW: (inside._take_steps, inside._take_point),
             lessons.STEPS: (lessons._go,),
+            lessons.MEMORY: (lessons._remember,),
             drawing.PAD: (drawing._take_drawing,),
         }.items():
             for taker in takers:
                 for whole in (
                     value,
-                    dict.fromkeys(("steps", "start", "times", "sampler", "at", "go", "drawing"), value),
+                    dict.fromkeys(("steps", "start", "times", "sampler", "at", "go", "drawing", "seen"), value),
                 ):
                     st.session_state[name] = whole
                     taker("") if name == "particles" else taker()

@@ -63,7 +63,7 @@ def test_another_run_and_another_page_are_entries_of_the_history_and_another_n_i
     page.keyboard.press("8")
     until_link(page, "n=8")
     assert page.evaluate("history.length") == entries
-    page.locator(".st-key-run_area button").nth(1).click()
+    page.locator(".st-key-run_area button").nth(2).click()
     page.wait_for_function("window.particleStage.key.startsWith('checkerboard/')")
     until_link(page, "run=checkerboard")
     page.get_by_role("link", name="Scaling").click()
@@ -73,7 +73,7 @@ def test_another_run_and_another_page_are_entries_of_the_history_and_another_n_i
     page.wait_for_function("window.particleStage?.key.startsWith('checkerboard/')")
     assert "n=8" in page.url
     page.go_back()
-    page.wait_for_function("window.particleStage.key.startsWith('eight_gaussians/')")
+    page.wait_for_function("window.particleStage.key.startsWith('gaussian_grid/')")
     assert stage(page)["steps"] == 8
     page.go_forward()
     page.wait_for_function("window.particleStage.key.startsWith('checkerboard/')")
@@ -158,12 +158,12 @@ def test_two_sessions_do_not_see_each_other(open_page):
     one.locator("canvas.view").focus()
     one.keyboard.press("8")
     until_link(one, "n=8")
-    one.locator(".st-key-run_area button").nth(1).click()
+    one.locator(".st-key-run_area button").nth(2).click()
     one.wait_for_function("window.particleStage.key.startsWith('checkerboard/')")
     two.locator("canvas.view").focus()
     two.keyboard.press("1")
     until_link(two, "n=1")
-    assert stage(two)["key"].startswith("eight_gaussians/")
+    assert stage(two)["key"].startswith("gaussian_grid/")
     assert stage(one)["steps"] == 8
 
 
@@ -173,7 +173,7 @@ def test_a_run_of_another_session_can_be_trained_again(open_page):
     page = open_page(f"/?run=circles-0a1b2c3d&config={code}&n=2")
     page.get_by_text("This link shows a run of another session").wait_for()
     page.get_by_text("learned by LSD").wait_for()
-    wait_for_stage(page, "window.particleStage.key.startsWith('eight_gaussians/')")  # something moves meanwhile
+    wait_for_stage(page, "window.particleStage.key.startsWith('gaussian_grid/')")  # something moves meanwhile
     page.get_by_role("button", name="Train it again").click()
     page.wait_for_function("window.sampleCloud?.key")
     until_link(page, "target=circles")

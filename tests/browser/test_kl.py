@@ -30,7 +30,7 @@ def choose(page, name):
 
 def test_the_shipped_curves_are_there_at_once_and_choices_answer(open_page):
     page = open_kl(open_page)
-    page.get_by_text("Eight Gaussians is closest at").wait_for()
+    page.get_by_text("Grid of Gaussians is closest at").wait_for()
     page.get_by_text("Renoise", exact=True).click()
     page.get_by_text("KL(data ∥ model)", exact=True).click()
     page.wait_for_function("location.search.includes('sampler=renoise') && location.search.includes('from=data')")
@@ -42,7 +42,7 @@ def test_the_shipped_curves_are_there_at_once_and_choices_answer(open_page):
 
 def test_a_point_that_is_not_known_is_measured_while_one_watches(open_page):
     page = open_kl(open_page)
-    page.get_by_text("Eight Gaussians is closest at").wait_for()
+    page.get_by_text("Grid of Gaussians is closest at").wait_for()
     choose(page, "DPM-Solver++(2M)")
     page.wait_for_function("location.search.includes('dpm')")
     page.locator(".st-key-kl_curves .annotation-text", has_text="DPM-Solver++(2M)").wait_for()

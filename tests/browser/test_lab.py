@@ -157,7 +157,7 @@ def test_a_table_can_be_uploaded_and_a_bad_one_is_a_sentence(open_page, tmp_path
     assert page.get_by_role("button", name="Start training").is_enabled()
 
 
-HEADLINE = (".st-key-headline_area h1", ".st-key-headline_area .reading", ".st-key-headline_area a", "canvas.view")
+HEADLINE = (".st-key-headline_area h1", ".st-key-headline_area .reading", ".st-key-begin_1", "canvas.view")
 
 
 @pytest.mark.parametrize(
@@ -175,8 +175,8 @@ def test_p5_the_first_screen_says_what_it_is_and_shows_the_picture_n_and_the_num
         box = page.locator(what).first.bounding_box()
         assert box["y"] >= 0, what
         assert box["y"] + (box["height"] if what in HEADLINE or width > 800 else 50) <= height, what
-    page.locator(".st-key-headline_area a").click()
-    page.wait_for_url("**/lessons*")
+    page.locator(".st-key-begin_1 button").click()
+    page.wait_for_url("**/lessons?lesson=flow-map&step=1")
 
 
 def test_accessible_in_both_schemes_and_nothing_sticks_out_at_any_width(open_page):

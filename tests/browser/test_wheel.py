@@ -37,7 +37,7 @@ def test_d7_a_wheel_opens_the_lab_from_any_folder_and_keeps_runs_in_the_users_ow
     kept = home / ("Library/Application Support" if sys.platform == "darwin" else ".local/share") / "consistency-lab"
     with serve(python, home) as address:
         seen = walk(address, browser, kept / "runs")
-    assert seen["the run on the stage"].startswith("eight_gaussians")  # one that is shipped
+    assert seen["the run on the stage"].startswith("gaussian_grid")  # one that is shipped
     assert seen["the paper"] == PAPER  # its settings were read
     assert seen["figures of a shipped answer"] > 0
     assert (seen["runs kept"], seen["errors"]) == (1, [])

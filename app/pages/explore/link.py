@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from app import state
 from app.hosting.limits import limits
 from app.kl.curves import SEEN_FROM
-from app.runs.library import FIRST, runs
+from app.runs.library import first_run, runs
 from app.sharing.link import PageLink, Parameter
 from app.sharing.readers import between, one_of, read_seed, whole
 from app.stage.custom_times import read_times, write_times
@@ -17,8 +17,8 @@ from cmcore.sampling_defaults import SamplingDefaults, delta_for, direction_for,
 
 
 def _parameters() -> Iterator[Parameter]:
-    yield Parameter("run", "run", one_of(runs, "the run"), FIRST)
-    run = runs().get(state.value("run", FIRST))
+    yield Parameter("run", "run", one_of(runs, "the run"), first_run())
+    run = runs().get(state.value("run", first_run()))
     own = sampling_defaults(run.model.config) if run else SamplingDefaults()
     yield Parameter("n", "steps", one_of(lambda: STEPS, "N"), 4)
     yield Parameter("sampler", "sampler", one_of(lambda: SAMPLERS, "the sampler"), own.sampler)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from app import state
-from app.runs.library import FIRST, runs
+from app.runs.library import first_run, runs
 from app.sharing.link import PageLink, Parameter
 from app.sharing.readers import between, one_of
 from app.stage.scene import STEPS
@@ -20,10 +20,10 @@ def _point(text: str) -> tuple[float, float]:
 
 
 def _parameters() -> Iterator[Parameter]:
-    yield Parameter("run", "run", one_of(runs, "the run"), FIRST)
+    yield Parameter("run", "run", one_of(runs, "the run"), first_run())
     yield Parameter("n", "steps", one_of(lambda: STEPS, "N"), 4)
     yield Parameter("map", "inside quantity", one_of(lambda: QUANTITIES, "the map"), "map_error")
-    if run := runs().get(state.value("run", FIRST)):
+    if run := runs().get(state.value("run", first_run())):
         yield Parameter("t", f"inside t:{run.key}", _time, run.model.horizon, "{:g}".format)
         yield Parameter("s", f"inside s:{run.key}", _time, run.model.delta, "{:g}".format)
     yield Parameter("at", "inside at", _point, None, "{0[0]:g},{0[1]:g}".format)

@@ -200,6 +200,25 @@ def test_the_gallery_shows_a_picture_and_the_length_of_each():
     assert at.query_params["lesson"] in (SLUGS[0], [SLUGS[0]])
 
 
+def test_a_lesson_is_also_called_by_its_number():
+    assert lessons_of(str(FOLDER)).lessons[SLUGS[0]].number == "0"
+    at = page(lesson="0")
+    assert at.query_params["lesson"] in (SLUGS[0], [SLUGS[0]])
+    assert "Lesson 0: " in html(at)
+
+
+def test_the_gallery_says_where_to_begin_and_then_how_far_one_is():
+    at = page()
+    assert [at.button(key=f"start_{place}").label for place in (0, 1)] == ["Start with lesson 0", "or with lesson 1"]
+    at.button(key="start_0").click().run()
+    at.button(key="all_lessons").click().run()
+    assert at.button(key="go_on").label == "Continue with lesson 0"
+    assert "1 of 5 steps seen" in html(at)
+    assert html(at).count("seen-bar") == 1
+    at.button(key="go_on").click().run()
+    assert at.query_params["step"] in ("2", ["2"])
+
+
 @pytest.mark.parametrize("query", [{"lesson": "no-such"}, {"lesson": "learning", "step": "99"}, {"lesson": "<b>"}])
 def test_a_bad_link_is_a_sentence(query):
     at = page(**query)
