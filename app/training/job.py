@@ -12,7 +12,7 @@ import cmcore as cm
 from app.background.jobs import Busy, Job, Workers
 from app.kl.question import SEED, Question
 from cmcore.config import TrainingConfig
-from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA, Estimate
+from cmcore.divergences.estimate import Estimate
 from cmcore.film import FILM_JUMPS
 from cmcore.measure import kl_points
 from cmcore.sampling_defaults import delta_for, own_samples, sampling_defaults
@@ -27,7 +27,7 @@ PUBLISH_EVERY = 0.1
 CURVE_POINTS = 300
 LIVE_LANDINGS = 1 << 15
 """Landings (or, above two dimensions, points) behind a live estimate: a third of a second of one core."""
-LIVE_POINTS = 4_000
+LIVE_POINTS = 2_000
 FIRST_KL, NEXT_KL = 1.5, 2.0
 """Seconds of training before the first live estimate, and the least between two."""
 KL_SHARE = 0.1
@@ -161,18 +161,13 @@ def _no_weights() -> cm.TrainedModel:
 
 # ---- the KL on the way ------------------------------------------------------------------------------------------
 def live_question(target: cm.Target, config: TrainingConfig) -> Question | None:
-    """What the live KL measures, in the terms of the other pages; None where there is no truth to measure against.
-
-    In the plane and on a line KL(p_δ‖q) of renoised jumps, which asks whether all of the data is reached; above, where
-    the law of renoised samples is known between bounds alone, KL(q‖p_δ) of deterministic jumps.
-    """
+    """What the live KL measures: what Explore, KL and Runs ask of the run first. None where there is no truth."""
     if not target.has_score:
         return None
     own = sampling_defaults(config)
     learned = target.default_delta if config.delta is None else config.delta
-    if target.dim <= 2 or own.single_time:
-        return Question.on_grid("renoise", LIVE_JUMPS, DATA_MODEL, delta_for("renoise", learned), renoise=own.renoise)
-    return Question.on_grid("deterministic", LIVE_JUMPS, MODEL_DATA, learned or target.default_delta)
+    delta = delta_for(own.sampler, learned)
+    return Question.on_grid(own.sampler, LIVE_JUMPS, own.direction, delta, horizon=config.horizon, renoise=own.renoise)
 
 
 def measure_live(model: cm.TrainedModel, question: Question, stop: threading.Event) -> Iterator[LiveKL]:

@@ -155,7 +155,9 @@ def _chart(kl: RunKL, waiting: str, config: SamplerConfig, direction: Direction,
         key="kl_chart",
         alt=describe(drawn),
     )
-    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+    with st.container(
+        key="chart_below", horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+    ):
         st.caption(plain(waiting) or "Band: 95 % interval of this model.")
         with st.popover("Code", type="tertiary"):
             st.code(snippet(run, config, direction), language="python")
