@@ -34,7 +34,11 @@ function explainTerms() {
     box.textContent = term.dataset.words;
     box.hidden = false;
     term.setAttribute("aria-describedby", box.id);
-    const at = term.getBoundingClientRect(), { offsetWidth: width, offsetHeight: height } = box;
+    place();
+  };
+  const place = () => {
+    if (!shown?.isConnected) return hide();
+    const at = shown.getBoundingClientRect(), { offsetWidth: width, offsetHeight: height } = box;
     const left = Math.min(innerWidth - width - 12, Math.max(12, at.x + at.width / 2 - width / 2));
     const above = at.y - height - 8;
     box.style.left = `${left}px`;
@@ -55,7 +59,7 @@ function explainTerms() {
     if (term) show(term);
     else if (!box.contains(event.target)) hide();
   });
-  document.addEventListener("scroll", hide, { capture: true, passive: true });
+  document.addEventListener("scroll", place, { capture: true, passive: true });
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || !shown) return;
     hide();

@@ -168,7 +168,7 @@ def _card(title: str, body: str, rows: Sequence[tuple[str, str]]) -> str:
     marked = {"nats"}  # the figure has them
     heading = explained(title, marked)
     cells = "".join(f"<dt>{explained(name, marked)}</dt><dd>{explained(value, marked)}</dd>" for name, value in rows)
-    return f'<section class="card"><h2>{heading}</h2>{body}<dl>{cells}</dl></section>'
+    return f'<section class="card"><h2 aria-label="{escape(title)}">{heading}</h2>{body}<dl>{cells}</dl></section>'
 
 
 def table(label: str, titles: Sequence[str], rows: str) -> str:

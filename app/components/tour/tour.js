@@ -98,9 +98,10 @@ function end(tour, { leave = false } = {}) {
 // Streamlit may draw the page anew while it is being looked at: the scene is shown once more then.
 function goOn(tour) {
   if (left === null || performance.now() - left.when > BACK) return;
-  const { at, steps } = left;
-  left = null;
   setTimeout(() => {
+    if (left === null || !tour.panel.isConnected) return; // it was put elsewhere once more
+    const { at, steps } = left;
+    left = null;
     show(tour, at);
     tour.steps = steps;
   }, 300);
