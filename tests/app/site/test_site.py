@@ -96,7 +96,7 @@ def files(hostile):
 
 
 def test_no_page_asks_anybody_and_every_link_leads_somewhere(files):
-    lessons = dict.fromkeys(["lessons.html", path_of(next(iter(shelf().lessons)), 1)], EMPTY)
+    lessons = dict.fromkeys(["lessons.html", *(path_of(slug, 1) for slug in [*shelf().lessons][:2])], EMPTY)
     check_site({**files, **lessons}, lab=LAB, largest=LARGEST_PAGE)
 
 
