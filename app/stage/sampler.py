@@ -178,7 +178,8 @@ def choose_measure() -> None:
 
 def measure_note(run: Run, config: SamplerConfig, direction: Direction) -> str:
     """What of the measure changed although nobody chose it, and that the numbers cannot be compared; else nothing."""
-    view, measure = (run.key, config.sampler), (direction, config.delta)
+    view = run.key, config.sampler
+    measure: tuple[Direction, float] = direction, config.delta
     last_view, last, words = state.value("measure", (view, measure, ""))
     chosen = state.take("measure chosen")
     if measure != last:
