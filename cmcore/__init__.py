@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from cmcore.measure import Curve, kl_versus_steps
     from cmcore.model import FlowMap, TrainedModel
     from cmcore.samplers import Trajectory, sample
-    from cmcore.store import load, save
+    from cmcore.store import ExternalResult, load, load_external, save, save_external
     from cmcore.sweep import read_sweep, run_sweep
     from cmcore.targets import (
         BoxMixture,
@@ -50,6 +50,7 @@ __all__ = [
     "Empirical",
     "Estimate",
     "ExactFlow",
+    "ExternalResult",
     "FlowMap",
     "GaussianMixture",
     "NetworkConfig",
@@ -71,6 +72,7 @@ __all__ = [
     "kl",
     "kl_versus_steps",
     "load",
+    "load_external",
     "make_grid",
     "make_target",
     "objectives",
@@ -81,6 +83,7 @@ __all__ = [
     "sample",
     "samplers",
     "save",
+    "save_external",
     "targets",
     "train",
     "train_members",
@@ -98,7 +101,7 @@ _HOMES = {
     "map_check": ("check_map",),
     "model": ("FlowMap", "TrainedModel"),
     "samplers": ("Trajectory", "sample"),
-    "store": ("load", "save"),
+    "store": ("ExternalResult", "load", "load_external", "save", "save_external"),
     "sweep": ("read_sweep", "run_sweep"),
     "targets": (
         "BoxMixture",

@@ -190,7 +190,7 @@ def changed(files, change, tensors=None):
     rest = {name: content for name, content in files.items() if name != "run.json"}
     if tensors is not None:
         rest = {}
-        record["model_file"] = writing._add_tensors(rest, "model", tensors)
+        record["model_file"] = writing.add_tensors(rest, "model", tensors)
     change(record)
     return pack({**rest, "run.json": json.dumps(record).encode()})
 
@@ -279,7 +279,7 @@ def test_a_mixture_of_any_tensors_is_a_target_or_a_sentence(files, shapes, data)
         tensors[name] = values
     rest = {name: value for name, value in files.items() if name != "run.json"}
     record = json.loads(files["run.json"])
-    record["target_file"] = writing._add_tensors(rest, "target", tensors)
+    record["target_file"] = writing.add_tensors(rest, "target", tensors)
     record["gallery"] = None
     back = read_or_refused(pack({**rest, "run.json": json.dumps(record).encode()}))
     if back is not None:

@@ -50,9 +50,11 @@ def how_to(title):
         "Measure a map of your own",
         "Measure a network trained elsewhere",
         "Measure a model with a density, or samples alone",
+        "Show a result from elsewhere beside the lab's own",
     ],
 )
-def test_how_to_measure_ones_own_model_runs(title, capsys):
+def test_how_to_measure_ones_own_model_runs(title, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     programs = how_to(title)
     assert programs
     for program in programs:

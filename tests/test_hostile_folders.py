@@ -231,7 +231,7 @@ def with_state(folder, change):
     record, files = json.loads((folder / "run.json").read_text()), {}
     state = dict(cm.load(folder).resume_state)
     change(state)
-    record["resume_file"] = writing._add_tensors(files, "resume", state)
+    record["resume_file"] = writing.add_tensors(files, "resume", state)
     for name, content in files.items():
         (folder / name).write_bytes(content)
     (folder / "run.json").write_text(json.dumps(record))
@@ -315,7 +315,7 @@ def test_d6_weights_of_another_dtype_are_refused_by_its_name(tmp_path, dtype):
     folder, files = cm.save(untrained(), tmp_path / "run"), {}
     record = json.loads((folder / "run.json").read_text())
     weights = {name: weight.to(dtype) for name, weight in untrained().flow_map.state_dict().items()}
-    record["model_file"] = writing._add_tensors(files, "model", weights)
+    record["model_file"] = writing.add_tensors(files, "model", weights)
     (folder / record["model_file"]).write_bytes(files[record["model_file"]])
     (folder / "run.json").write_text(json.dumps(record))
     with pytest.raises(BadRun, match=str(dtype).removeprefix("torch.")):

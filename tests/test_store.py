@@ -173,7 +173,7 @@ def test_damaged_weights_are_noticed(folder):
 def test_weights_that_are_not_numbers_are_refused(model, folder):
     state = {k: torch.full_like(v, float("nan")) for k, v in model.flow_map.state_dict().items()}
     files = {}
-    name = writing._add_tensors(files, "model", state)
+    name = writing.add_tensors(files, "model", state)
     (folder / name).write_bytes(files[name])
     spoil(folder, lambda r: r.update(model_file=name))
     with pytest.raises(BadRun, match="not finite"):

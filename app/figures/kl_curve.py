@@ -261,6 +261,7 @@ def name_lines(
             x=math.log10(point.calls), y=at, xanchor="left", align="left", ax=26, ay=at * scale - shown,
             text=f'<span style="color:{colour}">{_SIGNS[line.symbol]}</span> {words}',
             showarrow=True, arrowhead=0, arrowwidth=0.8, arrowcolor=fade(colour, 0.6), standoff=7,
+            bgcolor=fade(theme.paper, 0.72),
             font={"size": 11, "color": theme.ink if line.role == "model" else theme.muted},
         )  # fmt: skip
 

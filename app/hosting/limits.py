@@ -62,6 +62,8 @@ class Limits(BaseModel):
         pages: open pages, tabs of all visitors together.
         messages: of one page, a second; it may send those of six quiet seconds at once, and waits beyond that.
         compared: training runs that one press begins, one after the other.
+        results: results from elsewhere that a session holds.
+        samples: numbers in the samples of such a result.
         files: uploaded files that a page holds.
         files_of_one, files_of_all: megabytes of these, of a page and of all pages together.
     """
@@ -96,6 +98,8 @@ class Limits(BaseModel):
     pages: Count = 200
     messages: Annotated[float, Field(gt=0)] = 10.0
     compared: Count = 48
+    results: Count = 32
+    samples: Count = 1 << 22
     files: Count = 12
     files_of_one: Count = 24
     files_of_all: Count = 256
@@ -118,6 +122,11 @@ class Limits(BaseModel):
         for name, (most, what) in self.of_objective.items():
             self._refuse(config.objective_parameters.get(name) or 0, most, what)
         self.check_size(config.network, target.dim)
+
+    def check_result(self, size: Size, numbers: int) -> None:
+        """Refuse a result from elsewhere that is more than this server holds, before it is made."""
+        self.check_target(size)
+        self._refuse(numbers, self.samples, "numbers in the samples of a result")
 
     def check_compared(self, runs: int) -> None:
         """Refuse to begin more trainings at once than this server lets one visitor."""
@@ -169,6 +178,8 @@ HOSTED = {
     "runs_of_all": 512,
     "reports": 20_000,
     "compared": 6,
+    "results": 4,
+    "samples": 1 << 18,
 }
 
 

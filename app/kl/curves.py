@@ -211,12 +211,18 @@ def decompositions(curve: RunCurve) -> dict[int, Decomposition]:
 
 # ---- measuring --------------------------------------------------------------------------------------------------
 def measure_curves(
-    task: Task[None], curves: Sequence[RunCurve], *, bounded: bool, first: Question | None = None
+    task: Task[None],
+    curves: Sequence[RunCurve],
+    *,
+    bounded: bool,
+    first: Question | None = None,
+    also: Sequence[Measurable[Any]] = (),
 ) -> JobView[Report[None]] | None:
     """The measuring of what is missing of some curves, begun now if need be; None once all is there.
 
     Where one point is looked at, a quick estimate of it comes first, and then its own; else a quick estimate of every
-    point. Then come the other points of the runs, those of the baselines, and at last the bounds.
+    point. Then come the other points of the runs, those of the baselines, and at last the bounds. What is measured
+    `also` comes first of all.
     """
     points = [(curve, question) for curve in curves for question in curve.questions]
     points.sort(key=lambda point: (point[1] != first, not point[0].learned))
@@ -228,11 +234,12 @@ def measure_curves(
             if first in (None, question):
                 coarse.append(quick_estimate_of(curve.run, question, f"a first value of {words}"))
             missing.append(estimate_of(curve.run, question, words))
-    missing = [*coarse, *missing]
+    missing = [*also, *coarse, *missing]
     for curve, question in points:
         if bounded and curve.learned and question.named != CUSTOM:
             missing.append(bounds_of(curve.run, question, f"the bounds of {curve.label}, N = {question.calls}"))
-    return task.measure(curves_key(curves, bounded=bounded), missing)
+    key = curves_key(curves, bounded=bounded)
+    return task.measure((key, *(one.key for one in also)) if also else key, missing)
 
 
 def curves_key(curves: Sequence[RunCurve], *, bounded: bool) -> Hashable:

@@ -24,6 +24,8 @@ LANDINGS = 1 << 17
 """Landings behind an estimate of a renoised draw: a quarter of the estimator's default, since somebody is waiting."""
 QUICK_LANDINGS, QUICK_SAMPLES = 1 << 15, 1 << 11
 """Of a quick estimate, renoised or not: a few tenths of a second, and an interval twice or three times as wide."""
+QUICK_CENTRES = 1 << 12
+"""The same of a renoised draw above the plane, where every landing is compared with every sample."""
 SEED = 2
 BOUND_POINTS = 4_096
 """Points of p_t at which the map's error is measured, for every jump."""
@@ -168,7 +170,7 @@ def estimate_of(run: Run, question: Question, words: str = "") -> Measurable[Mea
 
 def quick_estimate_of(run: Run, question: Question, words: str = "") -> Measurable[Measurement]:
     """The same from few samples."""
-    n = QUICK_LANDINGS if question.kind.noisy else QUICK_SAMPLES
+    n = (QUICK_LANDINGS if run.target.dim <= 2 else QUICK_CENTRES) if question.kind.noisy else QUICK_SAMPLES
     return Measurable(words, _quick, question.of(run), partial(_measure, run, question, n), cost=question.calls / 8)
 
 

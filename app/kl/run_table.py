@@ -22,7 +22,7 @@ from app.kl.run_summary import ended, own_question, weights
 from app.kl.seeds import training_key
 from app.runs.names import learned_by, run_names, target_titles
 from app.runs.run import Run
-from app.ui.cards import direction_words, number, resolved
+from app.ui.cards import beside_value, direction_words, number, resolved
 from cmcore.divergences.estimate import ESTIMATORS, Estimate
 
 STEPS = (1, 4, 16)
@@ -82,8 +82,7 @@ def in_cell(estimate: Estimate, *, coarse: bool = False) -> str:
     about = "≈ " if coarse else ""
     if not resolved(estimate):
         return f"{about}< {number(estimate.floor, 2)}"
-    half = max(estimate.high - estimate.value, estimate.value - estimate.low)
-    return f"{about}{number(estimate.value)} ± {number(half, 2)}"
+    return f"{about}{beside_value(estimate)}"
 
 
 def how_drawn(question: Question) -> str:

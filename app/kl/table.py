@@ -19,7 +19,7 @@ from app.kl.question import (
     problem,
 )
 from app.quoting import escape
-from app.ui.cards import number, resolved
+from app.ui.cards import beside_value, number, resolved
 from cmcore import spreadsheet
 from cmcore.divergences.estimate import ESTIMATORS, Estimate
 from cmcore.theory import BoundA, PaperBound
@@ -208,15 +208,18 @@ def _cell(curve: RunCurve, question: Question | None, notes: list[str]) -> str:
         return f"—{_mark(words, notes)}"
     if (shown := measured or first) is None:
         return "…"
-    e = shown.estimate
     calls = "" if shown.calls == question.calls else f"<br>{_calls(shown.calls)}"
+    return estimate_cell(shown.estimate, notes, COARSE if first else "") + calls
+
+
+def estimate_cell(e: Estimate, notes: list[str], more: str = "") -> str:
+    """A value with ± and the letter of its note, which joins `notes`; `more` is said instead of its own."""
     if not _drawable(e):
-        return f"—{_mark(e.note or 'This estimate cannot be trusted.', notes)}{calls}"
-    mark = _mark(COARSE, notes) if first else _mark(e.note, notes)
+        return f"—{_mark(e.note or 'This estimate cannot be trusted.', notes)}"
+    mark = _mark(more or e.note, notes)
     if not resolved(e):
-        return f"&lt; {number(e.floor, 2)}{mark}{calls}"
-    half = max(e.high - e.value, e.value - e.low)
-    return f"{number(e.value)} ± {number(half, 2)}{mark}{calls}"
+        return f"&lt; {number(e.floor, 2)}{mark}"
+    return f"{beside_value(e)}{mark}"
 
 
 def _mark(words: str, notes: list[str]) -> str:
@@ -246,8 +249,11 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def as_csv(view: View, curves: Sequence[RunCurve]) -> str:
-    """Every point that is measured, trusted or not, with all that determines it; each bound in rows of its own."""
+def as_csv(view: View, curves: Sequence[RunCurve], more: Sequence[Sequence[object]] = ()) -> str:
+    """Every point that is measured, trusted or not, with all that determines it; each bound in rows of its own.
+
+    `more` are rows that come last, such as those of results from elsewhere.
+    """
     rows, points = [], [(curve, question) for curve in curves for question in curve.questions]
     for curve, question in points:
         if measured := measurement(curve.run, question):
@@ -260,7 +266,7 @@ def as_csv(view: View, curves: Sequence[RunCurve]) -> str:
             value = [total.value, total.low, total.high, question.direction, question.grid.delta, name]
             how = [BOUND_POINTS, "", "", "", SEED, *_origin(curve, question)]
             rows.append([f"{title}, {curve.label}", *about, question.calls, *value, *how])
-    return spreadsheet.as_csv(COLUMNS, rows)
+    return spreadsheet.as_csv(COLUMNS, [*rows, *more])
 
 
 def _about(view: View, curve: RunCurve, question: Question) -> list[object]:

@@ -54,6 +54,22 @@ def in_words(estimate: Estimate | None) -> str:
     return f"{number(estimate.value)} {estimate.unit} ({number(estimate.low, 2)} … {number(estimate.high, 2)})"
 
 
+def spread(estimate: Estimate) -> str:
+    """The interval beside its value: ± 0.0003, or its two ends where these lie at different distances."""
+    below, above = estimate.value - estimate.low, estimate.high - estimate.value
+    if max(below, above) <= 1.3 * max(min(below, above), 1e-12):
+        return f"± {number(max(below, above), 2)}"
+    return f"{number(estimate.low, 2)} … {number(estimate.high, 2)}"
+
+
+def beside_value(estimate: Estimate) -> str:
+    """A value and its interval in a cell: 0.0246 ± 0.0003, or 1.43 (1.3 … 4.2)."""
+    interval = spread(estimate)
+    return (
+        f"{number(estimate.value)} {interval}" if interval.startswith("±") else f"{number(estimate.value)} ({interval})"
+    )
+
+
 def resolved(estimate: Estimate) -> bool:
     """Whether the value is one to show: trusted, and above what its estimator can tell from zero."""
     return estimate.trusted and estimate.value > estimate.floor
@@ -147,12 +163,8 @@ def _figure(estimate: Estimate) -> str:
     if not resolved(estimate):
         beside = explained(f"{estimate.unit}: below what can be detected")
         return f'<p class="card-value"><strong>&lt; {number(estimate.floor, 2)}</strong> <span>{beside}</span></p>'
-    below, above = estimate.value - estimate.low, estimate.high - estimate.value
-    if max(below, above) <= 1.3 * max(min(below, above), 1e-12):
-        spread = f"± {number(max(below, above), 2)} {estimate.unit}"
-    else:
-        spread = f"{number(estimate.low, 2)} … {number(estimate.high, 2)} {estimate.unit}"
-    return f'<p class="card-value"><strong>{number(estimate.value)}</strong> <span>{explained(spread)}</span></p>'
+    beside = explained(f"{spread(estimate)} {estimate.unit}")
+    return f'<p class="card-value"><strong>{number(estimate.value)}</strong> <span>{beside}</span></p>'
 
 
 def _floor(floor: float) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from pydantic import ValidationError
@@ -17,6 +17,7 @@ from safetensors.torch import load as load_tensors
 from torch import Tensor
 
 from cmcore.archive import BadArchive, unpack
+from cmcore.config import TargetConfig
 from cmcore.costs import LARGEST_HEAD, BadTensors, Check, RunCost, Shapes, size_of_law, tensor_shapes
 from cmcore.files import BadFile, read_plain
 from cmcore.film import LARGEST as LARGEST_FILM
@@ -31,6 +32,7 @@ from cmcore.store.record import (
     TENSOR_FILE,
     BadRun,
     RunRecord,
+    SavedTable,
     in_a_line,
     require_numbers,
     require_same_shapes,
@@ -67,8 +69,18 @@ class ReadLimits:
     check: Check = lambda cost: None
 
 
+@runtime_checkable
+class TargetRecord(Protocol):
+    """What a record says of its target."""
+
+    dim: int
+    gallery: TargetConfig | None
+    table: SavedTable | None
+    target_file: str | None
+
+
 @dataclass(frozen=True)
-class _Source:
+class Source:
     """Where the files of a run are read from.
 
     Attributes:
@@ -76,12 +88,14 @@ class _Source:
         read: the content of a file of at most so many bytes; raises OSError, or BadRun where it is larger.
         path: what people call a file there.
         limits: how much of it is read.
+        record: the file that names the others.
     """
 
     where: str
     read: Callable[[str, int], bytes]
     path: Callable[[str], str]
     limits: ReadLimits
+    record: str = RUN_FILE
 
 
 def load(place: str | os.PathLike[str], *, limits: ReadLimits = ReadLimits()) -> TrainedModel:
@@ -96,7 +110,7 @@ def load(place: str | os.PathLike[str], *, limits: ReadLimits = ReadLimits()) ->
         except OSError as error:
             raise BadRun(f"{place} cannot be read: {error.strerror}.") from None
     read = partial(_read_of_folder, place)
-    source = _Source(str(place), read, lambda name: str(place / name), limits)
+    source = Source(str(place), read, lambda name: str(place / name), limits)
     for _ in range(READINGS):
         before = _version(place)
         try:
@@ -143,7 +157,7 @@ def from_zip(content: bytes, *, most: int = LARGEST_TENSORS, limits: ReadLimits 
             raise BadRun(f"{name} in the zip is larger than {RUN_FILE} says.")
         return _of_archive(lambda: files[name])
 
-    source = _Source("the zip", read, str, limits)
+    source = Source("the zip", read, str, limits)
     record = _read_record(source)
     named = {RUN_FILE, record.model_file, record.target_file, record.resume_file, record.film_file}
     if other := sorted(set(files) - named):
@@ -165,22 +179,22 @@ def _read_file(path: Path, most: int) -> bytes:
         raise BadRun(str(problem)) from None
 
 
-def _assemble(source: _Source, record: RunRecord | None = None) -> TrainedModel:
+def _assemble(source: Source, record: RunRecord | None = None) -> TrainedModel:
     """What costs something is made last, once the whole has been weighed."""
     record = record or _read_record(source)
     weights = _weights_of(record)
-    model = _read_tensors(source, record.model_file, LARGEST_HEAD + 8 * weights)
+    model = read_tensors(source, record.model_file, LARGEST_HEAD + 8 * weights)
     _require_count(source, record, model, weights)
-    law = _read_tensors(source, record.target_file) if record.target_file and not record.gallery else None
+    law = read_tensors(source, record.target_file) if record.target_file and not record.gallery else None
     resume = None
     if record.resume_file and source.limits.resumable:
-        resume = _read_tensors(source, record.resume_file, LARGEST_HEAD + 8 * MOST_RESUMED * weights + SMALL)
-    size = _size_of_target(source, record, law)
+        resume = read_tensors(source, record.resume_file, LARGEST_HEAD + 8 * MOST_RESUMED * weights + SMALL)
+    size = size_of_stored_target(source, record, law)
     numbers = resume.numbers if resume else 0
     _weigh(source, RunCost(record.dim, record.config.network, weights, size, len(record.history), numbers))
     return TrainedModel(
         flow_map=_make_flow_map(source, record, model),
-        target=_make_target(source, record, law),
+        target=make_stored_target(source, record, law),
         config=record.config,
         steps=record.steps,
         seconds=record.seconds,
@@ -194,11 +208,11 @@ def _assemble(source: _Source, record: RunRecord | None = None) -> TrainedModel:
     )
 
 
-def _read_film(source: _Source, record: RunRecord) -> Film:
+def _read_film(source: Source, record: RunRecord) -> Film:
     """The film of the training; none of a run that was saved before there were films."""
     if record.film_file is None:
         return Film()
-    saved = _read_tensors(source, record.film_file, LARGEST_HEAD + LARGEST_FILM + SMALL)
+    saved = read_tensors(source, record.film_file, LARGEST_HEAD + LARGEST_FILM + SMALL)
     try:
         return film_of(saved.tensors(), record.dim, record.steps)
     except BadRun:
@@ -211,20 +225,20 @@ def _weights_of(record: RunRecord) -> int:
     return count_weights(record.dim, record.config.network)
 
 
-def _require_count(source: _Source, record: RunRecord, model: "_Tensors", weights: int) -> None:
+def _require_count(source: Source, record: RunRecord, model: "Tensors", weights: int) -> None:
     if model.numbers != weights:  # before a network of that size is made
         path = source.path(record.model_file)
         raise BadRun(f"{path} holds {model.numbers:,} weights, but {RUN_FILE} says {weights:,}.")
 
 
-def _weigh(source: _Source, cost: RunCost) -> None:
+def _weigh(source: Source, cost: RunCost) -> None:
     try:
         source.limits.check(cost)
     except ValueError as problem:
         raise BadRun(str(problem)) from None
 
 
-def _make_flow_map(source: _Source, record: RunRecord, model: "_Tensors") -> FlowMap:
+def _make_flow_map(source: Source, record: RunRecord, model: "Tensors") -> FlowMap:
     flow_map = FlowMap(record.dim, record.config.network, generator=torch.Generator())
     weights = model.tensors()
     require_same_shapes(weights, dict(flow_map.state_dict()), RUN_FILE, source.path(record.model_file))
@@ -232,7 +246,7 @@ def _make_flow_map(source: _Source, record: RunRecord, model: "_Tensors") -> Flo
     return flow_map.requires_grad_(requires_grad=False)
 
 
-def _read_record(source: _Source) -> RunRecord:
+def _read_record(source: Source) -> RunRecord:
     path, limits = source.path(RUN_FILE), source.limits
     try:
         content = source.read(RUN_FILE, min(LARGEST_JSON, limits.largest))
@@ -268,7 +282,7 @@ def _require_few(raw: Mapping[str, Any], path: str, reports: int) -> None:
 
 
 @dataclass(frozen=True)
-class _Tensors:
+class Tensors:
     """A tensor file that was read and not made into tensors yet."""
 
     path: str
@@ -288,23 +302,24 @@ class _Tensors:
         return tensors
 
 
-def _read_tensors(source: _Source, name: str, most: int = LARGEST_TENSORS) -> _Tensors:
+def read_tensors(source: Source, name: str, most: int = LARGEST_TENSORS) -> Tensors:
+    """A tensor file that the record names, checked against the hash in its name and not unfolded yet."""
     path = source.path(name)
     try:
         content = source.read(name, min(most, source.limits.largest))
     except OSError as error:
-        raise BadRun(f"{path}, named by {RUN_FILE}, cannot be read: {error.strerror}.") from None
+        raise BadRun(f"{path}, named by {source.record}, cannot be read: {error.strerror}.") from None
     if hashlib.sha256(content).hexdigest()[:16] not in name:
         raise BadRun(f"{path} is damaged: its content does not match the hash in its name.")
     try:
-        return _Tensors(path, content, tensor_shapes(content))
+        return Tensors(path, content, tensor_shapes(content))
     except BadTensors as problem:
         raise BadRun(f"{path} {problem}.") from None
 
 
-def _size_of_target(source: _Source, record: RunRecord, law: _Tensors | None) -> Size | None:
+def size_of_stored_target(source: Source, record: TargetRecord, law: Tensors | None) -> Size | None:
     """How large the target is; of another dimension than the map it is refused here."""
-    path = source.path(RUN_FILE)
+    path = source.path(source.record)
     if record.gallery is None and law is None:
         return None
     try:
@@ -322,7 +337,8 @@ def _size_of_target(source: _Source, record: RunRecord, law: _Tensors | None) ->
     return size
 
 
-def _make_target(source: _Source, record: RunRecord, law: _Tensors | None) -> Target | None:
+def make_stored_target(source: Source, record: TargetRecord, law: Tensors | None) -> Target | None:
+    """The target that a record describes; None where it carries none."""
     try:
         if record.gallery is not None:
             return make_target(record.gallery.name, **record.gallery.parameters)
@@ -336,5 +352,5 @@ def _make_target(source: _Source, record: RunRecord, law: _Tensors | None) -> Ta
         if isinstance(error, BadRun):
             raise
         words = in_a_line(str(error)) or type(error).__name__
-        path = source.path(RUN_FILE)
+        path = source.path(source.record)
         raise BadRun(f"The target that {path} describes cannot be made: {words}") from None

@@ -109,7 +109,7 @@ def run_files(model: TrainedModel, *, resumable: bool) -> dict[str, bytes]:
         raise ValueError(
             f"cm.save keeps a trained model, as cm.train returns it, and this is {kind}; for other modules: torch.save."
         )
-    target_tensors, table = _target_state(model.target)
+    target_tensors, table = target_state(model.target)
     tensors = {
         "model": dict(model.flow_map.state_dict()),
         "target": target_tensors,
@@ -122,7 +122,7 @@ def run_files(model: TrainedModel, *, resumable: bool) -> dict[str, bytes]:
         require_same_shapes(tensors["model"], dict(fresh.state_dict()), "its config", "model")
         for kind, content in tensors.items():
             require_numbers(content, kind)
-        names = {f"{kind}_file": _add_tensors(files, kind, content) for kind, content in tensors.items() if content}
+        names = {f"{kind}_file": add_tensors(files, kind, content) for kind, content in tensors.items() if content}
         record = RunRecord(
             format=1,
             dim=model.dim,
@@ -147,14 +147,15 @@ def run_files(model: TrainedModel, *, resumable: bool) -> dict[str, bytes]:
     return {**files, RUN_FILE: content}
 
 
-def _add_tensors(files: dict[str, bytes], kind: str, tensors: dict[str, Tensor]) -> str:
+def add_tensors(files: dict[str, bytes], kind: str, tensors: dict[str, Tensor]) -> str:
+    """Add a tensor file, named by its kind and the hash of its content; the name."""
     content = save_tensors({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()})
     name = f"{kind}-{hashlib.sha256(content).hexdigest()[:16]}.safetensors"
     files[name] = content
     return name
 
 
-def _target_state(target: Target | None) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
+def target_state(target: Target | None) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
     """The tensors and the JSON of a target that its gallery config does not determine."""
     if target is None or target.config is not None:
         return {}, None

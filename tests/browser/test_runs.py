@@ -41,7 +41,7 @@ def exported(tmp_path):
 
 
 def bring_in(page, path):
-    page.get_by_text("Import a run", exact=True).click()
+    page.get_by_text("Import a run, or a result from elsewhere", exact=True).click()
     page.locator("[data-testid=stFileUploader] input").set_input_files(path)
     row_of(page, "mine").wait_for(state="attached")
 

@@ -14,6 +14,7 @@ from app.figures.kl_curve import Line, describe, kl_curve
 from app.figures.theme import Theme, theme
 from app.kl.bound_line import sentence
 from app.kl.curves import DIRECTIONS
+from app.kl.external_card import externals_beside
 from app.kl.one_run import RunKL, end_others, initialisation, kl_of_run, measure_run, stopping
 from app.kl.question import paper_bound_at
 from app.kl.run_picker import run_controls
@@ -72,6 +73,7 @@ def explore() -> None:
             soon = SOON if config.steps not in kl.estimates else POLL
             going = under_way(view) or is_searching(run, config, direction)
             poll(_measures, run, config, direction, shown=_extent(kl, view), every=soon if going else None)
+    externals_beside(run, config.steps)
     LINK.write()
 
 

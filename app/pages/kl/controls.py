@@ -7,6 +7,7 @@ import streamlit as st
 
 from app import state
 from app.kl.curves import BASELINES, MOST, SEEN_FROM, SHOWN, View, least_delta
+from app.runs.external import External, externals
 from app.runs.library import Run
 from app.runs.names import run_names
 from app.stage.sampler import GRIDS_HELP, SAMPLERS, SAMPLERS_HELP, delta_slider, grid_choice, renoise_slider
@@ -57,6 +58,19 @@ def curve_controls(runs: Mapping[str, Run]) -> View:
     if "bound" in view.shown and not view.bounded:
         st.caption("No bounds here: they hold for renoised draws and KL(data ∥ model).")
     return view
+
+
+def choose_outside() -> list[External]:
+    """Results from elsewhere that are shown beside the runs; no choice where there are none."""
+    offered = externals()
+    if not offered:
+        return []
+    state.set_value("kl_outside", [key for key in state.value("kl_outside", list(offered)) if key in offered])
+    chosen = st.multiselect(
+        "From elsewhere", list(offered), format_func=lambda key: offered[key].label, key="kl_outside",
+        help="Results that you brought in under Runs. A link does not carry them.",
+    )  # fmt: skip
+    return [offered[key] for key in chosen]
 
 
 def _segments(

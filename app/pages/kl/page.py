@@ -14,10 +14,12 @@ from app.figures.path_kl import Parts, describe_parts, path_kl_bars
 from app.figures.theme import theme
 from app.kl.chart import POLL, curve_chart, measuring
 from app.kl.curves import RunCurve, View, by_target, curves_of, decompositions, left_out
+from app.kl.external import external_csv, external_rows
 from app.kl.table import as_csv, as_rows, notes_list
-from app.pages.kl.controls import curve_controls
+from app.pages.kl.controls import choose_outside, curve_controls
 from app.pages.kl.link import KL_LINK
 from app.quoting import escape, plain
+from app.runs.external import External
 from app.runs.library import Run, runs
 from app.runs.names import target_titles
 from app.sharing.retrain_offer import training_offer, warn_not_shareable
@@ -58,16 +60,22 @@ def _compared(offered: Mapping[str, Run]) -> None:
     with st.container(key="klbench"):
         with st.container(key="compare_area"):
             view = curve_controls(offered)
+            outside = choose_outside()
             warn_not_shareable("kl_runs")
         with st.container(key="curves_area"):
             curves = curves_of(view, offered)
             with st.container(key="kl_notes"):
                 chosen = [offered[key] for key in view.runs]
-                for words in [*left_out(view, offered), *_later_ends(view, curves), *_cautions(view, chosen)]:
+                for words in [
+                    *_of_other_targets(curves, outside),
+                    *left_out(view, offered),
+                    *_later_ends(view, curves),
+                    *_cautions(view, chosen),
+                ]:
                     st.caption(plain(words))
             if curves:
-                going = under_way(measuring(view, curves))
-                poll(_curves, view, curves, shown=going, every=POLL if going else None)
+                going = under_way(measuring(view, curves, outside))
+                poll(_curves, view, curves, outside, shown=going, every=POLL if going else None)
             else:
                 st.info("Choose a run: it brings the target that everything is measured against.")
     KL_LINK.write()
@@ -92,6 +100,16 @@ def _panels(result: Result) -> None:
                 figure = panel_figure(result, panel, theme(st.context.theme.type))
                 key = f"story_{panel.name}"
                 show_chart(figure, key=key, alt=summary(result, panel))
+
+
+def _of_other_targets(curves: Sequence[RunCurve], outside: Sequence[External]) -> list[str]:
+    """Results from elsewhere that stand beside no run."""
+    shown = {curve.run.target_key for curve in curves}
+    return [
+        f"{one.label} is of {one.result.target.name.replace('_', ' ')}: choose a run of that target to see both."
+        for one in outside
+        if one.target_key not in shown
+    ]
 
 
 def _later_ends(view: View, curves: Sequence[RunCurve]) -> list[str]:
@@ -124,27 +142,29 @@ def _cautions(view: View, chosen: Sequence[Run]) -> list[str]:
 
 
 # ---- what is measured -------------------------------------------------------------------------------------------
-def _curves(view: View, curves: Sequence[RunCurve]) -> bool:
+def _curves(view: View, curves: Sequence[RunCurve], outside: Sequence[External]) -> bool:
     """The figures and all beside them; whether something is still being measured."""
-    going = curve_chart(view, curves, key="kl_curves")
-    _beside(view, curves)
+    going = curve_chart(view, curves, outside, key="kl_curves")
+    _beside(view, curves, outside)
     _taken_apart(view, curves)
     return going
 
 
-def _beside(view: View, curves: Sequence[RunCurve]) -> None:
+def _beside(view: View, curves: Sequence[RunCurve], outside: Sequence[External]) -> None:
     """The table, the code and the CSV."""
     with st.container(key="kl_table"), st.expander("Table"):
         titles = ("", "δ", *(f"N = {n}" for n in view.steps))
         rows, notes = as_rows(view, curves)
+        rows += external_rows(view, outside, notes)
         st.html(table("KL by curve and network calls, in nats", titles, rows))
         if notes:
             st.html(notes_list(notes))
     with st.container(horizontal=True, vertical_alignment="center", key="kl_takeaway"):
         st.caption("Bands: 95 % intervals. Hatched: below the smallest detectable KL.")
         st.download_button(
-            "CSV", lambda: as_csv(view, curves).encode(), "kl-curves.csv", "text/csv", on_click="ignore",
-            type="tertiary", key="kl_csv", help="Every point with interval, estimator, direction, δ, n, floor, seeds",
+            "CSV", lambda: as_csv(view, curves, external_csv(view, outside)).encode(), "kl-curves.csv", "text/csv",
+            on_click="ignore", type="tertiary", key="kl_csv",
+            help="Every point with interval, estimator, direction, δ, n, floor and seeds",
         )  # fmt: skip
         with st.popover("Code", type="tertiary"):
             st.code(curves_snippet(view, curves), language="python")

@@ -5,20 +5,21 @@ import re
 from dataclasses import dataclass
 
 from app.background.pools import reading_workers
-from app.background.task import Task
+from app.background.task import Report, Task
 from app.hosting.limits import limits
 from app.quoting import one_line
 from app.runs import memory, visitor
+from app.runs.external import External, add_external
 from app.runs.library import FULL, LONGEST_NAME, Run, add_run, all_runs, library, own_runs
 from app.training import registry
 from cmcore.costs import RunCost
 from cmcore.model import TrainedModel
-from cmcore.store import BadRun, ReadLimits, from_zip
+from cmcore.store import BadRun, ExternalResult, ReadLimits, external_from_zip, from_zip, is_external
 from cmcore.targets import GALLERY
 
 MOST_BYTES = 16 << 20
 """What one file of a run that is brought in may unfold to."""
-IMPORT: Task[TrainedModel] = Task("import", reading_workers, resumes=False)
+IMPORT: Task[TrainedModel | ExternalResult] = Task("import", reading_workers, resumes=False)
 
 
 @dataclass(frozen=True)
@@ -46,20 +47,31 @@ def delete(key: str) -> None:
 
 
 # ---- from a file ------------------------------------------------------------------------------------------------
-def bring_in(file_name: str, content: bytes) -> Run | None:
-    """The run in a zip, as one of one's own; None while it is being read. BadRun says in a sentence what is wrong."""
+def bring_in(file_name: str, content: bytes) -> Run | External | None:
+    """The run in a zip, or the result from elsewhere, as one's own; None while it is being read.
+
+    BadRun says in a sentence what is wrong.
+    """
     now = limits()
     if memory.is_full():
         raise BadRun(f"{FULL} Try again in a few minutes.")
     # Where strangers come, what training goes on with was made elsewhere, and is not trained on here.
     bounds = ReadLimits(MOST_BYTES, now.reports, resumable=not now.hosted, check=_check)
+
+    def read(_: Report[TrainedModel | ExternalResult]) -> TrainedModel | ExternalResult:
+        if is_external(content):
+            return external_from_zip(content, largest=MOST_BYTES, check=now.check_result)
+        return from_zip(content, limits=bounds)
+
     try:
-        model = IMPORT.get(hashlib.sha256(content).hexdigest(), lambda _: from_zip(content, limits=bounds))
+        model = IMPORT.get(hashlib.sha256(content).hexdigest(), read)
     except ValueError as problem:
         raise BadRun(str(problem)) from None
     if model is None:
         return None
     IMPORT.forget()
+    if isinstance(model, ExternalResult):
+        return add_external(model)
     label = one_line(re.sub(r"(-[0-9a-f]{8})?(\.zip)?$", "", file_name).replace("_", " "), LONGEST_NAME)
     config = model.target.config if model.target else None
     toy = GALLERY.get(config.name) if config else None

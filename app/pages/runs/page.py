@@ -6,9 +6,10 @@ from app.background.progress import wait_line
 from app.pages.runs import ledger
 from app.pages.runs.chosen import deleted, hidden, measure_first_values, run_chooser
 from app.pages.runs.comparison import comparison
+from app.pages.runs.elsewhere import results_from_elsewhere
 from app.pages.runs.link import RUNS_LINK
 from app.quoting import plain
-from app.runs.library import library
+from app.runs.library import Run, library
 from app.sharing.retrain_offer import training_offer, warn_not_shareable
 from app.state import set_value, value
 from app.ui.link_warnings import show_link_warnings
@@ -30,9 +31,10 @@ def runs_page() -> None:
             entries = ledger.entries()
             run_chooser(entries)
             hidden([entry for entry in entries if entry.hidden])
-            with st.container(key="import_area"), st.expander("Import a run"):
+            with st.container(key="import_area"), st.expander("Import a run, or a result from elsewhere"):
                 _bring_in()
         with st.container(key="comparison_area"):
+            results_from_elsewhere()
             comparison()
             warn_not_shareable("compared")
     measure_first_values(entries)
@@ -44,11 +46,12 @@ def _bring_in() -> None:
     """A run from a file; a file that is none gets a sentence."""
     round_ = value("imports", 0)
     file = st.file_uploader(
-        "A zip that this lab exported",
+        "A run that this lab exported, or a result from elsewhere (zip)",
         type="zip",
         key=f"import:{round_}",
         max_upload_size=ledger.MOST_BYTES >> 20,
-        help="It is read as data only; nothing in it is run.",
+        help="It is read as data only; nothing in it is run. cm.save_external writes results from elsewhere: samples "
+        "by number of steps, reported KLs, and where they come from.",
     )
     if file is None:
         ledger.IMPORT.end()
@@ -62,7 +65,8 @@ def _bring_in() -> None:
             if run is None:
                 wait_line(ledger.IMPORT, "Read it")
                 return
-            set_value("compared", [*value("compared")[-1:], run.key])
+            if isinstance(run, Run):
+                set_value("compared", [*value("compared")[-1:], run.key])
         set_value("imports", round_ + 1)  # an empty uploader again
         st.rerun()
     if words := value("import problem"):
