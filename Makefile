@@ -24,7 +24,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help app venv test check lint format docs site audit chromium constraints clean gpu
+.PHONY: help app venv test check lint format docs site audit programs constraints clean gpu
 
 help:
 	@sed -n '2,7p' Makefile | cut -c3-
@@ -34,7 +34,7 @@ app: $(LAB)
 
 venv: $(DEV)
 
-test: lint | chromium
+test: lint | programs
 	$(ONE_THREAD) $(PY) -m pytest --numprocesses $(WORKERS)
 
 check: lint
@@ -69,8 +69,8 @@ gpu: $(DEV)
 	$(PY) -m benchmarks.gpu $(GPU)
 
 # The browser tests say for themselves what a missing browser means, so a failure here is no failure of the target.
-chromium:
-	@sh tests/install_chromium || true
+programs:
+	@sh tests/install_programs || true
 
 $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -32,7 +32,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("cuda") and not torch.cuda.is_available():
         pytest.skip("CUDA NOT TESTED: this machine has no CUDA device.")
     if item.get_closest_marker("browser") and find_browser() is None:
-        reason = "BROWSER NOT TESTED: no Chromium on this machine; tests/install_chromium brings one."
+        reason = "BROWSER NOT TESTED: no Chromium on this machine; tests/install_programs brings one."
         if os.environ.get("CI"):
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)

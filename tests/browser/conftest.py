@@ -41,8 +41,8 @@ def served(command: list[str], log: Path) -> Iterator[str]:
         process.wait(timeout=20)
 
 
-def start_server(command: list[str], log: Path) -> tuple[subprocess.Popen, str]:
-    """The same for those who end it in their own way."""
+def start_server(command: list[str], log: Path, *, kept: Path | None = None) -> tuple[subprocess.Popen, str]:
+    """The same for those who end it in their own way; `kept` is where visitors' runs are, else beside the log."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -53,7 +53,7 @@ def start_server(command: list[str], log: Path) -> tuple[subprocess.Popen, str]:
             cwd=ROOT,
             stdout=out,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "CONSISTENCY_LAB_KEPT": str(log.with_name("kept"))},
+            env={**os.environ, "OMP_NUM_THREADS": "1", "CONSISTENCY_LAB_KEPT": str(kept or log.with_name("kept"))},
         )
     address = f"http://127.0.0.1:{port}"
     try:
@@ -237,3 +237,8 @@ def sticks_out(page: Page) -> int:
         "(() => { const main = document.querySelector('[data-testid=stMain]');"
         " return main.scrollWidth - main.clientWidth; })()"
     )
+
+
+def row_of(page, name):
+    """A run in the table, as a screen reader finds it: what is seen is painted."""
+    return page.locator(".st-key-ledger_area canvas [role=gridcell]", has_text=name)

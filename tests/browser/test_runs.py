@@ -19,7 +19,7 @@ from app.ui.cards import number
 from cmcore.config import SamplerConfig
 from cmcore.store import to_zip
 from tests.app.conftest import untrained
-from tests.browser.conftest import axe_violations, resize, sticks_out, turn
+from tests.browser.conftest import axe_violations, resize, row_of, sticks_out, turn
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -44,11 +44,6 @@ def bring_in(page, path):
     page.get_by_text("Import a run, or a result from elsewhere", exact=True).click()
     page.locator("[data-testid=stFileUploader] input").set_input_files(path)
     row_of(page, "mine").wait_for(state="attached")
-
-
-def row_of(page, name):
-    """A run in the table, as a screen reader finds it: what is seen is painted."""
-    return page.locator(".st-key-ledger_area canvas [role=gridcell]", has_text=name)
 
 
 def compare(page, name):
