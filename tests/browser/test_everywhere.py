@@ -87,8 +87,10 @@ def test_presenter_mode_is_keyboard_alone(open_page):
     page.keyboard.press("p")
     page.wait_for_function("document.documentElement.hasAttribute('data-presenting')")
     assert "present=1" in page.url
-    for gone in (".st-key-run_area", ".st-key-sampler", ".stPlotlyChart", "[data-testid=stHeader]"):
+    for gone in (".st-key-run_area", ".st-key-sampler", ".st-key-chart_below", "[data-testid=stHeader]"):
         assert not page.locator(gone).first.is_visible()
+    for there in ("button.play", ".multiples button", ".st-key-chart_area .stPlotlyChart"):
+        assert page.locator(there).first.is_visible()
     assert page.locator(".card-value strong:visible").is_visible()
     page.get_by_text("4 jumps", exact=True).wait_for()
     page.keyboard.press("Space")

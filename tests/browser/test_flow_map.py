@@ -113,7 +113,7 @@ def test_the_key_r_turns_to_the_other_sampler_and_back_while_the_server_is_silen
     page, _ = silent
     page.locator("canvas.view").focus()
     page.keyboard.press("r")
-    wait_for_choice(page, "c.sampler === 'deterministic' && c.delta === 0")
+    wait_for_choice(page, "c.sampler === 'deterministic' && c.delta === 0.02")
     page.keyboard.press("r")
     wait_for_choice(page, "c.sampler === 'renoise' && c.delta === 0.02")
     page.get_by_role("radio", name="Algorithm 1").click()  # a newer choice than the key's
@@ -149,7 +149,7 @@ def test_the_browser_draws_what_the_engine_draws_whatever_it_is_refused(browser,
     while not page.evaluate("window.particleStage?.frames > 0"):
         page.wait_for_timeout(100)
     assert page.evaluate("consistencyLabMaps.compiled") == (refused != "WebAssembly")
-    model = runs()["eight_gaussians"].model
+    model = runs()["gaussian_grid"].model
     shown, seed = choice(page)["map"], 5
     for sampler, grid in (("deterministic", "karras"), ("renoise", "uniform_angle")):
         times = cm.make_grid(grid, 4, horizon=3.0, delta=0.05).times
