@@ -33,6 +33,12 @@ def plain(text: str) -> str:
     return re.sub(r"^(\d+)\.", r"\1\.", line)
 
 
+def named_picture(name: str, address: str) -> str:
+    """A picture in Streamlit's markdown that is called `name`, read aloud and shown under the pointer."""
+    title = plain(name).replace("'", r"\'")
+    return f"![{plain(name)}]({address} '{title}')"
+
+
 def escape(text: str) -> str:
     """Text for HTML and SVG, between tags or in a quoted attribute."""
     return html.escape(_IN_NO_HTML.sub(" ", text), quote=True)

@@ -5,7 +5,7 @@ import streamlit as st
 from app import state
 from app.figures.theme import theme
 from app.kl.run_summary import ended, picture
-from app.quoting import escape, plain
+from app.quoting import escape, named_picture
 from app.runs.library import Run, runs
 from app.runs.names import learned_by
 
@@ -24,7 +24,7 @@ def run_controls() -> Run:
     st.pills(
         "Run",
         list(offered),
-        format_func=lambda key: f"![{plain(offered[key].label)}]({pictures[key]})",
+        format_func=lambda key: named_picture(offered[key].label, pictures[key]),
         key=SHOWN,
         required=True,
         on_change=_take,

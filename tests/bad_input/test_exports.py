@@ -29,7 +29,7 @@ from app.figures.theme import LIGHT
 from app.kl.curves import DIRECTIONS, View, curves_of
 from app.kl.table import as_csv, as_rows, notes_list
 from app.pages.inside.snippet import inside_snippet
-from app.quoting import file_stem, in_figure, keywords, literal, one_line, plain
+from app.quoting import file_stem, in_figure, keywords, literal, named_picture, one_line, plain
 from app.runs.library import Run, new_key
 from app.stage.scene import grids_of, make_scene
 from cmcore import spreadsheet
@@ -345,3 +345,6 @@ def test_s9_markdown_shows_a_name_as_it_is():
         text = "".join(token.content for token in inline)
         assert text.replace("\u2060", "") == one_line(name)
         assert not RECOGNISED.search(text), name[:40]
+        (picture,) = reader.parse(named_picture(name, "data:image/png;base64,AAAA"))[1].children or []
+        assert (picture.type, picture.attrs["src"]) == ("image", "data:image/png;base64,AAAA"), name[:40]
+        assert str(picture.attrs.get("title", "")).replace("\u2060", "") == one_line(name)

@@ -14,7 +14,7 @@ from app.figures.theme import theme
 from app.figures.thumbnail import thumbnail
 from app.hosting.limits import limits
 from app.pages.train.table import table_controls
-from app.quoting import escape, plain
+from app.quoting import escape, named_picture, plain
 from app.stage.scene import shown_samples
 from app.training.choice import SOURCES, Choice
 from app.ui.single_choice import single_choice
@@ -79,7 +79,7 @@ def _gallery() -> Choice | None:
             "Target",
             TOYS,
             format_func=lambda name: (
-                f"![{GALLERY[name].label}]({pictures[name]})" if pictures[name] else GALLERY[name].label
+                named_picture(GALLERY[name].label, pictures[name]) if pictures[name] else GALLERY[name].label
             ),
             key="toy",
             first=FIRST_TARGET,
