@@ -253,8 +253,9 @@ def name_lines(
     for line, point in sorted(ends, key=lambda end: end[1].value):
         at = math.log10(min(limits[1], on_axis(max(point.value, limits[0]), limits[0])))
         near = round(2 * math.log2(point.calls))
-        shown = max(at * scale, taken.get(near, -math.inf) + NAME_HEIGHT * len(_rows(line.label, 3)))
-        taken[near] = shown
+        half = NAME_HEIGHT * len(_rows(line.label, 3)) / 2
+        shown = max(at * scale, taken.get(near, -math.inf) + half)
+        taken[near] = shown + half
         colour = colour_of(line, theme)
         words = "<br>".join(map(in_figure, _rows(line.label, 3)))
         figure.add_annotation(

@@ -137,7 +137,8 @@ def _results(now: Comparison) -> None:
     view = view_of(ended, seeds=True)
     st.html("<h2 class='question'>Objectives compared</h2>")
     _chart(view, ended)
-    show_run_table(table_of_groups(ended, "Seeds"), key="comparison_table", alt="Objectives compared")
+    with st.container(key="compared_objectives"):
+        show_run_table(table_of_groups(ended, "Seeds"), key="comparison_table", alt="Objectives compared")
     st.caption("Each row: the median over its seeds of each run’s own way of drawing, as “Measured” and δ say.")
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Open in Runs", key="compare_open"):

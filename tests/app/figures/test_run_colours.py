@@ -70,3 +70,6 @@ def test_p7_names_stand_where_their_lines_end_and_do_not_overlap():
     scale = (460 - 48) / np.ptp(kl_curve(lines, theme=LIGHT).layout.yaxis.range)
     heights = sorted(note.y * scale - note.ay for note in notes if round(10**note.x) == 16)
     assert min(np.diff(heights)) >= 16
+    long = [Line(f"a name of {k} in as many as three rows", "baseline", lines[0].points) for k in range(2)]
+    two_rows, one_row = (kl_curve([*long, lines[0]], theme=LIGHT).layout.annotations[k] for k in (1, 2))
+    assert (two_rows.ay - one_row.ay) >= 17 * (1 + two_rows.text.count("<br>") + 1) / 2

@@ -7,12 +7,13 @@ import pytest
 
 from app.figures.kl_curve import Line, Point, look_of
 from app.kl import question as estimates
-from app.kl.curves import View, by_target, curves_of
+from app.kl.curves import View, by_target, curves_of, measure_curves
+from app.kl.question import Question
 from app.kl.seeds import groups_of_seeds, over_seeds
 from app.kl.table import COARSE, lines
 from app.kl.together import training_curves_of, view_of
 from app.runs.run import Run
-from cmcore.divergences.estimate import MODEL_DATA
+from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA
 from tests.app.conftest import untrained
 
 pytestmark = pytest.mark.usefixtures("answered")
@@ -81,6 +82,29 @@ def test_runs_of_one_target_are_compared_at_the_time_that_all_of_them_learned():
     late = run("b", delta=0.05)
     curves = curves_of(replace(VIEW, runs=("a", "b")), of(run("a"), late))
     assert {curve.delta for curve in curves} == {0.05}
+
+
+def test_p7_every_point_has_a_first_value_before_any_has_a_better_one():
+    asked = []
+
+    class Order:
+        def measure(self, key, quantities):
+            asked.extend(quantities)
+
+    runs = of(run("a"), run("b", seed=1))
+    curves = curves_of(replace(VIEW, runs=tuple(runs)), runs)
+    measure_curves(Order(), curves, bounded=False)
+    points = sum(len(curve.questions) for curve in curves)
+    assert [one.memory is estimates._quick for one in asked] == [True] * points + [False] * points
+    assert max(one.cost for one in asked[:points]) < max(one.cost for one in asked[points:]), (
+        "what is left is told by cost"
+    )
+    cube = Run("c", "A cube", untrained("gaussian", dim=3))
+    above = Question.on_grid("renoise", 4, DATA_MODEL, 0.02)
+    assert (
+        estimates.quick_estimate_of(cube, above).make.args[-1]
+        < estimates.quick_estimate_of(run("a"), above).make.args[-1]
+    )
 
 
 def test_p7_a_first_value_is_drawn_and_said_to_be_one_until_a_better_one_is_there():
