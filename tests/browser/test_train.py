@@ -63,7 +63,7 @@ def test_drawn_by_mouse_and_keys_then_trained_with_a_pause(open_page):
     page.get_by_role("button", name="Stop").wait_for()
     page.get_by_role("heading", name="Finished").wait_for(timeout=300_000)
     page.locator(".st-key-live_kl .card-value strong").wait_for()
-    assert page.locator(".st-key-live_kl h2").inner_text() == "KL(data ∥ model), δ = 0.02"
+    assert page.locator(".st-key-live_kl h2").inner_text() == "KL(model ∥ data), δ = 0"
     page.get_by_text("Watch it again").click()
     page.wait_for_function("window.trainingFilm?.step === 600")
     page.get_by_label("Step of the training").focus()
