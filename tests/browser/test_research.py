@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import cmcore as cm
+from app.runs.library import LEADING, SHIPPED
 from tests.browser.conftest import axe_violations, sticks_out
 from tests.browser.test_train import open_sheet, settled
 
@@ -44,7 +45,8 @@ def test_three_objectives_are_compared_on_a_drawing_in_four_clicks(open_page):
 
 @pytest.fixture
 def theirs(tmp_path):
-    target, generator = cm.make_target("eight_gaussians"), torch.Generator().manual_seed(0)
+    target = cm.load(SHIPPED / LEADING[0]).target  # that of the run on show
+    generator = torch.Generator().manual_seed(0)
     points = {n: target.sample(3_000, generator=generator) for n in (1, 4)}
     return cm.save_external(tmp_path / "theirs.zip", name="Their flow", target=target, points=points, method="a flow")
 
