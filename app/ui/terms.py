@@ -61,7 +61,7 @@ TERMS = {
         "An upper bound on KL(data ∥ model) of renoised draws, derived in this project from the error of each jump."
     ),
     "score": "The gradient of the log-density: it points to where the noised data is denser.",
-    "semigroup": "Jumping from t to u and then from u to s is jumping from t to s. An exact map keeps to that.",
+    "Semigroup": "Jumping from t to u and then from u to s is jumping from t to s. An exact map keeps to that.",
     "Lagrangian": (
         "Of the landing point: as the time s at which a jump ends moves, the point must move with the flow."
     ),

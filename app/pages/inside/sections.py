@@ -31,6 +31,7 @@ from app.pages.inside.tables import (
 from app.quoting import escape, file_stem, plain
 from app.ui.cards import bare_card, card, number, table
 from app.ui.charts import show_chart
+from app.ui.terms import explained
 from cmcore.diagnostics import QUANTITIES, Quantity
 
 UNITS = {"x": "", "x/rad": "per radian"}
@@ -48,7 +49,7 @@ def map_section(look: Look, quantity: str, parts: dict[str, Any]) -> None:
     name = "line" if run.target.dim == 1 else "plane"
     maps: PlaneMaps | TimeMaps | None = parts.get(name)
     where = f"t = {look.t:g}" if name == "plane" else "every t"
-    st.html(f"<h2 class='eyebrow'>{escape(kind.label)}, {escape(kind.formula)}, {where}, s = {look.s:g}</h2>")
+    st.html(f"<h2 class='eyebrow'>{explained(kind.label)}, {escape(kind.formula)}, {where}, s = {look.s:g}</h2>")
     if maps is None:
         absent(look, name, 470)
         return
@@ -56,7 +57,7 @@ def map_section(look: Look, quantity: str, parts: dict[str, Any]) -> None:
     words = describe_field(field, kind.label, kind.unit)
     figure = field_map(field, unit=kind.unit, label=kind.label.lower(), theme=_theme())
     show_chart(figure, key="inside_map", alt=words)
-    _below(look, quantity, "map", lambda: map_csv(maps, t=look.t, s=look.s), f"{escape(words)} {_lines(name)}")
+    _below(look, quantity, "map", lambda: map_csv(maps, t=look.t, s=look.s), f"{explained(words)} {_lines(name)}")
 
 
 def _lines(name: str) -> str:
@@ -123,7 +124,7 @@ def determinant_section(look: Look, parts: dict[str, Any]) -> None:
             f" Of {compute.PATHS:,} exact draws at t = {look.t:g}, this jump flips orientation on {share_words(folds)} "
             "of the mass (outlined): those points share where they land with others."
         )
-    _below(look, "map_error", "determinant", lambda: map_csv(maps, t=look.t, s=look.s), escape(words))
+    _below(look, "map_error", "determinant", lambda: map_csv(maps, t=look.t, s=look.s), explained(words))
 
 
 def modes_section(look: Look, masses: dict[int, Masses]) -> None:
@@ -160,7 +161,7 @@ def modes_section(look: Look, masses: dict[int, Masses]) -> None:
     with st.container(key="modes_table"), st.expander("Every N"):
         titles = ("Mode at", "exact", *(f"N = {n}" for n in masses))
         st.html(table("Mass of every mode by N, with 95 % intervals", titles, masses_rows(masses)))
-    _below(look, "map_error", "masses", lambda: masses_csv(masses), escape(words))
+    _below(look, "map_error", "masses", lambda: masses_csv(masses), explained(words))
 
 
 def straightness_section(look: Look, bends: PathBends | None) -> None:

@@ -13,6 +13,7 @@ from app.quoting import escape, plain
 from app.ui.cards import number, table, typeset
 from app.ui.charts import show_chart
 from app.ui.link_warnings import show_link_warnings
+from app.ui.terms import explained
 from cmcore.experiments import EXPERIMENTS, Experiment, Result
 from cmcore.theory.rates import CAVEAT, RATES
 
@@ -80,7 +81,7 @@ def _question(name: str) -> None:
     kind = EXPERIMENTS[name]
     st.html(f"<h1 class='question'>{escape(kind.question)}</h1>")
     with st.container(key="expects_area"):
-        st.html(f"<p class='theory'>{escape(kind.expects)}</p>")
+        st.html(f"<p class='theory'>{explained(kind.expects)}</p>")
 
 
 def _answer(name: str, question: Experiment | None) -> None:
