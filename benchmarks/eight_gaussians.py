@@ -1,12 +1,15 @@
 """Eight Gaussians (ring radius 2, sd 0.15, T = 3): the numbers the lab must reach, beside what it reaches.
 
-    python benchmarks/eight_gaussians.py [--seeds 4] [--seconds 60] [--renoise-seconds 20] [--threads 0]
+    python benchmarks/eight_gaussians.py [--seeds 4] [--seconds 60] [--renoise-seconds 20] [--steps N] [--former]
 
-Trains from nothing within the budget, pools of trajectories included, and prints medians over seeds:
+Trains from nothing, says beside the seconds of training what was prepared before, and prints medians over seeds:
 
 * deterministic jumps, δ = 0: KL(q‖p₀) by change of variables, all preimages counted where the map folds;
 * jump then renoise, η = t/2, δ = 0.02: KL(p_δ‖q) by the convolution grid, with Bound A above it;
 * the exact-score DDIM and Heun at the same number of calls, δ = 0.005.
+
+With --former a map of the recipe before the present one is trained after each, and the ratio of the medians is printed.
+On a busy machine --steps compares better than seconds: a step of the present recipe costs 1.15 of the former one's.
 """
 
 import argparse
@@ -24,6 +27,14 @@ ASKED_OFF_MODES = 0.004
 """At N = 1."""
 ASKED_RENOISED = (0.013, 0.008, 0.0035, 0.0012, 0.0005)
 EXPECTED_DDIM = (48, 8.1, 1.35, 0.30, 0.064)
+COST = 1.15
+"""Of a step, in those of the former recipe."""
+FORMER = {
+    "objective_parameters": {"threshold": 0.05, "late_power": 0.0},
+    "learning_rate": 5e-3,
+    "network": cm.NetworkConfig(experts=1),
+}
+"""The recipe before the present one, as settings."""
 
 
 def main() -> None:
@@ -32,6 +43,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--renoise-seconds", type=float, default=20.0)
     parser.add_argument("--threads", type=int, default=0, help="0: chosen by the lab's probe")
+    parser.add_argument("--steps", type=int, help="instead of both seconds")
+    parser.add_argument("--former", action="store_true", help="train the former recipe too")
     choices = parser.parse_args()
     target = cm.make_target("eight_gaussians")
     deterministic(target, choices)
@@ -39,20 +52,25 @@ def main() -> None:
     baselines(target)
 
 
-def trained(target: cm.Target, seconds: float, choices: argparse.Namespace) -> list[cm.TrainedModel]:
-    """One model a seed, each from nothing within the budget."""
-    models = []
+def trained(
+    target: cm.Target, seconds: float, choices: argparse.Namespace
+) -> tuple[list[cm.TrainedModel], list[cm.TrainedModel]]:
+    """One model a seed, each from nothing within the budget; as many of the former recipe where it was asked for."""
+    present: list[cm.TrainedModel] = []
+    former: list[cm.TrainedModel] = []
     for seed in range(choices.seeds):
-        models.append(cm.train(target, seconds=seconds, seed=seed, threads=choices.threads))
-        print(
-            f"  seed {seed}: {models[-1].steps} steps in {models[-1].seconds:.1f} s on {models[-1].device}", flush=True
-        )
-    return models
+        for models, recipe, cost in ((present, {}, COST), (former, FORMER, 1.0))[: 1 + choices.former]:
+            budget = {"steps": round(choices.steps / cost)} if choices.steps else {"seconds": seconds}
+            models.append(cm.train(target, seed=seed, threads=choices.threads, **budget, **recipe))
+            model, name = models[-1], "former" if recipe else "present"
+            words = f"{model.steps} steps in {model.seconds:.1f} + {model.preparation:.1f} s on {model.device}"
+            print(f"  seed {seed}, {name}: {words}", flush=True)
+    return present, former
 
 
 def deterministic(target: cm.Target, choices: argparse.Namespace) -> None:
     print(f"Deterministic jumps, δ = 0, KL(q‖p₀), {choices.seconds:g} s of training", flush=True)
-    models = trained(target, choices.seconds, choices)
+    models, former = trained(target, choices.seconds, choices)
     print(f"\n{'N':>3} {'asked ≤':>8} {'median':>8} {'over seeds':>19} {'folds':>8} {'off modes':>10}  estimator")
     for steps, asked in zip(STEPS, ASKED, strict=True):
         found = [_estimate(model, target, steps, delta=0.0) for model in models]
@@ -62,12 +80,13 @@ def deterministic(target: cm.Target, choices: argparse.Namespace) -> None:
         )
         row = f"{steps:3d} {asked:8.4g} {_median(found):8.4f} {_range(found):>19} {folds:8.2%} {off:10.2%}"
         met = _median(found) <= asked and (steps > 1 or off <= ASKED_OFF_MODES)
-        print(f"{row}  {found[0].estimator}{'' if met else '   MISSED'}", flush=True)
+        versus = _versus(found, [_estimate(model, target, steps, delta=0.0) for model in former])
+        print(f"{row}  {found[0].estimator}{'' if met else '   MISSED'}{versus}", flush=True)
 
 
 def renoised(target: cm.Target, choices: argparse.Namespace) -> None:
     print(f"\nRenoise η = t/2, δ = 0.02, KL(p_δ‖q), {choices.renoise_seconds:g} s of training", flush=True)
-    models = trained(target, choices.renoise_seconds, choices)
+    models, former = trained(target, choices.renoise_seconds, choices)
     print(f"\n{'N':>3} {'asked ≤':>8} {'median':>8} {'over seeds':>19} {'floor':>8} {'Bound A':>8} {'Bound A/KL':>11}")
     for steps, asked in zip(STEPS, ASKED_RENOISED, strict=True):
         found = [_estimate(model, target, steps, delta=0.02, sampler="renoise") for model in models]
@@ -78,7 +97,8 @@ def renoised(target: cm.Target, choices: argparse.Namespace) -> None:
         floor = statistics.median(e.floor for e in found)
         row = f"{steps:3d} {asked:8.4g} {_median(found):8.5f} {_range(found):>19} {floor:8.5f} {bound:8.5f}"
         verdict = "" if _median(found) <= asked and min(ratios) >= 1 else "   MISSED"
-        print(f"{row} {min(ratios):5.1f}–{max(ratios):.1f}{verdict}", flush=True)
+        versus = _versus(found, [_estimate(model, target, steps, delta=0.02, sampler="renoise") for model in former])
+        print(f"{row} {min(ratios):5.1f}–{max(ratios):.1f}{verdict}{versus}", flush=True)
 
 
 def baselines(target: cm.Target) -> None:
@@ -95,6 +115,13 @@ def _estimate(
 ) -> Estimate:
     grid = cm.make_grid("uniform_angle", steps, horizon=3.0, delta=delta)
     return cm.kl(model, target, grid, seed=5, sampler=sampler)
+
+
+def _versus(found: Sequence[Estimate], former: Sequence[Estimate]) -> str:
+    """The ratio to the former recipe, where that was trained."""
+    if not former:
+        return ""
+    return f"   {_median(found) / _median(former):.2f} of the former recipe's {_median(former):.5f} ({_range(former)})"
 
 
 def _median(found: Sequence[Estimate]) -> float:

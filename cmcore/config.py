@@ -87,7 +87,7 @@ class NetworkConfig(Config):
         default=None, description="how f is made from F; None: the objective's own, trig where it has none"
     )
     experts: int | None = Field(
-        default=None, ge=1, le=64, description="vectors that F mixes by a softmax; None: the objective's own"
+        default=None, ge=1, le=64, description="vectors that F mixes by a softmax, at most; None: the objective's own"
     )
     second_time: bool = Field(default=True, description="whether F sees θ_t − θ_s; without it f is a DDIM step")
 

@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from cmcore.config import NetworkConfig
+
 SHARPNESS = 4.0
 """β: logits grow by the steps of the optimiser, and the shares turn over so many times as fast."""
 SPREAD = 0.5
@@ -30,6 +32,11 @@ class Experts:
 
     def __init__(self, count: int, dim: int) -> None:
         self.count, self.dim = count, dim
+
+    @classmethod
+    def of(cls, config: NetworkConfig, dim: int) -> "Experts":
+        """As many as the config asks for, and no more than leave the last layer as narrow as a hidden one."""
+        return cls(max(1, min(config.experts or 1, config.width // (dim + 1))), dim)
 
     @property
     def outputs(self) -> int:

@@ -48,7 +48,7 @@ class FlowMap(nn.Module):
         self.matmul_dtype = torch.get_default_dtype()
         self.preconditioning = PRECONDITIONINGS[config.preconditioning or "trig"]
         self.features = Features(dim, config)
-        self.experts = Experts(config.experts or 1, dim)
+        self.experts = Experts.of(config, dim)
         widths = [self.features.width, *[config.width] * config.depth, self.experts.outputs]
         self.network = Perceptron(widths, generator=generator)
         self.experts.spread(list(self.network.parameters())[-1], generator)
@@ -183,7 +183,7 @@ def _forward_in_time(t: Time, s: Time, dtype: torch.dtype) -> bool:
 def count_weights(dim: int, config: NetworkConfig) -> int:
     """How many numbers the weights of a map of this form are, told without making one."""
     inputs = dim + 2 * (dim * len(config.space_frequencies) + 2 * len(config.time_frequencies))
-    widths = [inputs, *[config.width] * config.depth, Experts(config.experts or 1, dim).outputs]
+    widths = [inputs, *[config.width] * config.depth, Experts.of(config, dim).outputs]
     return sum((a + 1) * b for a, b in pairwise(widths))
 
 

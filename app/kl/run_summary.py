@@ -53,6 +53,7 @@ def settings(run: Run) -> dict[str, str]:
         **{name.replace("_", " "): _written(value) for name, value in config.objective_parameters.items()},
         "Network": f"{network.depth} × {network.width}",
         "Parameters": f"{weights(run):,}",
+        "Experts": str(run.model.flow_map.experts.count),
         "Preconditioning": network.preconditioning or "trig",
         "Space frequencies": _written(network.space_frequencies),
         "Time frequencies": _written(network.time_frequencies),

@@ -5,9 +5,10 @@ any two states (x_t, x_s) of one trajectory are then a noise-free training pair,
 not known, the velocity is learned from samples first, and the pool follows what was learned.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from types import MappingProxyType
 from typing import Annotated, ClassVar, NamedTuple
 
 import torch
@@ -50,7 +51,8 @@ class TrajectoryRegression(Objective[TrajectoryPairs]):
     with the pseudo-Huber metric ρ(e) = √(|e|² + c²) − c, c = threshold · √d. A few-step map is steep between basins;
     under the square, errors there outweigh all others, and are made small by smoothing the boundary, which leaves mass
     between the modes. For the same reason a share of the pairs lies on trajectories drawn in proportion to the local
-    stretch of the flow.
+    stretch of the flow, and the network ends in a mixture of experts (:mod:`cmcore.experts`). Boundaries are made steep
+    by many steps at high rates, short jumps exact by the last ones: w falls over the second half of the run.
 
     The exact map has loss 0, up to the pool's own error. Distillation onto precomputed ODE solutions goes back to
     Luhman & Luhman 2021 (arXiv:2101.02388) for t = T, s = 0; here every pair of times is learned. Defaults were
@@ -67,7 +69,11 @@ class TrajectoryRegression(Objective[TrajectoryPairs]):
         ),
     ] = None
     levels: Annotated[int, Field(ge=2, le=4096, description="times stored along each, even in angle")] = 65
-    weight_power: Annotated[float, Field(ge=-2, le=20, description="w")] = 0.0
+    weight_power: Annotated[float, Field(ge=-2, le=20, description="w until half of the run is done")] = 0.0
+    late_power: Annotated[
+        float,
+        Field(ge=-2, le=20, description="what w has grown by at its end; below 0 short jumps count for more then"),
+    ] = -0.5
     to_data: Annotated[
         Share,
         Field(description="share of the pairs that end at δ, beside those by chance; few-step samples live on them"),
@@ -79,7 +85,7 @@ class TrajectoryRegression(Objective[TrajectoryPairs]):
     ] = 0.5
     threshold: Annotated[  # beyond, its square is 0 or ∞ in single precision
         float, Field(ge=1e-12, le=1e6, description="error of a coordinate of F from which errors count linearly")
-    ] = 0.05
+    ] = 0.02
     velocity: Annotated[Velocity, Field(description="exact, or learned from samples first")] = "exact"
     teacher_budget: Annotated[
         float,
@@ -93,6 +99,8 @@ class TrajectoryRegression(Objective[TrajectoryPairs]):
     label: ClassVar[str] = "Trajectory regression"
     paper: ClassVar[Paper] = Paper(2021, "2101.02388")
     known_for: ClassVar[str] = "Distillation on whole trajectories: where they are exact, the best map for the time."
+    settings: ClassVar[Mapping[str, float | int]] = MappingProxyType({"learning_rate": 4e-3})
+    experts: ClassVar[int] = 12
     velocities: ClassVar[tuple[Velocity, ...]] = ("exact", "learned")
 
     @property
@@ -183,7 +191,8 @@ class TrajectoryRegression(Objective[TrajectoryPairs]):
         skip, out = context.flow_map.preconditioning(theta, gap)
         error = answer - (skip * x - y) / out
         distances, slopes = distance_and_slope(error, "pseudo_huber", self.threshold * x.shape[-1] ** 0.5)
-        weights = gap.sin() ** self.weight_power if self.weight_power else 1.0
+        power = self.weight_power + self.late_power * max(0.0, 2 * context.progress - 1)
+        weights = gap.sin() ** power if power else 1.0
         return weights * distances, weights * slopes
 
     def _pairs_of_levels(self, levels: int, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
