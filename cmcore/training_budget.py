@@ -114,7 +114,7 @@ class Budget:
         soon = age < max(config.warmup, 2 * REPORT) or seconds - self._began < WATCHED * (whole - self._began)
         if whole > seconds and (step < config.hold if config.hold else soon):
             return config
-        self.steps = self._affordable(config, step, seconds)
+        self.steps = self._affordable(config, step, seconds, self._pace(config, step, seconds, WATCHED))
         return config.model_copy(update={"hold": step})
 
     def _replanned(self, config: TrainingConfig, step: int, seconds: float) -> TrainingConfig:
@@ -122,8 +122,13 @@ class Budget:
         if config.steps is not None or self.steps is None or step >= self.steps or not self._replans:
             return config
         whole = config.seconds or 0.0
-        wanted = self._affordable(config, step, seconds)
-        pace, left = self._pace(config, step, seconds), max(0.0, whole - seconds)
+        # A run that was planned to end too early has ended; one that was planned to end too late is planned anew. So of
+        # the paces over the last tenth of the budget and since it was looked at last the better one counts.
+        pace, left = (
+            max(self._pace(config, step, seconds, share) for share in (WATCHED, 0.0)),
+            max(0.0, whole - seconds),
+        )
+        wanted = self._affordable(config, step, seconds, pace)
         missed = abs(wanted - self.steps) / pace
         too_soon = seconds < self._next_plan and (self.steps - step) / pace > SPACED * left
         plans = sum(plan.until >= stage_start(config) for plan in config.earlier)
@@ -135,22 +140,17 @@ class Budget:
         self.steps = wanted
         return config.model_copy(update={"earlier": (*config.earlier, plan)})
 
-    def _affordable(self, config: TrainingConfig, step: int, seconds: float) -> int:
+    def _affordable(self, config: TrainingConfig, step: int, seconds: float, pace: float) -> int:
         """The step to end at with the seconds that are left."""
         left = (config.seconds or 0.0) - seconds
-        return min(MOST_STEPS, step + max(1, int(left * self._pace(config, step, seconds))))
+        return min(MOST_STEPS, step + max(1, int(left * pace)))
 
-    def _pace(self, config: TrainingConfig, step: int, seconds: float) -> float:
-        """Steps in a second, the better of those over the last tenth of the budget and since it was looked at last.
-
-        A run that was planned to end too early has ended; one that was planned to end too late is planned anew.
-        """
-        whole = (config.seconds or 0.0) - self._began
-        return max(self._pace_since(seconds - share * whole, step, seconds) for share in (WATCHED, 0.0))
-
-    def _pace_since(self, since: float, step: int, seconds: float) -> float:
+    def _pace(self, config: TrainingConfig, step: int, seconds: float, share: float) -> float:
+        """Steps in a second over the last share of the budget, at least `REPORT` steps; with 0 since the last look."""
+        since = seconds - share * ((config.seconds or 0.0) - self._began)
         marks = [mark for mark in self._marks if mark[0] < step]
-        first, then = next((mark for mark in marks if mark[1] >= since), marks[-1])
+        long_ago = [mark for mark in marks if mark[1] <= since and step - mark[0] >= REPORT]
+        first, then = marks[-1] if not share else long_ago[-1] if long_ago else marks[0]
         return (step - first) / max(1e-9, seconds - then)
 
     def seconds_left(self, config: TrainingConfig, step: int, seconds: float) -> float | None:

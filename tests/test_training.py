@@ -227,7 +227,7 @@ def test_what_the_machine_decided_is_in_the_config(target):
 def test_a_run_that_diverges_at_once_keeps_its_initial_weights(target):
     event = last(_poisoned(target, config(), at=0))
     assert event.status == "diverged"
-    initial = cm.FlowMap(2, config().network, generator=stream(0, "weights"))
+    initial = cm.FlowMap(2, event.model().config.network, generator=stream(0, "weights"))
     kept = event.model().flow_map
     assert all(torch.equal(a, b) for a, b in zip(kept.parameters(), initial.parameters(), strict=True))
 
