@@ -8,7 +8,10 @@ TAKE_AWAY = (
     ".st-key-kl_takeaway, .st-key-answer_takeaway, .st-key-runs_takeaway, "
     '[class*="st-key-below_"] [class*="st-key-take_"]'
 )
-READING = ".st-key-kl_curves_reading, .st-key-compared_curves_reading, .st-key-answer_reading"
+READING = (
+    '[class*="st-key-kl_curves"][class*="_reading"], [class*="st-key-compared_curves"][class*="_reading"], '
+    ".st-key-answer_reading"
+)
 CONTROLS = {
     "all": [Control("pages", "Other pages", '[data-testid="stTopNav"], [data-testid="stTopNavLinkContainer"]')],
     "explore": [
