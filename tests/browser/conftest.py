@@ -241,4 +241,4 @@ def sticks_out(page: Page) -> int:
 
 def row_of(page, name):
     """A run in the table, as a screen reader finds it: what is seen is painted."""
-    return page.locator(".st-key-ledger_area canvas [role=gridcell]", has_text=name)
+    return page.locator(".st-key-ledger_area canvas [role=gridcell]", has_text=name).first

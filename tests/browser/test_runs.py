@@ -28,7 +28,7 @@ def open_runs(open_page, **options):
     page = open_page("/runs", **options)
     page.set_default_timeout(120_000)  # the first page of a fresh server, and curves that are measured
     page.get_by_role("heading", name="Your runs: what made the difference?").wait_for()
-    page.locator(".st-key-compared_curves .js-plotly-plot").wait_for()
+    page.locator("[class*=st-key-compared_curves] .js-plotly-plot").first.wait_for()
     return page
 
 
@@ -71,8 +71,8 @@ def test_a_run_survives_a_reload_and_nobody_else_sees_it(open_page, exported):
     page.get_by_role("button", name="Delete").click()
     page.get_by_text("mine was deleted.").wait_for()
     page.reload()
-    row_of(page, "Eight Gaussians").first.wait_for(state="attached")
-    page.locator(".st-key-compared_curves .js-plotly-plot").wait_for()
+    row_of(page, "Eight Gaussians").wait_for(state="attached")
+    page.locator("[class*=st-key-compared_curves] .js-plotly-plot").first.wait_for()
     assert not row_of(page, "mine").count()
 
 
@@ -87,7 +87,7 @@ def test_a_forged_cookie_finds_nothing(open_page, exported, server):
         page.context.clear_cookies()
         page.context.add_cookies([cookie])
         page.goto(address)
-        row_of(page, "Eight Gaussians").first.wait_for(state="attached")
+        row_of(page, "Eight Gaussians").wait_for(state="attached")
         assert not row_of(page, "mine").count()
 
 
