@@ -85,10 +85,9 @@ def defaults_of(objective: Objective) -> SamplingDefaults:
 
 
 def own_samples(model: TrainedModel, n: int, steps: int, *, seed: int) -> Trajectory:
-    """n samples in so many steps as this map is meant to be drawn: at δ = 0 the last step adds no noise."""
+    """n samples in so many steps as this map is meant to be drawn; the last step adds no noise, since it ends at δ."""
     own = sampling_defaults(model.config)
-    choices = {"sampler": own.sampler, "renoise": own.renoise, "noiseless_end": model.delta == 0}
-    return sample(model, n, steps, seed=seed, **choices)
+    return sample(model, n, steps, seed=seed, sampler=own.sampler, renoise=own.renoise, noiseless_end=True)
 
 
 def delta_for(sampler: str, learned: float) -> float:

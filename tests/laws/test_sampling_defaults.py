@@ -2,11 +2,12 @@
 
 import pytest
 
+import cmcore as cm
 from cmcore.config import TrainingConfig
 from cmcore.divergences import DATA_MODEL, MODEL_DATA
 from cmcore.objectives import OBJECTIVES
 from cmcore.samplers import SAMPLERS
-from cmcore.sampling_defaults import SamplingDefaults, delta_for, direction_for, sampling_defaults
+from cmcore.sampling_defaults import SamplingDefaults, delta_for, direction_for, own_samples, sampling_defaults
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
@@ -44,3 +45,14 @@ def test_noise_is_left_where_noise_comes_last_and_the_kl_fits_it(name, learned):
 
 def test_an_objective_of_a_later_version_is_sampled_as_any_map():
     assert sampling_defaults(TrainingConfig(objective="of_the_future", steps=1)) == SamplingDefaults()
+
+
+@pytest.mark.parametrize("objective", ["cd", "lsd"])
+@pytest.mark.parametrize("target", ["two_atoms", "moons"])
+def test_every_map_is_drawn_to_its_own_last_time(objective, target):
+    """A map of one time on data without a density has no time left to add noise in after its last jump."""
+    network = cm.NetworkConfig(width=8, depth=2)
+    model = cm.train(cm.make_target(target), objective=objective, steps=2, network=network)
+    draw = own_samples(model, 16, 4, seed=0)
+    assert draw.delta == model.delta == (0.01 if target == "two_atoms" else 0)
+    assert draw.points.isfinite().all()

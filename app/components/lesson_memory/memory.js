@@ -14,7 +14,9 @@ function kept() {
 export default function ({ data, setStateValue }) {
   const both = kept();
   let news = false;
-  for (const [lesson, steps] of Object.entries(both)) news ||= !Array.isArray(steps) || steps.some((n) => !data[lesson]?.includes(n));
+  for (const [lesson, steps] of Object.entries(both)) {
+    news ||= !Array.isArray(steps) || steps.some((n) => !data[lesson]?.includes(n));
+  }
   for (const [lesson, steps] of Object.entries(data)) {
     both[lesson] = [...new Set([...(Array.isArray(both[lesson]) ? both[lesson] : []), ...steps])];
   }

@@ -25,7 +25,9 @@ function remember() {
 
 function createTour(parent) {
   const tour = { parent, at: -1, data: null, waiting: 0 };
-  for (const name of ["begin", "panel", "done", "words", "count", "back", "on", "skip"]) tour[name] = parent.querySelector(`.${name}`);
+  for (const name of ["begin", "panel", "done", "words", "count", "back", "on", "skip"]) {
+    tour[name] = parent.querySelector(`.${name}`);
+  }
   tour.begin.onclick = () => show(tour, 0);
   tour.back.onclick = () => show(tour, tour.at - 1);
   tour.on.onclick = () => (tour.at + 1 < tour.data.scenes.length ? show(tour, tour.at + 1) : end(tour));
@@ -76,7 +78,9 @@ function show(tour, at) {
 function bringIntoView(tour, selector) {
   const part = document.querySelector(selector), main = document.querySelector('[data-testid="stMain"]');
   if (!part || !main) return;
-  const { top, bottom, height } = part.getBoundingClientRect(), foot = tour.panel.getBoundingClientRect().top - 12, head = 64;
+  const { top, bottom, height } = part.getBoundingClientRect(),
+    foot = tour.panel.getBoundingClientRect().top - 12,
+    head = 64;
   if (top >= head && bottom <= foot) return;
   const by = height > foot - head || top < head ? top - head : bottom - foot;
   main.scrollBy({ top: by, behavior: calm ? "auto" : "smooth" });
@@ -90,7 +94,9 @@ function end(tour, { leave = false } = {}) {
   tour.panel.hidePopover();
   page.removeAttribute("data-tour");
   guide(leave ? { pace: 1 } : { steps: tour.steps, u: calm ? 1 : 0, plays: !calm, pace: 1 });
-  if (!leave) document.querySelector('[data-testid="stMain"]')?.scrollTo({ top: 0, behavior: calm ? "auto" : "smooth" });
+  if (!leave) {
+    document.querySelector('[data-testid="stMain"]')?.scrollTo({ top: 0, behavior: calm ? "auto" : "smooth" });
+  }
   if (within) tour.begin.focus();
   window.labTour = null;
 }
