@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from reprlib import repr as shortened
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
@@ -195,7 +196,7 @@ class Prediction(LessonPart):
     @model_validator(mode="after")
     def _one_right(self) -> "Prediction":
         if not 1 <= self.right <= len(self.choices):
-            raise ValueError(f"right is the number of a choice, 1 to {len(self.choices)}; got {self.right}")
+            raise ValueError(f"right is the number of a choice, 1 to {len(self.choices)}; got {shortened(self.right)}")
         if len(set(self.choices)) < len(self.choices):
             raise ValueError("two choices are the same")
         return self
