@@ -29,7 +29,7 @@ MEGABYTES, ENTRIES = 11, 1_600_000
 """Of padding in a zip, and of a history in another: as many as its 16 MB have room for."""
 PATIENCE = 60.0
 """Seconds for which an attack waits for an answer."""
-TABLE, RUN_FILE = "CSV or Parquet, up to 5 MB", "A zip that this lab exported"
+TABLE, RUN_FILE = "CSV or Parquet, up to 5 MB", "A run that this lab exported, or a result from elsewhere (zip)"
 """Uploaders, by their labels."""
 LONG = "1 min"
 """The longest training that a shared server offers."""

@@ -145,7 +145,7 @@ def test_the_picture_the_number_and_the_chart_go_together(read):
 
 
 def test_every_choice_is_drawn_in_the_browser_and_what_was_not_measured_shows_no_number(read):
-    page = read("index.html?sampler=renoise")
+    page = read("explore/moons.html?sampler=renoise")
     until(page, "window.particleStage?.choice?.sampler === 'renoise'")
     number = page.locator(".card-value strong:visible")
     number.wait_for()
