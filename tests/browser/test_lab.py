@@ -84,12 +84,17 @@ def test_layers_can_be_hidden_and_further_ones_open_with_a_key_and_need_a_mesh(o
     page.wait_for_function("window.particleStage.u === 0.5")
     page.locator("canvas.view").focus()
     page.keyboard.press("l")
-    folds = page.get_by_role("button", name="Folds", exact=True)
+
+    def layer(name):
+        """Its button on the stage; a word of that name may be explained elsewhere."""
+        return page.get_by_role("button", name=name, exact=True).and_(page.locator("[aria-pressed]"))
+
+    folds = layer("Folds")
     page.wait_for_function(
         "button => !button.disabled", arg=folds.element_handle()
     )  # computed while the picture already moves
     for name in ("Velocity", "Mesh", "Folds", "Model density", "log q/p"):
-        button = page.get_by_role("button", name=name, exact=True)
+        button = layer(name)
         button.click()
         assert button.get_attribute("aria-pressed") == "true"
     page.wait_for_function("window.particleStage.u === 1")
