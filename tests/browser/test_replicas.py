@@ -87,8 +87,9 @@ def replica_of(headers) -> int:
 
 
 def test_a_new_visitor_gets_a_cookie_once_and_all_of_it_leads_to_one_replica(replicas):
-    seen = set()
-    for _ in range(12):
+    seen, visitors = set(), 0
+    while visitors < 12 or (len(seen) < 2 and visitors < 200):  # by chance all of twelve may go to one
+        visitors += 1
         with urllib.request.urlopen(f"{replicas.address}/_stcore/health") as answer:
             (cookie,) = (c for c in answer.headers.get_all("Set-Cookie") if c.startswith("lab_replica"))
             first = replica_of(answer.headers)
