@@ -90,6 +90,7 @@ def test_lessons_are_a_click_from_explore_and_remember_what_was_seen(open_page):
     page.get_by_text(re.compile("^Lesson 0: ")).wait_for()
     page.get_by_role("button", name="Next", exact=True).click()
     page.wait_for_function("window.lessonSteps?.step === 2")
+    page.wait_for_function("Object.values(JSON.parse(localStorage.getItem('consistency-lab-lessons')))[0].includes(2)")
     page.goto(page.url.partition("?")[0])  # another visit
     page.get_by_role("button", name=re.compile("^Continue with lesson 0")).click()
     page.wait_for_function("window.lessonSteps?.step === 3")

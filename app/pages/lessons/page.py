@@ -25,11 +25,13 @@ def lessons() -> None:
     show_link_warnings(LESSONS_LINK.open())
     LESSONS_LINK.write()  # before the figure, which may take its time: who goes on meanwhile can come back
     lesson = offered.lessons.get(state.value("lesson"))
+    if lesson is not None:
+        _seen(lesson).add(_number(lesson))
+    lesson_memory(state.session_dict("lessons seen"), key=MEMORY, on_seen=_remember)  # before the figure, as the link
     if lesson is None:
         _gallery(offered)
     else:
         _lesson(offered, lesson)
-    lesson_memory(state.session_dict("lessons seen"), key=MEMORY, on_seen=_remember)
 
 
 # ---- the gallery ----------------------------------------------------------------------------------------------------
@@ -122,9 +124,8 @@ def _open(slug: str | None, step: int = 1) -> None:
 
 # ---- a lesson -------------------------------------------------------------------------------------------------------
 def _lesson(offered: Shelf, lesson: Lesson) -> None:
-    number = min(state.value("lesson step"), len(lesson.steps))
+    number = _number(lesson)
     step = lesson.steps[number - 1]
-    _seen(lesson).add(number)
     with st.container(key="lessonbench"):
         with st.container(key="lesson_head"):
             st.button("All lessons", type="tertiary", on_click=_open, args=(None,), key="all_lessons")
@@ -143,6 +144,11 @@ def _lesson(offered: Shelf, lesson: Lesson) -> None:
                 show_figure(figure)
             elif step.question is not None:
                 st.html("<p class='lesson-wait'>Predict first. The answer appears here as a live figure.</p>")
+
+
+def _number(lesson: Lesson) -> int:
+    """Of the step that is open."""
+    return min(state.value("lesson step"), len(lesson.steps))
 
 
 def plain_title(step: Step, lesson: Lesson) -> str:
