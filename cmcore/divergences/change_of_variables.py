@@ -43,7 +43,8 @@ SAMPLES = 20_000
 
 _THIN = math.log(3)
 """Where log p/q exceeds it, and adds most, preimages are looked for from many starts, with many steps from each."""
-_DOUBTED, _STARTS, _AMONG, _PATIENCE = 64, 40, 4096, 40
+_DOUBTED, _DOUBTED_OF_FEW = 64, 8
+_STARTS, _AMONG, _PATIENCE = 40, 4096, 40
 
 _UNREACHED = 4.4e-6
 """What noise beyond the reach of the mesh, of probability m = 2.7e-7, may change in a sum over preimages, in nats: at
@@ -137,7 +138,7 @@ def _looked_for_widely(draw: ModelDraw, log_q: Tensor, candidates: Candidates) -
     """log q after a wider search where p/q is large: most often a far denser branch was missed there."""
     log_ratio = (draw.log_p - log_q).nan_to_num(nan=-math.inf)
     adds = draw.weight.flatten() * log_ratio.exp() * log_ratio
-    index = adds.argsort(descending=True)[:_DOUBTED]
+    index = adds.argsort(descending=True)[: _DOUBTED_OF_FEW if draw.few else _DOUBTED]
     index = index[log_ratio[index] > _THIN]
     if len(index) and not too_much(len(index) * _STARTS, draw.grid, newton_steps=_PATIENCE):
         wide = draw.cloud.diverse(draw.branch.points[index], _STARTS, among=_AMONG)

@@ -24,6 +24,11 @@ from cmcore.streams import stream
 from cmcore.targets.base import Target
 
 _WIDE = 1.5
+FEW = 1 << 12
+"""With fewer samples a first value is wanted soon: pilot and mesh are coarser, and fewer points are looked at twice."""
+_RESOLUTION, _COARSE_RESOLUTION = 128, 64
+_VERTICES, _COARSE_VERTICES = 3_600, 1_800
+"""Of the pilot: with the 16,384 samples of the default, fewer than 20,000 points in all."""
 _CLOUD = 1 << 15
 """Noise from which preimages are looked for beyond the plane, where the model is thin too."""
 
@@ -56,6 +61,11 @@ class ModelDraw:
         return self.composed.grid
 
     @property
+    def few(self) -> bool:
+        """Whether these are samples for a first value."""
+        return len(self.noise) < FEW
+
+    @property
     def fold_share(self) -> float:
         """Weighted share of points where the map turns space over against the majority; 0 for a one-to-one map."""
         flat = self.weight.flatten()
@@ -65,7 +75,8 @@ class ModelDraw:
     @cached_property
     def mesh(self) -> PlaneMesh:
         """Where preimages may be, in the plane."""
-        return PlaneMesh(self.composed, turned=self.noise[self.branch.orientation < 0])
+        turned = self.noise[self.branch.orientation < 0]
+        return PlaneMesh(self.composed, turned=turned, resolution=_COARSE_RESOLUTION if self.few else _RESOLUTION)
 
     @cached_property
     def cloud(self) -> NoiseCloud:
@@ -151,7 +162,8 @@ def draw_model(  # noqa: PLR0917
 ) -> ModelDraw:
     """About n weighted draws: noise is drawn more often in its tails and, in the plane, where a pilot says so."""
     composed = ComposedMap.of(f, grid, target.dim)
-    warp = pilot(composed, target, forward=direction == DATA_MODEL).draw if target.dim == 2 else None
+    vertices, forward = _COARSE_VERTICES if n < FEW else _VERTICES, direction == DATA_MODEL
+    warp = pilot(composed, target, vertices=vertices, forward=forward).draw if target.dim == 2 else None
     noise, weight = weighted_noise(n, target.dim, seed=seed, warp=warp)
     noise = noise.flatten(0, 1)
     branch = composed.branch(noise)

@@ -21,8 +21,6 @@ from cmcore.divergences.tools.plane_mesh import signed_area, triangles
 from cmcore.divergences.tools.push_forward import log_standard_normal
 from cmcore.targets.base import Target
 
-_VERTICES = 3_600
-"""The most vertices pushed forward: with the 16,384 samples of the default, fewer than 20,000 points in all."""
 _EVEN_ROUNDS = 10
 """Halvings of every cell before the first guess: 32 × 32 cells."""
 _TAIL_ROUNDS = 6
@@ -79,9 +77,12 @@ class Pilot:
         return points.reshape(uniform.shape), self.weight[node].reshape(uniform.shape[:-1])
 
 
-def pilot(composed: ComposedMap, target: Target, *, forward: bool = False) -> Pilot:
-    """A density on the square that :func:`~.noise.polar_noise` starts from, for KLs of this map."""
-    cells = _Cells(composed, target, forward=forward)
+def pilot(composed: ComposedMap, target: Target, *, vertices: int = 3_600, forward: bool = False) -> Pilot:
+    """A density on the square that :func:`~.noise.polar_noise` starts from, for KLs of this map.
+
+    At most about so many vertices are pushed forward, 1,300 of them to begin with.
+    """
+    cells = _Cells(composed, target, vertices, forward=forward)
     for level in range(_EVEN_ROUNDS):
         leaves = cells.leaves
         cells.halve(leaves, torch.full_like(leaves, level % 2))
@@ -96,8 +97,8 @@ def pilot(composed: ComposedMap, target: Target, *, forward: bool = False) -> Pi
 class _Cells:
     """A tree of cells: the images of their corners, and what each is thought to add to the KL."""
 
-    def __init__(self, composed: ComposedMap, target: Target, *, forward: bool) -> None:
-        self.composed, self.target, self.forward = composed, target, forward
+    def __init__(self, composed: ComposedMap, target: Target, vertices: int, *, forward: bool) -> None:
+        self.composed, self.target, self.most, self.forward = composed, target, vertices, forward
         self.axis = self.child = torch.full((1,), -1)
         self.low, self.size = torch.zeros(1, 2, dtype=torch.float64), torch.ones(1, 2, dtype=torch.float64)
         self.vertices = 0
@@ -118,7 +119,7 @@ class _Cells:
         """The leaves to halve next, as far as the vertices go: the integrand varies in them by too much."""
         leaves = self.leaves
         unsure = self.unsure[leaves]
-        most = (_VERTICES - self.vertices) // 2
+        most = max(0, self.most - self.vertices) // 2
         order = unsure.argsort(descending=True)[:most]
         return leaves[order[unsure[order] > _UNSURE * self.part[leaves].sum()]]
 
