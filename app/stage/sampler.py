@@ -1,5 +1,6 @@
 """The controls of a draw: how many jumps, which sampler, where it stops."""
 
+from collections.abc import Hashable
 from typing import Any
 
 import streamlit as st
@@ -54,8 +55,7 @@ def sampler_controls(run: Run) -> SamplerConfig:
         to_zero = run.model.delta == 0 and not noisy
         words = f"{GRIDS_HELP} Drag the times under the picture to choose your own."
         grid = grid_choice("grid", to_zero=to_zero, help=words, on_change=_name_grid)
-        state.set_value("delta", kept_delta(state.value("delta"), sampler, run.model.delta))
-        delta = _stop_slider("delta", sampler, run.model.delta, on_change=choose_measure)
+        delta = delta_slider("delta", sampler, run.model.delta)
         renoise = 0.5
         if noisy:
             _take_share()
@@ -140,14 +140,9 @@ def renoise_slider(key: str, sampler: str) -> float:
     return st.slider(label, 0.05, 1.0, step=0.05, key=key, help=words, persist_state="session")
 
 
-def delta_slider(stem: str, sampler: str, learned: float) -> float:
-    """Where samples stop, from the earliest time learned on; each sampler has its own, under the key stem:sampler."""
-    key = f"{stem}:{sampler}"
-    state.set_nearest(key, _stops(sampler, learned), delta_for(sampler, learned))
-    return _stop_slider(key, sampler, learned)
-
-
-def _stop_slider(key: str, sampler: str, learned: float, **settings: Any) -> float:
+def delta_slider(key: str, sampler: str, learned: float) -> float:
+    """Where samples stop, from the earliest time learned on: what it was, where they can be measured there."""
+    state.set_value(key, kept_delta(state.value(key), sampler, learned))
     return st.select_slider(
         "Stop at δ",
         sorted({*_stops(sampler, learned), state.value(key)}),
@@ -155,7 +150,7 @@ def _stop_slider(key: str, sampler: str, learned: float, **settings: Any) -> flo
         key=key,
         help="The time at which the last jump ends; samples are compared with the data at that noise level.",
         persist_state="session",
-        **settings,
+        on_change=choose_measure,
     )
 
 
@@ -177,24 +172,40 @@ def choose_measure() -> None:
 
 
 def measure_note(run: Run, config: SamplerConfig, direction: Direction) -> str:
-    """What of the measure changed although nobody chose it, and that the numbers cannot be compared; else nothing."""
-    view = run.key, config.sampler
-    measure: tuple[Direction, float] = direction, config.delta
-    last_view, last, words = state.value("measure", (view, measure, ""))
+    """On Explore: what of the measure changed although nobody chose it; else nothing."""
+    return changed_measure("explore", (run.key, config.sampler), config.sampler, (direction, config.delta))
+
+
+def changed_measure(
+    page: str, view: Hashable, sampler: str, measure: tuple[Direction, float], learner: str = "this run"
+) -> str:
+    """What of a page's measure, direction and δ, changed although nobody chose it, and that the numbers before and
+    after cannot be compared; else nothing.
+
+    Args:
+        page: each has a measure of its own.
+        view: another one is drawn anew, and what was said of the last is over.
+        sampler: by which is drawn.
+        measure: the direction and δ.
+        learner: whose earliest time δ cannot go below.
+    """
+    last_view, last, words = state.value(f"measure:{page}", (view, measure, ""))
     chosen = state.take("measure chosen")
     if measure != last:
-        words = "" if chosen else f"{_changed(last, measure, config.sampler)} {NOT_COMPARED}"
+        words = "" if chosen else f"{_changed(last, measure, sampler, learner)} {NOT_COMPARED}"
     elif view != last_view:
-        words = f"δ stays {config.delta:g}, so that this number can be compared with the last one." if words else ""
-    state.set_value("measure", (view, measure, words))
+        words = f"δ stays {measure[1]:g}, so that this number can be compared with the last one." if words else ""
+    state.set_value(f"measure:{page}", (view, measure, words))
     return words
 
 
-def _changed(last: tuple[Direction, float], now: tuple[Direction, float], sampler: str) -> str:
+def _changed(last: tuple[Direction, float], now: tuple[Direction, float], sampler: str, learner: str) -> str:
     parts = []
     if now[1] != last[1]:
         why = (
-            "samples with fresh noise have no density there" if ALL[sampler].noisy else "this run learned nothing below"
+            "samples with fresh noise have no density there"
+            if ALL[sampler].noisy
+            else f"{learner} learned nothing below"
         )
         reason = f", since {why}" if now[1] > last[1] else ""
         parts.append(f"δ went from {last[1]:g} to {now[1]:g}{reason}.")

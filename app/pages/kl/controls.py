@@ -7,10 +7,18 @@ import streamlit as st
 
 from app import state
 from app.kl.curves import BASELINES, MOST, SEEN_FROM, SHOWN, View, least_delta
-from app.runs.external import External, externals
-from app.runs.library import Run
+from app.runs.external import External
+from app.runs.library import Run, externals
 from app.runs.names import run_names
-from app.stage.sampler import GRIDS_HELP, SAMPLERS, SAMPLERS_HELP, delta_slider, grid_choice, renoise_slider
+from app.stage.sampler import (
+    GRIDS_HELP,
+    SAMPLERS,
+    SAMPLERS_HELP,
+    choose_measure,
+    delta_slider,
+    grid_choice,
+    renoise_slider,
+)
 from app.ui.cards import direction_words
 from app.ui.single_choice import single_choice
 from cmcore.samplers import SAMPLERS as ALL
@@ -37,7 +45,8 @@ def curve_controls(runs: Mapping[str, Run]) -> View:
     renoise = state.value("kl_renoise")
     if ALL[sampler].noisy:
         renoise = renoise_slider("kl_renoise", sampler)
-    seen = _segments("Divergence", {key: direction_words(direction) for key, direction in SEEN_FROM.items()}, "kl_from")
+    divergences = {key: direction_words(direction) for key, direction in SEEN_FROM.items()}
+    seen = _segments("Divergence", divergences, "kl_from", on_change=choose_measure)
     most = st.select_slider("Network calls up to", MOST, key="kl_most", persist_state="session")
     grid, horizon, step, delta = _times([runs[key] for key in chosen], sampler)
     shown = st.pills(
@@ -73,17 +82,15 @@ def choose_outside() -> list[External]:
     return [offered[key] for key in chosen]
 
 
-def _segments(
-    label: str, options: Mapping[str, str], key: str, *, disabled: bool = False, words: str | None = None
-) -> Any:
+def _segments(label: str, options: Mapping[str, str], key: str, *, words: str | None = None, **settings: Any) -> Any:
     return single_choice(
         label,
         list(options),
         format_func=options.__getitem__,
         key=key,
-        disabled=disabled,
         help=words,
         width="stretch",
+        **settings,
     )
 
 

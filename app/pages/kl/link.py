@@ -8,7 +8,7 @@ from app.pages.kl.controls import HORIZONS, SCORES
 from app.runs.library import first_run, runs
 from app.sharing.link import PageLink, Parameter
 from app.sharing.readers import between, one_of, several_of
-from app.stage.sampler import SAMPLERS
+from app.stage.sampler import SAMPLERS, choose_measure
 from cmcore.grids import GRIDS
 from cmcore.sampling_defaults import delta_for
 
@@ -28,7 +28,7 @@ def _parameters() -> Iterator[Parameter]:
     yield Parameter("show", "kl_shown", several_of(lambda: SHOWN, "what is shown"), list(SHOWN_FIRST))
     sampler, offered = state.value("kl_sampler", "deterministic"), runs()
     learned = least_delta([offered[key] for key in state.value("kl_runs", ()) if key in offered])
-    yield Parameter("delta", f"kl_delta:{sampler}", between(0.0, 1.0, "δ"), delta_for(sampler, learned), "{:g}".format)
+    yield Parameter("delta", "kl_delta", between(0.0, 1.0, "δ"), delta_for(sampler, learned), "{:g}".format)
 
 
-KL_LINK = PageLink("kl", _parameters, selection="kl_runs")
+KL_LINK = PageLink("kl", _parameters, selection="kl_runs", begin=choose_measure)

@@ -23,9 +23,11 @@ from app.runs.external import External
 from app.runs.library import Run, runs
 from app.runs.names import target_titles
 from app.sharing.retrain_offer import training_offer, warn_not_shareable
+from app.stage.sampler import changed_measure
 from app.ui.cards import number, resolved, table, typeset
 from app.ui.charts import show_chart
 from app.ui.link_warnings import show_link_warnings
+from app.ui.terms import explained
 from cmcore.experiments import Result
 from cmcore.samplers import SAMPLERS
 from cmcore.sampling_defaults import sampling_defaults
@@ -45,7 +47,7 @@ PAPER_READ = (
 def kl() -> None:
     """The page."""
     show_link_warnings(KL_LINK.open())
-    st.html("<h1 class='question'>How far from the truth, after how many network calls?</h1>")
+    st.html(f"<h1 class='question'>{explained('How far from the truth, after how many network calls?')}</h1>")
     training_offer("kl_runs")
     offered = runs()
     if offered:
@@ -67,6 +69,7 @@ def _compared(offered: Mapping[str, Run]) -> None:
             with st.container(key="kl_notes"):
                 chosen = [offered[key] for key in view.runs]
                 for words in [
+                    *_measure_notes(view, curves),
                     *_of_other_targets(curves, outside),
                     *left_out(view, offered),
                     *_later_ends(view, curves),
@@ -110,6 +113,16 @@ def _of_other_targets(curves: Sequence[RunCurve], outside: Sequence[External]) -
         for one in outside
         if one.target_key not in shown
     ]
+
+
+def _measure_notes(view: View, curves: Sequence[RunCurve]) -> list[str]:
+    """What of the measure changed although nobody chose it."""
+    if not curves:
+        return []
+    learner = "this run" if len(view.runs) == 1 else "one of these runs"
+    measure = view.direction, view.delta
+    words = changed_measure("kl", (view.runs, view.sampler), view.sampler, measure, learner)
+    return [words] if words else []
 
 
 def _later_ends(view: View, curves: Sequence[RunCurve]) -> list[str]:
@@ -160,7 +173,9 @@ def _beside(view: View, curves: Sequence[RunCurve], outside: Sequence[External])
         if notes:
             st.html(notes_list(notes))
     with st.container(horizontal=True, vertical_alignment="center", key="kl_takeaway"):
-        st.caption("Bands: 95 % intervals. Hatched: below the smallest detectable KL.")
+        st.html(
+            f"<p class='theory'>{explained('Bands: 95 % intervals. Hatched: below the smallest detectable KL.')}</p>"
+        )
         st.download_button(
             "CSV", lambda: as_csv(view, curves, external_csv(view, outside)).encode(), "kl-curves.csv", "text/csv",
             on_click="ignore", type="tertiary", key="kl_csv",

@@ -222,6 +222,40 @@ def test_the_whole_view_lives_in_the_link(shipped):
     assert not dict(page().query_params)
 
 
+def compared_notes(at):
+    return [caption.value for caption in at.caption if "compared" in caption.value]
+
+
+def test_p6_another_sampler_keeps_delta_where_it_can_and_says_where_it_cannot(shipped):
+    at = page(baselines="")
+    assert compared_notes(at) == []
+    at.button_group(key="kl_sampler").set_value("renoise").run()
+    (words,) = compared_notes(at)
+    assert words.startswith("δ went from 0 to 0.02, since samples with fresh noise have no density there")
+    at.button_group(key="kl_sampler").set_value("deterministic").run()
+    assert at.select_slider(key="kl_delta").value == 0.02
+    (words,) = compared_notes(at)
+    assert words.startswith("δ stays 0.02")
+
+
+def test_p6_what_somebody_chooses_is_not_explained_to_her(shipped):
+    at = page(baselines="")
+    at.select_slider(key="kl_delta").set_value(0.05).run()
+    assert compared_notes(at) == []
+    at.button_group(key="kl_sampler").set_value("renoise").run()
+    assert at.select_slider(key="kl_delta").value == 0.05
+    assert compared_notes(at) == []
+    assert compared_notes(page(baselines="", sampler="renoise")) == []
+
+
+def test_p6_a_run_that_learned_less_says_so(shipped):
+    at = page(baselines="")
+    at.multiselect(key="kl_runs").set_value(["checkerboard"]).run()
+    assert at.select_slider(key="kl_delta").value == 0.01
+    (words,) = compared_notes(at)
+    assert words.startswith("δ went from 0 to 0.01, since this run learned nothing below")
+
+
 @pytest.mark.parametrize(
     "query",
     [{"runs": "nobody"}, {"baselines": "ddim,renoise"}, {"most": "1000"}, {"T": "nan"}, {"show": "<b>"}, {"h": "9"}],
