@@ -62,7 +62,7 @@ class Limits(BaseModel):
         pages: open pages, tabs of all visitors together.
         messages: of one page, a second; it may send those of six quiet seconds at once, and waits beyond that.
         compared: training runs that one press begins, one after the other.
-        results: results from elsewhere that a session holds.
+        results: results from elsewhere that a visitor has.
         samples: numbers in the samples of such a result.
         files: uploaded files that a page holds.
         files_of_one, files_of_all: megabytes of these, of a page and of all pages together.

@@ -10,7 +10,8 @@ from app.background.task import Task
 from app.components.sample_cloud import sample_cloud
 from app.kl.external import cloud_of, estimate_of, to_measure
 from app.quoting import escape, plain
-from app.runs.external import External, externals
+from app.runs.external import External
+from app.runs.library import externals
 from app.runs.run import Run
 from app.ui.cards import bare_card, kl_card
 from cmcore.divergences.estimate import MODEL_DATA

@@ -1,4 +1,4 @@
-"""Bytes that kept runs take on the disk: of each visitor and of all, counted as runs are written and not afterwards.
+"""Bytes that kept runs and results take on the disk: of each visitor and of all, counted as they are written.
 
 Space is asked for before a run is written. A visitor's own oldest runs make room for a new one; those of others only
 where nobody came for them for a day. What is left is a refusal in a sentence.
@@ -34,7 +34,7 @@ class Bounds:
 
     Attributes:
         days: runs of a visitor who has not come back for so long are removed.
-        runs: of one visitor; the oldest one that is not pinned goes first.
+        runs: and results of one visitor; the oldest one that is not pinned goes first.
         of_one, of_all: bytes of a visitor, and of all of them.
     """
 
@@ -167,7 +167,7 @@ def by_age(home: Path) -> list[Path]:
 
 def _written(folder: Path) -> float:
     """When the run was written; of one that is being written, when that began."""
-    for path in (folder / "run.json", folder):
+    for path in (folder / "run.json", folder / "result.zip", folder):
         with suppress(OSError):
             return path.stat().st_mtime
     return 0.0

@@ -1,14 +1,13 @@
-"""Results from elsewhere that a visitor has brought in: held by the session, and by nothing else."""
+"""A result from elsewhere that a visitor has brought in."""
 
 import hashlib
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from itertools import chain, count
 
-from app import state
-from app.hosting.limits import limits
 from app.quoting import one_line
 from cmcore.pools import same_law
-from cmcore.store import BadRun, ExternalResult
+from cmcore.store import ExternalResult
 
 LONGEST_NAME = 60
 
@@ -41,27 +40,10 @@ class External:
         return f"Brought in by you; not trained here. {f'Its file says: {said}.' if said else 'Its file says no more.'}"
 
 
-def externals() -> Mapping[str, External]:
-    """The results of this session, oldest first."""
-    return state.session_dict("externals")
-
-
-def add_external(result: ExternalResult) -> External:
-    """Take a result in. BadRun where the session holds as many as it may."""
-    held = state.session_dict("externals")
-    if len(held) >= limits().results:
-        raise BadRun(f"This session holds {len(held)} results from elsewhere, and no more: remove one first.")
+def make_external(result: ExternalResult, content: bytes, others: Mapping[str, "External"]) -> External:
+    """The result that was read from the bytes of a zip, named unlike the others; the same bytes make the same key."""
+    names = {one.label for one in others.values()}
     label = one_line(result.name, LONGEST_NAME) or "A result"
-    others = {one.label for one in held.values()}
-    label = next(name for name in (label, *(f"{label} ({k})" for k in range(2, 1_000))) if name not in others)
-    digest = hashlib.sha256(f"{label} {len(held)}".encode())
-    for steps, points in result.points.items():
-        digest.update(f"{steps}".encode() + points.numpy().tobytes())
-    key = f"external-{digest.hexdigest()[:10]}"
-    held[key] = External(key, label, result)
-    return held[key]
-
-
-def remove_external(key: str) -> None:
-    """Forget a result."""
-    state.session_dict("externals").pop(key, None)
+    numbered = (f"{label} ({k})" for k in count(2))
+    label = next(name for name in chain([label], numbered) if name not in names)
+    return External(f"external-{hashlib.sha256(content).hexdigest()[:16]}", label, result)

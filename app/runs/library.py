@@ -3,7 +3,8 @@
 import json
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -18,9 +19,11 @@ from app.background.task import Report, Task
 from app.hosting.limits import limits
 from app.quoting import file_stem, one_line
 from app.runs import disk, memory, visitor
+from app.runs.external import External, make_external
 from app.runs.run import Run
 from cmcore.files import LAB, read_plain
 from cmcore.json_input import parse_json
+from cmcore.store import BadRun, ExternalResult, external_from_zip
 from cmcore.targets import GALLERY
 
 LEADING = ("gaussian_grid", "eight_gaussians")
@@ -31,7 +34,9 @@ LONGEST_NAME = 60
 """Characters of what people call a run."""
 LARGEST_CURVES, MOST_VALUES = 16 << 20, 1 << 19
 """Of the curves beside a shipped run: bytes, and values."""
-OPENING: Task[list[disk.StoredRun]] = Task("runs", reading_workers)
+Opened = disk.StoredRun | External
+"""What a reload finds of a visitor's own."""
+OPENING: Task[list[Opened]] = Task("runs", reading_workers)
 
 
 @dataclass
@@ -40,13 +45,15 @@ class Library:
 
     Attributes:
         own: trained or imported here, or opened from the server's disk; by key, oldest first.
+        results: from elsewhere, brought in here or opened from the disk; by key, oldest first.
         pinned, hidden: keys of runs, shipped ones too.
-        unsaved: why the server's disk does not have a run, by key.
+        unsaved: why the server's disk does not have a run or a result, by key.
         deleted: the run that was deleted last, while that can be undone.
         stored: whether the runs on the disk are still to open, are open, wait for memory, or were declined.
     """
 
     own: dict[str, Run] = field(default_factory=dict)
+    results: dict[str, External] = field(default_factory=dict)
     pinned: set[str] = field(default_factory=set)
     hidden: set[str] = field(default_factory=set)
     unsaved: dict[str, str] = field(default_factory=dict)
@@ -84,6 +91,24 @@ class Library:
             self.add(self.deleted)
             self.deleted = None
 
+    # ---- what a visitor does with a result from elsewhere -------------------------------------------------------
+    def add_result(self, result: ExternalResult, content: bytes) -> External:
+        """Take in what the bytes of a zip hold, and store them. BadRun where there are as many as there may be."""
+        one = make_external(result, content, self.results)
+        if one.key in self.results:
+            return self.results[one.key]
+        if len(self.results) >= limits().results:
+            raise BadRun(f"You hold {len(self.results)} results from elsewhere, and there may be no more: remove one.")
+        self.results[one.key] = one
+        self._store(disk.StoredResult(one.key, one.label, content))
+        return one
+
+    def remove_result(self, key: str) -> None:
+        """Forget a result, here and on the disk."""
+        if self.results.pop(key, None):
+            self.unsaved.pop(key, None)
+            disk.delete(visitor.token(), key)
+
     # ---- memory and disk ----------------------------------------------------------------------------------------
     def make_room(self) -> None:
         """Take the session's runs back to within its bounds, in number and in bytes; the newest always stays."""
@@ -96,11 +121,14 @@ class Library:
 
     def store(self, run: Run) -> None:
         """Let the server store a run as it is called now, if it can."""
+        self._store(disk.StoredRun(run.key, run.label, run.key in self.pinned, run.model))
+
+    def _store(self, one: disk.StoredRun | disk.StoredResult) -> None:
         try:
-            disk.store(visitor.token(), disk.StoredRun(run.key, run.label, run.key in self.pinned, run.model))
-            self.unsaved.pop(run.key, None)
+            disk.store(visitor.token(), one)
+            self.unsaved.pop(one.key, None)
         except disk.NotStored as problem:
-            self.unsaved[run.key] = str(problem)
+            self.unsaved[one.key] = str(problem)
 
     def open_stored(self) -> None:
         """Open the runs on the server's disk. While others wait for theirs there are none, and the page asks anew."""
@@ -120,6 +148,9 @@ class Library:
             return
         self.stored = "open"
         for each in opened:
+            if isinstance(each, External):
+                self.results.setdefault(each.key, each)
+                continue
             self.own.setdefault(each.key, Run(each.key, each.label, each.model))
             if each.pinned:
                 self.pinned.add(each.key)
@@ -137,10 +168,11 @@ class Library:
         """Which runs of one's own a reload would lose, or that they wait; empty where all are stored and open."""
         if self.stored == "waiting":
             return f"{FULL} Yours open as soon as others have left."
-        lost = [key for key in self.own if key in self.unsaved]
+        kept = {**self.own, **self.results}
+        lost = [key for key in kept if key in self.unsaved]
         if not lost:
             return ""
-        which = self.own[lost[0]].label if len(lost) == 1 else f"{len(lost)} runs"
+        which = kept[lost[0]].label if len(lost) == 1 else f"{len(lost)} runs and results"
         why = self.unsaved[lost[-1]]
         return f"The server could not keep {which}: {why}. Export what you need before you close this page."
 
@@ -155,12 +187,20 @@ def library() -> Library:
     return runs
 
 
-def _read_stored(token: str, report: Report[list[disk.StoredRun]]) -> list[disk.StoredRun]:
-    opened = []
-    for run in disk.stored(token):
-        opened.append(run)
+def _read_stored(token: str, report: Report[list[Opened]]) -> list[Opened]:
+    opened: list[Opened] = []
+    for one in (*disk.stored(token), *_read_results(token)):
+        opened.append(one)
         report(0.0, "Opening your runs.")
     return opened
+
+
+def _read_results(token: str) -> Iterator[External]:
+    """The results from elsewhere, each read as if it had just been brought in."""
+    for one in disk.stored_results(token):
+        with suppress(ValueError):  # a limit of this server may be another one now
+            result = external_from_zip(one.content, largest=disk.LARGEST_RESULT, check=limits().check_result)
+            yield External(one.key, one.label, result)
 
 
 def runs() -> Mapping[str, Run]:
@@ -189,6 +229,11 @@ def shipped_runs() -> Mapping[str, Run]:
 def own_runs() -> dict[str, Run]:
     """What was trained or imported by this visitor; after a reload, as the server stored it."""
     return library().own
+
+
+def externals() -> Mapping[str, External]:
+    """The results from elsewhere of this visitor, oldest first."""
+    return library().results
 
 
 def new_key(name: str) -> str:

@@ -4,7 +4,8 @@ import streamlit as st
 
 from app.kl.external_card import external_card, measure_externals
 from app.quoting import escape, plain
-from app.runs.external import External, externals, remove_external
+from app.runs.external import External
+from app.runs.library import externals, library
 from app.ui.cards import direction_words
 from app.ui.single_choice import single_choice
 
@@ -15,7 +16,7 @@ def results_from_elsewhere() -> None:
     if not offered:
         return
     st.html("<h2 class='question'>Results from elsewhere</h2>")
-    st.caption("They stay until this page is reloaded or closed. KL and Explore show them beside runs of their target.")
+    st.caption("Kept as your runs are. KL and Explore show them beside runs of their target.")
     measure_externals(list(offered.values()))
     with st.container(key="clouds_elsewhere"):
         for one in list(offered.values()):
@@ -27,7 +28,7 @@ def _one(one: External) -> None:
     result = one.result
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.html(f"<h3 class='panel-title'>{escape(one.label)}</h3>")
-        st.button("Remove", key=f"remove:{one.key}", type="tertiary", on_click=remove_external, args=(one.key,))
+        st.button("Remove", key=f"remove:{one.key}", type="tertiary", on_click=library().remove_result, args=(one.key,))
     st.caption(plain(f"{result.target.name.replace('_', ' ')}, δ = {result.delta:g}. {one.provenance}"))
     if result.points:
         steps = single_choice("Network calls N", sorted(result.points), key=f"elsewhere_steps:{one.key}")

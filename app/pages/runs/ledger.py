@@ -9,7 +9,8 @@ from app.background.task import Report, Task
 from app.hosting.limits import limits
 from app.quoting import one_line
 from app.runs import memory, visitor
-from app.runs.external import External, add_external
+from app.runs.disk import LARGEST_RESULT
+from app.runs.external import External
 from app.runs.library import FULL, LONGEST_NAME, Run, add_run, all_runs, library, own_runs
 from app.training import registry
 from cmcore.costs import RunCost
@@ -17,8 +18,8 @@ from cmcore.model import TrainedModel
 from cmcore.store import BadRun, ExternalResult, ReadLimits, external_from_zip, from_zip, is_external
 from cmcore.targets import GALLERY
 
-MOST_BYTES = 16 << 20
-"""What one file of a run that is brought in may unfold to."""
+MOST_BYTES = LARGEST_RESULT
+"""What one file of a run, or of a result, that is brought in may unfold to."""
 IMPORT: Task[TrainedModel | ExternalResult] = Task("import", reading_workers, resumes=False)
 
 
@@ -71,7 +72,7 @@ def bring_in(file_name: str, content: bytes) -> Run | External | None:
         return None
     IMPORT.forget()
     if isinstance(model, ExternalResult):
-        return add_external(model)
+        return library().add_result(model, content)
     label = one_line(re.sub(r"(-[0-9a-f]{8})?(\.zip)?$", "", file_name).replace("_", " "), LONGEST_NAME)
     config = model.target.config if model.target else None
     toy = GALLERY.get(config.name) if config else None

@@ -14,6 +14,7 @@ from app.kl import external as measured
 from app.kl.curves import View, curves_of
 from app.kl.external import MEASURED, REPORTED, external_csv, external_lines, external_rows, not_drawn
 from app.kl.table import as_csv
+from app.runs import disk
 from app.runs.external import External
 from app.runs.run import Run
 from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA
@@ -126,10 +127,11 @@ def test_o9_a_result_is_brought_in_on_runs_and_stands_on_kl_and_explore(file):
     assert not at.exception
     assert list(at.dataframe[0].value["Run"]) == before, "it is no run"
     assert r"a paper" in " ".join(caption.value for caption in at.caption)
-    held = at.session_state["session:externals"]
+    library = at.session_state["library"]
+    held = library.results
     for name in ("kl", "explore"):
         other = page(name)
-        other.session_state["session:externals"] = held
+        other.session_state["library"] = library
         other.run()
         assert not other.exception
         if name == "explore":
@@ -139,6 +141,46 @@ def test_o9_a_result_is_brought_in_on_runs_and_stands_on_kl_and_explore(file):
             poll(other, lambda at: "from its samples" in html(at))
     at.button(key=f"remove:{next(iter(held))}").click().run()
     assert "Results from elsewhere" not in html(at)
+
+
+@pytest.mark.usefixtures("shipped", "answered")
+def test_o9_a_reload_finds_what_was_brought_in_and_removing_forgets_it(file, tmp_path, monkeypatch):
+    monkeypatch.setenv("CONSISTENCY_LAB_KEPT", str(tmp_path / "kept"))
+    at = page("runs")
+    for _ in range(2):  # the same file twice is one result
+        at.file_uploader[0].set_value(("theirs.zip", file, "application/zip")).run()
+        poll(at, lambda at: "3,000 samples brought in, N = 4" in html(at), seconds=60)
+    (key,) = at.session_state["library"].results
+
+    def came_back():
+        other = AppTest.from_function(show_runs, default_timeout=60)
+        other.session_state["visitor"] = at.session_state["visitor"]
+        return other.run()
+
+    later = came_back()
+    assert "Results from elsewhere" in html(later)
+    assert list(later.session_state["library"].results) == [key]
+    later.button(key=f"remove:{key}").click().run()
+    assert "Results from elsewhere" not in html(came_back())
+    assert not list((tmp_path / "kept").rglob("result.zip"))
+
+
+def show_runs():
+    from app.pages.runs.page import runs_page
+
+    runs_page()
+
+
+@pytest.mark.usefixtures("shipped", "answered")
+def test_what_was_kept_is_checked_as_if_it_had_just_been_brought_in(file, tmp_path, monkeypatch):
+    monkeypatch.setenv("CONSISTENCY_LAB_KEPT", str(tmp_path))
+    for number, content in enumerate((file, file[:-100], b"no zip")):
+        disk.store("a" * 43, disk.StoredResult(f"external-{number}", "theirs", content))
+    at = AppTest.from_function(show_runs, default_timeout=60)
+    at.session_state["visitor"] = "a" * 43
+    at.run()
+    assert not at.exception
+    assert list(at.session_state["library"].results) == ["external-0"]
 
 
 @pytest.mark.usefixtures("shipped", "answered")

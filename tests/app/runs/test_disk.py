@@ -219,6 +219,36 @@ def test_s9_no_more_runs_come_back_than_a_session_has(top, monkeypatch):
     assert keys(ONE) == ["run-1", "run-4", "new"]
 
 
+def a_result(key="external-0123", content=b"x" * 20_000):
+    return shelf.StoredResult(key, "theirs", content)
+
+
+def test_o9_results_from_elsewhere_are_kept_beside_runs_and_found_by_their_visitor_alone(top):
+    shelf.store(ONE, a_run())
+    shelf.store(ONE, a_result())
+    assert [(one.key, one.label, one.content) for one in shelf.stored_results(ONE)] == [
+        ("external-0123", "theirs", b"x" * 20_000)
+    ]
+    assert keys(ONE) == ["moons-0123abcd"]
+    assert list(shelf.stored_results(OTHER)) == []
+    shelf.delete(ONE, "external-0123")
+    assert list(shelf.stored_results(ONE)) == []
+    assert taken(top) == shelf._space(top).total
+
+
+def test_s6_results_count_among_the_bytes_of_their_visitor(top, size, monkeypatch):
+    bound(monkeypatch, of_one=3 * size)
+    for i in range(3):
+        shelf.store(ONE, a_run(key=f"run-{i}"))
+        time.sleep(0.02)
+    shelf.store(ONE, a_result(content=b"x" * size))
+    assert taken(top) <= 3 * size
+    assert len(list(shelf.stored_results(ONE))) == 1
+    assert keys(ONE)[-1] == "run-2"
+    with pytest.raises(NotStored):
+        shelf.store(ONE, a_result(key="large", content=b"x" * 4 * size))
+
+
 def test_d4_a_run_that_is_being_written_is_not_there_yet_and_is_not_cleared_away(top, monkeypatch):
     """Another server on the same folder looks in, and makes room, at every moment of the writing."""
     monkeypatch.setattr(shelf, "HOME", replace(shelf.HOME, runs=3))
