@@ -20,6 +20,7 @@ from app.runs.external import External
 from app.runs.names import target_titles
 from app.ui.cards import direction_title
 from app.ui.charts import show_chart
+from app.ui.terms import explained
 
 POLL = 1.2
 """Seconds between looks at the measuring: the figure is drawn anew whenever a point has come."""
@@ -62,7 +63,7 @@ def _panel(
         drawn = over_seeds(drawn, curves)
     drawn += external_lines(view, here, curves[0].delta)
     level = "h2" if alone else "h3"
-    st.html(f"<{level} class='eyebrow'>{escape(direction_title(view.direction, curves[0].delta))}</{level}>")
+    st.html(f"<{level} class='eyebrow'>{explained(direction_title(view.direction, curves[0].delta))}</{level}>")
     figure = kl_curve(
         drawn,
         theme=theme(st.context.theme.type),

@@ -31,6 +31,7 @@ GROUPS = ("Nothing", "Target", "Objective", "Seeds")
 """By what rows are put together."""
 FOLDED = ("d", "Parameters", "Estimator", "Samples", "Floor", "Noise seed")
 """Columns that are there to be asked for."""
+NOT_MEASURED = "not measured"
 MOST_MEASURED = 30
 """Rows of which a first value is measured without being asked."""
 
@@ -115,7 +116,7 @@ def table_of_runs(runs: Sequence[Run], *, pictures: Mapping[str, str], origin: C
             measured, coarse = own_measurement(run, steps)
             last = measured.estimate if measured else last
             facts[column] = _sorted_by(measured and measured.estimate)
-            words[row, column] = in_cell(measured.estimate, coarse=coarse) if measured else ""
+            words[row, column] = in_cell(measured.estimate, coarse=coarse) if measured else NOT_MEASURED
         facts |= {"Measured": how_drawn(question), "δ": question.grid.delta}
         facts |= {"Ended": ended(run) or "finished", "From": origin(run), "d": model.dim, "Parameters": weights(run)}
         facts |= {
@@ -210,7 +211,7 @@ def show_run_table(table: RunTable, *, key: str, alt: str, **selection: Any) -> 
         key=key,
         alt=alt,
         hide_index=True,
-        placeholder="",
+        placeholder=NOT_MEASURED,
         column_config=config,
         row_height=38,
         **selection,

@@ -43,6 +43,14 @@ TERMS = {
         "found, and what they bring there is added up."
     ),
     "smallest detectable KL": "The floor: what this estimator, with so many samples, cannot tell from 0.",
+    "floor": "What this estimator, with so many samples, cannot tell from 0.",
+    "95 % intervals": (
+        "Computed from other samples in the same way, ninety-five of a hundred such intervals would hold the true KL."
+    ),
+    "baselines": (
+        "Samplers that take many small steps along a score. With the exact score nothing in them is learned: they show "
+        "what a learned map saves."
+    ),
     "Estimator": "How the number was found. Point at a dot of the chart to see it for every N.",
     "Folds": ("The share of the noise where the map turns space over, left for right. The exact map does so nowhere."),
     "Samples outside every mode": (

@@ -8,13 +8,14 @@ from streamlit.components.v2 import component
 
 _HERE = Path(__file__).parent
 
+SHARED = ("address", "terms", "table_pictures")
 _COMPONENT = component(
     "frame",
     html=(_HERE / "frame.html").read_text(encoding="utf-8"),
     css=(_HERE / "frame.css").read_text(encoding="utf-8"),
     js="\n".join(
         path.read_text(encoding="utf-8")
-        for path in (_HERE.parent / "address.js", _HERE.parent / "terms.js", _HERE / "frame.js")
+        for path in (*(_HERE.parent / f"{name}.js" for name in SHARED), _HERE / "frame.js")
     ),
 )
 

@@ -32,6 +32,7 @@ function createFrame(parent) {
   document.addEventListener("keydown", keys);
   document.addEventListener("pointerdown", outside);
   window.consistencyLabTerms ??= explainTerms();
+  window.consistencyLabPictures ??= namePictures();
   frame.style = document.head.appendChild(document.createElement("style"));
   frame.destroy = () => {
     document.removeEventListener("keydown", keys);

@@ -22,9 +22,14 @@ from app.runs.library import LONGEST_NAME, Run, library, runs
 from app.runs.names import learned_by, run_names, target_titles
 from app.state import set_default, set_value, value
 from app.training.continue_controls import continue_controls
+from app.ui.terms import explained
 
 COMPARED, SHOWN_COMPARED = "compared", "compared_shown"
 """State keys: the runs that are compared, and the widget that shows them."""
+LEGEND = (
+    "KL in nats, with 95 % intervals. ≈: a first value from few samples. <: below the floor. —: no number to trust."
+)
+"""What stands under the table."""
 POLL = 1.5
 FIRST_VALUES: Task[None] = Task("run table", curve_workers)
 
@@ -41,6 +46,7 @@ def run_chooser(entries: Sequence[Entry]) -> None:
             table, key=key, alt="Runs: what each learned, and its KL", on_select=partial(_take_rows, key, table.runs),
             selection_mode="multi-row",
         )  # fmt: skip
+        st.html(f"<p class='theory'>{explained(LEGEND)}</p>")
     else:
         st.info("No run fits these filters.")
     _compared(shown)

@@ -22,6 +22,7 @@ from app.stage.scene import STEPS, density_image, extent_of, plane
 from app.state import set_value, value
 from app.ui.cards import table
 from app.ui.single_choice import single_choice
+from app.ui.terms import explained
 from cmcore.samplers import sample
 from cmcore.sampling_defaults import sampling_defaults
 
@@ -63,7 +64,7 @@ def comparison() -> None:
 
 def _kl(view: View, offered: Mapping[str, Run]) -> None:
     curves = curves_of(view, offered)
-    st.html("<h2 class='question'>KL versus network calls</h2>")
+    st.html(f"<h2 class='question'>{explained('KL versus network calls')}</h2>")
     going = under_way(measuring(view, curves))
     poll(partial(curve_chart, key="compared_curves"), view, curves, shown=going, every=POLL if going else None)
     with st.container(horizontal=True, vertical_alignment="center", key="runs_takeaway"):
