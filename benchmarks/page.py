@@ -74,13 +74,13 @@ FRESH = "!document.querySelector('.st-key-number_area [data-stale=true], .card-s
 
 # ---- the server and the browser ---------------------------------------------------------------------------------
 @contextmanager
-def server(port: int) -> Iterator[str]:
-    """The lab, from its start until it answers."""
+def server(port: int, folder: Path = ROOT) -> Iterator[str]:
+    """The lab, or the app of another folder, from its start until it answers."""
     command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.headless=true"]
     command += [f"--server.port={port}", "--server.address=127.0.0.1"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(folder)}
     quiet = subprocess.DEVNULL
-    process = subprocess.Popen(command, cwd=ROOT, stdout=quiet, stderr=quiet, env=environment)
+    process = subprocess.Popen(command, cwd=folder, stdout=quiet, stderr=quiet, env=environment)
     address = f"http://127.0.0.1:{port}"
     try:
         while True:
@@ -98,17 +98,22 @@ def server(port: int) -> Iterator[str]:
 
 
 @contextmanager
-def opened(browser: Browser, address: str, **options: object) -> Iterator[Page]:
-    """A page in a context of its own, with the stop-watch in it."""
+def opened(browser: Browser, address: str, *, watch: str = WATCH, **options: object) -> Iterator[Page]:
+    """A page in a context of its own, with a stop-watch in it."""
     context = browser.new_context(**{"viewport": {"width": 1440, "height": 980}, "bypass_csp": True, **options})
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
-    page.add_init_script(WATCH)
+    page.add_init_script(watch)
     page.goto(address)
     try:
         yield page
     finally:
         context.close()
+
+
+def find_browser() -> str | None:
+    """Chromium, or Chrome, of this machine."""
+    return shutil.which("chromium") or shutil.which("google-chrome")
 
 
 def moving(page: Page) -> None:
@@ -447,7 +452,7 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(["cold", *PARTS]), help="parts, with commas between them")
     parser.add_argument("--tries", type=int, default=10)
     parser.add_argument("--port", type=int, default=8660)
-    parser.add_argument("--browser", default=shutil.which("chromium") or shutil.which("google-chrome"))
+    parser.add_argument("--browser", default=find_browser())
     choices = parser.parse_args()
     wanted = choices.only.split(",")
     if unknown := set(wanted) - {"cold", *PARTS}:
