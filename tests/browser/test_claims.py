@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 def test_c7_the_claims_are_dialled_and_lead_to_their_experiments(open_page):
     page = open_page("/scaling?d=1000000")
     page.get_by_text(re.compile("d = 1,000,000 and")).wait_for()
-    page.locator(".st-key-panel_claim .js-plotly-plot").wait_for()
+    page.locator(".st-key-panel_claim .js-plotly-plot").first.wait_for()
     page.get_by_role("radio", name="No density").click()
     until_link(page, "data=minimal")
     page.get_by_text(re.compile("Steps without the 1/d")).wait_for()

@@ -241,7 +241,7 @@ def test_a_page_is_drawn_again_in_the_colours_that_the_system_turns_to(open_page
         return re.search(rb'fill="(#\w+)"', words)[1].decode(), figure.evaluate("f => f.layout.font.color")
 
     page = open_page("/kl")
-    page.locator(".st-key-kl_curves .js-plotly-plot").wait_for()
+    page.locator(".st-key-kl_curves .js-plotly-plot").first.wait_for()
     assert ink() == (LIGHT.ink, LIGHT.ink)
     turn(page, "dark")
     assert ink() == (DARK.ink, DARK.ink)

@@ -35,7 +35,7 @@ def test_three_objectives_are_compared_on_a_drawing_in_four_clicks(open_page):
     click(page.get_by_text("Compare objectives on this data"))
     click(page.get_by_role("button", name="Train all"))
     page.get_by_text("3 of 3 trainings have left a run.").wait_for()
-    page.locator(".st-key-comparison_curves .js-plotly-plot").wait_for()
+    page.locator(".st-key-comparison_curves .js-plotly-plot").first.wait_for()
     page.locator(".st-key-compared_objectives").scroll_into_view_if_needed()
     page.locator(".st-key-compared_objectives canvas").first.wait_for()
     assert click.count == 4
@@ -68,7 +68,7 @@ def test_own_samples_are_measured_and_stand_beside_the_labs_own_in_three_clicks(
 def test_a_clicked_row_is_compared_and_the_link_says_so(open_page):
     page = open_page("/runs")
     page.set_default_timeout(120_000)
-    page.locator(".st-key-compared_curves_0 .js-plotly-plot").wait_for()
+    page.locator(".st-key-compared_curves_0 .js-plotly-plot").first.wait_for()
     box = page.locator(".st-key-ledger_area canvas").first.bounding_box()
     page.mouse.click(box["x"] + 15, box["y"] + 36 + 2.5 * 38)
     page.locator("[class*=st-key-compared_row_]").nth(2).wait_for()
