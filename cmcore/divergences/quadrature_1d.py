@@ -229,7 +229,7 @@ class _Comparison:
         if not len(folds):
             return cells
         images, least = self.F.images(folds), torch.full(folds.shape, math.log(_MATTERS))
-        beside = [z for _, z in pieces.preimages(images, torch.full(images.shape, -1), least)]
+        beside = [z for _, z, _ in pieces.preimages(images, torch.full(images.shape, -1), least)]
         return cut(self.F, cells, torch.cat(beside)) if beside else cells
 
     # ---- which cells ------------------------------------------------------------------------------------------------
@@ -315,8 +315,8 @@ class _Comparison:
         counts = torch.maximum(log_q0, log_p + log_slope) + (cells.high - cells.low).log()[:, None]
         index = (counts.flatten() > math.log(_MATTERS) - _SPARE).nonzero()[:, 0]
         x, own = cells.image[:, INNER].flatten()[index], pieces.of(cells).repeat_interleave(z.shape[1])[index]
-        for those, preimages in pieces.preimages(x, own, log_q[index] - _STEEP):
-            branch = law.log_density(preimages) - self.F(preimages)[1]
+        for those, preimages, log_slopes in pieces.preimages(x, own, log_q[index] - _STEEP):
+            branch = law.log_density(preimages) - log_slopes
             log_q[index[those]] = torch.logaddexp(log_q[index[those]], branch)
         return log_q.reshape(z.shape)
 

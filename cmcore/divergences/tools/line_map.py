@@ -305,18 +305,60 @@ class Pieces:
 
     def preimages(
         self, x: Float[Tensor, " m"], own: Int[Tensor, " m"], least: Float[Tensor, " m"]
-    ) -> Iterator[tuple[Int[Tensor, " k"], Float[Tensor, " k"]]]:
-        """For every piece: which of the points have a preimage in it that counts, and the preimages.
+    ) -> Iterator[tuple[Int[Tensor, " k"], Float[Tensor, " k"], Float[Tensor, " k"]]]:
+        """For every piece: which of the points have a preimage in it that counts, the preimages, and log |F'| there.
 
         Args:
             own: the pieces whose preimages are there already.
             least: the log density of noise below which a preimage does not count.
         """
+        waiting: list[tuple[Tensor, _Brackets]] = []
         for number, run in enumerate(self._runs):
             inside = (x > run.image[0]) & (x < run.image[-1])
             index = (inside & (own != number) & (least < run.likeliest)).nonzero()[:, 0]
             if len(index):
-                yield index, run.preimage(self._F, x[index])
+                waiting.append((index, run.brackets(x[index])))
+            if sum(len(index) for index, _ in waiting) >= _CHUNK:
+                yield from self._solved(waiting)
+                waiting = []
+        yield from self._solved(waiting)
+
+    def _solved(self, waiting: Sequence[tuple[Tensor, "_Brackets"]]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Together, since a call of the map costs more than its points."""
+        if waiting:
+            indices, brackets = zip(*waiting, strict=True)
+            z = _Brackets(*(torch.cat(part) for part in zip(*brackets, strict=True))).solved(self._F)
+            lengths = [len(index) for index in indices]
+            yield from zip(indices, z.split(lengths), self._F(z)[1].split(lengths), strict=True)
+
+
+class _Brackets(NamedTuple):
+    """Points x, two noises each between whose images it lies, and a first guess of its preimage."""
+
+    x: Float[Tensor, " m"]
+    low: Float[Tensor, " m"]
+    high: Float[Tensor, " m"]
+    guess: Float[Tensor, " m"]
+
+    def solved(self, F: LineMap) -> Float[Tensor, " m"]:
+        """The z with F(z) = x: Newton steps kept inside the bracket."""
+        x, low, high, z = self.x, self.low.clone(), self.high.clone(), self.guess.clone()
+        active = torch.arange(len(x))
+        for _ in range(_NEWTON_STEPS):
+            here = z[active]
+            image, log_slope, sign = F(here)
+            gap = image - x[active]
+            low[active] = torch.where(gap < 0, here, low[active])
+            high[active] = torch.where(gap >= 0, here, high[active])
+            newton = here - gap * sign * (-log_slope).exp()
+            left, right = torch.minimum(low, high)[active], torch.maximum(low, high)[active]
+            inside = (newton >= left) & (newton <= right)
+            z[active] = torch.where(inside, newton, (left + right) / 2)
+            moving = (z[active] - here).abs() > _CONVERGED * (1 + here.abs())
+            active = active[moving & (gap.abs() > _CONVERGED * (1 + image.abs()))]
+            if not len(active):
+                break
+        return z
 
 
 class _Run(NamedTuple):
@@ -335,26 +377,10 @@ class _Run(NamedTuple):
             z, image = z.flip(0), image.flip(0)
         return cls(z, image.cummax(0).values, rising, float(log_density(z).max()))
 
-    def preimage(self, F: LineMap, x: Float[Tensor, " m"]) -> Float[Tensor, " m"]:
-        """The z with F(z) = x: Newton steps kept inside the bracket of two points."""
+    def brackets(self, x: Float[Tensor, " m"]) -> _Brackets:
+        """The two neighbouring points around each x, and where a line between them meets it."""
         above = torch.searchsorted(self.image, x).clamp(1, len(self.z) - 1)
         low, high = self.z[above - 1], self.z[above]  # by image: low may lie right of high
         span = self.image[above] - self.image[above - 1]
         share = ((x - self.image[above - 1]) / span).nan_to_num(0.5).clamp(0, 1)
-        z, active = low + share * (high - low), torch.arange(len(x))
-        low, high = low.clone(), high.clone()
-        for _ in range(_NEWTON_STEPS):
-            here = z[active]
-            image, log_slope, sign = F(here)
-            gap = image - x[active]
-            low[active] = torch.where(gap < 0, here, low[active])
-            high[active] = torch.where(gap >= 0, here, high[active])
-            newton = here - gap * sign * (-log_slope).exp()
-            left, right = torch.minimum(low, high)[active], torch.maximum(low, high)[active]
-            inside = (newton >= left) & (newton <= right)
-            z[active] = torch.where(inside, newton, (left + right) / 2)
-            moving = (z[active] - here).abs() > _CONVERGED * (1 + here.abs())
-            active = active[moving & (gap.abs() > _CONVERGED * (1 + image.abs()))]
-            if not len(active):
-                break
-        return z
+        return _Brackets(x, low, high, low + share * (high - low))
