@@ -26,6 +26,8 @@ LONGEST = 18
 """Letters of a name that stand beside a line; a longer name takes two rows."""
 NAME_HEIGHT = 17
 """Pixels of a row of a name."""
+LOWEST = 0.6
+"""A presentation makes a plot as low as this share of its height: names that do not overlap there do so nowhere."""
 TOP, FOOT = 8, 40
 """Pixels above and below the plot."""
 
@@ -247,7 +249,7 @@ def name_lines(
 
     `height` is that of the plot in pixels.
     """
-    scale = height / math.log10(limits[1] / limits[0])
+    scale = LOWEST * height / math.log10(limits[1] / limits[0])
     ends = [(line, max(line.points, key=lambda p: p.calls)) for line in lines if line.points]
     taken: dict[int, float] = {}
     for line, point in sorted(ends, key=lambda end: end[1].value):

@@ -1,9 +1,13 @@
 """In front of a class: a projector at the front, phones in the rows."""
 
+import asyncio
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from benchmarks.classroom import phone
+from benchmarks.visitor import Tally
 from tests.browser.test_lab import wait_for_stage
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -48,3 +52,50 @@ def test_p11_on_a_phone_what_is_pressed_is_forty_pixels_high(open_page):
     page.locator(".st-key-chart_area .main-svg").first.wait_for()
     small = page.evaluate(SMALL)
     assert [each for each in small if each[0] not in ("Skip to main content", "Navigate to home page")] == []
+
+
+LARGE = """() => [...document.querySelectorAll(".js-plotly-plot :is(.xtick, .ytick) text")]
+  .filter(tick => tick.checkVisibility()).map(tick => {
+    const drawn = tick.getBoundingClientRect().height / tick.getBBox().height;
+    return Number.parseFloat(getComputedStyle(tick).fontSize) * drawn;
+  })"""
+OVERLAPS = """() => {
+  const found = [];
+  for (const chart of document.querySelectorAll(".js-plotly-plot")) {
+    const words = [...chart.querySelectorAll("text")].filter((e) => e.textContent.trim() && e.checkVisibility());
+    const boxes = words.map((e) => [e.textContent, e.getBoundingClientRect()]);
+    boxes.forEach(([a, p], i) => boxes.slice(i + 1).forEach(([b, q]) => {
+      const across = Math.min(p.right, q.right) - Math.max(p.left, q.left);
+      const down = Math.min(p.bottom, q.bottom) - Math.max(p.top, q.top);
+      if (across > 6 && down > 6) found.push([a, b]);
+    }));
+  }
+  return found;
+}"""
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/kl", "/scaling", "/scaling?question=equal_calls", "/inside", "/lessons?lesson=more-steps&step=5", "/runs"],
+)
+def test_p9_on_a_projector_the_type_of_every_chart_is_large_and_nothing_lies_over_it(open_page, path):
+    page = open_page(f"{path}{'&' if '?' in path else '?'}present=1", viewport={"width": 1920, "height": 1080})
+    page.set_default_timeout(120_000)
+    page.locator(".js-plotly-plot .xtick text").first.wait_for()
+    page.wait_for_function("!document.querySelector('[data-stale=true]')")
+    sizes = page.evaluate(LARGE)
+    assert sizes
+    assert min(sizes) >= 18
+    assert page.evaluate(OVERLAPS) == []
+
+
+def test_p9_one_link_opens_a_step_of_a_lesson_on_thirty_phones(server):
+    async def a_class():
+        tally = Tally()
+        link = "lesson=3&step=2"
+        return tally, await asyncio.gather(*(phone(server, tally, n, link, goes_on=False) for n in range(30)))
+
+    with ThreadPoolExecutor(1) as elsewhere:  # the browser's own loop runs in this thread
+        tally, seen = elsewhere.submit(lambda: asyncio.run(a_class())).result()
+    assert not tally.errors
+    assert {heading for _, heading, _ in seen} == {"From one jump to two"}
