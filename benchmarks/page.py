@@ -177,7 +177,7 @@ def packed_kilobytes() -> float:
     places = tuple(np.linspace(0, 1, 64))
     draw = Draw(times=places[::-1], progress=places, states=states, landings=None, legs=None, summary="")
     scene = Scene("", 3.0, (1.5, 0.0), {63: draw}, density=np.zeros((360, 360), np.uint8))
-    return len(scene_message(scene, steps=63, labels={})) / 1000
+    return len(scene_message(scene, steps=63)) / 1000
 
 
 def answers(browser: Browser, address: str, tries: int) -> Iterator[tuple[str, str, list[float]]]:

@@ -2,7 +2,7 @@
 // the layers of the stage and its place in time. Streamlit writes the rest, always with history.pushState; here that
 // becomes a new entry only where another page or another run is on show, and the browser's part is put back in.
 
-const OTHER_VIEW = ["run", "runs", "question", "target", "table", "objective", "lesson", "step"]; // a change of these is a new entry
+const OTHER_VIEW = ["run", "runs", "with", "question", "target", "table", "objective", "lesson", "step"]; // a change of these is a new entry
 const OTHER_KIND = ["drawing"]; // and so is that these come or go; another line on the sheet is not
 const address = (window.consistencyLabAddress ??= takeAddress());
 

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from markupsafe import Markup
 
@@ -37,8 +38,8 @@ def page(
         heading, facts: the run in a few words, and how it is drawn.
         about: how it came about, in a sentence or more.
     """
-    labels = {n: short(estimates.get(n)) for n in scene.draws}
-    message = scene_message(scene, steps=steps, labels=labels, answered=False)
+    scene = replace(scene, labels={n: short(estimates.get(n)) for n in scene.draws})
+    message = scene_message(scene, steps=steps, answered=False)
     if STAGE_CODE.count(_MOUNT) != 1:
         raise AssertionError("The stage has one entrance, which this page gives a name.")
     return html(

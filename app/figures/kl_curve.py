@@ -108,7 +108,9 @@ def kl_curve(
     for rank, line in sorted(enumerate(lines), key=lambda ranked: ranked[1].role == "model"):
         figure.add_trace(curve(line, low, theme, markers=line in whole).update(legendrank=rank + 1))
     if calls is not None and whole:
-        _mark(figure, whole[0], calls, low, theme)
+        figure.add_vline(x=calls, line={"color": fade(theme.model, 0.45), "width": 1})
+        for line in {line.number: line for line in reversed(whole)}.values():
+            _mark(figure, line, calls, low, theme)
     if len(lines) <= NAMED:
         _frame(figure, theme, height, span, limits)
         longest = max((len(row) for line in lines for row in _rows(line.label)), default=0)
@@ -191,13 +193,13 @@ def _how(p: Point) -> str:
 
 
 def _mark(figure: go.Figure, model: Line, calls: int, foot: float, theme: Theme) -> None:
-    figure.add_vline(x=calls, line={"color": fade(theme.model, 0.45), "width": 1})
-    chosen = [p for p in model.points if p.calls == calls]
-    if chosen:
-        figure.add_scatter(
-            x=[calls], y=[on_axis(chosen[0].value, foot)], name="chosen", mode="markers", hoverinfo="skip",
-            marker={"size": 11, "color": theme.model, "line": {"color": theme.paper, "width": 1.5}},
-        )  # fmt: skip
+    look = {"size": 11, "symbol": model.symbol, "color": colour_of(model, theme)}
+    for point in model.points:
+        if point.calls == calls:
+            figure.add_scatter(
+                x=[calls], y=[on_axis(point.value, foot)], name="chosen", mode="markers", hoverinfo="skip",
+                marker={**look, "line": {"color": theme.paper, "width": 1.5}},
+            )  # fmt: skip
 
 
 def _floor(line: Line, bottom: float, theme: Theme) -> go.Scatter:

@@ -97,7 +97,8 @@ def _powers(most: int) -> tuple[int, ...]:
 class RunCurve:
     """One curve of a view: its name, the run that it is measured on, and a question for every point.
 
-    `number` counts the runs of the view, from 0, and `short` is its name among the curves of one target.
+    `number` counts the runs of the view, from 0, `short` is its name among the curves of one target, and `bounded` says
+    whether bounds of it are asked for.
     """
 
     label: str
@@ -105,6 +106,7 @@ class RunCurve:
     questions: tuple[Question, ...]
     number: int = 0
     short: str = ""
+    bounded: bool = True
 
     @property
     def delta(self) -> float:
@@ -236,7 +238,7 @@ def measure_curves(
             missing.append(estimate_of(curve.run, question, words))
     missing = [*also, *coarse, *missing]
     for curve, question in points:
-        if bounded and curve.learned and question.named != CUSTOM:
+        if bounded and curve.bounded and curve.learned and question.named != CUSTOM:
             missing.append(bounds_of(curve.run, question, f"the bounds of {curve.label}, N = {question.calls}"))
     key = curves_key(curves, bounded=bounded)
     return task.measure((key, *(one.key for one in also)) if also else key, missing)

@@ -1,6 +1,6 @@
 """The KL of one run drawn as on Explore: its curve, what moved times make of it, baselines and Bound A."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import streamlit as st
@@ -24,6 +24,8 @@ BASELINES = ("ddim", "heun")
 """Samplers that take steps with the exact score: nothing learned."""
 FURTHEST = 32
 """Calls up to which the baselines are measured."""
+MOVED = "moved times"
+"""What a curve of moved times is called."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class RunKL:
     """What is measured of one run with one sampler in one direction.
 
     Attributes:
+        run: which.
         view: the same as the page KL would have it.
         curves: with the named grid, at moved times where there are some, and of the baselines.
         on_grid: estimates by N with the named grid.
@@ -43,6 +46,7 @@ class RunKL:
         to_measure: the curves without the moved times of other N, which are measured when they are on screen.
     """
 
+    run: Run
     view: View
     curves: tuple[RunCurve, ...]
     on_grid: Mapping[int, Estimate]
@@ -70,8 +74,9 @@ def kl_of_run(run: Run, config: SamplerConfig, direction: Direction, times: Chos
     questions = {question.calls: question for question in named.questions} | by_hand
     estimates, first = RunCurve("", run, tuple(questions.values())).estimates, questions[n]
     return RunKL(
+        run,
         view,
-        (named, *([RunCurve("moved times", run, tuple(by_hand.values()))] if times else []), *baselines),
+        (named, *([RunCurve(MOVED, run, tuple(by_hand.values()))] if times else []), *baselines),
         named.estimates,
         estimates,
         {k: part.bound_a.total.value for k, part in named.bounds.items() if k not in times} if view.bounded else {},
@@ -79,8 +84,24 @@ def kl_of_run(run: Run, config: SamplerConfig, direction: Direction, times: Chos
         first,
         None if n in estimates else quick_estimate(run, first),
         problem(run, first),
-        (named, *([RunCurve("moved times", run, (first,))] if n in times else []), *baselines),
+        (named, *([RunCurve(MOVED, run, (first,))] if n in times else []), *baselines),
     )
+
+
+def beside(kl: RunKL, other: RunKL, names: Sequence[str]) -> RunKL:
+    """The first with the learned curves of the other beside its own, by their names, in one chart and one measuring."""
+    parts = ((kl, {"number": 0}), (other, {"number": 1, "bounded": False}))
+
+    def joined(curves_in: Callable[[RunKL], Iterable[RunCurve]]) -> tuple[RunCurve, ...]:
+        learned = [
+            replace(curve, label=f"{name}, {MOVED}" if curve.label == MOVED else name, **looks)
+            for (part, looks), name in zip(parts, names, strict=True)
+            for curve in curves_in(part)
+            if curve.learned
+        ]
+        return (*learned, *(curve for curve in curves_in(kl) if not curve.learned))
+
+    return replace(kl, curves=joined(lambda part: part.curves), to_measure=joined(lambda part: part.to_measure))
 
 
 def measure_run(kl: RunKL) -> JobView[Report[None]] | None:

@@ -33,10 +33,11 @@ MANY: Styles = dict.fromkeys(("model", "baseline"), tuple(zip(DASHES, SYMBOLS, s
 """Dash and mark by what a curve is: those of many runs together, whose bounds go with them."""
 ONE: Styles = {
     "model": (("solid", "circle"), ("solid", "diamond")),
+    "beside": (("dash", "square"), ("dash", "diamond")),
     "baseline": (("dot", "circle"), ("dash", "circle")),
     "bound": (("dashdot", "circle"), ("longdashdot", "square")),
 }
-"""The same of one run with its moved times."""
+"""The same of one run with its moved times, and of the run that is looked at beside it."""
 BOUNDS = {"bound_a": "Bound A", "paper_bound": "The paper’s bound"}
 """What lies above a KL, lowest first: name in tables → title."""
 _PAPER_MARK = "triangle-down"
@@ -53,12 +54,13 @@ def lines(view: View, curves: Sequence[RunCurve], styles: Styles = MANY, *, coar
     count = Counter[str]()
     for curve in curves:
         role = "model" if curve.learned else "baseline"
-        style = look_of(curve.number) if curve.learned and styles is MANY else _nth(styles[role], count[role])
-        count[role] += 1
+        kind = "beside" if curve.learned and curve.number and styles is ONE else role
+        style = look_of(curve.number) if curve.learned and styles is MANY else _nth(styles[kind], count[kind])
+        count[kind] += 1
         points = [_point(curve, question, coarse) for question in curve.questions if question.calls <= view.most]
         if shown := tuple(point for point in points if point is not None):
             drawn.append(Line(curve.label, role, shown, *style, number=curve.number))
-        if curve.learned and view.bounded:
+        if curve.learned and curve.bounded and view.bounded:
             of_bounds = styles.get("bound") or (style, (style[0], _PAPER_MARK))
             for (name, title), look in zip(BOUNDS.items(), of_bounds, strict=True):
                 if points := _bound(curve, name):

@@ -90,7 +90,7 @@ def picture_of(
         scene = replace(
             scene, drawing=_drawing(run, config, hash_of(weights), samplers=samplers, seed=seed, particles=particles)
         )
-    message = scene_message(scene, steps=config.steps, labels={}, answered=False)
+    message = scene_message(scene, steps=config.steps, answered=False)
     name = file_stem(f"{run.key}-{config.sampler}", 60)
     path = site.script("scenes", name, base64.b64encode(message).decode())
     if weights is None:

@@ -17,8 +17,11 @@ def bundle_of(run_key: str, _run: Mapped) -> bytes | None:
     return bundle(_run.model)
 
 
-def drawing_of(run: Mapped, config: SamplerConfig, place: str) -> Drawing | None:
-    """What the browser draws from on the stage of that place; None where the server must draw."""
+def drawing_of(run: Mapped, config: SamplerConfig, place: str, learned: float) -> Drawing | None:
+    """What the browser draws from on the stage of that place; None where the server must draw.
+
+    `learned` is the earliest time that all maps on the stage learned.
+    """
     weights = bundle_of(run.key, run)
     if weights is None:
         return None
@@ -35,12 +38,12 @@ def drawing_of(run: Mapped, config: SamplerConfig, place: str) -> Drawing | None
         seed=int(state.value(f"{place}seed")),
         particles=int(state.value(f"{place}particle count")),
         grids=tuple(GRIDS),
-        settings={} if place else {name: _settings(name, label, run, config) for name, label in SAMPLERS.items()},
+        settings={} if place else {name: _settings(name, label, config, learned) for name, label in SAMPLERS.items()},
         release=state.value(f"{place}release", 0),
         redrawn=state.value("own_noise") == REDRAWN,
     )
 
 
-def _settings(name: str, label: str, run: Mapped, config: SamplerConfig) -> SamplerSettings:
-    delta = kept_delta(config.delta, name, getattr(run.model, "delta", 0.0))
+def _settings(name: str, label: str, config: SamplerConfig, learned: float) -> SamplerSettings:
+    delta = kept_delta(config.delta, name, learned)
     return SamplerSettings(label, state.value("renoise", config.renoise), delta)

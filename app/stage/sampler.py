@@ -1,11 +1,12 @@
 """The controls of a draw: how many jumps, which sampler, where it stops."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import streamlit as st
 
 from app import state
+from app.quoting import plain
 from app.runs.library import Run
 from app.stage.custom_times import with_times
 from app.stage.scene import STEPS
@@ -27,14 +28,18 @@ GRIDS_HELP = (
     "paper’s rules for smooth data and for data without a density."
 )
 DELTAS = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
+LETTERS = "AB"
+"""What maps are called in short where there are two."""
 NOT_COMPARED = "The numbers before and after cannot be compared."
 FRESH = PINNED, REDRAWN = ("Pinned", "Redrawn")
 """Whether a start of one's own meets the same fresh noise at each release."""
 
 
-def sampler_controls(run: Run) -> SamplerConfig:
-    """N, the sampler, and, folded away, the grid, δ, η and the seed of the noise."""
+def sampler_controls(run: Run, *beside: Run) -> SamplerConfig:
+    """N, the sampler, and, folded away, the grid, δ, η and the seed of the noise; for the runs `beside` it too."""
     _suit(run)
+    runs = (run, *beside)
+    learned = earliest_learned(*runs)
     steps = st.select_slider(
         "Network calls N",
         STEPS,
@@ -52,10 +57,10 @@ def sampler_controls(run: Run) -> SamplerConfig:
     )
     with st.container(key="times_area"), st.expander("Times and noise"):
         noisy = ALL[sampler].noisy
-        to_zero = run.model.delta == 0 and not noisy
+        to_zero = learned == 0 and not noisy
         words = f"{GRIDS_HELP} Drag the times under the picture to choose your own."
         grid = grid_choice("grid", to_zero=to_zero, help=words, on_change=_name_grid)
-        delta = delta_slider("delta", sampler, run.model.delta)
+        delta = delta_slider("delta", sampler, learned)
         renoise = 0.5
         if noisy:
             _take_share()
@@ -70,12 +75,17 @@ def sampler_controls(run: Run) -> SamplerConfig:
             help="The same seed gives every N the same noise to start from.",
             persist_state="session",
         )
-    if words := sampling_defaults(run.model.config).caution(sampler, renoise, steps):
-        st.caption(words)
-    config = SamplerConfig(
-        sampler=sampler, grid=grid, steps=steps, horizon=run.model.horizon, delta=delta, renoise=renoise
-    )
+    for letter, each in zip(LETTERS, runs, strict=False):
+        if words := sampling_defaults(each.model.config).caution(sampler, renoise, steps):
+            st.caption(plain(f"{letter}: {words}" if beside else words))
+    horizon = min(each.model.horizon for each in runs)
+    config = SamplerConfig(sampler=sampler, grid=grid, steps=steps, horizon=horizon, delta=delta, renoise=renoise)
     return with_times(config, state.value("moved times"))
+
+
+def earliest_learned(*runs: Run) -> float:
+    """The earliest time that all of these runs learned."""
+    return max(run.model.delta for run in runs)
 
 
 def _name_grid() -> None:
@@ -171,9 +181,11 @@ def choose_measure() -> None:
     state.set_value("measure chosen", True)
 
 
-def measure_note(run: Run, config: SamplerConfig, direction: Direction) -> str:
+def measure_note(runs: Sequence[Run], config: SamplerConfig, direction: Direction) -> str:
     """On Explore: what of the measure changed although nobody chose it; else nothing."""
-    return changed_measure("explore", (run.key, config.sampler), config.sampler, (direction, config.delta))
+    learner = "this run" if len(runs) == 1 else "one of these runs"
+    view, measure = (runs[0].key, config.sampler), (direction, config.delta)
+    return changed_measure("explore", view, config.sampler, measure, learner)
 
 
 def changed_measure(

@@ -1,11 +1,12 @@
-"""The stage: what it shows of a run, and what a person does on the stage itself.
+"""The stage: what it shows of one map, or of several side by side, and what a person does on the stage itself.
 
 Explore has one and lessons have one; what was done on each is kept apart by `place`, with which the names of its values
 begin.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from dataclasses import field as fields
 from functools import partial
 from typing import Any
 
@@ -34,41 +35,55 @@ POLL = 0.8
 """Seconds between looks at layers under way."""
 
 
+@dataclass(frozen=True)
+class StagedMap:
+    """A map as the stage shows it.
+
+    Attributes:
+        run: the map and its target.
+        estimates: of its KL by N, which stand beside the small multiples.
+        mover: what jumps.
+        title: what it is called where another one stands beside it.
+    """
+
+    run: Mapped
+    estimates: Mapping[int, Estimate] = fields(default_factory=dict)
+    mover: Mover = "model"
+    title: str = ""
+
+
 def stage(
-    run: Mapped,
-    config: SamplerConfig,
-    estimates: Mapping[int, Estimate],
-    *,
-    place: str = "",
-    visible: Sequence[str] | None = None,
-    mover: Mover = "model",
+    maps: Sequence[StagedMap], config: SamplerConfig, *, place: str = "", visible: Sequence[str] | None = None
 ) -> None:
-    """The run's particles, exact paths and layers, for every N; the estimates stand beside the small multiples.
+    """Particles, exact paths and layers for every N, of one map or of several of one target from the same noise.
 
     Args:
+        maps: which.
+        config: how all of them are drawn.
         place: whose start, moved times, seed and number of particles; "" is Explore.
         visible: the layers shown at first; None leaves the stage's own.
-        mover: what jumps.
     """
     moved = fitting(state.value(f"{place}moved times"), config)
-    key, how = _question(run, config, moved, place)
+    asked = [(each, *_question(each.run, config, moved, place)) for each in maps]
     wanted = state.value(f"{place}map layers", False) or bool(set(visible or ()) & MAP_LAYERS)
-    layers = background_layers(key, run, how) if wanted else Layered()
+    layers = background_layers([(key, each.run, how) for each, key, how in asked]) if wanted else Layered()
     if layers.pending:
-        st.fragment(_when_layered, run_every=POLL)(key)
-    drawing, weights = drawing_of(run, config, place), bundle_of(run.key, run)
-    if weights is not None:
-        flow_map(weights)
-    scene = replace(_scene(key, weights is not None, run, how), drawing=drawing)
-    scene = replace(scene, layers=layers.layers, pending=layers.pending)
-    scene = replace(scene, moved=tuple(moved), visible=visible, mover=mover)
-    start: Start | None = state.value(f"{place}own start")
-    if start is not None and run.target.dim == 2:
-        scene = with_start(scene, _own(key, start, state.value(f"{place}release", 0), run, how))
+        st.fragment(_when_layered, run_every=POLL)(layers.key)
+    learned = max(getattr(each.run.model, "delta", 0.0) for each in maps)
+    scenes = []
+    for number, (each, key, how) in enumerate(asked):
+        if (weights := bundle_of(each.run.key, each.run)) is not None:
+            flow_map(weights, number)
+        scene = _with_start_of(place, _scene(key, weights is not None, each.run, maps[0].run, how), key, each.run, how)
+        scene = replace(scene, layers=layers.of(number), pending=layers.pending, title=each.title, mover=each.mover)
+        scene = replace(
+            scene, drawing=drawing_of(each.run, config, place, learned), moved=tuple(moved), visible=visible
+        )
+        labels = {n: short(each.estimates.get(n)) or "moved" * (n in moved) for n in scene.multiples}
+        scenes.append(replace(scene, labels=labels))
     particle_stage(
-        scene,
+        *scenes,
         steps=config.steps,
-        labels={n: short(estimates.get(n)) or "moved" * (n in moved) for n in scene.multiples},
         key=f"{place}{KEY}",
         on_steps=partial(_take_steps, place),
         on_start=partial(_take_start, place),
@@ -89,14 +104,23 @@ def _question(run: Mapped, config: SamplerConfig, moved: ChosenTimes, place: str
     return f"{key}/{write_times(moved)}", how
 
 
+def _with_start_of(place: str, scene: Scene, key: str, run: Mapped, how: dict[str, Any]) -> Scene:
+    """The scene with the start that somebody chose there, if there is one."""
+    start: Start | None = state.value(f"{place}own start")
+    if start is None or run.target.dim != 2:
+        return scene
+    return with_start(scene, _own(key, start, state.value(f"{place}release", 0), run, how))
+
+
 @st.cache_data(max_entries=64, show_spinner=False)
-def _scene(key: str, in_browser: bool, _run: Mapped, _how: dict[str, Any]) -> Scene:
+def _scene(key: str, in_browser: bool, _run: Mapped, _first: Mapped, _how: dict[str, Any]) -> Scene:
+    """The scene of a map; what it is compared with is that of the `first` on the stage, which has the same target."""
     config: SamplerConfig = _how["config"]
     exact = None
     if config.sampler == "deterministic":
         ends = (config.horizon, config.delta, _how["seed"], min(_how["particles"], FOLLOWED))
-        exact = _exact(f"{_run.key}/{ends}", _run, config, _how["seed"], _how["particles"])
-    known = {"density": _density(_run.key, config.delta, _run), "exact": exact, "in_browser": in_browser}
+        exact = _exact(f"{_first.key}/{ends}", _first, config, _how["seed"], _how["particles"])
+    known = {"density": _density(_first.key, config.delta, _first), "exact": exact, "in_browser": in_browser}
     return make_scene(_run.model, _run.target, key=key.rpartition("/")[0], **known, **_how)
 
 
@@ -118,7 +142,7 @@ def _own(key: str, start: Start, release: int, _run: Mapped, _how: dict[str, Any
     return own_paths(_run.model, _run.target, start=start, release=release, **how)
 
 
-def _when_layered(key: str) -> None:
+def _when_layered(key: Hashable) -> None:
     """The stage is told once its layers are there; the picture does not wait for them."""
     if not still_layering(key):
         st.rerun()

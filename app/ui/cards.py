@@ -2,10 +2,12 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from app.quoting import escape
 from app.ui.terms import explained
+from cmcore.divergences.difference import kl_difference
 from cmcore.divergences.estimate import ESTIMATORS, Direction, Estimate
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -121,17 +123,67 @@ def kl_card(
         how: rows that say what was measured, before those that say how.
     """
     title = direction_title(estimate.direction, estimate.delta)
+    rows = [*how, *_rows(estimate, ddim_calls=ddim_calls, stopped=stopped)]
+    note = f'<p class="card-aside">{escape(estimate.note)}</p>' if estimate.trusted and estimate.note else ""
+    return _card(title, _figure(estimate), rows) + note
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of two maps on a card: its letter and name, its estimate or what is said in place of it, and DDIM's calls."""
+
+    letter: str
+    name: str
+    estimate: Estimate | None
+    waiting: str = ""
+    ddim_calls: str = ""
+
+
+def pair_card(title: str, sides: Sequence[Side], *, stopped: float | None = 0.0) -> str:
+    """The cards of two maps in one: both numbers, their difference, and how each was found."""
+    figures, rows, notes = [], dict[str, dict[str, str]](), []
+    for side in sides:
+        estimate, name = side.estimate, f'<p class="of"><b>{side.letter}</b> {escape(side.name)}</p>'
+        figures.append(f"<div>{name}{_skeleton(side.waiting) if estimate is None else _figure(estimate)}</div>")
+        if estimate is None:
+            continue
+        for row, value in _rows(estimate, ddim_calls=side.ddim_calls, stopped=stopped):
+            rows.setdefault(row, {})[side.letter] = value
+        if estimate.trusted and (words := " ".join(filter(None, (estimate.note, side.waiting)))):
+            notes.append(f'<p class="card-aside">{side.letter}: {escape(words)}</p>')
+    estimates = [side.estimate for side in sides if side.estimate]
+    words = _difference(*estimates) if len(estimates) == len(sides) else ""
+    body = f'<div class="pair">{"".join(figures)}</div>{words}'
+    return _card(title, body, [(row, _of_sides(values, sides)) for row, values in rows.items()]) + "".join(notes)
+
+
+def _of_sides(values: Mapping[str, str], sides: Sequence[Side]) -> str:
+    """What is the same of both once, and else a line for each."""
+    if len(values) == len(sides) and len(set(values.values())) == 1:
+        return next(iter(values.values()))
+    return "\n".join(f"{letter} {value}" for letter, value in values.items())
+
+
+def _difference(first: Estimate, second: Estimate) -> str:
+    difference = kl_difference(first, second)
+    if difference is None:
+        return '<p class="difference">No difference: one of the two is no number to trust.</p>'
+    value, low, high = (number(v, 2) for v in (difference.value, difference.low, difference.high))
+    verdict = f"{'B' if difference.value > 0 else 'A'} is closer to the data."
+    if not difference.resolved:
+        verdict = "The interval holds 0: they cannot be told apart."
+    figure = f"<strong>{value}</strong> {explained(f'({low} … {high}) nats')}"
+    how = "95 % interval, from those of A and B, whatever their errors have in common."
+    return f'<p class="difference">A − B: {figure}<br>{verdict}</p><p class="card-aside">{how}</p>'
+
+
+def _rows(estimate: Estimate, *, ddim_calls: str, stopped: float | None) -> list[tuple[str, str]]:
+    """How the number was found, and what is known beside it."""
+    rows = [("Estimator", _estimator(estimate))]
     if not estimate.trusted:
-        note = estimate.note or "This estimate cannot be trusted."
-        return _card(title, f'<p class="card-note">{escape(note)}</p>', [*how, ("Estimator", _estimator(estimate))])
-    rows = [
-        *how,
-        ("Estimator", _estimator(estimate)),
-        (
-            "Samples · smallest detectable KL",
-            f"{estimate.n:,} · {_floor(estimate.floor)}" if estimate.n else _floor(estimate.floor),
-        ),
-    ]
+        return rows
+    floor = _floor(estimate.floor)
+    rows.append(("Samples · smallest detectable KL", f"{estimate.n:,} · {floor}" if estimate.n else floor))
     diagnostics = estimate.diagnostics
     if "fold_share" in diagnostics:
         rows.append(("Folds", percent(diagnostics["fold_share"])))
@@ -141,8 +193,7 @@ def kl_card(
         rows.append(("Stopping at δ, KL(p₀ ∥ p_δ)", f"{number(stopped, 2)} nats"))
     if ddim_calls:
         rows.append(("DDIM needs, for the same KL", ddim_calls))
-    note = f'<p class="card-aside">{escape(estimate.note)}</p>' if estimate.note else ""
-    return _card(title, _figure(estimate), rows) + note
+    return rows
 
 
 def card(title: str, figure: str, rows: Sequence[tuple[str, str]], *, beside: str = "", aside: str = "") -> str:
@@ -155,11 +206,16 @@ def card(title: str, figure: str, rows: Sequence[tuple[str, str]], *, beside: st
 
 def bare_card(title: str, words: str) -> str:
     """The same shape before there is a number."""
-    body = f'<div class="card-value card-skeleton" aria-hidden="true"></div><p class="card-aside">{escape(words)}</p>'
-    return _card(title, body, [])
+    return _card(title, _skeleton(words), [])
+
+
+def _skeleton(words: str) -> str:
+    return f'<div class="card-value card-skeleton" aria-hidden="true"></div><p class="card-aside">{escape(words)}</p>'
 
 
 def _figure(estimate: Estimate) -> str:
+    if not estimate.trusted:
+        return f'<p class="card-note">{escape(estimate.note or "This estimate cannot be trusted.")}</p>'
     if not resolved(estimate):
         beside = explained(f"{estimate.unit}: below what can be detected")
         return f'<p class="card-value"><strong>&lt; {number(estimate.floor, 2)}</strong> <span>{beside}</span></p>'

@@ -8,6 +8,7 @@ from cmcore.divergences.choose import FEWEST, kl, kl_of_chain
 from cmcore.divergences.classifier import classifier_accuracy
 from cmcore.divergences.comparison import SampleComparison, compare_samples, compare_with_target
 from cmcore.divergences.convolution_grid import kl_convolution_grid
+from cmcore.divergences.difference import Difference, kl_difference
 from cmcore.divergences.distances import Distance, energy_distance, mmd, sliced_wasserstein
 from cmcore.divergences.early_stopping import kl_to_noised
 from cmcore.divergences.estimate import (
@@ -33,6 +34,7 @@ __all__ = [
     "ESTIMATORS",
     "FEWEST",
     "MODEL_DATA",
+    "Difference",
     "Direction",
     "Distance",
     "Estimate",
@@ -48,6 +50,7 @@ __all__ = [
     "kl_1d",
     "kl_change_of_variables",
     "kl_convolution_grid",
+    "kl_difference",
     "kl_gaussian",
     "kl_histogram",
     "kl_neighbours",

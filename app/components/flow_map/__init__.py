@@ -42,9 +42,9 @@ _COMPONENT = component(
 )
 
 
-def flow_map(bundled: bytes) -> None:
-    """Hand a bundle to the stages of the page; draws nothing, and travels once."""
-    _COMPONENT(key="flow_map", data=bundled)
+def flow_map(bundled: bytes, number: int = 0) -> None:
+    """Hand a bundle to the stages of the page, the one of this number; draws nothing, and travels once."""
+    _COMPONENT(key=f"flow_map_{number}", data=bundled)
 
 
 def bundle(model: object) -> bytes | None:

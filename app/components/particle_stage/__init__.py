@@ -21,7 +21,10 @@ STAGE_CODE = _read(
     _HERE.parent / "shared.js",
     _HERE.parent / "address.js",
     _HERE.parent / "flow_map" / "grids.js",
-    *(_HERE / f"{part}.js" for part in ("mesh", "draw", "controls", "drawing", "start", "handles", "picture", "stage")),
+    *(
+        _HERE / f"{part}.js"
+        for part in ("mesh", "draw", "controls", "drawing", "panes", "start", "handles", "picture", "stage")
+    ),
 )
 _COMPONENT = component("particle_stage", html=STAGE_HTML, css=STAGE_STYLE, js=STAGE_CODE)
 
@@ -119,7 +122,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything the stage draws, for every N, from the same noise.
+    """Everything the stage draws of one map, for every N, from the same noise.
 
     Attributes:
         key: names the content; the stage starts afresh when it changes.
@@ -138,6 +141,8 @@ class Scene:
         visible: the layers to be shown at first; None leaves those that are.
         mover: what jumps, which gives it its colour.
         drawing: what the browser draws from; None where the draws carry their states.
+        title: what the map is called, where another one stands beside it.
+        labels: what stands beside the small multiples, by N.
     """
 
     key: str
@@ -156,6 +161,8 @@ class Scene:
     visible: Sequence[str] | None = None
     mover: Mover = "model"
     drawing: Drawing | None = None
+    title: str = ""
+    labels: Mapping[int, str] = fields(default_factory=dict)
 
     @property
     def followed(self) -> int:
@@ -166,24 +173,21 @@ class Scene:
         return self.shown if legs is None else legs.shape[-2]
 
 
-def scene_message(scene: Scene, *, steps: int, labels: Mapping[int, str], answered: bool = True) -> bytes:
-    """The binary message of a scene with N = steps chosen; `labels` stand beside the small multiples.
+def scene_message(scene: Scene, *beside: Scene, steps: int, answered: bool = True) -> bytes:
+    """The binary message of a scene with N = steps chosen.
+
+    Scenes `beside` it are those of other maps, of the same target, noise and times: what they share is that of the
+    first, and only what is their own is added, their arrays as "0/…", "1/…".
 
     Where nobody answers (`answered` is false), starts and times of one's own are offered if the browser draws them, and
     no further layers are waited for.
     """
     arrays = {} if scene.density is None else {"density": scene.density}
-    for n, draw in scene.draws.items():
-        if draw.states is not None:
-            arrays[f"states_{n}"] = quantise(draw.states, scene.extent)
-        if draw.landings is not None:
-            arrays[f"landings_{n}"] = quantise(draw.landings, scene.extent)
-        if draw.legs is not None:
-            arrays[f"legs_{n}"] = quantise(draw.legs, scene.extent)
+    arrays |= _own_arrays(scene)
+    for number, other in enumerate(beside):
+        arrays |= {f"{number}/{name}": array for name, array in _own_arrays(other).items()}
     if scene.exact is not None:
         arrays["exact"] = quantise(scene.exact, scene.extent)
-    if scene.layers is not None:
-        arrays |= _layer_arrays(scene.layers, scene.extent)
     fastest = 1.0 if scene.field is None else float(np.abs(scene.field).max()) or 1.0
     if scene.field is not None:
         arrays["field"] = quantise(scene.field * (scene.extent / fastest), scene.extent)
@@ -191,15 +195,15 @@ def scene_message(scene: Scene, *, steps: int, labels: Mapping[int, str], answer
     count = states.shape[1] if states is not None else scene.drawing.particles if scene.drawing else 0
     movable = answered or scene.drawing is not None
     header: dict[str, Any] = {
+        **_own_header(scene),
+        "beside": [_own_header(other) for other in beside],
         "key": scene.key,
         "extent": scene.extent,
         "angles": scene.angles,
         "steps": steps,
         "multiples": list(scene.multiples),
-        "labels": {str(n): label for n, label in labels.items()},
         "progress": {str(n): draw.progress for n, draw in scene.draws.items()},
         "times": {str(n): draw.times for n, draw in scene.draws.items()},
-        "summaries": {str(n): draw.summary for n, draw in scene.draws.items()},
         "followed": min(count, scene.followed),
         "start": scene.start,
         "moved": list(scene.moved),
@@ -210,14 +214,33 @@ def scene_message(scene: Scene, *, steps: int, labels: Mapping[int, str], answer
         "shown": min(count, scene.shown),
         "compact": min(count, 600),
         "seconds": PLAY_SECONDS,
-        "pending": scene.pending,
-        "mover": scene.mover,
         "visible": None if scene.visible is None else list(scene.visible),
-        "reach": scene.layers.reach if scene.layers else 0.0,
         "fieldScale": STROKE * fastest / scene.extent,
-        "drawing": None if scene.drawing is None else asdict(scene.drawing),
     }
     return pack(header, arrays)
+
+
+def _own_header(scene: Scene) -> dict[str, Any]:
+    """What the message says of one map."""
+    return {
+        "title": scene.title,
+        "labels": {str(n): label for n, label in scene.labels.items()},
+        "summaries": {str(n): draw.summary for n, draw in scene.draws.items()},
+        "pending": scene.pending,
+        "mover": scene.mover,
+        "reach": scene.layers.reach if scene.layers else 0.0,
+        "drawing": None if scene.drawing is None else asdict(scene.drawing),
+    }
+
+
+def _own_arrays(scene: Scene) -> dict[str, np.ndarray]:
+    """What it shows of one map alone."""
+    arrays = {}
+    for n, draw in scene.draws.items():
+        for name in ("states", "landings", "legs"):
+            if (points := getattr(draw, name)) is not None:
+                arrays[f"{name}_{n}"] = quantise(points, scene.extent)
+    return arrays if scene.layers is None else arrays | _layer_arrays(scene.layers, scene.extent)
 
 
 def _layer_arrays(layers: MapLayers, extent: float) -> dict[str, np.ndarray]:
@@ -231,10 +254,8 @@ def _layer_arrays(layers: MapLayers, extent: float) -> dict[str, np.ndarray]:
 
 
 def particle_stage(
-    scene: Scene,
-    *,
+    *scenes: Scene,
     steps: int,
-    labels: Mapping[int, str],
     key: str,
     on_steps: Callable[[], None],
     on_start: Callable[[], None],
@@ -242,7 +263,7 @@ def particle_stage(
     on_sampler: Callable[[], None],
     on_layers: Callable[[], None],
 ) -> None:
-    """Show the scene with N = steps.
+    """Show the scenes of one map, or of several side by side, with N = steps.
 
     Args:
         on_steps: called when N is chosen on the stage itself.
@@ -256,7 +277,7 @@ def particle_stage(
     """
     _COMPONENT(
         key=key,
-        data=scene_message(scene, steps=steps, labels=labels),
+        data=scene_message(*scenes, steps=steps),
         on_steps_change=on_steps,
         on_start_change=on_start,
         on_times_change=on_times,

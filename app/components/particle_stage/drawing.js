@@ -1,6 +1,7 @@
-// The picture that the browser draws: Python says what there is to draw from, and hears later what was drawn. `stage.base`
-// is the message as Python sent it, `stage.choice` what is drawn now, and `stage.message` the base with that picture in it.
-// What the base knows of other choices, exact paths, layers, numbers, is left out until Python has caught up.
+// The pictures that the browser draws: Python says what there is to draw from, and hears later what was drawn. A pane's
+// `base` is its map's scene as Python sent it, `stage.choice` what is drawn of every map now, and a pane's `message` the base
+// with that picture in it. What the base knows of other choices, exact paths, layers, numbers, is left out until Python has
+// caught up.
 
 const FILL = 120; // milliseconds after the last change that all particles of every N are drawn, and words follow
 const COUNTS = [1, 2, 4, 8, 16];
@@ -17,10 +18,13 @@ function choose(stage) {
   if (delta === 0 && (grid === "shrinking_step" || grid === "variance_step")) grid = "uniform_angle";
   if (stage.choice && stage.choice.run === drawing.run && stage.choice.grid !== grid) local.times = {}; // it was named
   const times = Object.fromEntries(COUNTS.map((n) => [n, timesOf(stage, n, grid, delta)]));
-  const { map, horizon, run } = drawing, particles = shown.particles ?? drawing.particles;
+  const { horizon, run } = drawing, particles = shown.particles ?? drawing.particles;
   const seed = shown.seed ?? drawing.seed;
-  return { run, map, sampler, share, grid, delta, horizon, seed, particles, times };
+  return { run, sampler, share, grid, delta, horizon, seed, particles, times };
 }
+
+// The same of the map of one pane.
+const choiceOf = ({ choice }, { base: { drawing: { run, map } } }) => ({ ...choice, run, map });
 
 // What a slider shows is rounded: where that is what Python said, what Python said is meant.
 const asSaid = (shown, said, rounding) => shown === undefined || Math.abs(shown - said) <= rounding ? said : shown;
@@ -56,10 +60,10 @@ const baseChoice = ({ drawing, times }) => ({
   times,
 });
 
-// What the worker is asked: N on show with all particles first, then the others with those of the small multiples. While
-// a hand holds a time or a start it is N on show alone.
-function questionOf(stage, { whole }) {
-  const { choice, base, steps } = stage, { map, sampler, share, seed, particles, times } = choice;
+// What the worker is asked of a pane's map: N on show with all particles first, then the others with those of the small
+// multiples. While a hand holds a time or a start it is N on show alone.
+function questionOf(stage, pane, { whole }) {
+  const { base, steps } = stage, { map, sampler, share, seed, particles, times } = choiceOf(stage, pane);
   const held = stage.press?.drawing || stage.moving?.dragging;
   const others = held && !whole
     ? []
@@ -68,7 +72,7 @@ function questionOf(stage, { whole }) {
   const grids = [{ n: steps, times: times[steps] }, ...others.map((n) => ({ n, times: times[n], count: few }))];
   const own = stage.start && {
     start: stage.start,
-    place: ownPlace(stage),
+    place: ownPlace(base),
     noise: `fresh noise of an own start, release ${releaseOf(stage)}`,
   };
   return { map, sampler, share, seed, particles, grids, own };
@@ -78,87 +82,104 @@ function questionOf(stage, { whole }) {
 const isHeld = (stage) => Boolean(stage.press?.drawing || stage.moving?.dragging);
 
 // The particle of one's own comes after those that the base follows.
-const ownPlace = ({ base }) => base.followed - (base.start ? 1 : 0);
+const ownPlace = (base) => base.followed - (base.start ? 1 : 0);
 const releaseOf = ({ base, local }) => Math.max(base.drawing.release, local.release);
 
 // ---- asking, and taking answers -----------------------------------------------------------------------------------
-// Draws anew if what is to be drawn has changed. While the last question has no answer yet nothing is asked: a picture a
-// moment old is better than none while something is dragged.
+const drawnHere = ({ panes }) => panes.filter(({ base }) => base?.drawing);
+
+// Draws every map anew if what is to be drawn has changed. While a map has no answer to the last question yet nothing is
+// asked: a picture a moment old is better than none while something is dragged.
 function redraw(stage) {
-  if (!stage.base?.drawing) return;
+  const panes = drawnHere(stage);
+  if (!panes.length) return;
   stage.choice = choose(stage);
-  const key = JSON.stringify(questionOf(stage, { whole: false }));
+  const key = JSON.stringify(panes.map((pane) => questionOf(stage, pane, { whole: false })));
   if (key === stage.askedKey) return;
-  if (stage.waiting) {
+  if (stage.waiting.size) {
     stage.behind = true;
     return;
   }
   stage.askedKey = key;
   clearTimeout(stage.settling);
-  stage.waiting = true;
-  ask(stage, { whole: false });
+  for (const pane of panes) if (pane.message) stage.waiting.add(pane); // no other map waits for weights under way
+  for (const pane of panes) ask(stage, pane, { whole: false });
 }
 
-function ask(stage, { whole }) {
-  const { choice, start } = stage, maps = window.consistencyLabMaps;
+function ask(stage, pane, { whole }) {
+  const { start } = stage, choice = choiceOf(stage, pane), maps = window.consistencyLabMaps;
   if (!maps) {
-    addEventListener("flowmaps", () => ask(stage, { whole }), { once: true });
+    addEventListener("flowmaps", () => {
+      if (stage.panes.includes(pane) && pane.base.drawing) ask(stage, pane, { whole });
+    }, { once: true });
     return;
   }
-  maps.ask(stage.name, questionOf(stage, { whole }), (told) => {
+  maps.ask(pane.name, questionOf(stage, pane, { whole }), (told) => {
     if (told.done) {
-      if (!whole) stage.settling = setTimeout(() => settle(stage), FILL);
+      if (!whole) {
+        clearTimeout(stage.settling);
+        stage.settling = setTimeout(() => settle(stage), FILL);
+      }
       return;
     }
-    stage.draws[told.n] = { ...told, choice, start };
-    if (told.n === stage.steps) showPicture(stage);
-    else if (stage.message) {
-      stage.message = compose(stage);
+    pane.draws[told.n] = { ...told, choice, start };
+    if (told.n === stage.steps) showPicture(stage, pane);
+    else if (pane.message) {
+      pane.message = compose(stage, pane);
       stage.changed.add(told.n);
       paintSoon(stage);
     }
-    stage.waiting = false;
-    if (stage.behind) {
-      stage.behind = false;
-      redraw(stage);
-    }
+    answered(stage, pane);
   });
+}
+
+// A map has answered, or is asked no more.
+function answered(stage, pane) {
+  stage.waiting.delete(pane);
+  if (!stage.behind || stage.waiting.size) return;
+  stage.behind = false;
+  redraw(stage);
 }
 
 // Nothing has changed for a while: all particles of every N, and the picture in words.
 function settle(stage) {
-  ask(stage, { whole: true });
+  for (const pane of drawnHere(stage)) ask(stage, pane, { whole: true });
   layOut(stage);
   paintMultiples(stage);
 }
 
-// The picture of the chosen N is there.
-function showPicture(stage) {
-  const before = stage.message, first = before?.run !== stage.base.drawing.run;
-  stage.message = compose(stage);
-  stage.pictures++;
-  const size = 2 * stage.message.arrays[`states_${stage.steps}`].shape[1];
-  if (stage.heads?.length !== size) stage.heads = new Float32Array(size);
+// The picture of a map in the chosen N is there.
+function showPicture(stage, pane) {
+  const before = pane.message, first = before?.run !== pane.base.drawing.run;
+  takePicture(stage, pane, compose(stage, pane));
+  if (pane === stage.lead) stage.pictures++;
   if (first) {
     layOut(stage);
     paintAll(stage);
     wake(stage);
     return;
   }
-  if (String(before.times[stage.steps]) !== String(stage.message.times[stage.steps])) layMarks(stage);
-  if (before.ahead !== stage.message.ahead) layOut(stage);
+  if (String(before.times[stage.steps]) !== String(pane.message.times[stage.steps])) layMarks(stage);
+  if (before.ahead !== pane.message.ahead) layOut(stage);
   stage.changed.add(stage.steps);
   paintSoon(stage);
 }
 
+// What a pane shows from now on.
+function takePicture(stage, pane, message) {
+  pane.message = message;
+  const size = 2 * message.arrays[`states_${stage.steps}`].shape[1];
+  if (pane.heads?.length !== size) pane.heads = new Float32Array(size);
+}
+
 // ---- the message on show -------------------------------------------------------------------------------------------
-function compose(stage) {
-  const { base, draws, start, steps } = stage, then = baseChoice(base), choice = draws[steps].choice;
-  const arrays = {}, ways = Object.fromEntries(COUNTS.map((n) => [n, draws[n]?.choice ?? stage.choice]));
+function compose(stage, pane) {
+  const { start, steps } = stage, { base, draws } = pane, then = baseChoice(base), choice = draws[steps].choice;
+  const arrays = {}, ways = Object.fromEntries(COUNTS.map((n) => [n, draws[n]?.choice ?? choiceOf(stage, pane)]));
   const same = (n) => wayOf(ways[n], n) === wayOf(then, n);
   const seeded = choice.seed === then.seed, stopped = choice.delta === then.delta;
   const owned = sameStart(start, base.start) && (!start || releaseOf(stage) === base.drawing.release);
-  const own = start && draws[steps].start ? ownPlace(stage) : null;
+  const own = start && draws[steps].start ? ownPlace(base) : null;
   const take = (name, fits) => {
     if (fits && base.arrays[name]) arrays[name] = base.arrays[name];
   };
@@ -188,7 +209,7 @@ function compose(stage) {
     own,
     ownIn: Object.fromEntries(COUNTS.map((n) => [n, draws[n]?.start ? own : null])),
     ownBehind: !owned,
-    followed: ownPlace(stage) + (own === null ? 0 : 1),
+    followed: ownPlace(base) + (own === null ? 0 : 1),
     pending: base.pending || !same(steps),
     ahead: !same(steps),
   };
@@ -210,7 +231,7 @@ function inWords(message, n) {
     return Math.hypot(a[0] - b[0], a[1] - b[1]);
   };
   if (exact) {
-    const gaps = [...Array(ownPlace({ base: message })).keys()].map(far).sort((a, b) => a - b);
+    const gaps = [...Array(ownPlace(message)).keys()].map(far).sort((a, b) => a - b);
     words += `; from the same noise, half of them end within ${
       gaps[(gaps.length - 1) >> 1].toFixed(3)
     } of the exact flow's end`;
@@ -223,13 +244,27 @@ function inWords(message, n) {
 }
 
 // ---- what Python caught up with ------------------------------------------------------------------------------------
-// A message from Python: what was done here since it was asked for holds on, until it says the same.
-function takeBase(stage, base) {
-  const before = stage.base?.drawing, { local } = stage, { drawing } = base;
-  stage.base = base;
+// A pane has another map, or none.
+function forgetDraws(stage, pane) {
+  window.consistencyLabMaps?.forget(pane.name);
+  pane.draws = {};
+  stage.waiting.delete(pane);
+  stage.askedKey = null;
+}
+
+// Scenes from Python, one for each map: what was done here since they were asked for holds on, until they say the same.
+function takeBases(stage, bases) {
+  const before = stage.base?.drawing;
+  fitPanes(stage, bases.length);
+  bases.forEach((base, i) => {
+    const pane = stage.panes[i];
+    if (pane.base?.drawing?.run !== base.drawing?.run) forgetDraws(stage, pane);
+    pane.base = base;
+  });
+  const { base, base: { drawing } } = stage;
   if (!drawing) return;
-  if (before?.run !== drawing.run) Object.assign(stage, { local: nothingDone(), draws: {} });
-  else if (before.grid !== drawing.grid) local.times = {};
+  if (before?.run !== drawing.run) stage.local = nothingDone();
+  else if (before.grid !== drawing.grid) stage.local.times = {};
   for (const [n, times] of Object.entries(stage.local.times)) {
     const said = base.moved.includes(Number(n)) ? base.times[n].slice(1, -1) : null;
     if (String(said) === String(times)) delete stage.local.times[n];

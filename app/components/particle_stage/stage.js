@@ -1,5 +1,6 @@
 // The stage: playing, scrubbing, choosing N and raising paths, all in the browser. Python sends one message with what there
-// is to draw from (drawing.js), or with the trajectories for every N, so that no click waits for the server.
+// is to draw from (drawing.js), or with the trajectories for every N, so that no click waits for the server. It shows one
+// map or several side by side, each in a pane (panes.js); time, N, noise, layers and what is raised are those of all.
 
 const KEEP = 250; // milliseconds after the last change that the address follows
 const SPEEDS = { 0.5: 1, 1: 2, 2: 0.5 }; // each and the next
@@ -61,8 +62,17 @@ function createStage(root) {
     root,
     calm,
     section: find(".stage"),
-    canvas: find(".view"),
-    ground: find(".ground"),
+    panes: [],
+    // What all panes share is read from the first that the browser draws, or else from the first.
+    get lead() {
+      return drawnHere(this)[0] ?? this.panes[0];
+    },
+    get base() {
+      return this.lead.base;
+    },
+    get message() {
+      return this.lead.message;
+    },
     parts: {},
     steps: null,
     sent: null,
@@ -87,25 +97,21 @@ function createStage(root) {
     moving: null,
     grip: null,
     name: `stage ${++created}`,
-    base: null,
     local: nothingDone(),
-    draws: {},
     choice: null,
+    waiting: new Set(),
+    behind: false,
+    askedKey: null,
     pictures: 0,
     soon: 0,
     changed: new Set(),
-    message: null,
-    palette: null,
-    image: null,
-    heads: null,
-    view: null,
     tell: () => {},
   };
   for (
     const name of [
+      "panes",
       "legend",
       "more",
-      "readout",
       "done",
       "marks",
       "handles",
@@ -113,13 +119,14 @@ function createStage(root) {
       "play",
       "step",
       "speed",
-      "picture",
+      "save",
       "multiples",
       "summary",
     ]
   ) {
     stage.parts[name] = find(`.${name}`);
   }
+  addPane(stage, find(".frame"));
   stage.legend = buildLegend(stage);
   takeView(stage);
   wire(stage);
@@ -202,7 +209,7 @@ function walkLayers(stage) {
   const open = stage.parts.more.hidden;
   openLayers(stage, open);
   if (open) stage.legend[0].button.focus();
-  else stage.canvas.focus();
+  else stage.panes[0].canvas.focus();
 }
 
 function layerKey(stage, event) {
@@ -212,7 +219,7 @@ function layerKey(stage, event) {
     there[(there.indexOf(event.target) + way + there.length) % there.length]?.focus();
   } else if (event.key === "l" || event.key === "Escape") {
     openLayers(stage, false);
-    stage.canvas.focus();
+    stage.panes[0].canvas.focus();
   } else return;
   event.preventDefault();
   event.stopPropagation();
@@ -263,10 +270,10 @@ function offer(stage) {
 }
 
 function wire(stage) {
-  const { canvas, parts } = stage;
+  const { parts } = stage;
   parts.play.onclick = () => play(stage, !stage.playing);
   parts.step.onclick = () => stepBy(stage, 1);
-  parts.picture.onclick = () => savePicture(stage);
+  parts.save.onclick = () => savePicture(stage);
   parts.speed.onclick = () => {
     stage.speed = SPEEDS[stage.speed];
     paint(stage);
@@ -278,33 +285,18 @@ function wire(stage) {
     seek(stage, event.target.value / 1000);
     keepView(stage);
   };
-  wireStart(stage);
-  canvas.onpointermove = (event) => {
-    if (!stage.press?.drawing) hover(stage, nearest(stage, event));
-  };
-  canvas.onpointerleave = () => hover(stage, null);
-  canvas.onclick = (event) => {
-    if (stage.drawn) {
-      stage.drawn = false;
-      return;
-    }
-    const i = nearest(stage, event);
-    if (i === null) stage.pinned.clear();
-    else if (!stage.pinned.delete(i)) stage.pinned.add(i);
-    paint(stage);
-  };
   const keys = (event) => key(stage, event);
   document.addEventListener("keydown", keys);
   const sight = new IntersectionObserver(([entry]) => {
     stage.visible = entry.isIntersecting;
     wake(stage);
   });
-  sight.observe(canvas);
+  sight.observe(parts.panes);
   const size = new ResizeObserver(() => {
     if (stage.message) layMarks(stage);
     paintAll(stage);
   });
-  size.observe(canvas);
+  size.observe(parts.panes);
   const page = new MutationObserver(() => obeyPage(stage));
   page.observe(document.documentElement, { attributeFilter: ["data-presenting", "data-hidden"] });
   obeyPage(stage);
@@ -328,7 +320,7 @@ function wire(stage) {
     controls();
     document.removeEventListener("guide", guided);
     clearTimeout(stage.settling);
-    window.consistencyLabMaps?.forget(stage.name);
+    for (const pane of stage.panes) forgetDraws(stage, pane);
     document.documentElement.removeAttribute("data-ahead");
     returned();
     clearTimeout(stage.keeping);
@@ -427,10 +419,8 @@ function setSteps(stage, steps) {
 function showSteps(stage, steps) {
   stage.steps = stage.sent = steps;
   stage.goal = null;
-  if (stage.base.drawing && stage.draws[steps]) {
-    showPicture(stage);
-    redraw(stage);
-  }
+  for (const pane of drawnHere(stage)) if (pane.draws[steps]) showPicture(stage, pane);
+  redraw(stage);
   layOut(stage);
   paint(stage);
   turnNumber(steps);
@@ -460,7 +450,7 @@ function key(stage, event) {
   const target = event.composedPath()[0];
   if (!stage.message) return;
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (target !== document.body && target !== stage.canvas) return; // someone is typing, or a control has the keys
+  if (target !== document.body && !stage.panes.some(({ canvas }) => target === canvas)) return; // someone is typing, or a control has the keys
   const arrow = event.key.startsWith("Arrow");
   const act = stage.steering && (arrow || event.key === "Enter")
     ? () => (arrow ? steerBy(stage, event.key, event.shiftKey) : steer(stage))
@@ -483,22 +473,23 @@ function key(stage, event) {
 }
 
 // ---- pointer -----------------------------------------------------------------------------------------------------
-function nearest(stage, event) {
-  if (!stage.view) return null;
-  const box = stage.canvas.getBoundingClientRect();
+function nearest(stage, pane, event) {
+  const { view, message, heads, canvas } = pane;
+  if (!view || !drawable(stage, pane)) return null;
+  const box = canvas.getBoundingClientRect();
   const [x, y] = [event.clientX - box.left, event.clientY - box.top];
   let best = null, distance = 18 ** 2;
   const consider = (i, px, py) => {
-    const d = (stage.view.x(px) - x) ** 2 + (stage.view.y(py) - y) ** 2;
+    const d = (view.x(px) - x) ** 2 + (view.y(py) - y) ** 2;
     if (d < distance) {
       distance = d;
       best = i;
     }
   };
-  for (let i = 0; i < stage.message.followed; i++) {
-    consider(i, stage.heads[2 * i], stage.heads[2 * i + 1]);
-    if (i < stage.message.shown || i === stage.message.own) {
-      for (let k = 0; k <= stage.steps; k++) consider(i, ...statePoint(stage.message, stage.steps, k, i));
+  for (let i = 0; i < message.followed; i++) {
+    consider(i, heads[2 * i], heads[2 * i + 1]);
+    if (i < message.shown || i === message.own) {
+      for (let k = 0; k <= stage.steps; k++) consider(i, ...statePoint(message, stage.steps, k, i));
     }
   }
   return best;
@@ -507,32 +498,16 @@ function nearest(stage, event) {
 function hover(stage, i) {
   if (i === stage.hover) return;
   stage.hover = i;
-  stage.canvas.style.cursor = i === null ? "" : "pointer";
+  for (const { canvas } of stage.panes) canvas.style.cursor = i === null ? "" : "pointer";
   paint(stage);
 }
 
 // ---- painting ----------------------------------------------------------------------------------------------------
 function paint(stage) {
-  const { message, parts, palette, steps, u } = stage;
+  const { message, parts, steps, u } = stage;
   if (!message) return;
-  const selected = new Set(stage.pinned);
-  if (stage.hover !== null) selected.add(stage.hover);
-  const own = ownIndex(stage);
-  if (own !== null) selected.add(own);
-  const shown = [...new Set([...Array(message.shown).keys(), ...selected])].sort((a, b) =>
-    selected.has(a) - selected.has(b)
-  );
   const began = performance.now();
-  stage.view = drawScene(stage.canvas, message, steps, u, palette, stage.heads, {
-    layers: stage.layers,
-    selected: selected.size ? selected : null,
-    shown,
-    ground: null,
-    compact: false,
-  });
-  drawStart(stage);
-  const { k } = locate(message.progress[steps], u);
-  write(parts.readout, reading(stage, k));
+  for (const pane of stage.panes) paintPane(stage, pane);
   write(parts.play, stage.playing ? "Pause" : "Play");
   write(parts.speed, `${stage.speed === 0.5 ? "½" : stage.speed}×`);
   stage.painted = u;
@@ -550,11 +525,13 @@ function paint(stage) {
     playing: stage.playing,
     key: message.key,
     start: stage.start,
-    own,
+    own: ownIndex(stage, message),
     times: message.times[steps],
     layers: stage.layers,
     choice: message.choice,
     pictures: stage.pictures,
+    maps: stage.panes.map((pane) => pane.message?.key),
+    raised: stage.hover,
   });
 }
 
@@ -574,13 +551,13 @@ function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-function reading(stage, k) {
-  const { message, steps, u } = stage;
+function reading(stage, { message }) {
+  const { steps, u } = stage, { k } = locate(message.progress[steps], u);
   if (stage.start !== null && (stage.press?.drawing || stage.steering)) {
     return `start ${stage.start.map((v) => v.toFixed(2)).join(", ")}`;
   }
   if (stage.moving?.dragging) return `t = ${timeLabel(timeAt(message, stage.moving.progress[stage.moving.j]))}`;
-  const subject = stage.hover ?? (u >= 1 ? ownIndex(stage) : null);
+  const subject = stage.hover ?? (u >= 1 ? ownIndex(stage, message) : null);
   const curves = subject === null ? [] : comparisons(message, steps, subject);
   if (curves.length) {
     const { arrived: [x, y], points } = curves[Math.min(k, curves.length - 1)];
@@ -605,63 +582,55 @@ const timeLabel = (
 
 // What changes with N or the message, but not with time: marks on the axis, small multiples, words.
 function layOut(stage) {
-  const { message, parts, steps } = stage;
+  const { message, parts, steps } = stage, panes = stage.panes.filter((pane) => drawable(stage, pane));
+  if (!message) return;
   layMarks(stage);
   offer(stage);
-  document.documentElement.toggleAttribute("data-ahead", message.ahead === true);
-  const words = message.drawing ? inWords(message, steps) : message.summaries[steps];
-  stage.canvas.setAttribute("aria-label", words);
-  write(parts.summary, words);
-  const { multiples } = parts;
-  if (multiples.children.length !== message.multiples.length) {
+  document.documentElement.toggleAttribute("data-ahead", panes.some((pane) => pane.message.ahead === true));
+  for (const pane of panes) pane.canvas.setAttribute("aria-label", describePane(stage, pane));
+  write(parts.summary, panes.map((pane) => describePane(stage, pane)).join(" "));
+  layMultiples(stage);
+}
+
+// A button for every N, with a number and a picture of each map.
+function layMultiples(stage) {
+  const { message, parts: { multiples }, panes, steps } = stage, count = panes.length;
+  if (multiples.children.length !== message.multiples.length || multiples.dataset.maps !== String(count)) {
+    multiples.dataset.maps = count;
     multiples.replaceChildren(...message.multiples.map(() => {
       const button = document.createElement("button");
+      const parts = ["span", "canvas"].flatMap((name) => panes.map(() => document.createElement(name)));
       button.type = "button";
-      button.append(document.createElement("b"), document.createElement("span"), document.createElement("canvas"));
-      button.querySelector("canvas").setAttribute("aria-hidden", "true");
+      button.append(document.createElement("b"), ...parts);
+      for (const canvas of button.querySelectorAll("canvas")) canvas.setAttribute("aria-hidden", "true");
       return button;
     }));
   }
   message.multiples.forEach((n, j) => {
-    const button = multiples.children[j];
+    const button = multiples.children[j], numbers = button.querySelectorAll("span");
     button.onclick = () => setSteps(stage, n);
     button.setAttribute("aria-pressed", n === steps);
     button.querySelector("b").textContent = `N = ${n}`;
-    button.querySelector("span").textContent = message.labels[n] ?? "";
+    panes.forEach((pane, i) => write(numbers[i], [letterOf(stage, pane), pane.message?.labels[n]].join(" ").trim()));
   });
 }
 
 function paintAll(stage) {
   if (!stage.message) return;
-  drawGround(stage.ground, stage.layers.density ? stage.image : null, stage.message.extent);
+  for (const pane of stage.panes) {
+    drawGround(pane.ground, stage.layers.density ? pane.image : null, stage.message.extent);
+  }
   paint(stage);
   paintMultiples(stage);
 }
 
 function paintMultiples(stage, which = stage.message.multiples) {
-  const { message, parts, palette } = stage;
-  message.multiples.forEach((n, j) => {
-    const states = message.arrays[`states_${n}`];
-    if (!states || !which.includes(n)) return;
-    const own = message.drawing ? message.ownIn[n] : ownIndex(stage);
-    const shown = [...Array(Math.min(5, message.shown)).keys()];
-    if (own !== null) shown.push(own);
-    drawScene(
-      parts.multiples.children[j].querySelector("canvas"),
-      message,
-      n,
-      1,
-      palette,
-      new Float32Array(2 * states.shape[1]),
-      {
-        layers: stage.layers,
-        selected: own === null ? null : new Set([own]),
-        shown,
-        ground: stage.layers.density ? stage.image : null,
-        compact: true,
-      },
-    );
-  });
+  const { multiples } = stage.parts;
+  for (const [i, pane] of stage.panes.entries()) {
+    pane.message?.multiples.forEach((n, j) => {
+      if (which.includes(n)) paintSmall(stage, pane, multiples.children[j].querySelectorAll("canvas")[i], n);
+    });
+  }
 }
 
 // ---- Streamlit ---------------------------------------------------------------------------------------------------
@@ -669,23 +638,14 @@ export default function (component) {
   const { data, parentElement, setStateValue } = component;
   let stage = stages.get(parentElement);
   if (!stage) stages.set(parentElement, stage = createStage(parentElement));
-  const base = readMessage(data), colours = readPalette(stage.section);
-  // What jumps has the colour of what it is: a model, the exact map, or a baseline.
-  const palette = { ...colours, model: colours[base.mover] };
-  const subject = (one) => one?.drawing ? one.drawing.run : one?.key;
-  const fresh = subject(base) !== subject(stage.base);
-  const reseeded = base.drawing?.seed !== stage.base?.drawing?.seed;
-  base.images = Object.fromEntries(
-    COUNTS.filter((n) => base.arrays[`model_${n}`])
-      .map((n) => [n, densityImage(base.arrays[`model_${n}`], palette.model)]),
-  );
+  const before = stage.base, subject = (one) => one?.drawing ? one.drawing.run : one?.key;
+  takeBases(stage, scenesOf(readMessage(data)));
+  const { base } = stage, fresh = subject(base) !== subject(before);
+  const reseeded = base.drawing?.seed !== before?.drawing?.seed;
   stage.tell = setStateValue;
-  takeBase(stage, base);
   if (stage.wanting) wantLayers(stage);
-  Object.assign(stage, {
-    palette,
-    image: base.arrays.density ? densityImage(base.arrays.density, palette.data) : null,
-  });
+  for (const pane of stage.panes) dressPane(stage, pane);
+  const { palette } = stage.lead;
   stage.section.classList.toggle("dark", palette.dark);
   stage.section.style.setProperty("--model", palette.model);
   for (const { button, layer } of stage.legend) {
@@ -704,14 +664,12 @@ export default function (component) {
   }
   if (fresh && base.visible) showLayers(stage, base.visible);
   takeStart(stage);
-  if (base.drawing) {
-    redraw(stage);
-    if (!stage.draws[stage.steps]) return stage.destroy; // the picture is on its way
-    stage.message = compose(stage);
-  } else {
-    stage.message = base;
-    stage.heads = new Float32Array(2 * base.arrays[`states_${base.steps}`].shape[1]);
+  redraw(stage);
+  for (const pane of stage.panes) {
+    if (!pane.base.drawing) takePicture(stage, pane, pane.base);
+    else if (pane.draws[stage.steps]) takePicture(stage, pane, compose(stage, pane));
   }
+  if (base.drawing && !stage.lead.draws[stage.steps]) return stage.destroy; // the picture is on its way
   takeTimes(stage, fresh);
   layOut(stage);
   paintAll(stage);

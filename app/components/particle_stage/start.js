@@ -8,8 +8,8 @@ const GRIP = 16; // pixels from the ring that still take hold of it
 const STEER = 0.1; // of a standard deviation, per arrow key; a tenth of it with Shift
 const SETTLE = 350; // milliseconds after the last arrow key
 
-function wireStart(stage) {
-  const { canvas } = stage;
+function wireStart(stage, pane) {
+  const { canvas } = pane;
   const spot = (event) => {
     const box = canvas.getBoundingClientRect();
     return [event.clientX - box.left, event.clientY - box.top];
@@ -17,14 +17,14 @@ function wireStart(stage) {
   const take = () => {
     stage.press.drawing = true;
     stage.hover = null;
-    placeStart(stage, fromScreen(stage, stage.press.at));
+    placeStart(stage, fromScreen(pane, stage.press.at));
   };
   const end = () => {
     clearTimeout(stage.press?.timer);
     stage.press = null;
   };
   canvas.addEventListener("pointerdown", (event) => {
-    if (!stage.message?.startable || !stage.view || event.button !== 0 || !event.isPrimary) return;
+    if (!stage.message?.startable || !pane.view || event.button !== 0 || !event.isPrimary) return;
     stage.press = {
       id: event.pointerId,
       from: spot(event),
@@ -32,7 +32,7 @@ function wireStart(stage) {
       drawing: false,
       touch: event.pointerType === "touch",
     };
-    if (onRing(stage, spot(event))) take();
+    if (onRing(pane, stage.start, spot(event))) take();
     else if (stage.press.touch) stage.press.timer = setTimeout(take, HOLD);
   });
   canvas.addEventListener("pointermove", (event) => {
@@ -44,7 +44,7 @@ function wireStart(stage) {
     else if (far && !press.drawing) {
       canvas.setPointerCapture(press.id);
       take();
-    } else if (press.drawing) placeStart(stage, fromScreen(stage, press.at));
+    } else if (press.drawing) placeStart(stage, fromScreen(pane, press.at));
   });
   canvas.addEventListener("pointerup", () => {
     if (stage.press?.drawing) {
@@ -69,19 +69,17 @@ function wireStart(stage) {
   });
 }
 
-function fromScreen(stage, [px, py]) {
-  const { view, message: { extent } } = stage;
+function fromScreen({ view, message: { extent } }, [px, py]) {
   const within = (v) => Math.round(1000 * Math.min(extent, Math.max(-extent, v))) / 1000;
   return [within((px - view.x(0)) / view.scale), within((view.y(0) - py) / view.scale)];
 }
 
-function onRing(stage, [px, py]) {
-  const { start, view } = stage;
+function onRing({ view }, start, [px, py]) {
   return start !== null && Math.hypot(view.x(start[0]) - px, view.y(start[1]) - py) < GRIP;
 }
 
 function placeStart(stage, start) {
-  const answered = ownIndex(stage) !== null;
+  const answered = ownIndex(stage, stage.message) !== null;
   stage.start = start;
   redraw(stage);
   if (answered && !stage.base.drawing) paintAll(stage);
@@ -129,8 +127,7 @@ function steerBy(stage, key, fine) {
 const sameStart = (a, b) => a === b || (a && b && a[0] === b[0] && a[1] === b[1]);
 
 // The particle of the start, once its paths are there.
-function ownIndex(stage) {
-  const { message, start } = stage;
+function ownIndex({ start }, message) {
   if (message.drawing) return start === null ? null : message.own; // a frame behind at most
   return start !== null && message.start !== null && sameStart(start, message.start) ? message.own : null;
 }
@@ -146,8 +143,8 @@ function takeStart(stage) {
   stage.start = said;
 }
 
-function drawStart(stage) {
-  const { start, view, canvas, palette } = stage;
+function drawStart(stage, { view, canvas, palette, message }) {
+  const { start } = stage;
   if (start === null || !view) return;
   const context = canvas.getContext("2d"), [x, y] = [view.x(start[0]), view.y(start[1])];
   context.strokeStyle = palette.ink;
@@ -155,5 +152,5 @@ function drawStart(stage) {
   context.beginPath();
   context.arc(x, y, 9, 0, 2 * Math.PI);
   context.stroke();
-  if (ownIndex(stage) === null) ring(context, view, start, 3, palette.model, palette.panel);
+  if (ownIndex(stage, message) === null) ring(context, view, start, 3, palette.model, palette.panel);
 }

@@ -1,16 +1,18 @@
 """The link of Explore."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from app import state
 from app.hosting.limits import limits
 from app.kl.curves import SEEN_FROM
+from app.pages.explore.against import AGAINST, others_of, read_against
 from app.runs.library import first_run, runs
 from app.sharing.link import PageLink, Parameter
 from app.sharing.readers import between, one_of, read_seed, whole
 from app.stage.custom_times import read_times, write_times
 from app.stage.own_start import read_start, write_start
-from app.stage.sampler import FRESH, PINNED, SAMPLERS, choose_measure
+from app.stage.sampler import FRESH, PINNED, SAMPLERS, choose_measure, earliest_learned
 from app.stage.scene import PARTICLES, STEPS
 from cmcore.grids import GRIDS
 from cmcore.sampling_defaults import SamplingDefaults, delta_for, direction_for, sampling_defaults
@@ -20,6 +22,7 @@ def _parameters() -> Iterator[Parameter]:
     yield Parameter("run", "run", one_of(runs, "the run"), first_run())
     run = runs().get(state.value("run", first_run()))
     own = sampling_defaults(run.model.config) if run else SamplingDefaults()
+    yield Parameter("with", AGAINST, partial(read_against, run), "")
     yield Parameter("n", "steps", one_of(lambda: STEPS, "N"), 4)
     yield Parameter("sampler", "sampler", one_of(lambda: SAMPLERS, "the sampler"), own.sampler)
     yield Parameter("grid", "grid", one_of(lambda: GRIDS, "the time grid"), "uniform_angle")
@@ -32,7 +35,9 @@ def _parameters() -> Iterator[Parameter]:
     yield Parameter("fresh", "own_noise", one_of(lambda: FRESH, "the fresh noise"), PINNED)
     sampler = state.value("sampler", own.sampler)
     if run:
-        delta = delta_for(sampler, run.model.delta)
+        against = others_of(run).get(state.value(AGAINST, ""))
+        learned = earliest_learned(run, *([against] if against else []))
+        delta = delta_for(sampler, learned)
         yield Parameter("delta", "delta", between(0.0, 1.0, "δ"), delta, "{:g}".format)
     direction = one_of(lambda: SEEN_FROM, "the direction")
     yield Parameter(

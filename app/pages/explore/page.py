@@ -1,5 +1,6 @@
 """Explore: one run, from noise to data in N jumps, and how far from the truth it ends."""
 
+from collections.abc import Hashable, Sequence
 from functools import lru_cache
 
 import plotly.graph_objects as go
@@ -15,19 +16,21 @@ from app.figures.theme import Theme, theme
 from app.kl.bound_line import sentence
 from app.kl.curves import DIRECTIONS
 from app.kl.external_card import externals_beside
-from app.kl.one_run import RunKL, end_others, initialisation, kl_of_run, measure_run, stopping
+from app.kl.one_run import RunKL, beside, end_others, initialisation, kl_of_run, measure_run, stopping
 from app.kl.question import paper_bound_at
 from app.kl.run_picker import run_controls
 from app.kl.table import ONE, calls_for, lines
+from app.pages.explore.against import against_control
 from app.pages.explore.link import LINK
 from app.pages.explore.opening import HEADLINE, opening
 from app.pages.explore.times_card import is_searching, times_card
 from app.quoting import escape, plain
 from app.runs.library import Run, runs
+from app.runs.names import run_names, short_names
 from app.sharing.retrain_offer import training_offer, warn_not_shareable
-from app.stage.sampler import choose_measure, measure_note, sampler_controls
-from app.stage.stage import stage
-from app.ui.cards import bare_card, direction_title, direction_words, kl_card
+from app.stage.sampler import LETTERS, choose_measure, measure_note, sampler_controls
+from app.stage.stage import StagedMap, stage
+from app.ui.cards import Side, bare_card, direction_title, direction_words, kl_card, pair_card
 from app.ui.charts import show_chart
 from app.ui.link_warnings import show_link_warnings
 from app.ui.single_choice import single_choice
@@ -55,24 +58,26 @@ def explore() -> None:
         with st.container(key="run_area"):
             run = run_controls()
             warn_not_shareable("run")
+            other = against_control(run)
+        runs_shown = [run, other] if other else [run]
         with st.container(key="sampler_area"):
-            config = sampler_controls(run)
+            config = sampler_controls(*runs_shown)
         measures = st.container(key="measures_area")
         with measures, st.container(key="direction_area"):
             direction = _direction(config.sampler)
-            if words := measure_note(run, config, direction):
+            if words := measure_note(runs_shown, config, direction):
                 st.caption(plain(words))
         with st.container(key="stage_area"):
-            kl = kl_of_run(run, config, direction, state.value("moved times"))
-            end_others(kl)
-            stage(run, config, kl.estimates)
+            kls = _kl_of(runs_shown, config, direction)
+            end_others(kls[0])
+            stage(_on_stage(kls), config)
         with headline:
-            opening(run, kl.estimates, int(state.value("particle count")))
+            opening(run, kls[0].estimates, int(state.value("particle count")))
         with measures:
-            view = measure_run(kl)
-            soon = SOON if config.steps not in kl.estimates else POLL
+            view = measure_run(kls[0])
+            soon = SOON if any(config.steps not in kl.estimates for kl in kls) else POLL
             going = under_way(view) or is_searching(run, config, direction)
-            poll(_measures, run, config, direction, shown=_extent(kl, view), every=soon if going else None)
+            poll(_measures, runs_shown, config, direction, shown=_extent(kls, view), every=soon if going else None)
     externals_beside(run, config.steps)
     LINK.write()
 
@@ -91,13 +96,27 @@ def _direction(sampler: str) -> Direction:
     )
 
 
-def _measures(run: Run, config: SamplerConfig, direction: Direction) -> tuple[tuple[int, ...], bool]:
+def _kl_of(runs_shown: Sequence[Run], config: SamplerConfig, direction: Direction) -> list[RunKL]:
+    """What is measured of the run on show, and of the one beside it, whose curves are then among those of the first."""
+    kls = [kl_of_run(run, config, direction, state.value("moved times")) for run in runs_shown]
+    if len(kls) == 1:
+        return kls
+    names = [f"{letter} {name}" for letter, name in zip(LETTERS, short_names(runs_shown).values(), strict=True)]
+    return [beside(*kls, names), kls[1]]
+
+
+def _on_stage(kls: Sequence[RunKL]) -> list[StagedMap]:
+    names = run_names(kl.run for kl in kls)
+    return [StagedMap(kl.run, kl.estimates, title=names[kl.run.key]) for kl in kls]
+
+
+def _measures(runs_shown: Sequence[Run], config: SamplerConfig, direction: Direction) -> tuple[Hashable, bool]:
     """The measurements column, and how much there is; drawn anew while something is being measured."""
-    kl = kl_of_run(run, config, direction, state.value("moved times"))
-    view = measure_run(kl)
+    kls, run = _kl_of(runs_shown, config, direction), runs_shown[0]
+    kl, view = kls[0], measure_run(kls[0])
     waiting = progress_words(view) if view else ""
     with st.container(key="number_area"):
-        st.html(_numbers(kl, waiting, config, direction, run))
+        st.html(_numbers(kls, waiting, config))
     with st.container(key="best_area"):
         times_card(kl.on_grid, run, config, direction)
     with st.container(key="chart_area"):
@@ -107,37 +126,53 @@ def _measures(run: Run, config: SamplerConfig, direction: Direction) -> tuple[tu
     words = sentence(run, config, kl.estimates.get(n), kl.bound.get(n), start, paper=paper_bound_at(run, kl.first))
     with st.container(key="theory_area"):
         st.html(f'<p class="theory">{explained(words)}</p>')
-    return _extent(kl, view)
+    return _extent(kls, view)
 
 
-def _extent(kl: RunKL, view: JobView | None) -> tuple[tuple[int, ...], bool]:
+def _extent(kls: Sequence[RunKL], view: JobView | None) -> tuple[Hashable, bool]:
     """How much is measured: a new number belongs beside its small multiple too, and polling ends with the measuring."""
-    return tuple(sorted(kl.estimates)), under_way(view)
+    return tuple(tuple(sorted(kl.estimates)) for kl in kls), under_way(view)
 
 
-def _numbers(kl: RunKL, waiting: str, config: SamplerConfig, direction: Direction, run: Run) -> str:
+def _numbers(kls: Sequence[RunKL], waiting: str, config: SamplerConfig) -> str:
     """The card of the N on screen and, hidden, those of other N: the stage shows the one it turns to at once."""
-    others = [n for n in kl.estimates if n != config.steps]
-    shown = f'<div data-steps="{config.steps}">{_card(kl, waiting, config, direction, run)}</div>'
-    cards = (_card(kl, waiting, config.model_copy(update={"steps": n, "times": None}), direction, run) for n in others)
+    others = [n for n in kls[0].estimates if n != config.steps and all(n in kl.estimates for kl in kls)]
+    shown = f'<div data-steps="{config.steps}">{_card(kls, waiting, config)}</div>'
+    cards = (_card(kls, waiting, config.model_copy(update={"steps": n, "times": None})) for n in others)
     return shown + "".join(f'<div data-steps="{n}" hidden>{html}</div>' for n, html in zip(others, cards, strict=True))
 
 
-def _card(kl: RunKL, waiting: str, config: SamplerConfig, direction: Direction, run: Run) -> str:
-    measured = kl.estimates.get(config.steps)
-    estimate = measured or kl.quick
-    if estimate is None:
-        words = kl.problem or waiting or "Not measured."
-        return bare_card(direction_title(direction, config.delta), words) + _presented(run, config)
-    stopped = stopping(run.key, config.delta, run)
-    html = kl_card(estimate, ddim_calls=calls_for(kl.ddim, estimate.value), stopped=stopped)
-    if measured is None:
-        html += f'<p class="card-aside">A quick estimate, from few samples. {escape(kl.problem or waiting)}</p>'
-    return html + _presented(run, config)
+def _card(kls: Sequence[RunKL], waiting: str, config: SamplerConfig) -> str:
+    """One number, or two and their difference."""
+    kl, title, sides = kls[0], direction_title(kls[0].view.direction, config.delta), _sides(kls, waiting, config)
+    stopped = stopping(kl.run.key, config.delta, kl.run) if any(side.estimate for side in sides) else None
+    if len(sides) > 1:
+        return pair_card(title, sides, stopped=stopped) + _presented(kl.run, config)
+    (side,) = sides
+    if side.estimate is None:
+        return bare_card(title, side.waiting) + _presented(kl.run, config)
+    html = kl_card(side.estimate, ddim_calls=side.ddim_calls, stopped=stopped)
+    if side.waiting:
+        html += f'<p class="card-aside">{escape(side.waiting)}</p>'
+    return html + _presented(kl.run, config)
+
+
+def _sides(kls: Sequence[RunKL], waiting: str, config: SamplerConfig) -> list[Side]:
+    """What the card says of each map: its estimate, or a quick one for whoever waits for it."""
+    names, sides = short_names(kl.run for kl in kls), []
+    for letter, kl in zip(LETTERS, kls, strict=False):
+        measured = kl.estimates.get(config.steps)
+        estimate, words = measured or kl.quick, kl.problem or waiting
+        if estimate is None:
+            sides.append(Side(letter, names[kl.run.key], None, words or "Not measured."))
+            continue
+        about = "" if measured else f"A quick estimate, from few samples. {words}"
+        sides.append(Side(letter, names[kl.run.key], estimate, about, calls_for(kls[0].ddim, estimate.value)))
+    return sides
 
 
 def _presented(run: Run, config: SamplerConfig) -> str:
-    """What presenter mode, which shows no controls, says beside its one number."""
+    """What presenter mode, which shows no controls, says beside its numbers."""
     jumps = "1 jump" if config.steps == 1 else f"{config.steps} jumps"
     noise = ", renoised" if SAMPLERS[config.sampler].noisy else ""
     return f'<p class="presented"><b>{jumps}{noise}</b>{escape(run.label)}</p>'

@@ -21,7 +21,7 @@ from app.pages.lessons.numbers import answer_of, is_own, run_of
 from app.quoting import escape, plain
 from app.runs.library import Run
 from app.stage.scene import DRAWN, Mapped, label_of
-from app.stage.stage import stage
+from app.stage.stage import StagedMap, stage
 from app.ui.cards import bare_card, direction_title, kl_card, spaced
 from app.ui.charts import show_chart
 from cmcore.config import SamplerConfig
@@ -99,7 +99,7 @@ def _stage(figure: StageFigure) -> None:
     config = sampler_of(figure).model_copy(update={"steps": steps})
     run = mapped_of(figure)
     estimates = kl_of_run(run, config, direction_for(config.sampler)).estimates if isinstance(run, Run) else {}
-    stage(run, config, estimates, place=PLACE, visible=figure.layers, mover=MOVERS[figure.map])
+    stage([StagedMap(run, estimates, MOVERS[figure.map])], config, place=PLACE, visible=figure.layers)
     st.caption(plain(caption(figure, run)))
     if figure.card and isinstance(run, Run):
         going = under_way(_measured(run, config)[1])

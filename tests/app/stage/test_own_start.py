@@ -55,7 +55,7 @@ def test_it_is_the_last_of_those_followed_and_moves_no_other(config):
     for n, draw in joined.draws.items():
         np.testing.assert_array_equal(np.delete(draw.states, at, axis=1), scene.draws[n].states)
         np.testing.assert_allclose(draw.states[0, at], (0.25, -1.0))
-    header, arrays = unpack(scene_message(joined, steps=4, labels={}))
+    header, arrays = unpack(scene_message(joined, steps=4))
     assert header["own"] == at == header["followed"] - 1
     assert header["start"] == [0.25, -1.0]
     assert "Your start (0.25, -1)" in header["summaries"]["4"]

@@ -82,13 +82,25 @@ def test_renoised_jumps_are_compared_from_where_they_began(renoised):
 
 
 def test_the_message_holds_every_draw(deterministic):
-    header, arrays = unpack(scene_message(deterministic, steps=4, labels={1: ".12"}))
+    header, arrays = unpack(scene_message(replace(deterministic, labels={1: ".12"}), steps=4))
     assert header["steps"] == 4
     assert header["labels"] == {"1": ".12"}
     for n in STEPS:
         assert arrays[f"states_{n}"].shape == (n + 1, 2000, 2)
         assert len(header["times"][str(n)]) == n + 1
     assert arrays["exact"].shape[1] == header["followed"]
+
+
+def test_a_message_of_two_maps_says_once_what_they_share(deterministic):
+    other = replace(deterministic, title="the other", labels={1: ".34"})
+    alone = scene_message(deterministic, steps=4)
+    header, arrays = unpack(scene_message(replace(deterministic, title="one"), other, steps=4))
+    assert header["title"] == "one"
+    (beside,) = header["beside"]
+    assert (beside["title"], beside["labels"]) == ("the other", {"1": ".34"})
+    own = {name for name in arrays if name.startswith("0/")}
+    assert own == {f"0/states_{n}" for n in STEPS}
+    assert set(arrays) - own == set(unpack(alone)[1])
 
 
 def test_bands_hold_their_shares_of_the_data():
@@ -156,7 +168,7 @@ def test_the_message_with_all_layers_stays_small(deterministic, exact_layers):
     layers = map_layers(model, model.target, config=SamplerConfig(), seed=3)
     landed = {"log_ratios": exact_layers.log_ratios[4], "densities": exact_layers.densities[4]}
     layers = replace(layers, **{name: dict.fromkeys(STEPS, values) for name, values in landed.items()})
-    message = scene_message(replace(deterministic, layers=layers), steps=4, labels={})
+    message = scene_message(replace(deterministic, layers=layers), steps=4)
     header, arrays = unpack(message)
     assert len(message) <= 700_000
     assert header["reach"] == exact_layers.reach
@@ -167,7 +179,7 @@ def test_the_message_with_all_layers_stays_small(deterministic, exact_layers):
 
 
 def test_the_velocity_field_is_that_of_the_exact_flow(deterministic):
-    header, arrays = unpack(scene_message(deterministic, steps=4, labels={}))
+    header, arrays = unpack(scene_message(deterministic, steps=4))
     levels, side, _, _ = arrays["field"].shape
     target, extent = untrained().target, deterministic.extent
     spot = torch.tensor([[(0.5 / side * 2 - 1) * extent] * 2], dtype=torch.float64)

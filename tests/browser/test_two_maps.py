@@ -1,0 +1,146 @@
+"""Two maps side by side on Explore: one clock, one noise, one N, drawn by the browser alone, for every kind of eye."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import cmcore as cm
+from tests.browser.conftest import EVALUATES, MOVING, axe_violations, resize, served, sticks_out, turn
+from tests.browser.test_flow_map import Gate
+from tests.browser.test_lab import stage, wait_for_stage
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+SHIPPED = Path(__file__).parents[2] / "assets" / "pretrained" / "gaussian_grid"
+LINK = "/?run=gaussian_grid&with=gaussian_grid_bent&particles=400"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A lab with two runs of one target: the shipped one, and one whose last layer is a little too large."""
+    folder = tmp_path_factory.mktemp("two")
+    shutil.copytree(SHIPPED, folder / "gaussian_grid")
+    bent = cm.load(SHIPPED)
+    bent.flow_map.network.layers[-1].weight.mul_(1.1)
+    cm.save(bent, folder / "gaussian_grid_bent")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CONSISTENCY_LAB_RUNS", str(folder))
+        command = ["-m", "streamlit", "run", "streamlit_app.py", "--server.headless=true"]
+        with served(command, tmp_path_factory.mktemp("server") / "log.txt") as address:
+            yield address
+
+
+def wait_for_both(page, condition="true"):
+    wait_for_stage(
+        page, f"window.particleStage.maps.length === 2 && window.particleStage.maps.every(Boolean) && ({condition})"
+    )
+
+
+def views(page):
+    return page.locator("canvas.view")
+
+
+def wait_for_words(page, words):
+    """Both pictures say so."""
+    for view in views(page).all():
+        page.wait_for_function("([view, words]) => view.ariaLabel.includes(words)", arg=[view.element_handle(), words])
+
+
+def words(page):
+    return [view.get_attribute("aria-label") for view in views(page).all()]
+
+
+def test_two_maps_are_drawn_from_one_noise_with_one_clock_while_the_server_is_silent(browser, server):
+    context = browser.new_context(**EVALUATES, **MOVING, viewport={"width": 1440, "height": 980})
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    errors = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    gate = Gate(page)
+    page.goto(server + LINK)
+    wait_for_both(page)
+    page.get_by_text("A − B:").first.wait_for()
+    page.locator("[data-test-script-state=notRunning]").wait_for()
+    gate.closed = True
+    left, right = (view.bounding_box() for view in views(page).all())
+    assert left["y"] == right["y"]
+    assert left["width"] == right["width"]
+    assert left["x"] + left["width"] < right["x"]
+    assert [each.partition(":")[0] for each in words(page)] == ["A, Nine blobs", "B, gaussian grid bent"]
+    page.get_by_role("slider", name="Network calls N").press("ArrowRight")
+    wait_for_both(page, "window.particleStage.steps === 8")
+    wait_for_words(page, "in 8 jumps")
+    page.get_by_text("Times and noise").click()
+    page.get_by_role("button", name="Increment").click()
+    page.wait_for_function("window.particleStage.maps.every(key => key.includes('/1/400'))")
+    first, second = stage(page)["maps"]
+    assert first != second  # two runs
+    assert first.split("/")[1:] == second.split("/")[1:]  # drawn alike
+    page.get_by_role("slider", name="Time, from noise to data").fill("1000")
+    page.wait_for_function("window.particleStage.u === 1 && !window.particleStage.playing")
+    views(page).nth(1).focus()
+    page.keyboard.press("Space")
+    page.wait_for_function("window.particleStage.playing && window.particleStage.u < 1")
+    page.keyboard.press("Space")
+    page.keyboard.press("s")
+    page.keyboard.press("ArrowUp")
+    page.wait_for_function("window.particleStage.own !== null")
+    wait_for_words(page, "Your start")
+    assert len(gate.waiting) > 0  # the server has heard nothing of it
+    gate.open()
+    page.wait_for_function("location.search.includes('start=') && location.search.includes('with=gaussian_grid_bent')")
+    context.close()
+    assert errors == []
+
+
+def test_a_path_raised_in_one_picture_is_raised_in_the_other(open_page):
+    page = open_page(LINK)
+    wait_for_both(page)
+    box = views(page).nth(1).bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    for step in range(60):
+        page.mouse.move(x + 1.5 * step, y + step)
+        if stage(page)["raised"] is not None:
+            break
+    assert stage(page)["raised"] is not None
+    readings = page.locator(".readout").all_inner_texts()
+    assert len(readings) == 2
+    assert all("exact one" in reading for reading in readings)
+
+
+def test_a_comparison_is_chosen_left_by_back_and_comes_with_forward(open_page):
+    page = open_page("/?run=gaussian_grid&particles=200")
+    wait_for_stage(page, "window.particleStage.maps.length === 1")
+    page.get_by_role("combobox", name="Compare with").click()
+    page.get_by_role("option", name="gaussian grid bent").click()
+    wait_for_both(page)
+    page.wait_for_function("location.search.includes('with=')")
+    page.go_back()
+    wait_for_stage(page, "window.particleStage.maps.length === 1")
+    page.go_forward()
+    wait_for_both(page)
+
+
+def test_two_maps_are_accessible_and_fit_in_both_schemes_at_every_width(open_page):
+    page = open_page(LINK)
+    wait_for_both(page)
+    page.get_by_text("A − B:").first.wait_for()
+    page.get_by_text("Band: 95 % interval").wait_for()
+    assert axe_violations(page) == []
+    for width in (2560, 1024, 390):
+        resize(page, width)
+        assert sticks_out(page) <= 0, width
+    first, second = (view.bounding_box() for view in views(page).all())
+    assert second["y"] > first["y"] + first["height"]  # one below the other
+    turn(page, "dark")
+    assert axe_violations(page) == []
+
+
+def test_two_maps_are_presented_with_n_and_play_in_reach(open_page):
+    page = open_page(LINK + "&present=1", viewport={"width": 1920, "height": 1080})
+    wait_for_both(page)
+    way_out = page.locator(".way-out").bounding_box()
+    for part in (*views(page).all(), page.get_by_role("button", name="Play")):
+        box = part.bounding_box()
+        assert box["y"] + box["height"] <= way_out["y"]
