@@ -236,10 +236,12 @@ def name_ends(
     )
     taken = -math.inf
     for height, line in ends:
-        taken = max(height, taken + gap)
+        half = gap * len(_rows(line.label)) / 2
+        middle = max(height, taken + half)
+        taken = middle + half
         words = "<br>".join(map(in_figure, _rows(line.label)))
         figure.add_annotation(
-            x=1.015, xref="paper", y=taken, yref="y", text=words, showarrow=False, xanchor="left",
+            x=1.015, xref="paper", y=middle, yref="y", text=words, showarrow=False, xanchor="left", align="left",
             font={"size": 11, "color": theme.ink if line.role == "model" else theme.muted},
         )  # fmt: skip
 

@@ -147,14 +147,14 @@ def _card(kls: Sequence[RunKL], waiting: str, config: SamplerConfig) -> str:
     kl, title, sides = kls[0], direction_title(kls[0].view.direction, config.delta), _sides(kls, waiting, config)
     stopped = stopping(kl.run.key, config.delta, kl.run) if any(side.estimate for side in sides) else None
     if len(sides) > 1:
-        return pair_card(title, sides, stopped=stopped) + _presented(kl.run, config)
+        return pair_card(title, sides, stopped=stopped) + _presented("", config)
     (side,) = sides
     if side.estimate is None:
-        return bare_card(title, side.waiting) + _presented(kl.run, config)
+        return bare_card(title, side.waiting) + _presented(kl.run.label, config)
     html = kl_card(side.estimate, ddim_calls=side.ddim_calls, stopped=stopped)
     if side.waiting:
         html += f'<p class="card-aside">{escape(side.waiting)}</p>'
-    return html + _presented(kl.run, config)
+    return html + _presented(kl.run.label, config)
 
 
 def _sides(kls: Sequence[RunKL], waiting: str, config: SamplerConfig) -> list[Side]:
@@ -171,11 +171,11 @@ def _sides(kls: Sequence[RunKL], waiting: str, config: SamplerConfig) -> list[Si
     return sides
 
 
-def _presented(run: Run, config: SamplerConfig) -> str:
-    """What presenter mode, which shows no controls, says beside its numbers."""
+def _presented(name: str, config: SamplerConfig) -> str:
+    """What presenter mode, which shows no controls, says beside its numbers; two maps have their names already."""
     jumps = "1 jump" if config.steps == 1 else f"{config.steps} jumps"
     noise = ", renoised" if SAMPLERS[config.sampler].noisy else ""
-    return f'<p class="presented"><b>{jumps}{noise}</b>{escape(run.label)}</p>'
+    return f'<p class="presented"><b>{jumps}{noise}</b>{escape(name)}</p>'
 
 
 @lru_cache(maxsize=256)
