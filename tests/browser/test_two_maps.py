@@ -67,7 +67,7 @@ def test_two_maps_are_drawn_from_one_noise_with_one_clock_while_the_server_is_si
     assert left["y"] == right["y"]
     assert left["width"] == right["width"]
     assert left["x"] + left["width"] < right["x"]
-    assert [each.partition(":")[0] for each in words(page)] == ["A, Nine blobs", "B, gaussian grid bent"]
+    assert [each.partition(":")[0] for each in words(page)] == ["A, Grid of Gaussians", "B, gaussian grid bent"]
     page.get_by_role("slider", name="Network calls N").press("ArrowRight")
     wait_for_both(page, "window.particleStage.steps === 8")
     wait_for_words(page, "in 8 jumps")

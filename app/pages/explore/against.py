@@ -15,7 +15,6 @@ AGAINST = "against"
 _LOST = "against lost"
 _HELP = "Another run of this target, drawn beside it from the same noise at the same times."
 _ALONE = "A link holds how one run was trained: to another session it shows A alone."
-_NONE = "There is no other run of this target: train one."
 
 
 def others_of(run: Run | None) -> Mapping[str, Run]:
@@ -33,24 +32,25 @@ def read_against(run: Run | None, text: str) -> str:
 
 
 def against_control(run: Run) -> Run | None:
-    """The choice, and the run that was chosen."""
+    """The choice, where there is another run of the target, and the run that was chosen."""
     offered, chosen = others_of(run), state.value(AGAINST, "")
     if chosen and chosen not in offered:
         state.set_value(_LOST, f"The comparison ended: {_why_not(chosen, run)}.")
         state.set_value(AGAINST, "")
+    if words := state.value(_LOST):
+        st.caption(plain(words))
+    if not offered:
+        return None
     names = run_names([run, *offered.values()])
     key = st.selectbox(
         "Compare with",
         ["", *offered],
         format_func=lambda key: names.get(key, "Nothing"),
         key=AGAINST,
-        help=_HELP if offered else _NONE,
-        disabled=not offered,
+        help=_HELP,
         on_change=_chosen,
         persist_state="session",
     )
-    if words := state.value(_LOST):
-        st.caption(plain(words))
     other = offered.get(key)
     if other is not None and not other.shipped:
         st.caption(_ALONE)
