@@ -184,8 +184,8 @@ def choose_measure() -> None:
 def measure_note(runs: Sequence[Run], config: SamplerConfig, direction: Direction) -> str:
     """On Explore: what of the measure changed although nobody chose it; else nothing."""
     learner = "this run" if len(runs) == 1 else "one of these runs"
-    view, measure = (runs[0].key, config.sampler), (direction, config.delta)
-    return changed_measure("explore", view, config.sampler, measure, learner)
+    view = runs[0].key, config.sampler
+    return changed_measure("explore", view, config.sampler, (direction, config.delta), learner)
 
 
 def changed_measure(

@@ -102,7 +102,7 @@ def _kl_of(runs_shown: Sequence[Run], config: SamplerConfig, direction: Directio
     if len(kls) == 1:
         return kls
     names = [f"{letter} {name}" for letter, name in zip(LETTERS, short_names(runs_shown).values(), strict=True)]
-    return [beside(*kls, names), kls[1]]
+    return [beside(kls[0], kls[1], names), kls[1]]
 
 
 def _on_stage(kls: Sequence[RunKL]) -> list[StagedMap]:
