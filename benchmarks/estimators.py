@@ -17,12 +17,12 @@ import time
 from pathlib import Path
 
 import torch
+from disturbed import Disturbed
 from estimator_coverage import coverage, floors
 
 import cmcore as cm
 from cmcore.divergences import DATA_MODEL, MODEL_DATA, kl_change_of_variables
 from cmcore.divergences.tools.push_forward import transport
-from cmcore.process import angle
 
 
 def main() -> None:
@@ -109,18 +109,6 @@ def budget(run: str, repeats: int) -> None:
 
 DISTURBANCE = 0.84
 """Chosen so that the KL is about 0.001."""
-
-
-class Disturbed(torch.nn.Module):
-    """x + a (t − s) F(x, t, s): the exact map of N(0, I), which is the identity, and a network's answer."""
-
-    def __init__(self, network: cm.FlowMap, amount: float) -> None:
-        super().__init__()
-        self.network, self.amount = network, amount
-
-    def forward(self, x, t, s):
-        theta, earlier = (angle(torch.tensor([[u]], dtype=x.dtype)) for u in (t, s))
-        return x + self.amount * (t - s) * self.network.direction(x, theta, theta - earlier)
 
 
 if __name__ == "__main__":

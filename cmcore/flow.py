@@ -13,12 +13,12 @@ from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torchdiffeq import odeint
 
+from cmcore.nearest import Nearest
 from cmcore.process import Time, alpha, angle, as_time, column, round_angle, sigma, some_at_zero, time_from_angle
 from cmcore.targets.base import NoDensity, Target
 from cmcore.targets.box_mixture import BoxMixture
@@ -241,28 +241,32 @@ class TrajectoryPool:
         Large where noise divides between the basins of two modes. The neighbours are sought among the first 4,096
         trajectories: what lies within their spacing of a boundary counts as near it.
         """
-        noise, data = (self.states[k].cpu().numpy() for k in (0, -1))
-        some = min(_REFERENCES, len(noise))
-        apart, nearest = _neighbours(noise, noise[:some], min(_NEIGHBOURS, some))
-        landed = np.linalg.norm(data[nearest] - data[:, None], axis=2).sum(1)
-        apart = apart.sum(1)
+        noise, data = self.states[0], self.states[-1].cpu()
+        apart, nearest = Nearest(noise[:_REFERENCES])(noise, _NEIGHBOURS)
+        landed, apart = torch.zeros(len(data), dtype=torch.float64), apart.sum(1)
+        for neighbour in nearest.T:
+            landed += (data[neighbour] - data).double().norm(dim=1)
         # A trajectory without neighbours is stretched by nothing.
-        return torch.from_numpy(np.where(apart > 0, landed / np.maximum(apart, 1e-9), 1.0)).to(self.states)
+        return torch.where(apart > 0, landed / apart.clamp(min=1e-9), 1.0).to(self.states)
+
+    @cached_property
+    def _steep(self) -> Float[Tensor, " n"]:
+        """The share of all stretch that the trajectories up to each have; float64, on the CPU."""
+        sums = self.stretch.double().cpu().cumsum(0)
+        return sums / sums[-1]
+
+    def drawn(self, count: int, *, steep_share: float, generator: torch.Generator) -> Int[Tensor, " count"]:
+        """Indices of trajectories, a share of them in proportion to the stretch and the rest by chance.
+
+        What it costs hardly grows with the pool: only the sums over it do, which are made once.
+        """
+        n, by_chance = len(self.stretch), 1 - steep_share
+        level = torch.rand(count, generator=generator, dtype=torch.float64, device=generator.device)
+        even = (level * (n / max(by_chance, 1e-12))).long()
+        steep = torch.searchsorted(self._steep.to(level.device), (level - by_chance) / max(steep_share, 1e-12))
+        return torch.where(level < by_chance, even, steep).clamp_max(n - 1)
 
 
-def _neighbours(points: np.ndarray, references: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Distances and indices of each point's nearest references, [n, count]; training alone asks, so libraries wait."""
-    if points.shape[1] <= _FEW_DIMENSIONS:  # the other library takes seconds to load
-        from scipy.spatial import KDTree
-
-        near = KDTree(references).query(points, k=count)
-        return tuple(np.reshape(part, (len(points), count)) for part in near)  # pyright: ignore[reportReturnType]
-    from sklearn.neighbors import NearestNeighbors
-
-    return NearestNeighbors(n_neighbors=count).fit(references).kneighbors(points)
-
-
-_FEW_DIMENSIONS = 6
 _REFERENCES = 4096
 _NEIGHBOURS = 5
 _MOST_ITERATIONS = 200

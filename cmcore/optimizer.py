@@ -217,6 +217,11 @@ class FlatOptimizer:
         """A flat vector cut into the parameters' names and shapes (copies)."""
         return {n: part.clone() for n, part in zip(self.names, self._parts(vector), strict=True)}
 
+    def of_member(self, vector: Tensor, i: int) -> dict[str, Tensor]:
+        """Those of member i alone, or of a single map, as views."""
+        parts = zip(self.names, self._parts(vector), strict=False)  # Adam's vectors end early
+        return {n: part if self.members is None else part[i] for n, part in parts}
+
     def _parts(self, vector: Tensor) -> Iterator[Tensor]:
         """The parameters in a flat vector, as views; one that ends early, as Adam's do, has those before its end."""
         start = 0
@@ -238,18 +243,16 @@ class FlatOptimizer:
         return {name: value.detach().clone() for name, value in {**self._slots(), USUAL: self.guard.usual}.items()}
 
     def member_state(self, i: int) -> dict[str, Tensor]:
-        """What :meth:`state` would be had member i been trained alone."""
-        state = self.state()
+        """What :meth:`state` would be had member i been trained alone; nothing of the others is copied."""
         if self.members is None:
-            return state
-        for name, value in state.items():
-            if name == USUAL:
-                state[name] = value[i : i + 1]
-            elif value.ndim == 1:
-                state[name] = torch.cat([part[i].reshape(-1) for part in self._parts(value)])
-            elif value.ndim == 3:
-                state[name] = value[i :: self.members].clone()  # the matrices of a layer follow one another
-        return state
+            return self.state()
+        state = {}
+        for name, value in self._slots().items():
+            if value.ndim == 1:
+                state[name] = torch.cat([part.reshape(-1) for part in self.of_member(value, i).values()])
+            else:  # the matrices of a layer follow one another; a count is everybody's
+                state[name] = (value[i :: self.members] if value.ndim == 3 else value).detach().clone()
+        return {**state, USUAL: self.guard.usual[i : i + 1].clone()}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Continue from `state`; raises ValueError when it does not fit this network and optimiser."""

@@ -33,16 +33,47 @@ def in_blocks(draw: Callable[[int], Tensor], n: int, width: int) -> Tensor:
         n: how many rows, at least one.
         width: numbers in a row.
     """
+    return one_after_another(draw, width)(n)
+
+
+def one_after_another(draw: Callable[[int], Tensor], width: int) -> Callable[[int], Tensor]:
+    """What takes the next rows of a draw without end; they are the same however many are taken at a time.
+
+    Memory is that of the rows that are taken and of a block. Arguments as of :func:`in_blocks`.
+    """
     size = max(_FEWEST_ROWS, _NUMBERS // width)
-    return torch.cat([draw(size) for _ in range(0, max(1, n), size)])[:n]
+    block = draw(size)
+
+    def take(n: int) -> Tensor:
+        nonlocal block
+        rows, filled = block.new_empty(n, *block.shape[1:]), 0
+        while True:
+            part = block[: n - filled]
+            rows[filled : filled + len(part)] = part
+            filled, block = filled + len(part), block[len(part) :]
+            if filled == n:
+                return rows
+            block = draw(size)
+
+    return take
 
 
 def normal(
     n: int, width: int, *, generator: torch.Generator, dtype: torch.dtype = torch.float64
 ) -> Float[Tensor, "{n} {width}"]:
-    """Rows of independent N(0, 1) numbers on the generator's device; the first n do not depend on n."""
+    """Rows of independent N(0, 1) numbers on the generator's device; the first n do not depend on n.
+
+    They are drawn in float64 and kept in `dtype`.
+    """
+    return normal_rows(width, generator=generator, dtype=dtype)(n)
+
+
+def normal_rows(
+    width: int, *, generator: torch.Generator, dtype: torch.dtype = torch.float64
+) -> Callable[[int], Tensor]:
+    """What takes the next rows of :func:`normal`."""
 
     def draw(rows: int) -> Tensor:
-        return torch.randn(rows, width, generator=generator, dtype=dtype, device=generator.device)
+        return torch.randn(rows, width, generator=generator, dtype=torch.float64, device=generator.device).to(dtype)
 
-    return in_blocks(draw, n, width)
+    return one_after_another(draw, width)

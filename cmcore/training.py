@@ -251,7 +251,7 @@ def _events(run: TrainingRun) -> Iterator[TrainingEvent]:
 def _take_frame(run: TrainingRun) -> None:
     """A frame of the film, where one is due, and of the end; maps that are trained side by side have none."""
     if run.seeds is None and (run.done or run.film.due(run.step)):
-        model = run.models("stopped", run.seconds)[0]
+        model = run.model(0, "stopped", run.seconds)
         dots = own_samples(model, dots_of(model.dim), FILM_JUMPS, seed=FILM_SEED).points
         if bool(dots.isfinite().all()):
             run.film = run.film.with_frame(run.step, dots)
@@ -272,7 +272,7 @@ def _event(run: TrainingRun, status: Status, message: str = "") -> TrainingEvent
         status=status,
         message=message,
         device=run.device_name,
-        model=lambda: run.models(ending, seconds)[0],
+        model=lambda: run.model(0, ending, seconds),
         preparation=run.preparation,
         spikes=tuple(_spikes(run)),
     )

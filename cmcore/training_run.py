@@ -315,9 +315,8 @@ class TrainingRun:
         limit = math.inf if self.judge is None else self.judge.limit
         averages = self.optimizer.named(self.optimizer.average).values()
         sound = self.soundness.of(self.loss, self.gradient_norm, self.spiked, self.quality > limit, averages)
-        for i in (~sound).nonzero().flatten().tolist():
-            if i not in self.lost:
-                self.lost[i] = self._as_it_was(i)
+        if lost := [i for i in (~sound).nonzero().flatten().tolist() if i not in self.lost]:
+            self.lost |= self._as_they_were(lost)
         if not self.diverged:
             self.good = (self._state(), self.step)
 
@@ -326,15 +325,15 @@ class TrainingRun:
         """Whether no member is sound any more."""
         return len(self.lost) == len(self.all_seeds)
 
-    def _as_it_was(self, i: int) -> TrainedModel:
-        """A member at the last good state."""
+    def _as_they_were(self, members: Sequence[int]) -> dict[int, TrainedModel]:
+        """Some members at the last good state."""
         now, at = self._state(), self.step
         self._load(self.good[0])
         self.step = self.good[1]
-        model = self._model(i, "diverged", self.seconds)
+        models = {i: self._model(i, "diverged", self.seconds) for i in members}
         self._load(now)
         self.step = at
-        return model
+        return models
 
     def restore(self) -> str:
         """Go back to the last good weights; what happened, in a sentence."""
@@ -389,8 +388,8 @@ class TrainingRun:
         """What the i-th member needs to go on alone."""
         state = self.optimizer.member_state(i)
         if self.objective.target_decay is not None:
-            named = self.optimizer.named(self.target_weights)
-            state["targets"] = torch.cat([(v if self.seeds is None else v[i]).reshape(-1) for v in named.values()])
+            of_member = self.optimizer.of_member(self.target_weights, i)
+            state["targets"] = torch.cat([part.reshape(-1) for part in of_member.values()])
         if self.teacher is not None:
             alone = self.teacher.member(i).state_dict()
             state |= {f"teacher.{name}": weight for name, weight in alone.items()}
@@ -438,14 +437,18 @@ class TrainingRun:
 
     def models(self, status: Ending, seconds: float) -> tuple[TrainedModel, ...]:
         """Each member as a trained model of this moment, or of its last good one."""
-        return tuple(self.lost.get(i) or self._model(i, status, seconds) for i in range(len(self.all_seeds)))
+        return tuple(self.model(i, status, seconds) for i in range(len(self.all_seeds)))
+
+    def model(self, i: int, status: Ending, seconds: float) -> TrainedModel:
+        """One of them."""
+        return self.lost.get(i) or self._model(i, status, seconds)
 
     def _model(self, i: int, status: Ending, seconds: float) -> TrainedModel:
         rates = {name: values[i] for name, values in self.varied.items()}
         config = self.config.model_copy(update={"steps": self.steps, "seed": self.all_seeds[i], **rates})
         flow_map = FlowMap(self.target.dim, config.network, generator=torch.Generator())
-        named = self.optimizer.named(self.optimizer.average)
-        flow_map.load_state_dict({k: (v if self.seeds is None else v[i]).cpu() for k, v in named.items()})
+        of_member = self.optimizer.of_member(self.optimizer.average, i)
+        flow_map.load_state_dict({name: part.cpu() for name, part in of_member.items()})
         return TrainedModel(
             flow_map=flow_map.requires_grad_(requires_grad=False),
             target=self.target,

@@ -8,14 +8,13 @@ a density by nearest neighbours among some samples of q; g is at most log 1/ε, 
 
 import math
 
-import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.spatial import KDTree
 from scipy.special import gammaln
 from torch import Tensor
 
 from cmcore.divergences.tools.log_ratio import mean_and_error, quantile
+from cmcore.nearest import Nearest
 from cmcore.streams import stream
 from cmcore.targets.base import Target
 
@@ -32,21 +31,20 @@ def variational_bound(samples: Float[Tensor, "n d"], target: Target, delta: floa
     if len(model) < 2 * _NEIGHBOURS:
         return 0.0
     data = target.sample(_DATA, t=delta, generator=stream(seed, "variational data"))
-    tree = KDTree(reference.numpy())
-    of_data, of_model = (_log_ratio(x, tree, target, delta) for x in (data, model))
+    near = Nearest(reference)
+    of_data, of_model = (_log_ratio(x, near, target, delta) for x in (data, model))
     mean, error = mean_and_error(of_data[:, None])
     weight, weight_error = mean_and_error(of_model.exp()[:, None])
     bound = mean - quantile(len(data)) * error - math.log(weight + quantile(len(model)) * weight_error)
     return max(0.0, bound) if math.isfinite(bound) else 0.0
 
 
-def _log_ratio(x: Float[Tensor, "n d"], tree: KDTree, target: Target, delta: float) -> Float[Tensor, " n"]:
+def _log_ratio(x: Float[Tensor, "n d"], near: Nearest, target: Target, delta: float) -> Float[Tensor, " n"]:
     """g at the points."""
-    distance, _ = tree.query(x.numpy(), k=_NEIGHBOURS)
-    radius = torch.from_numpy(np.asarray(distance))[:, -1].clamp_min(1e-12)
+    radius = near(x, _NEIGHBOURS)[0][:, -1].clamp_min(1e-12)
     d = x.shape[1]
     log_ball = d / 2 * math.log(math.pi) - float(gammaln(d / 2 + 1))
-    log_k = math.log(_NEIGHBOURS / tree.n) - log_ball - d * radius.log()
+    log_k = math.log(_NEIGHBOURS / len(near)) - log_ball - d * radius.log()
     log_p = target.log_prob(x, delta)
     mixed = torch.logaddexp(math.log1p(-_OF_DATA) + log_k, math.log(_OF_DATA) + log_p)
     return torch.where(torch.isfinite(log_p), log_p - mixed, -100.0)

@@ -72,7 +72,7 @@ def starting_noise(
 
     The first rows do not depend on how many follow.
     """
-    return normal(n, dim, generator=stream(seed, "starting noise")).to(device, dtype)
+    return normal(n, dim, generator=stream(seed, "starting noise"), dtype=dtype).to(device)
 
 
 def sample(

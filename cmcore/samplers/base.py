@@ -18,7 +18,7 @@ from cmcore.chain import CHUNK, Chain, JumpMap, Stage, land
 from cmcore.grids import TimeGrid
 from cmcore.registry import Registry
 from cmcore.samplers.scores import Score, following
-from cmcore.streams import normal
+from cmcore.streams import normal_rows
 from cmcore.threads import in_pieces, piecewise
 
 Path = Callable[[Float[Tensor, "n d"]], Float[Tensor, "k1 n d"]]
@@ -148,6 +148,8 @@ class Sampler(ABC):
         return Trajectory(grid, states, landings, plan.calls, self.name, plan.chain)
 
 
+_ROWS = 16 * CHUNK
+"""Points that walk together: as many pieces as threads may share."""
 _WHOSE = {"exact": "exact", "model": "learned"}
 
 
@@ -157,24 +159,31 @@ def _solved(path: Path, noise: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _walked(plan: Plan, noise: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Stage by stage; a stage that stays at its time replaces the state of that time.
+    """All stages for some points, then for the next; a stage that stays at its time replaces the state of that time.
 
-    The noise of all stages is drawn point by point, so that no point of it depends on how many follow, and moved to
-    where the points live at once.
+    The noise of all stages is drawn point by point, so that no point of it depends on how many follow. Beside the
+    answer there is memory for a piece of the points only.
     """
-    (n, dim), noisy = noise.shape, sum(stage.spread > 0 for stage in plan.chain.stages)
-    fresh = iter(normal(n, noisy * dim, generator=generator).to(noise).split(dim, dim=1) if noisy else ())
-    states, landings = [noise], []
-    for stage in plan.chain.stages:
-        x = landing = land(plan.f, states[-1], stage)
-        if stage.spread > 0:
-            x = stage.scale * x + stage.spread * next(fresh)
-        if stage.t == stage.s:
-            states[-1] = x
-        else:
-            states.append(x)
-            landings.append(landing)
-    return torch.stack(states), torch.stack(landings)
+    (n, dim), stages = noise.shape, plan.chain.stages
+    noisy, steps = sum(stage.spread > 0 for stage in stages), sum(stage.t != stage.s for stage in stages)
+    states = noise.new_empty(steps + 1, n, dim)
+    straight = not noisy and steps == len(stages)
+    landings = states[1:] if straight else noise.new_empty(steps, n, dim)
+    fresh = normal_rows(noisy * dim, generator=generator) if noisy else None
+    for start in range(0, n, _ROWS):
+        rows = slice(start, start + _ROWS)
+        x, k = noise[rows], 0
+        states[0, rows] = x
+        added = iter(fresh(len(x)).to(noise).split(dim, dim=1) if fresh else ())
+        for stage in stages:
+            x = landing = land(plan.f, x, stage)
+            if stage.spread > 0:
+                x = stage.scale * x + stage.spread * next(added)
+            if stage.t != stage.s:
+                k += 1
+                landings[k - 1, rows] = landing
+            states[k, rows] = x
+    return states, landings
 
 
 def _each_jump(grid: TimeGrid, **_: Any) -> Chain:

@@ -1,11 +1,7 @@
 """The empirical law of a point set: atoms, or a kernel density with a bandwidth."""
 
-import math
-
 import torch
-from torch import Tensor
 
-from cmcore.process import Time, alpha, column, sigma
 from cmcore.targets.gaussian_mixture import GaussianMixture
 
 
@@ -31,21 +27,3 @@ class Empirical(GaussianMixture):
     def points(self) -> torch.Tensor:
         """The data, [n, d]."""
         return self.means
-
-    def _log_prob(self, x: Tensor, t: Time) -> Tensor:
-        """log mean_k N(x; α m_k, v I), v = α² h² + σ²: in float64, at one time, as a matrix product over the points.
-
-        With −|x − α m|²/2v multiplied out, a kernel costs a tenth of what it costs coordinate by coordinate. The terms
-        are some thousands and cancel to a few, which float64 can afford and float32 cannot.
-        """
-        if torch.as_tensor(t).ndim or x.dtype != torch.float64:
-            return super()._log_prob(x, t)
-        log_weights, means, variances, _ = self.parameters.like(x)
-        a = alpha(column(t, x))
-        v = a**2 * variances[:1, :1] + sigma(column(t, x)) ** 2
-        slope = a * means / v
-        log_joint = torch.addmm((log_weights - a[0] * (slope * means).sum(1) / 2)[:, None], slope, x.T)  # [K, n]
-        top = log_joint.amax(0)
-        # What is below e^-700 is nothing beside 1, and slow: its exponential has no normal float.
-        log_sum = top + (log_joint - top).clamp(min=-700).exp().sum(0).log()
-        return log_sum - (x.square().sum(1) / v[0] + self.dim * (2 * math.pi * v[0]).log()) / 2

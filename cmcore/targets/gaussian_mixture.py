@@ -6,6 +6,8 @@ entries :math:`v_k(t) = \alpha_t^2 \lambda_k + \sigma_t^2`, so a separate t per 
 """
 
 import math
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -16,6 +18,8 @@ from cmcore.targets.base import Parameters, Target, exactly
 
 _CHUNK_ENTRIES = 1 << 18
 """Components × dimensions × points held at once: 2 MB in float64, which stays near the cache."""
+_FAR = 1e140
+"""Squares of what lies farther out have no number."""
 
 
 class GaussianMixture(Target):
@@ -47,59 +51,35 @@ class GaussianMixture(Target):
     # ---- density and score --------------------------------------------------------------------------------------
     def log_prob(self, x: Float[Tensor, "n d"], t: Time = 0.0) -> Float[Tensor, " n"]:
         self._require_density(t)
-        return exactly(self._log_prob, x, t, self._chunk)
+        if torch.as_tensor(t).ndim:
+            return exactly(lambda x, t: self._whitened(x, t)[0].logsumexp(0), x, t, self._rows)
+        now = self._at(t, x)
+        return exactly(lambda x, _: now.log_prob(x), x, t, now.rows)
 
     def score(self, x: Float[Tensor, "n d"], t: Time = 0.0) -> Float[Tensor, "n d"]:
         self._require_density(t)
-        return exactly(self._score, x, t, self._chunk)
+        if torch.as_tensor(t).ndim:
+            return exactly(self._score, x, t, self._rows)
+        now = self._at(t, x)
+        return exactly(lambda x, _: now.score(x), x, t, now.rows)
 
     def responsibilities(self, x: Float[Tensor, "n d"], t: Time = 0.0) -> Float[Tensor, "n k"]:
         """P(component k | X_t = x)."""
         self._require_density(t)
-        return exactly(lambda x, t: self._whitened(x, t)[0].softmax(0).T, x, t, self._chunk)
+        return exactly(lambda x, t: self._whitened(x, t)[0].softmax(0).T, x, t, self._rows)
 
-    def _log_prob(self, x: Tensor, t: Time) -> Tensor:
-        return self._whitened(x, t)[0].logsumexp(0)
+    def _at(self, t: Time, x: Tensor) -> "_AtOneTime":
+        """The mixture at one time, float64, where x lives."""
+        like = x.new_empty(0, 1, dtype=torch.float64)
+        return _AtOneTime.of(self.parameters.like(like), column(t, like), shared=self._shared)
 
     def _score(self, x: Tensor, t: Time) -> Tensor:
-        if torch.as_tensor(t).ndim == 0:
-            return self._score_at_one_time(x, t)
         log_joint, pull = self._whitened(x, t)
         share = log_joint.softmax(0)[:, None, :]  # [K, 1, n]
         axes = self.parameters.like(x)[3]
         if axes is None:
             return -(share * pull).sum(0).T
         return -torch.einsum("kdn,ked->ne", share * pull, axes)
-
-    def _score_at_one_time(self, x: Tensor, t: Time) -> Tensor:
-        """Σ_k P(k | x) Λ_k (α μ_k − x), Λ_k the precision of component k, as matrix products over components.
-
-        The shares are linear in x and its squares (full covariances: its products x_i x_j) before the softmax. Where
-        all components share one diagonal Λ, the squares cancel and are left out.
-        """
-        log_weights, means, variances, axes = self.parameters.like(x)
-        a, s = alpha(column(t, x)), sigma(column(t, x))
-        points, d = x.T, self.dim
-        centre = a * means
-        if self._shared:
-            v = a**2 * variances[:1] + s**2
-            slope = centre / v
-            share = torch.addmm((log_weights - (centre * slope).sum(1) / 2)[:, None], slope, points).softmax(0)
-            return ((centre.T @ share).sub_(points)).div_(v.T).T
-        precision = 1 / (a**2 * variances + s**2)  # [K, d]
-        log_scale = log_weights + precision.log().sum(1) / 2
-        squares = points.square()
-        if axes is not None:
-            full = (axes * precision[:, None]) @ axes.mT
-            slope = (full @ centre[:, :, None])[:, :, 0]
-            precision, squares = full.reshape(-1, d * d), (points[:, None] * points).reshape(d * d, -1)
-        else:
-            slope = precision * centre
-        log_joint = torch.addmm((log_scale - (centre * slope).sum(1) / 2)[:, None], slope, points)  # [K, n]
-        share = log_joint.addmm_(precision, squares, alpha=-0.5).softmax(0)
-        inward = precision.T @ share
-        back = inward * points if axes is None else (inward.reshape(d, d, -1) * points).sum(1)
-        return (slope.T @ share - back).T
 
     def _whitened(self, x: Tensor, t: Time) -> tuple[Tensor, Tensor]:
         """log w_k N(x; k, t) as [K, n], and the pull v_k(t)^{-1} U_kᵀ(x − α μ_k) as [K, d, n].
@@ -170,8 +150,82 @@ class GaussianMixture(Target):
         return GaussianMixture(state["weights"], state["means"], covariances)
 
     @property
-    def _chunk(self) -> int:
-        return max(256, _CHUNK_ENTRIES // self.means.numel())
+    def _rows(self) -> int:
+        """Points at once where each has a time of its own."""
+        return max(16, _CHUNK_ENTRIES // self.means.numel())
+
+
+@dataclass(frozen=True)
+class _AtOneTime:
+    """A mixture at one time, by matrix products: log w_k N(x; k) is linear in x and its squares, or products x_i x_j.
+
+    Coordinate by coordinate a component costs ten times as much. Around the middle of the law the terms may be
+    thousands that cancel to a few, which float64 can afford. Where all components share one diagonal precision Λ the
+    squares cancel, and are left out.
+
+    Attributes:
+        middle: of the law, [1, d].
+        constant: the part of log w_k N(x; k) that does not depend on x, [K, 1].
+        slope: Λ_k m_k, m_k the centre of component k from the middle, [K, d].
+        precision: Λ_k, [K, d] or [K, d d]; [1, d] where it is shared.
+        shared: whether it is.
+    """
+
+    middle: Float[Tensor, "1 d"]
+    constant: Float[Tensor, "k 1"]
+    slope: Float[Tensor, "k d"]
+    precision: Float[Tensor, "precisions m"]
+    shared: bool
+
+    @classmethod
+    def of(cls, parameters: tuple[Any, ...], t: Float[Tensor, "1 1"], *, shared: bool) -> "_AtOneTime":
+        """From log w, μ, and the eigenvalues and axes of all covariances."""
+        log_weights, means, variances, axes = parameters
+        a, s = alpha(t), sigma(t)
+        middle = a * (log_weights.exp() @ means)
+        centre = a * means - middle
+        precision = 1 / (a**2 * (variances[:1] if shared else variances) + s**2)
+        log_scale = log_weights + (precision.log() - math.log(2 * math.pi)).sum(1) / 2
+        if axes is None:
+            slope = precision * centre
+        else:
+            full = (axes * precision[:, None]) @ axes.mT
+            slope, precision = (full @ centre[:, :, None])[:, :, 0], full.flatten(1)
+        return cls(middle, (log_scale - (centre * slope).sum(1) / 2)[:, None], slope, precision, shared)
+
+    @property
+    def rows(self) -> int:
+        """Points at once: each has K terms, and as many squares as there are in a precision."""
+        return max(128, _CHUNK_ENTRIES // max(self.slope.numel(), self.precision.shape[1]))
+
+    def log_prob(self, x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
+        joint, points = self._joint(x)
+        rest = (self.precision @ points.square())[0] / -2 if self.shared else 0.0
+        top = joint.detach().amax(0)
+        # What is below e^-700 is nothing beside 1, and slow: its exponential has no normal float.
+        log_sum = (joint - top).clamp(min=-700).exp().sum(0).log()
+        return torch.where(x.detach().abs().amax(1) > _FAR, -math.inf, log_sum + top + rest)
+
+    def score(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+        """Σ_k P(k | x) Λ_k (m_k − x)."""
+        joint, points = self._joint(x)
+        share, d = joint.softmax(0), len(points)
+        pull = self.slope.T @ share
+        if self.shared:
+            return pull.sub_(self.precision.T * points).T
+        inward = self.precision.T @ share
+        back = inward * points if len(inward) == d else (inward.reshape(d, d, -1) * points).sum(1)
+        return pull.sub_(back).T
+
+    def _joint(self, x: Float[Tensor, "n d"]) -> tuple[Float[Tensor, "k n"], Float[Tensor, "d n"]]:
+        """log w_k N(x; k), but for what all components share, and x from the middle."""
+        points = (x - self.middle).T
+        joint = torch.addmm(self.constant, self.slope, points)
+        if not self.shared:
+            diagonal = self.precision.shape[1] == len(points)
+            squares = points.square() if diagonal else (points[:, None] * points).flatten(0, 1)
+            joint = joint.addmm_(self.precision, squares, alpha=-0.5)
+        return joint, points
 
 
 def _checked(weights, means) -> tuple[Tensor, Tensor]:  # noqa: ANN001

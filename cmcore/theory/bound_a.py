@@ -22,10 +22,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import torch
 from jaxtyping import Float
-from scipy.spatial import KDTree
 from torch import Tensor
 
 from cmcore.chain import (
@@ -43,6 +40,7 @@ from cmcore.divergences.tools.data_draw import draw_data
 from cmcore.divergences.tools.push_forward import doubled
 from cmcore.flow import ExactFlow
 from cmcore.grids import TimeGrid
+from cmcore.nearest import Nearest
 from cmcore.streams import stream
 from cmcore.targets.base import Target
 from cmcore.theory.initialisation import initialisation_kl
@@ -144,5 +142,5 @@ def _mapped(f: JumpMap, x: Float[Tensor, "n d"], stage: Stage) -> Float[Tensor, 
 def _torn(f: JumpMap, x: Float[Tensor, "n d"], stage: Stage) -> Float[Tensor, " n"]:
     """How far apart f carries each point and its nearest neighbours: far at a tear, and where p_t is thin."""
     image = _mapped(f, x, stage)
-    _, near = KDTree(x.numpy()).query(x.numpy(), k=_NEIGHBOURS + 1)
-    return (image[torch.from_numpy(np.asarray(near))[:, 1:]] - image[:, None]).norm(dim=2).amax(1)
+    near = Nearest(x).index(x, _NEIGHBOURS + 1)
+    return (image[near[:, 1:]] - image[:, None]).norm(dim=2).amax(1)

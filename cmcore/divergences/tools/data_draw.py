@@ -164,6 +164,7 @@ def tangent_guess(composed: ComposedMap, noise: Float[Tensor, "m d"]) -> Callabl
     def guess(x: Tensor) -> Tensor:
         if not len(images):
             return torch.zeros(len(x), dtype=torch.float64)
-        return torch.cat([piece(part) for part in x.split(max(1, _PAIRS // len(images)))])
+        each = max(len(images), _NEAREST * x.shape[1] ** 2)  # numbers that a point takes
+        return torch.cat([piece(part) for part in x.split(max(1, _PAIRS // each))])
 
     return guess

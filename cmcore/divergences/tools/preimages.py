@@ -17,11 +17,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from scipy.spatial import KDTree
 from torch import Tensor
 
 from cmcore.divergences.tools.composed_map import ComposedMap
 from cmcore.divergences.tools.push_forward import Branch
+from cmcore.nearest import Nearest
 
 _RESIDUAL = 1e-7
 _SAME_ROOT = 1e-4
@@ -29,6 +29,8 @@ _AHEAD = 1e-4
 _ACROSS = 0.3
 """A root whose mirror image across a fold is expected this close is asked for it."""
 _PAIRS = 1 << 18
+_ENTRIES = 1 << 22
+"""Numbers of the d × d matrices that are held at once, 32 MB: in the plane a million of them."""
 _STEP = 3.0
 """A Newton step below this many resolutions is noise."""
 
@@ -126,8 +128,16 @@ def merged(*several: Roots) -> Roots:
 
 def _roots(composed: ComposedMap, points: Tensor, index: Tensor, start: Tensor, newton_steps: int) -> Roots:
     """The distinct roots that starts lead to."""
-    noise, branch, solved = solve(composed, points[index], start, steps=newton_steps)
-    return merged(Roots(index[solved], noise[solved], branch.log_density[solved]))
+    roots = []
+    for part in torch.arange(len(index)).split(_rows_of_matrices(start.shape[1])):
+        noise, branch, solved = solve(composed, points[index[part]], start[part], steps=newton_steps)
+        roots.append(Roots(index[part][solved], noise[solved], branch.log_density[solved]))
+    return merged(*roots)
+
+
+def _rows_of_matrices(dim: int) -> int:
+    """How many points have their d × d matrices at once."""
+    return max(256, _ENTRIES // dim**2)
 
 
 def _fold_partners(composed: ComposedMap, noise: Float[Tensor, "n d"]) -> tuple[Tensor, Tensor]:
@@ -137,14 +147,21 @@ def _fold_partners(composed: ComposedMap, noise: Float[Tensor, "n d"]) -> tuple[
     singular value and c the curvature along u; so the second root sits at a = −2 s/c. No mesh sees it closer than a
     cell to the fold, where the density is largest.
     """
+    parts = [_across_fold(composed, part) for part in noise.split(_rows_of_matrices(noise.shape[1]))]
+    beside, partners = (torch.cat(columns) for columns in zip(*parts, strict=True))
+    index = beside.nonzero()[:, 0]
+    return index, partners[index]
+
+
+def _across_fold(composed: ComposedMap, noise: Float[Tensor, "n d"]) -> tuple[Bool[Tensor, " n"], Float[Tensor, "n d"]]:
+    """Whether each root lies beside a fold, and where its mirror image would be."""
     _, jacobian = composed.with_jacobian(noise)
     left, values, right = torch.linalg.svd(jacobian)
     u, v = left[:, :, -1], right[:, -1]
     _, ahead = composed.with_jacobian(noise + _AHEAD * v)
     curvature = torch.einsum("ni,nij,nj->n", u, ahead - jacobian, v) / _AHEAD
     across = (-2 * values[:, -1] / curvature).nan_to_num(nan=math.inf)
-    beside = (across.abs() < _ACROSS).nonzero()[:, 0]
-    return beside, noise[beside] + across[beside, None] * v[beside]
+    return across.abs() < _ACROSS, noise + across[:, None] * v
 
 
 def solve(
@@ -225,13 +242,11 @@ class NoiseCloud:
 
     def __init__(self, noise: Float[Tensor, "m d"], images: Float[Tensor, "m d"]) -> None:
         self.noise = noise
-        self.tree = KDTree(images.numpy())
+        self.images = Nearest(images)
 
     def nearest(self, points: Float[Tensor, "n d"], neighbours: int = 8) -> Int[Tensor, "n k"]:
         """Which images are nearest to each point."""
-        count = min(neighbours, len(self.noise))
-        _, nearest = self.tree.query(points.numpy(), k=count)
-        return torch.from_numpy(np.asarray(nearest)).reshape(len(points), count)
+        return self.images.index(points, neighbours)
 
     def candidates(self, points: Float[Tensor, "n d"], neighbours: int = 8) -> Candidates:
         """The noise behind the nearest images of each point."""

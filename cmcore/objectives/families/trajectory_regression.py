@@ -162,8 +162,7 @@ class TrajectoryRegression(Objective[TrajectoryPairs]):
     ) -> Iterator[TrajectoryPairs]:
         del progress
         levels, device = len(prepared.states), prepared.states.device
-        chance = 1 - self.steep_share + self.steep_share * prepared.stretch / prepared.stretch.mean()
-        which = chance.to(generator.device).multinomial(count * size, replacement=True, generator=generator)
+        which = prepared.drawn(count * size, steep_share=self.steep_share, generator=generator)
         early, late = self._pairs_of_levels(levels, count * size, generator)
         # One gather for all the batches: two random reads a pair, and no small operations left to the steps.
         which = which.to(device)
