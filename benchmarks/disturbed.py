@@ -1,4 +1,4 @@
-"""A map with an error of a chosen size, for benchmarks: the exact one of N(0, I), the identity, and a network on top."""
+"""A map with an error of a chosen size, for benchmarks: the exact one of N(0, I), the identity, and a network."""
 
 import torch
 

@@ -26,18 +26,19 @@ from cmcore.runtime import give_memory_back, reuse_memory
 from cmcore.theory.fits import LineFit, fit_line
 
 LEAST_MB = 4.0
-ENOUGH, MOST_CALLS = 0.3, 5
+ENOUGH, MOST_CALLS = 0.6, 5
+"""Seconds of calls of one cell, and how many there are at most."""
 FEWEST = 3
 """Cells behind an exponent."""
 SPARE = 0.1
-SERIES_SECONDS = 25.0
+SERIES_SECONDS = 10.0
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="work that has this in its name")
     parser.add_argument("--against", nargs="+", choices=list(VALUES), default=list(VALUES))
-    parser.add_argument("--seconds", type=float, default=5.0, help="the most that a cell may take")
+    parser.add_argument("--seconds", type=float, default=3.0, help="the most that a cell may take")
     parser.add_argument("--megabytes", type=float, default=3_000.0, help="the most that a cell may hold")
     parser.add_argument("--out", type=Path, help="a JSON file for the cells")
     parser.add_argument("--show", type=Path, help="print the table of such a file, and measure nothing")

@@ -1,8 +1,9 @@
 """What `benchmarks/growth.py` measures: pieces of work, what they grow with, and by which power they should."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -23,8 +24,8 @@ AMOUNT = 0.2
 DIMENSIONS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 NUMBERS = tuple(first * 10**power for power in range(3, 8) for first in (1, 3))[:-1]
 WIDTHS = (32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
-JUMPS = MEMBERS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
-COMPONENTS = tuple(2**power for power in range(15))
+JUMPS = MEMBERS = DIMENSIONS
+COMPONENTS = tuple(2**power for power in range(1, 13))
 VALUES = {"d": DIMENSIONS, "n": NUMBERS, "width": WIDTHS, "N": JUMPS, "members": MEMBERS, "components": COMPONENTS}
 
 
@@ -76,6 +77,7 @@ class Work:
         base: the setting in which one number is varied.
         growth: for each number that is varied, how the work should grow with it.
         times: how often one call does it.
+        bases: other settings, in which a number that is varied comes farther.
     """
 
     name: str
@@ -83,7 +85,7 @@ class Work:
     base: Setting
     growth: Mapping[str, Growth]
     times: int = 1
-    bases: Mapping[str, Setting] = field(default_factory=dict)
+    bases: Mapping[str, Setting] = MappingProxyType({})
 
     def at(self, against: str, value: int) -> Callable[[], object]:
         """The work where one number is this."""
@@ -165,6 +167,8 @@ def _level(setting: Setting) -> Callable[[], object]:
 
 
 LANDINGS = 1 << 15
+SMALL = Setting(width=16, depth=1, N=1, components=2)
+FAR = {"n": SMALL}
 PASSES = "N jumps, each a pass and d backward passes; the outer layers are as wide as d, the determinant is d³"
 BY_NEWTON = "Newton's method through d + 1 passes a step from starts for at most 4,096 points; a d × d system for each"
 PIECES = "pieces of fixed size; what is kept of a point is a few numbers"
@@ -196,6 +200,7 @@ WORKS = (
             "n": Growth(1, 1, "each trajectory by itself; 65 states of each"),
             "components": Growth(1, 0, "a score is a sum over components, in pieces of points"),
         },
+        bases=FAR,
     ),
     *(
         Work(
@@ -208,6 +213,7 @@ WORKS = (
                 "width": Growth(2, 1, "products width²; activations of 1,024 points at a time"),
                 "N": Growth(1, 1, "a call a jump; all states are the answer"),
             },
+            bases=FAR,
         )
         for sampler in ("deterministic", "renoise")
     ),
@@ -222,6 +228,7 @@ WORKS = (
             "N": Growth(1, 0, "a Jacobian a jump"),
             "components": Growth(1, 0, "a density is a sum over components, in pieces of points"),
         },
+        bases=FAR,
     ),
     Work(
         "KL(p‖q), deterministic",
@@ -234,6 +241,7 @@ WORKS = (
             "N": Growth(1, 0, "a Jacobian a jump"),
             "components": Growth(1, 0, "a density is a sum over components, in pieces of points"),
         },
+        bases={**FAR, "d": replace(SMALL, n=256)},
     ),
     *(
         Work(
@@ -247,6 +255,7 @@ WORKS = (
                 "N": Growth(1, 0, "a call a jump"),
                 "components": Growth(1, 0, "one density at each cell of the grid, in pieces"),
             },
+            bases=FAR,
         )
         for pair, direction in (("q‖p", MODEL_DATA), ("p‖q", DATA_MODEL))
     ),

@@ -196,7 +196,7 @@ class _AtOneTime:
     @property
     def rows(self) -> int:
         """Points at once: each has K terms, and as many squares as there are in a precision."""
-        return max(128, _CHUNK_ENTRIES // max(self.slope.numel(), self.precision.shape[1]))
+        return max(64, _CHUNK_ENTRIES // max(self.slope.numel(), self.precision.shape[1]))
 
     def log_prob(self, x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         joint, points = self._joint(x)
