@@ -81,12 +81,12 @@ const FINEST = 4; // a dot sits at one of 4 × 4 places within a pixel, so that 
 const bitmaps = new WeakMap();
 const stamps = new Map();
 
-function drawDots(context, xy, count, view, radius, colour, opacity) {
+function drawDots(context, xy, count, view, radius, colour, opacity, hole = 0) {
   const { width, height } = context.canvas;
   if (!width || !height) return;
   const bitmap = bitmapFor(context.canvas), { pixels } = bitmap;
   const ratio = context.getTransform().a || 1;
-  const places = stampFor(radius * ratio, opacity, width), { reach } = places;
+  const places = stampFor(radius * ratio, opacity, width, hole * ratio), { reach } = places;
   const [r, g, b] = colour.match(/[0-9a-f]{2}/gi).map((h) => parseInt(h, 16));
   const ink = (b << 16) | (g << 8) | r; // little-endian RGBA
   pixels.fill(0);
@@ -122,9 +122,9 @@ function bitmapFor(canvas) {
   return made;
 }
 
-// A disc at each of the places: which pixels around it are covered, and how much of 255.
-function stampFor(radius, opacity, width) {
-  const key = `${radius.toFixed(2)}/${opacity}/${width}`;
+// A disc, or a ring around a hole, at each of the places: which pixels around it are covered, and how much of 255.
+function stampFor(radius, opacity, width, hole) {
+  const key = `${radius.toFixed(2)}/${opacity}/${width}/${hole.toFixed(2)}`;
   if (stamps.has(key)) return stamps.get(key);
   const reach = Math.ceil(radius + 1), made = [];
   for (let place = 0; place < FINEST * FINEST; place++) {
@@ -132,7 +132,8 @@ function stampFor(radius, opacity, width) {
     const offsets = [], covers = [];
     for (let dy = -reach; dy <= reach; dy++) {
       for (let dx = -reach; dx <= reach; dx++) {
-        const inside = radius + 0.5 - Math.hypot(dx + 0.5 - cx, dy + 0.5 - cy);
+        const away = Math.hypot(dx + 0.5 - cx, dy + 0.5 - cy);
+        const inside = Math.min(radius + 0.5 - away, hole ? away + 0.5 - hole : 1);
         const cover = Math.round(255 * opacity * Math.min(1, Math.max(0, inside)));
         if (cover) {
           offsets.push(dy * width + dx);

@@ -41,11 +41,11 @@ def claim_result(curve: ClaimCurve, beside: ClaimCurve | None) -> Result:
     heights = [y for line in lines for y in line.y]
     count = "log(d/ε)" if curve.smooth else "d·log(d/ε)"
     mark = _line(f"{count} = {_rounded(curve.claimed)}", "floor", (curve.claimed,) * 2, (min(heights), max(heights)))
-    title = f"KL(p_δ‖q) against the number of jumps, {many}, δ = {curve.delta:g}"
+    title = f"KL(data‖model) against the number of jumps, {many}, δ = {curve.delta:g}"
     panel = Panel(
         name="claim",
         x=Axis(label="jumps K", log=not curve.smooth),
-        y=Axis(label="KL(p_δ‖q), nats", log=True),
+        y=Axis(label="KL(data‖model), nats", log=True),
         title=title,
     )
     return Result(experiment="claim", config={}, panels=(panel,), series=(*lines, mark), reading=title)

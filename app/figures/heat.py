@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
-from app.figures.theme import Theme, fade, mix, on_paper
+from app.figures.theme import Theme, mix, on_paper
 
 COLOURED = {"x": (-4.0, -0.5), "x/rad": (-3.0, 0.5)}
 """Decades between the palest and the strongest colour, by unit: the same for every t, s and run."""
@@ -165,15 +165,16 @@ def _power(k: int) -> str:
 
 
 def _contours(figure: go.Figure, field: Field, theme: Theme) -> None:
-    """The smallest regions that hold given shares of p_t."""
+    """The smallest regions that hold given shares of p_t, on an edge of paper, for eyes that see both as greys."""
     if field.density is None:
         return
     for k, level in enumerate(field.levels):
-        figure.add_contour(
-            x=field.x, y=field.y, z=field.density, showscale=False, hoverinfo="skip", name="density",
-            contours={"start": level, "end": level, "size": 1, "coloring": "none"},
-            line={"color": fade(theme.data, 0.9), "width": 1.4, "dash": "solid" if k == 0 else "dot"},
-        )  # fmt: skip
+        for colour, width, dash in ((theme.paper, 3.6, "solid"), (theme.data, 1.6, "solid" if k == 0 else "dot")):
+            figure.add_contour(
+                x=field.x, y=field.y, z=field.density, showscale=False, hoverinfo="skip", name="density",
+                contours={"start": level, "end": level, "size": 1, "coloring": "none"},
+                line={"color": colour, "width": width, "dash": dash},
+            )  # fmt: skip
 
 
 def _outline(figure: go.Figure, field: Field, region: np.ndarray, theme: Theme) -> None:

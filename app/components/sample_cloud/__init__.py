@@ -44,12 +44,12 @@ def cloud_message(
     """
     space = data.shape[1] == 3
     arrays = {} if density is None else {"density": density}
-    legend = [("data", "data")]
+    legend = [("data", "data", "dots" if samples is None else "rings" if space else "shade")]
     if samples is None or space:  # in space the data stay in sight, since there is no density behind the samples
         arrays["data"] = quantise(data, extent)
     if samples is not None:
         arrays["samples"] = quantise(samples, extent)
-        legend.append((words, "model"))
+        legend.append((words, "model", "dots"))
     of = "the data" if samples is None else "the model"
     summary = f"{len(data if samples is None else samples):,} samples of {of}."
     if axes:

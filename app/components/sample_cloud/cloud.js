@@ -95,8 +95,9 @@ export default function (component) {
   cloud.figure.querySelector(".axes").textContent = message.space
     ? "drag to turn"
     : message.axes.map((name, i) => `${"→↑"[i]} ${name}`).join("   ");
-  cloud.figure.querySelector(".legend").replaceChildren(...message.legend.map(([words, meaning]) => {
+  cloud.figure.querySelector(".legend").replaceChildren(...message.legend.map(([words, meaning, mark]) => {
     const entry = document.createElement("span");
+    entry.className = mark;
     entry.textContent = words;
     entry.style.setProperty("--dot", palette[meaning]);
     return entry;

@@ -13,7 +13,10 @@ function paintSpace(cloud, context, view, samples) {
   cloud.seen = now;
   drawAxes(context, view, cloud, message, palette);
   const { data } = message.arrays;
-  if (data) drawDots(context, turned(data.values, cloud), data.shape[0], view, 1.5, palette.data, samples ? 0.22 : 0.5);
+  if (data) { // rings beside the model's dots: colour alone would not tell them apart
+    const [radius, opacity, hole] = samples ? [2.4, 0.3, 1.4] : [1.5, 0.5, 0];
+    drawDots(context, turned(data.values, cloud), data.shape[0], view, radius, palette.data, opacity, hole);
+  }
   if (samples) drawDots(context, turned(samples, cloud), samples.length / 3, view, 1.9, palette.model, 0.55);
 }
 

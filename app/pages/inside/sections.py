@@ -62,7 +62,7 @@ def map_section(look: Look, quantity: str, parts: dict[str, Any]) -> None:
 
 def _lines(name: str) -> str:
     region = "Coloured where p<sub>t</sub> has all but e<sup>−8</sup> of its mass"
-    return f"{region}; blue lines hold 50 % and 95 % of it." if name == "plane" else f"{region}."
+    return f"{region}; the blue line holds 50 % of it, the dotted one 95 %." if name == "plane" else f"{region}."
 
 
 def mean_section(look: Look, quantity: str, kind: Quantity, times: OverTimes | None) -> None:

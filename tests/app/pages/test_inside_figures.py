@@ -36,8 +36,9 @@ def test_a_map_shows_decades_in_the_error_colour_and_nothing_where_nothing_is_kn
     assert np.isnan(heat.z[0, 0])
     assert (heat.zmin, heat.zmax) == COLOURED["x"]
     assert LIGHT.error in {colour for _, colour in heat.colorscale}
-    assert len(named(figure, "density")) == 2
-    assert named(figure, "density")[0].line.color.startswith("rgba(0,114,178")
+    lines = [(line.line.color, line.line.dash) for line in named(figure, "density")]
+    edge = (LIGHT.paper, "solid")  # so that grey eyes see them on the map
+    assert lines == [edge, (LIGHT.data, "solid"), edge, (LIGHT.data, "dot")]
     assert (figure.layout.xaxis.title.text, figure.layout.yaxis.title.text) == ("x₁", "x₂")
     assert "x" in heat.colorbar.title.text
 
