@@ -11,6 +11,7 @@ through all servers in turn, so that what else the machine does falls on all of 
 import argparse
 import statistics
 import subprocess
+import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from benchmarks.page import ROOT, find_browser, opened, server
 
-SLIDER = "!!document.querySelector('[role=slider]')?.checkVisibility()"
+SLIDER = "!!document.querySelector('[data-testid=stSlider] :is(input, [role=slider])')"
 PLAIN = "import streamlit as st\n\nst.title('A slider')\nst.slider('N', 1, 16)\n"
 WATCH = """
 window.firstNumber = null;
@@ -149,10 +150,11 @@ def measure(browser: Browser, servers: dict[str, str], names: list[str], tries: 
     for number in range(tries + 1):
         for label, address in servers.items():
             if label == "Streamlit":
-                found = {"its title and slider": by_address(browser, address, Where("/", SLIDER))}
+                found = [("its title and slider", by_address(browser, address, Where("/", SLIDER)))]
             else:
-                found = dict(_of_lab(browser, address, names))
-            for what, value in found.items():
+                found = _of_lab(browser, address, names)
+            for what, value in found:
+                print(f"try {number}, {label}: {what} {value:.2f} s", file=sys.stderr, flush=True)
                 if number:
                     seconds[what, label].append(value)
     return seconds
