@@ -48,7 +48,7 @@ def path_kl_bars(parts: Mapping[int, Parts], *, theme: Theme, height: int = 340)
     at = {n: f"{n}<br>{whole.path:.2g}" for n, whole in sorted(parts.items()) if whole.path > 0}
     ordered = [(at[n], parts[n]) for n in at]
     draw = partial(_bar, figure, [part for _, part in ordered], [at for at, _ in ordered])
-    draw("initialisation", [p.initialisation for _, p in ordered], colour=theme.baseline, stack="made of")
+    draw("initialisation", [p.initialisation for _, p in ordered], colour=theme.baseline, stack="made of", hatch=".")
     for k in range(max((len(p.jumps) for _, p in ordered), default=0)):
         values = [p.jumps[k] if k < len(p.jumps) else 0.0 for _, p in ordered]
         shade = mix(theme.error, theme.paper, 1.0 if k % 2 == 0 else 0.62)

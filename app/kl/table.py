@@ -29,8 +29,9 @@ SPELLED = {">": "more than", "≈": "about", "≤": "at most"}
 
 
 Styles = Mapping[str, Sequence[tuple[str, str]]]
-MANY: Styles = dict.fromkeys(("model", "baseline"), tuple(zip(DASHES, SYMBOLS, strict=False)))
-"""Dash and mark by what a curve is: those of many runs together, whose bounds go with them."""
+_LOOKS = tuple(zip(DASHES, SYMBOLS, strict=False))
+MANY: Styles = {"model": _LOOKS, "baseline": (*_LOOKS[3:], *_LOOKS[:3])}
+"""Dash and mark by what a curve is: those of many runs together. The first baselines have none of the first runs."""
 ONE: Styles = {
     "model": (("solid", "circle"), ("solid", "diamond")),
     "beside": (("dash", "square"), ("dash", "diamond")),
@@ -40,8 +41,8 @@ ONE: Styles = {
 """The same of one run with its moved times, and of the run that is looked at beside it."""
 BOUNDS = {"bound_a": "Bound A", "paper_bound": "The paper’s bound"}
 """What lies above a KL, lowest first: name in tables → title."""
-_PAPER_MARK = "triangle-down"
-"""Of the paper's bound where many runs are drawn, each with a dash of its own."""
+_BOUND_MARKS = ("star", "triangle-down")
+"""Of the bounds where many runs are drawn, each with a dash of its own."""
 
 
 # ---- the figure -------------------------------------------------------------------------------------------------
@@ -61,7 +62,7 @@ def lines(view: View, curves: Sequence[RunCurve], styles: Styles = MANY, *, coar
         if shown := tuple(point for point in points if point is not None):
             drawn.append(Line(curve.label, role, shown, *style, number=curve.number))
         if curve.learned and curve.bounded and view.bounded:
-            of_bounds = styles.get("bound") or (style, (style[0], _PAPER_MARK))
+            of_bounds = styles.get("bound") or [(style[0], mark) for mark in _BOUND_MARKS]
             for (name, title), look in zip(BOUNDS.items(), of_bounds, strict=True):
                 if points := _bound(curve, name):
                     label = title if len(view.runs) == 1 else f"{title}, {curve.label}"

@@ -125,7 +125,7 @@ def test_the_bounds_stand_above_what_they_bound_and_nowhere_else(runs):
     assert [line.role for line in drawn] == ["model", "bound", "bound"]
     assert [line.label for line in drawn[1:]] == list(BOUNDS.values())
     assert drawn[1].dash == drawn[2].dash != "", "a dash is of a run; marks tell its bounds apart"
-    assert drawn[1].symbol != drawn[2].symbol
+    assert len({line.symbol for line in drawn}) == 3
     for measured_at, below, above in zip(*(line.points for line in drawn), strict=True):
         assert measured_at.low <= below.high
         assert below.value <= above.value
@@ -134,6 +134,12 @@ def test_the_bounds_stand_above_what_they_bound_and_nowhere_else(runs):
     for view in (replace(RENOISED, direction=MODEL_DATA), replace(RENOISED, shown=())):
         curves = measured(view, runs)
         assert [line.role for line in lines(view, curves)] == ["model"]
+
+
+def test_g7_dash_and_mark_tell_runs_baselines_and_bounds_apart_without_colour(runs):
+    view = replace(RENOISED, baselines=("ddim", "heun", "ddpm"))
+    looks = [(line.dash, line.symbol) for line in lines(view, measured(view, runs))]
+    assert len(looks) == len(set(looks)) == 6
 
 
 def test_the_csv_holds_every_point_with_all_that_determines_it(runs):
