@@ -173,7 +173,9 @@ def _difference(first: Estimate, second: Estimate) -> str:
     if not difference.resolved:
         verdict = "The interval holds 0: they cannot be told apart."
     figure = f"<strong>{value}</strong> {explained(f'({low} … {high}) nats')}"
-    how = "95 % interval, from those of A and B, whatever their errors have in common."
+    how = "95 % interval, from the same noise row by row."
+    if not difference.paired:
+        how = "95 % interval, from those of A and B, whatever their errors have in common."
     return f'<p class="difference">A − B: {figure}<br>{verdict}</p><p class="card-aside">{how}</p>'
 
 

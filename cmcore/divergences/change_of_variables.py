@@ -94,6 +94,7 @@ def _plain(draw: ModelDraw, log_q: Tensor, estimator: str) -> Estimate:
     beyond = _UNREACHED if estimator == "preimages" else 0.0
     ends = low - beyond, high + beyond
     estimate = draw.estimate(MODEL_DATA, estimator, kl.value, ends, draw.floor(kl), diagnostics)
+    estimate = replace(estimate, replicates=kl.replicates)
     if kl.form == "CV" and draw.target.dim > 2:
         estimate = _admitting_lost_mass(estimate, kl)
     return _lower_bound_only(estimate) if kl.misses_preimages else estimate

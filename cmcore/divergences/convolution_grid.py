@@ -96,7 +96,8 @@ def kl_convolution_grid(
     law = grid_law(f, target, chain, n=n, seed=seed)
     log_p = target.log_prob(law.centres, chain.delta).reshape(law.blocks.shape[1:])
     kl = _BlockKL(law, log_p, direction)
-    value, half = kl.extrapolated(), kl.half_width()
+    value, replicates = kl.extrapolated(), kl.pseudo_values()
+    half = float(stdtrit(_BLOCKS - 1, 0.975)) * float(replicates.std()) / math.sqrt(_BLOCKS)
     note = _note(direction, kl, law.outside, value, half)
     # Few landings lift it as they lift the plain value, so it falls by the same extrapolation.
     apart = kl.plain - kl.with_the_uncovered_as_one() if note and direction == DATA_MODEL else 0.0
@@ -119,6 +120,7 @@ def kl_convolution_grid(
             "off_mode_mass": off_mode_mass(target, kl.log_p, kl.full, delta=chain.delta),
             "off_mode_floor": density_level(target, chain.delta)[1],
         },
+        replicates=tuple(replicates.tolist()) if math.isfinite(half) else (),
     )
 
 
@@ -267,8 +269,8 @@ class _BlockKL:
         """(4 KL(M) − KL(M/4))/3."""
         return _extrapolate(self.plain, self.quarter_kls)
 
-    def half_width(self) -> float:
-        """Half the 95 % interval, by leaving out one block at a time."""
+    def pseudo_values(self) -> Tensor:
+        """Those of a jackknife that leaves out one block at a time: like the values of independent blocks."""
         per_quarter = _BLOCKS // _QUARTERS
         values = []
         for b in range(_BLOCKS):
@@ -277,8 +279,7 @@ class _BlockKL:
             kls = [self._kl(quarter) if k == mine else kl for k, kl in enumerate(self.quarter_kls)]
             rest = (_BLOCKS * self.full - self.blocks[b]).clamp_min(0) / (_BLOCKS - 1)
             values.append(_extrapolate(self._kl(rest), kls))
-        spread = torch.tensor(values, dtype=torch.float64).var(correction=0)
-        return float(stdtrit(_BLOCKS - 1, 0.975)) * math.sqrt((_BLOCKS - 1) * float(spread))
+        return _BLOCKS * self.extrapolated() - (_BLOCKS - 1) * torch.tensor(values, dtype=torch.float64)
 
     def with_the_uncovered_as_one(self) -> float:
         """KL(p‖q) where all of the plane that hardly a landing covers is one place: at most the KL (data processing).

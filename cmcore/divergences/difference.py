@@ -1,22 +1,35 @@
 r"""The difference of two KL divergences from one truth, with an interval.
 
-Each interval holds its KL with 95 %, and the errors of the two may depend on each other, since they come from the same
-noise. Whatever they have in common, the standard error of the difference is at most the sum of both, so that
-:math:`[a_{low} - b_{high},\ a_{high} - b_{low}]` holds the difference with at least 95 %; also where one is a bracket.
+Where both estimates come from independent rows of noise, those of one place are paired: the spread of their differences
+is the error, whatever the two have in common. With one seed they have the noise in common, which narrows it.
+
+What an interval holds beyond the spread of its rows (a bracket, a skew, all of it where there are no rows) is added on
+either side: the standard error of a difference is at most the sum of both. Without rows that leaves
+:math:`[a_{low} - b_{high},\ a_{high} - b_{low}]`, which holds the difference with at least 95 %.
 """
 
+import math
+import statistics
 from dataclasses import dataclass
 
 from cmcore.divergences.estimate import Estimate
+from cmcore.divergences.tools.log_ratio import quantile
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One KL minus another, in nats, with a 95 % interval for these two models."""
+    """One KL minus another, in nats, with a 95 % interval for these two models.
+
+    Attributes:
+        value: the difference.
+        low, high: its interval.
+        paired: whether it comes from rows of noise side by side, and not from both intervals alone.
+    """
 
     value: float
     low: float
     high: float
+    paired: bool
 
     @property
     def resolved(self) -> bool:
@@ -36,16 +49,23 @@ def kl_difference(first: Estimate, second: Estimate) -> Difference | None:
         )
     if not (first.trusted and second.trusted):
         return None
-    (low, high), (least, most) = _ends(first), _ends(second)
-    return Difference(_value(first) - _value(second), low - most, high - least)
+    value = first.value - second.value
+    paired = 1 < len(first.replicates) == len(second.replicates)
+    half = 0.0
+    if paired:
+        half = _half_width([a - b for a, b in zip(first.replicates, second.replicates, strict=True)])
+    (below, above), (under, over) = _beyond(first, paired=paired), _beyond(second, paired=paired)
+    return Difference(value, value - half - below - over, value + half + above + under, paired)
 
 
-def _value(estimate: Estimate) -> float:
-    """Not pulled up to 0 by what no divergence falls below: of two values near 0 that would hide which is less."""
-    return estimate.diagnostics.get("unclipped", estimate.value)
+def _beyond(estimate: Estimate, *, paired: bool) -> tuple[float, float]:
+    """How far its interval reaches on either side beyond the spread of its rows."""
+    low, high = estimate.low, estimate.high
+    if estimate.value <= estimate.floor:
+        low, high = 0.0, max(high, estimate.floor)
+    half = _half_width(estimate.replicates) if paired else 0.0
+    return max(0.0, estimate.value - low - half), max(0.0, high - estimate.value - half)
 
 
-def _ends(estimate: Estimate) -> tuple[float, float]:
-    if estimate.value > estimate.floor:
-        return estimate.low, estimate.high
-    return 0.0, max(estimate.high, estimate.floor)
+def _half_width(rows: tuple[float, ...] | list[float]) -> float:
+    return quantile(len(rows)) * statistics.stdev(rows) / math.sqrt(len(rows))

@@ -59,6 +59,8 @@ class Estimate:
         trusted: whether the value may be shown as a number.
         note: one sentence on what to know or change; always there when not trusted.
         diagnostics: numbers beside it: `mean_ratio`, `fold_share`, `off_mode_mass`, …
+        replicates: values from a few independent rows of noise, whose spread is the error; empty where there are no
+            such rows. Two estimates of one seed have the noise of a row in common, which `kl_difference` uses.
     """
 
     value: float
@@ -73,6 +75,7 @@ class Estimate:
     note: str = ""
     unit: str = "nats"
     diagnostics: Mapping[str, float] = field(default_factory=dict)
+    replicates: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "direction", direction_of(self.direction))

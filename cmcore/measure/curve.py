@@ -56,6 +56,7 @@ class Curve:
             row = {self.axis: int(at) if at == int(at) else at, "calls": calls, **asdict(estimate)}
             row |= {"value": estimate.value if estimate.trusted else math.nan, "raw_value": estimate.value}
             row |= row.pop("diagnostics")
+            row.pop("replicates")
             if self.band:
                 row |= {"band_low": self.band[i][0], "band_high": self.band[i][1]}
             rows.append(row)
@@ -116,7 +117,8 @@ def _finite(value: Any) -> Any:
 def _estimate(raw: dict[str, Any]) -> Estimate:
     diagnostics = {key: float(number) for key, number in raw.pop("diagnostics").items()}
     numbers: dict[str, Any] = {key: float(raw.pop(key)) for key in _NUMBERS}
-    return Estimate(**raw, **numbers, diagnostics=diagnostics)
+    replicates = tuple(float(value) for value in raw.pop("replicates", ()))
+    return Estimate(**raw, **numbers, diagnostics=diagnostics, replicates=replicates)
 
 
 def median_over_seeds(curves: Sequence[Curve]) -> Curve:

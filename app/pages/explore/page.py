@@ -118,7 +118,7 @@ def _measures(runs_shown: Sequence[Run], config: SamplerConfig, direction: Direc
     with st.container(key="number_area"):
         st.html(_numbers(kls, waiting, config))
     with st.container(key="best_area"):
-        times_card(kl.on_grid, run, config, direction)
+        times_card(kl.on_grid, run, config, direction, LETTERS[0] if len(kls) > 1 else "")
     with st.container(key="chart_area"):
         _chart(kl, waiting, config, direction, run)
     n = config.steps

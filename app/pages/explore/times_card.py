@@ -25,21 +25,24 @@ def is_searching(run: Run, config: SamplerConfig, direction: Direction) -> bool:
     return SEARCH.view(key) is not None or SEARCH.result(key) is not None
 
 
-def times_card(on_grid: Mapping[int, Estimate], run: Run, config: SamplerConfig, direction: Direction) -> None:
+def times_card(
+    on_grid: Mapping[int, Estimate], run: Run, config: SamplerConfig, direction: Direction, letter: str = ""
+) -> None:
     """Both KLs where times were moved, and buttons. One jump has no times to move.
 
-    `on_grid` are the estimates by N with the named grid.
+    `on_grid` are the estimates by N with the named grid; `letter` is what the run is called where there are two.
     """
     if config.steps == 1:
         return
-    if words := _compared(on_grid, config):
+    whose = f" for {letter}" if letter else ""
+    if words := _compared(on_grid, config, whose):
         st.caption(plain(words))
     key = search_key(run, config, direction)
     view, best = SEARCH.view(key), SEARCH.result(key)
     if best is not None or (view is not None and view.over):
         _take(best, view.problem if view else "", config)
     elif view is None:
-        _buttons(run, config, direction)
+        _buttons(run, config, direction, whose)
     else:
         progress_line(view)
         if st.button("Cancel", key="cancel_search"):
@@ -47,7 +50,7 @@ def times_card(on_grid: Mapping[int, Estimate], run: Run, config: SamplerConfig,
             st.rerun()
 
 
-def _compared(on_grid: Mapping[int, Estimate], config: SamplerConfig) -> str:
+def _compared(on_grid: Mapping[int, Estimate], config: SamplerConfig, whose: str) -> str:
     if problem := state.value("search problem"):
         return problem
     if config.times is None:
@@ -56,15 +59,15 @@ def _compared(on_grid: Mapping[int, Estimate], config: SamplerConfig) -> str:
     trials = state.value("best times", {}).get(config.times[1:-1])
     way = f"With the best times of {trials} trials, measured here on other noise." if trials else "With moved times."
     named = config.grid.replace("_", " ")
-    return f"{way} The grid “{named}” has {in_words(on_grid.get(config.steps))}."
+    return f"{way} The grid “{named}” has {in_words(on_grid.get(config.steps))}{whose}."
 
 
-def _buttons(run: Run, config: SamplerConfig, direction: Direction) -> None:
+def _buttons(run: Run, config: SamplerConfig, direction: Direction, whose: str) -> None:
     with st.container(horizontal=True):
         pressed = st.button(
             "Best times",
-            help="Search for the times with the least KL: up to 120 trials, about a minute. η is one share of t, or of "
-            "the step.",
+            help=f"Search for the times with the least KL{whose}: up to 120 trials, about a minute. η is one share of "
+            "t, or of the step.",
             key="best_times",
         )
         if config.times is not None:

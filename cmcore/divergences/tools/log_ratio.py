@@ -33,6 +33,9 @@ _THREE_SIGMA = 0.99865
 _BEYOND_DOUBT = 1 - 1e-6
 """Level at which it is taken to exceed 1, so that the map must have preimages that were not counted."""
 
+_FEW_ROWS = 64
+"""So many rows, and no more, are kept with an estimate."""
+
 _ROUNDING = 1e-4
 """Excess of the mean ratio that a map in float32, or one solved to a tolerance, may show without a fold."""
 
@@ -50,6 +53,7 @@ class LogRatioKL:
         mean_ratio: the mean of r; 1 where q covers p and the densities are right.
         mean_ratio_error: its standard error.
         rows: how many independent rows the errors come from.
+        replicates: their values, where they are few.
     """
 
     value: float
@@ -60,6 +64,7 @@ class LogRatioKL:
     mean_ratio: float
     mean_ratio_error: float
     rows: int
+    replicates: tuple[float, ...] = ()
 
     @property
     def misses_preimages(self) -> bool:
@@ -77,10 +82,10 @@ def kl_from_log_ratio(
         weight: importance weights of mean 1.
         control_variate: False forbids CV, where E r = 1 is known not to hold.
     """
-    loss = -weight * log_ratio
+    loss, control = -weight * log_ratio, weight - 1
     excess = weight * (log_ratio.exp() - 1)
     mean_excess, excess_error = mean_and_error(excess)
-    k1, k1_error = mean_and_error(loss, weight - 1)
+    k1, k1_error = mean_and_error(loss, control)
     value, error = mean_and_error(loss, excess)
     # The choice rests on CV's own value: one by k1 would keep k1 where its noise is upward.
     covered = math.isfinite(k1) and abs(mean_excess) < quantile(len(loss), _THREE_SIGMA) * excess_error
@@ -96,7 +101,14 @@ def kl_from_log_ratio(
         mean_ratio=1 + mean_excess,
         mean_ratio_error=excess_error,
         rows=len(loss),
+        replicates=_replicates(loss, excess if allowed else control),
     )
+
+
+def _replicates(values: Tensor, control: Tensor) -> tuple[float, ...]:
+    """The values of the rows, where they are few and finite."""
+    few = 1 < len(values) <= _FEW_ROWS and bool(torch.isfinite(values).all())
+    return tuple(_controlled(values, control).mean(1).tolist()) if few else ()
 
 
 def kl_by_ratio(log_ratio: Float[Tensor, "rows m"], weight: Float[Tensor, "rows m"]) -> Mean:
@@ -172,13 +184,18 @@ def mean_and_error(
     """The mean and its standard error from the spread of the rows, after a control variate of known mean 0."""
     if not bool(torch.isfinite(values).all()):
         return float(values.mean()), math.inf
-    if control is not None and bool(torch.isfinite(control).all()):
-        centred = control - control.mean()
-        spread = float(centred.square().sum())
-        b = float((values * centred).sum()) / spread if spread > 0 else 0.0
-        values = values - b * control
-    rows = values.mean(1)
+    rows = (values if control is None else _controlled(values, control)).mean(1)
     return float(rows.mean()), float(rows.std()) / math.sqrt(len(rows)) if len(rows) > 1 else math.inf
+
+
+def _controlled(values: Tensor, control: Tensor) -> Tensor:
+    """The values less the multiple of a control variate that fits them best; as they are where it is not finite."""
+    if not bool(torch.isfinite(control).all()):
+        return values
+    centred = control - control.mean()
+    spread = float(centred.square().sum())
+    b = float((values * centred).sum()) / spread if spread > 0 else 0.0
+    return values - b * control
 
 
 def quantile(rows: int, level: float = 0.975) -> float:

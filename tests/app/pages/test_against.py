@@ -145,6 +145,12 @@ def test_the_card_says_once_what_is_the_same_of_both():
     assert "A 16,384 · 0.010\nB 2,048 · 0.010" in words
 
 
+def test_the_card_says_how_the_difference_is_known():
+    assert "whatever their errors have in common" in card(ESTIMATE, ESTIMATE)
+    rows = replace(ESTIMATE, replicates=tuple(0.5 + 0.01 * k for k in range(-8, 8)))
+    assert "row by row" in card(rows, rows)
+
+
 def test_the_card_gives_no_difference_of_what_is_no_number():
     untrusted = replace(ESTIMATE, trusted=False, note="It folds everywhere.")
     words = card(ESTIMATE, untrusted)
