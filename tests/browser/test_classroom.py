@@ -99,3 +99,12 @@ def test_p9_one_link_opens_a_step_of_a_lesson_on_thirty_phones(server):
         tally, seen = elsewhere.submit(lambda: asyncio.run(a_class())).result()
     assert not tally.errors
     assert {heading for _, heading, _ in seen} == {"From one jump to two"}
+
+
+def test_p11_on_a_phone_the_buttons_of_the_table_of_runs_lie_over_nothing(open_page):
+    page = open_page("/runs", viewport={"width": 390, "height": 844}, has_touch=True)
+    page.locator(".st-key-ledger_area canvas").first.wait_for()
+    buttons = page.locator(".st-key-ledger_area").get_by_test_id("stElementToolbar").first.bounding_box()
+    last = page.locator(".st-key-run_filters").get_by_test_id("stSelectbox").last.bounding_box()
+    assert buttons["height"] > 0
+    assert last["y"] + last["height"] <= buttons["y"]
