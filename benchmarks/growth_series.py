@@ -1,9 +1,8 @@
 """What `benchmarks/growth.py` measures: pieces of work, what they grow with, and by which power they should."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -85,7 +84,7 @@ class Work:
     base: Setting
     growth: Mapping[str, Growth]
     times: int = 1
-    bases: Mapping[str, Setting] = MappingProxyType({})
+    bases: Mapping[str, Setting] = field(default_factory=dict)
 
     def at(self, against: str, value: int) -> Callable[[], object]:
         """The work where one number is this."""
@@ -184,6 +183,7 @@ WORKS = (
             "members": Growth(1, 1, "as many maps and batches"),
         },
         times=BLOCK,
+        bases={"members": Setting(n=1_000, width=16)},
     ),
     Work(
         "trained models of a run",

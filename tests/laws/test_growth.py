@@ -129,3 +129,13 @@ def test_g7_no_tree_is_asked_in_many_dimensions():
     assert Nearest(torch.randn(50, 16)).tree is None
     peak = allocated(lambda: Nearest(torch.randn(20_000, 16)).index(torch.randn(1_000, 16), 8)).peak
     assert peak < 32 << 20  # 160 MB, all distances at once
+
+
+@pytest.mark.parametrize("dim", [2, 16])
+def test_g8_newton_comes_as_far_as_noise_lies_apart(dim):
+    """Noises lie √(2d) apart: a limit of ½ a step left all starts behind in 16 dimensions, and hundreds were tried."""
+    composed = ComposedMap.of(small_map(dim), cm.make_grid("uniform_angle", 1, horizon=1.0, delta=0.5), dim)
+    noise, starts = torch.randn(2, 64, dim, generator=stream(0, "noise"), dtype=torch.float64)
+    roots, _, solved = preimages.solve(composed, composed.images(noise), starts, steps=8)
+    assert float(solved.double().mean()) > 0.75
+    torch.testing.assert_close(roots[solved], noise[solved], rtol=1e-5, atol=1e-5)

@@ -169,22 +169,23 @@ def solve(
 ) -> tuple[Tensor, Branch, Tensor]:
     """Newton's method for f(z) = goal: the roots, the branch at them, and where it converged.
 
-    A step longer than ½ is shortened, and one that brings no gain is taken back and quartered: near a fold and on the
-    ridges between basins the Jacobian changes within a step. It has converged where the image is the goal to 1e-7, or
-    where the next step is below what the map's arithmetic resolves: a map in float32 comes no closer.
+    A step longer than √(d/8), ½ in the plane, is shortened, and one that brings no gain is taken back and quartered:
+    near a fold and on the ridges between basins the Jacobian changes within a step, and noise lies √d apart. It has
+    converged where the image is the goal to 1e-7, or where the next step is below what the map's arithmetic resolves: a
+    map in float32 comes no closer.
     """
     z, trial = start.clone(), start.clone()
     tolerance = _RESIDUAL * (1 + goal.norm(dim=1))
     best, left = torch.full_like(tolerance, torch.inf), torch.full_like(tolerance, torch.inf)
     direction, share = torch.zeros_like(z), torch.ones_like(tolerance)
-    active = torch.arange(len(z))
+    active, longest = torch.arange(len(z)), math.sqrt(max(2, z.shape[1]) / 8)
     for _ in range(steps):
         image, jacobian = composed.with_jacobian(trial[active])
         residual = image - goal[active]
         size = residual.norm(dim=1)
         newton = torch.linalg.solve_ex(jacobian, residual[:, :, None])[0][:, :, 0]
         length = newton.norm(dim=1).nan_to_num(nan=math.inf)
-        newton = newton.nan_to_num() * (0.5 / length.clamp(0.5, 1e300))[:, None]
+        newton = newton.nan_to_num() * (longest / length.clamp(longest, 1e300))[:, None]
         gained = size < best[active]
         won, lost = active[gained], active[~gained]
         z[won], best[won], direction[won], left[won] = trial[won], size[gained], newton[gained], length[gained]
