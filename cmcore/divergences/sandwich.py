@@ -125,14 +125,16 @@ def _log_mixture(
     points, centres = (points - middle) / spread, (centres - middle) / spread
     constant = points.shape[1] / 2 * math.log(2 * math.pi * spread**2)
     half_squares, across = centres.square().sum(1) / -2, centres.T.contiguous()
-    totals, shares = [], []
-    for index in torch.arange(len(points)).split(max(1, _PAIRS // len(centres))):
-        x = points[index]
-        log_kernel = torch.addmm(half_squares, x, across)
+    totals, shares = points.new_empty(len(points)), points.new_zeros(len(points))
+    kernels = points.new_empty(max(1, _PAIRS // len(centres)), len(centres))  # once: new ones would scatter the memory
+    for index in torch.arange(len(points)).split(len(kernels)):
+        x, log_kernel = points[index], kernels[: len(index)]
+        torch.addmm(half_squares, x, across, out=log_kernel)
         total = log_kernel.logsumexp(1)
-        totals.append(total - x.square().sum(1) / 2 - constant)
-        shares.append((log_kernel[torch.arange(len(x)), index] - total).exp() if with_own else torch.zeros_like(total))
-    return torch.cat(totals), torch.cat(shares)
+        totals[index] = total - x.square().sum(1) / 2 - constant
+        if with_own:
+            shares[index] = (log_kernel[torch.arange(len(x)), index] - total).exp()
+    return totals, shares
 
 
 @fits(50)
