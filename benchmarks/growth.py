@@ -148,12 +148,15 @@ def exponent(values: list[int], costs: list[float]) -> LineFit | None:
 
 def table(series: list[dict[str, Any]]) -> None:
     """A row for each series."""
+    order = [(work.name, against) for work in WORKS for against in work.growth]
+    series = sorted(series, key=lambda one: order.index((one["work"], one["against"])))
     print(
         "\n| work | against | seconds | ∝ size to the power | megabytes | to the power | should be at most, and why |"
     )
     print("|---|---|---|---|---|---|---|")
     for one in series:
         print(row(one))
+    print()
     for one in series:
         if one["stopped"]:
             print(f"{one['work']} against {one['against']}: ends since {one['stopped']}.")
