@@ -63,19 +63,15 @@ def _seen(place: str, test: str = "/[0-9]/.test(e.textContent)") -> str:
     return f"[...document.querySelectorAll('{place}')].some(e => e.checkVisibility() && {test})"
 
 
-CELL = ".st-key-ledger_area :is(canvas [role=gridcell], .run b)"
-"""A cell of a table is painted, and stands in the page for screen readers; seconds have two digits before the dot."""
+IN_SIGHT = "e.getBoundingClientRect().top < innerHeight"
+"""Of a mark or a sentence with a KL."""
 PAGES = {
     "explore": Where("/", _seen(".st-key-number_area .card-value strong"), "Explore"),
     "lesson": Where("/lessons?lesson=more-steps", _seen(".st-key-lesson_figure .card-value strong")),
-    "kl": Where("/kl", _seen(".st-key-curves_area .scatterlayer .points path", "true"), "KL"),
+    "kl": Where("/kl", _seen(".st-key-curves_area :is(.scatterlayer .points path, .reading)", IN_SIGHT), "KL"),
     "inside": Where("/inside", _seen(".st-key-mean_area .card-value strong"), "Diagnostics"),
     "scaling": Where("/scaling", _seen(".st-key-answer_area .scatterlayer .js-line", "true"), "Scaling"),
-    "runs": Where(
-        "/runs",
-        f"[...document.querySelectorAll('{CELL}')].some(e => /^[0-9][.][0-9]{{2}}/.test(e.textContent))",
-        "Runs",
-    ),
+    "runs": Where("/runs", _seen(".run b, .run-sign small", "/[.][0-9]/.test(e.textContent)"), "Runs"),
 }
 TRAIN = Where("/train?target=eight_gaussians&budget=5", _seen(".st-key-status_area dd"))
 BEGIN = "Start training"

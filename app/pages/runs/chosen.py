@@ -14,7 +14,17 @@ from app.figures.kl_curve import look_of
 from app.figures.svg import run_sign
 from app.figures.theme import theme
 from app.kl.run_summary import picture
-from app.kl.run_table import GROUPS, RunTable, share_measured, show_run_table, table_of_groups, table_of_runs
+from app.kl.run_table import (
+    GROUPS,
+    NOT_MEASURED,
+    RunTable,
+    in_cell,
+    own_measurement,
+    share_measured,
+    show_run_table,
+    table_of_groups,
+    table_of_runs,
+)
 from app.pages.runs import ledger
 from app.pages.runs.ledger import Entry
 from app.quoting import escape, plain
@@ -129,9 +139,18 @@ def _compared(shown: dict[str, Entry]) -> None:
         for number, key in enumerate(value(SHOWN_COMPARED)):
             with st.container(key=f"compared_row_{key}", horizontal=True, vertical_alignment="center"):
                 sign = run_sign(colours.runs[number % len(colours.runs)], *look_of(number), colours.paper)
-                st.html(f"<p class='run-sign'><img src='{sign}' alt='' width='36' height='16'>{escape(names[key])}</p>")
+                st.html(
+                    f"<p class='run-sign'><img src='{sign}' alt='' width='36' height='16'>{escape(names[key])}"
+                    f"<small>{escape(_in_short(shown[key].run))}</small></p>"
+                )
                 with st.popover("More", type="tertiary", key=f"more:{key}"):
                     _actions(shown[key])
+
+
+def _in_short(run: Run) -> str:
+    """A run's KL at N = 4, in text, which is there before the table is painted."""
+    measured, coarse = own_measurement(run, 4)
+    return f"KL {in_cell(measured.estimate, coarse=coarse)} at N = 4" if measured else NOT_MEASURED
 
 
 def _take_compared() -> None:
