@@ -3,9 +3,10 @@
     python -m benchmarks.first_number [--before COMMIT] [--tries 10] [--only explore,kl,…]
 
 Each page is opened by its address in a browser that was never here, and, where another page of the lab leads to it, by
-a click there. Its first number is a KL on a card, a point or a line of a chart, a cell of a table, or the first report
-of a training that was just begun. With `--before` the lab as it was at that commit is served too, and each try goes
-through all servers in turn, so that what else the machine does falls on all of them alike.
+a click there. Its first number is a KL on a card or in a sentence, or a point or a line of a chart. Train has none
+until something was trained: `benchmarks/page.py --only thirty` times that. With `--before` the lab as it was at that
+commit is served too, and each try goes through all servers in turn, so that what else the machine does falls on all of
+them alike.
 """
 
 import argparse
@@ -73,8 +74,6 @@ PAGES = {
     "scaling": Where("/scaling", _seen(".st-key-answer_area .scatterlayer .js-line", "true"), "Scaling"),
     "runs": Where("/runs", _seen(".run b, .run-sign small", "/[.][0-9]/.test(e.textContent)"), "Runs"),
 }
-TRAIN = Where("/train?target=eight_gaussians&budget=5", _seen(".st-key-status_area dd"))
-BEGIN = "Start training"
 
 
 # ---- what is served ---------------------------------------------------------------------------------------------
@@ -116,18 +115,6 @@ def by_click(browser: Browser, address: str, where: Where) -> float:
         return _since_click(page)
 
 
-def by_training(browser: Browser, address: str) -> float:
-    """Seconds from the start of a training to its first report; it is waited for, so that the next try has a worker."""
-    with _opened(browser, address + TRAIN.path, TRAIN.number) as page:
-        button = page.get_by_role("button", name=BEGIN)
-        button.wait_for()
-        page.wait_for_timeout(1_500)
-        button.click()
-        seconds = _since_click(page)
-        page.get_by_role("button", name="Open in Explore").wait_for()
-        return seconds
-
-
 @contextmanager
 def _opened(browser: Browser, address: str, number: str) -> Iterator[Page]:
     with opened(browser, address, watch=WATCH.replace("${CONDITION}", number)) as page:
@@ -158,9 +145,6 @@ def measure(browser: Browser, servers: dict[str, str], names: list[str], tries: 
 
 def _of_lab(browser: Browser, address: str, names: list[str]) -> Iterator[tuple[str, float]]:
     for name in names:
-        if name == "train":
-            yield "train, begun by a click", by_training(browser, address)
-            continue
         where = PAGES[name]
         yield f"{name}, by its address", by_address(browser, address, where)
         if where.title:
@@ -186,14 +170,14 @@ def show(seconds: dict[tuple[str, str], list[float]], labels: list[str]) -> None
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--before", metavar="COMMIT", help="measure the lab as it was at this commit too")
-    parser.add_argument("--only", default=",".join([*PAGES, "train"]), help="pages, with commas between them")
+    parser.add_argument("--only", default=",".join(PAGES), help="pages, with commas between them")
     parser.add_argument("--tries", type=int, default=10)
     parser.add_argument("--port", type=int, default=8670)
     parser.add_argument("--browser", default=find_browser())
     choices = parser.parse_args()
     names = choices.only.split(",")
-    if unknown := set(names) - {*PAGES, "train"}:
-        raise SystemExit(f"There is no page {', '.join(sorted(unknown))}; there is {', '.join(PAGES)}, train.")
+    if unknown := set(names) - set(PAGES):
+        raise SystemExit(f"There is no page {', '.join(sorted(unknown))}; there is {', '.join(PAGES)}.")
     with ExitStack() as stack:
         folders = {"Streamlit": stack.enter_context(plain_app())}
         if choices.before:

@@ -1,6 +1,7 @@
 """Runs: the ledger keeps, names, hides and brings back; any runs stand side by side; a file is read as data only."""
 
 import os
+import re
 import time
 from dataclasses import replace
 
@@ -251,6 +252,12 @@ def test_p7_runs_are_filtered_and_grouped_and_each_kl_says_how_it_was_measured()
     assert list(grouped["Runs"]) == [3, 1]
     assert list(grouped["Seeds"]) == ["0", "0"]
     assert grouped["KL, N = 16"][0] == pytest.approx(1 / 16)
+
+
+def test_p7_what_is_compared_has_its_kl_as_text_and_not_only_in_the_painted_table():
+    at = page()
+    assert html(at).count("run-sign") == 2
+    poll(at, lambda at: len(re.findall(r"<small>KL (?:≈ )?0.250 [^<]* at N = 4</small>", html(at))) == 2)
 
 
 def test_the_view_lives_in_the_link():
