@@ -15,7 +15,7 @@ from torch import Tensor
 from cmcore.config import TargetConfig
 from cmcore.process import Time, alpha, column, forward_noise, sigma, some_at_zero
 from cmcore.streams import in_blocks
-from cmcore.threads import in_pieces, piecewise
+from cmcore.threads import joined, piecewise
 
 
 class NoDensity(ValueError):
@@ -175,5 +175,5 @@ def exactly(function: Callable[[Tensor, Time], Tensor], x: Float[Tensor, "n d"],
     """
     points = x.double()
     if not (isinstance(t, Tensor) and t.ndim == 1):
-        return torch.cat(in_pieces(lambda x: function(x, t), points, rows=rows)).to(x)
-    return torch.cat(in_pieces(function, points, t.double(), rows=rows)).to(x)
+        return joined(lambda x: function(x, t), points, rows=rows).to(x)
+    return joined(function, points, t.double(), rows=rows).to(x)
