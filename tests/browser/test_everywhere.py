@@ -286,7 +286,7 @@ def test_what_can_be_hidden_is_on_its_page_and_a_link_hides_it(open_page):
 
 
 def test_a_training_goes_on_while_its_owner_is_elsewhere(open_page):
-    page = open_page("/train?steps=2000&network=small&objective=lsd", color_scheme="dark")
+    page = open_page("/train?steps=1200&network=small&objective=lsd", color_scheme="dark")
     page.get_by_role("button", name="Start training").click()
     page.get_by_role("button", name="Stop", exact=True).wait_for()
     page.get_by_role("link", name="Explore", exact=True).click()

@@ -39,7 +39,7 @@ CASES = {
     "network, space, renoised": (network(3), Product([(PAIR, 3)]), {"n": 2000, "sampler": "renoise"}),
     "DDIM, gaussian": (ddim(PAIR.score), GaussianMixture([1.0], [[0.0]], 0.5), {}),
     "DDIM, product": (ddim(Product([(PAIR, 3)]).score), Product([(PAIR, 3)]), {}),
-    "noiseless end": (network(), TARGET, {"sampler": "renoise", "noiseless_end": True}),
+    "noiseless end": (network(), TARGET, {"sampler": "renoise", "noiseless_end": True, "n": 1 << 12}),
 }
 
 

@@ -17,7 +17,7 @@ def test_the_kl_is_a_square_of_the_error_beneath_the_bound():
 
 @pytest.mark.slow
 def test_so_it_is_in_the_plane():
-    result = EXPERIMENTS["perturbation"](amplitudes=(0.02, 0.04, 0.08), jumps=2).run()
+    result = EXPERIMENTS["perturbation"](amplitudes=(0.02, 0.04, 0.08), jumps=2, landings=1 << 14).run()
     assert result.fits[1].slope == pytest.approx(2, abs=0.15)
     assert all(ratio < 1 for label, ratio in result.facts.items() if label.startswith("KL / Bound A"))
 
