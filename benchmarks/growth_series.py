@@ -170,7 +170,6 @@ SMALL = Setting(width=16, depth=1, N=1, components=2)
 FAR = {"n": SMALL}
 PASSES = "N jumps, each a pass and d backward passes; the outer layers are as wide as d, the determinant is d³"
 BY_NEWTON = "Newton's method through d + 1 passes a step from starts for at most 4,096 points; a d × d system for each"
-PIECES = "pieces of fixed size; what is kept of a point is a few numbers"
 WORKS = (
     Work(
         "training step",
