@@ -27,7 +27,7 @@ _WIDE = 1.5
 FEW = 1 << 12
 """With fewer samples a first value is wanted soon: pilot and mesh are coarser, and fewer points are looked at twice."""
 _RESOLUTION, _COARSE_RESOLUTION = 128, 64
-_VERTICES, _COARSE_VERTICES = 3_600, 1_800
+_VERTICES, _COARSE_VERTICES = 3_600, 2_700
 """Of the pilot: with the 16,384 samples of the default, fewer than 20,000 points in all."""
 _CLOUD = 1 << 15
 """Noise from which preimages are looked for beyond the plane, where the model is thin too."""
