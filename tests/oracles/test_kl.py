@@ -341,7 +341,7 @@ def test_o1_a_map_in_float32_is_measured_as_in_float64(direction):
 
     target = make_target("moons")
     maps = (lambda x, t, s: f(x.float()).to(x), lambda x, t, s: f(x.double()).to(x))
-    single, double = (kl(one, target, ONE, seed=1, direction=direction, n=1024) for one in maps)
+    single, double = (kl(one, target, ONE, seed=1, direction=direction, n=1 << 12) for one in maps)
     assert single.trusted == double.trusted
     # Beside a fold float32 finds a few roots less than float64, or more: one point of a thousand.
     assert single.value == pytest.approx(double.value, rel=5e-3)
