@@ -267,7 +267,7 @@ def test_the_table_has_a_row_for_each_cell_and_n(done: run.Outcome) -> None:
     assert table["key"].to_pylist() == [r.cell.digest for r in done.results for _ in range(2)]
     assert table["training_steps"].to_pylist() == [4] * 8
     estimates = [e for r in done.results for e in r.estimates]
-    for name in Estimate.__dataclass_fields__.keys() - {"unit", "diagnostics"}:
+    for name in Estimate.__dataclass_fields__.keys() - {"unit", "diagnostics", "replicates"}:
         assert table[name].to_pylist() == [getattr(e, name) for e in estimates]
     from_csv = pacsv.read_csv(done.folder / "table.csv")
     assert from_csv.column_names == table.column_names
