@@ -262,9 +262,10 @@ class Workers:
         self._lock = threading.Lock()
         for i in range(workers):
             threading.Thread(target=self._serve, name=f"{name}-{i}", daemon=True).start()
-        atexit.register(self._leave)
+        atexit.register(self.end_all)
 
-    def _leave(self) -> None:
+    def end_all(self) -> None:
+        """Cancel what runs and what waits, and give it a few seconds to leave."""
         with self._lock:
             jobs = [*self._line, *self._running]
         for job in jobs:

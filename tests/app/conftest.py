@@ -7,6 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import cmcore as cm
+from app.background.pools import curve_workers, measuring_workers
 from app.kl import question as estimates
 from cmcore.config import NetworkConfig, TrainingConfig
 from cmcore.divergences.estimate import Estimate
@@ -58,6 +59,8 @@ def answered(monkeypatch):
     estimates.forget()
     monkeypatch.setattr(estimates, "kl_points", answer)
     yield
+    for workers in (curve_workers(), measuring_workers()):  # what nobody looks at any more fills the queue
+        workers.end_all()
     estimates.forget()
 
 
