@@ -36,8 +36,8 @@ RUNS = {
 }
 """Gallery target → fields of its TrainingConfig; everything else is the default.
 
-The first is the one that the lab opens on: a small network that learned from samples alone, for half a minute, so that
-what further jumps buy can be seen.
+The first is the one that the lab opens on: a small network that learned from samples alone, in less than a minute, so
+that what further jumps buy can be seen.
 """
 TARGETS = {"gaussian_grid": {"side": 3, "spacing": 1.5, "sd": 0.15}}
 """Parameters of targets that are not their defaults."""
