@@ -160,13 +160,38 @@ MOVING = {"reduced_motion": "no-preference"}
 USUAL = {"viewport": {"width": 1440, "height": 980}, "color_scheme": "light", "reduced_motion": "reduce"}
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
+    """Beside what failed stands what each of its pages showed then: it may not fail once more where somebody looks."""
+    report = yield
+    if report.failed and call.when == "call":
+        for number, page in enumerate(item.stash.get(PAGES, []), 1):
+            report.sections.append((f"page {number}", _shown(page)))
+    return report
+
+
+PAGES = pytest.StashKey[list[Page]]()
+"""The pages that a test has opened."""
+
+
+def _shown(page: Page) -> str:
+    """The address of a page, what Streamlit says of its script and its connection, and the first of its words."""
+    page.set_default_timeout(5_000)
+    try:
+        app = page.evaluate("({ ...document.querySelector('.stApp')?.dataset })")
+        return f"{page.url}\n{app}\n{page.inner_text('body')[:2_000]}"
+    except Error as problem:
+        return f"cannot be asked: {problem.message}"
+
+
 @pytest.fixture
-def open_page(browser, server, tab):
+def open_page(browser, server, tab, request):
     """Opens a page of the lab; when the test ends, its console must hold no error.
 
     Nothing moves on it: a stage that plays takes most of a core, so tests about motion ask for it (`MOVING`).
     """
     contexts, errors, taken = [], [], []
+    pages = request.node.stash.setdefault(PAGES, [])
 
     def open_at(path: str = "/", *, tour: bool = False, **options):
         wanted = {**USUAL, **options}
@@ -179,6 +204,7 @@ def open_page(browser, server, tab):
                 contexts[-1].add_init_script(TOUR_SEEN)
             page = contexts[-1].new_page()
             _watch(page, errors)
+        pages.append(page)
         page.set_default_timeout(90_000)
         page.goto(server + path)
         return page
