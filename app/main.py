@@ -11,6 +11,9 @@ from app.ui.wordmark import wordmark
 STYLE = Path(__file__).with_name("style.css")
 COLOURS = f"<style>:root {{ --model: light-dark({LIGHT.model}, {DARK.model}); }}</style>"
 
+WITHOUT_RUNS = ("lessons", "scaling")
+"""Pages that show nobody's own runs, and wait for none."""
+
 
 def main() -> None:
     """Configure the browser tab, offer the pages that exist, and show the chosen one."""
@@ -38,11 +41,21 @@ def main() -> None:
     state.keep_pages(pages)
     state.set_pending()
     visitor.greet()
+    with st.container(key="opening_area"):
+        # Here and not where the page first asks: what is said meanwhile comes and goes, and moves nothing of the page.
+        if name not in WITHOUT_RUNS:
+            _open_runs()
     with st.container(key="badge_area"):
         if name != "train":
             _badge()
     chosen.run()
     state.clear_pending()
+
+
+def _open_runs() -> None:
+    from app.runs.library import library
+
+    library()
 
 
 def _badge() -> None:

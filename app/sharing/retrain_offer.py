@@ -20,9 +20,9 @@ from app.sharing.retrain import (
 def training_offer(key: str) -> None:
     """Beside the selection under that state key: each run that its link asked for and that is not here."""
     missing = offered(key)
-    if not missing:
-        return
-    with st.container(key="again_area"):
+    with st.container(key="again_area"):  # also where it is empty: what stands below stays where it is
+        if not missing:
+            return
         st.html(f"<p>{escape(_meanwhile(missing, others_stand_in(key)))}</p>")
         for number, one in enumerate(missing):
             with st.container(key=f"again_{number}", horizontal=True, vertical_alignment="center"):

@@ -331,6 +331,7 @@ function wire(stage) {
     cancelAnimationFrame(stage.request);
     cancelAnimationFrame(stage.soon);
     stages.delete(stage.root);
+    if (window.particleStage?.name === stage.name) delete window.particleStage; // of what is no longer there
   };
 }
 
@@ -518,6 +519,7 @@ function paint(stage) {
   const counter = (window.particleStage ??= { frames: 0 });
   const cost = performance.now() - began;
   Object.assign(counter, {
+    name: stage.name,
     frames: counter.frames + 1,
     cost,
     u,

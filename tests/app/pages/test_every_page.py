@@ -1,5 +1,7 @@
 """The pages run, answer to their widgets and to links, and never show a traceback."""
 
+import re
+import time
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -9,6 +11,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import cmcore as cm
+from app.background import task
+from app.runs import library as run_library
 from cmcore.config import TrainingConfig
 from cmcore.objectives import OBJECTIVES
 from cmcore.objectives.describe import summary
@@ -501,3 +505,37 @@ def test_a_bad_file_is_a_sentence(shipped, content, words):
     at = table(train_page(), content)
     assert words in at.warning[0].value
     assert at.button(key="start").disabled
+
+
+# ---- what comes and goes above a page moves nothing of it: Streamlit would build anew whatever changes its place ----
+def places(at):
+    """The keys of the containers of a page, by their place."""
+    named = ((place, getattr(node, "proto", None)) for place, node in at.main.children.items())
+    return {place: found[1] for place, proto in named if (found := re.search(r'id: ".*?-(\w+)"', str(proto)))}
+
+
+def test_opening_a_visitors_runs_moves_nothing_of_the_page(shipped, monkeypatch, tmp_path):
+    def read(token, report):
+        time.sleep(0.2)
+        return []
+
+    monkeypatch.setenv("CONSISTENCY_LAB_KEPT", str(tmp_path))
+    monkeypatch.setattr(task, "PATIENCE", 0.0)
+    monkeypatch.setattr(run_library, "_read_stored", read)
+    said = []
+    monkeypatch.setattr(task.st, "empty", lambda said=said, empty=task.st.empty: said.append("") or empty())
+    first = page()
+    before = places(first)
+    assert said
+    assert "workbench" in before.values()
+    assert places(first.run()) == before
+
+
+def test_a_warning_of_a_link_that_goes_moves_nothing_of_the_page(shipped):
+    at = page(n="seven")
+    before = places(at)
+    assert at.warning
+    for n in (1, 2):  # it stays until the view is another one
+        at.select_slider(key="steps").set_value(n).run()
+    assert not at.warning
+    assert places(at) == before
