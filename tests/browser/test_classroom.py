@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.classroom import phone
 from benchmarks.visitor import Tally
+from tests.browser.conftest import box_of, eventually, settle
 from tests.browser.test_lab import wait_for_stage
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -16,16 +17,18 @@ TICK = """() => Math.min(...[...document.querySelectorAll(".st-key-chart_area :i
   Number.parseFloat(getComputedStyle(tick).fontSize) * tick.getBoundingClientRect().width / tick.getBBox().width))"""
 
 
+def within(page, *parts):
+    """Whether all of them are within the screen, and under nothing: the way out of the presentation is the lowest."""
+    return max(box["y"] + box["height"] for box in map(box_of, parts)) <= box_of(page.locator(".way-out"))["y"]
+
+
 def test_p9_on_a_projector_n_play_and_the_curve_are_in_reach_and_large(open_page):
     page = open_page("/?present=1", viewport={"width": 1920, "height": 1080})
     wait_for_stage(page)
     page.locator(".st-key-chart_area .xtick text").first.wait_for()
-    assert page.evaluate(TICK) >= 18
+    assert eventually(page, lambda: page.evaluate(TICK) >= 18)
     there = [page.get_by_role("button", name="Play"), page.locator(".st-key-chart_area .main-svg").first]
-    way_out = page.locator(".way-out").bounding_box()
-    for part in (*there, page.get_by_role("button", name=re.compile("^N = 2"))):
-        box = part.bounding_box()
-        assert box["y"] + box["height"] <= way_out["y"]  # within the screen, and under nothing
+    assert eventually(page, lambda: within(page, *there, page.get_by_role("button", name=re.compile("^N = 2"))))
     page.get_by_role("button", name=re.compile("^N = 2")).click()
     wait_for_stage(page, "window.particleStage.steps === 2")
 
@@ -50,6 +53,7 @@ def test_p11_on_a_phone_what_is_pressed_is_forty_pixels_high(open_page):
     page = open_page(viewport={"width": 390, "height": 844}, has_touch=True)
     wait_for_stage(page)
     page.locator(".st-key-chart_area .main-svg").first.wait_for()
+    settle(page)
     small = page.evaluate(SMALL)
     assert [each for each in small if each[0] not in ("Skip to main content", "Navigate to home page")] == []
 
@@ -80,13 +84,10 @@ OVERLAPS = """() => {
 )
 def test_p9_on_a_projector_the_type_of_every_chart_is_large_and_nothing_lies_over_it(open_page, path):
     page = open_page(f"{path}{'&' if '?' in path else '?'}present=1", viewport={"width": 1920, "height": 1080})
-    page.set_default_timeout(120_000)
     page.locator(".js-plotly-plot .xtick text").first.wait_for()
-    page.wait_for_function("!document.querySelector('[data-stale=true]')")
-    sizes = page.evaluate(LARGE)
-    assert sizes
-    assert min(sizes) >= 18
-    assert page.evaluate(OVERLAPS) == []
+    settle(page)
+    assert eventually(page, lambda: min(page.evaluate(LARGE), default=0) >= 18)
+    assert eventually(page, lambda: page.evaluate(OVERLAPS) == []), page.evaluate(OVERLAPS)
 
 
 def test_p9_one_link_opens_a_step_of_a_lesson_on_thirty_phones(server):
@@ -104,7 +105,11 @@ def test_p9_one_link_opens_a_step_of_a_lesson_on_thirty_phones(server):
 def test_p11_on_a_phone_the_buttons_of_the_table_of_runs_lie_over_nothing(open_page):
     page = open_page("/runs", viewport={"width": 390, "height": 844}, has_touch=True)
     page.locator(".st-key-ledger_area canvas").first.wait_for()
-    buttons = page.locator(".st-key-ledger_area").get_by_test_id("stElementToolbar").first.bounding_box()
-    last = page.locator(".st-key-run_filters").get_by_test_id("stSelectbox").last.bounding_box()
-    assert buttons["height"] > 0
-    assert last["y"] + last["height"] <= buttons["y"]
+    buttons = page.locator(".st-key-ledger_area").get_by_test_id("stElementToolbar").first
+    last = page.locator(".st-key-run_filters").get_by_test_id("stSelectbox").last
+
+    def apart():
+        above, below = box_of(last), box_of(buttons)
+        return below["height"] > 0 and above["y"] + above["height"] <= below["y"]
+
+    assert eventually(page, apart)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import MOVING, axe_violations, resize, sticks_out, turn
+from tests.browser.conftest import MOVING, axe_violations, box_of, eventually, resize, settle, sticks_out, turn
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -18,6 +18,8 @@ def stage(page):
 
 
 def wait_for_stage(page, condition="true"):
+    """Wait for the stage that is on the page now: the counters of one on another page stay behind it."""
+    page.locator("canvas.view").first.wait_for()
     page.wait_for_function(f"window.particleStage?.frames > 0 && ({condition})")
 
 
@@ -26,13 +28,11 @@ def test_the_first_page_moves_by_itself_until_it_is_given_a_time(open_page):
     wait_for_stage(page)
     before = stage(page)
     assert before["playing"]
-    page.wait_for_function(f"window.particleStage.frames > {before['frames'] + 5}")
-    assert stage(page)["u"] != before["u"]
-    assert "particles travel from noise to" in page.locator("canvas.view").get_attribute("aria-label")
+    moved = f"window.particleStage.frames > {before['frames'] + 5} && window.particleStage.u !== {before['u']}"
+    page.wait_for_function(moved)
+    expect(page.locator("canvas.view")).to_have_attribute("aria-label", re.compile("particles travel from noise to"))
     page.get_by_role("slider", name="Time, from noise to data").fill("1000")
-    page.wait_for_timeout(300)
-    assert stage(page)["u"] == 1
-    assert not stage(page)["playing"]
+    page.wait_for_function("window.particleStage?.u === 1 && window.particleStage?.playing === false")
 
 
 def test_n_changes_the_picture_and_the_card(open_page):
@@ -40,12 +40,11 @@ def test_n_changes_the_picture_and_the_card(open_page):
     wait_for_stage(page)
     page.locator(VALUE).wait_for()
     first = page.locator(VALUE).inner_text()
-    words = page.locator("canvas.view").get_attribute("aria-label")
-    assert "in 4 jumps" in words
+    expect(page.locator("canvas.view")).to_have_attribute("aria-label", re.compile("in 4 jumps"))
 
     page.get_by_role("slider", name="Network calls N").press("ArrowRight")
     wait_for_stage(page, "window.particleStage.steps === 8")
-    assert "in 8 jumps" in page.locator("canvas.view").get_attribute("aria-label")
+    expect(page.locator("canvas.view")).to_have_attribute("aria-label", re.compile("in 8 jumps"))
     expect(page.locator(VALUE)).not_to_have_text(first)
     at_once = page.locator(VALUE).inner_text()
     page.wait_for_function("location.search.includes('n=8')")
@@ -61,27 +60,27 @@ def test_the_stage_obeys_the_keyboard_and_the_time_axis(open_page):
     wait_for_stage(page)
     page.locator("canvas.view").focus()
     page.keyboard.press("Space")
-    page.wait_for_function("!window.particleStage.playing")
+    page.wait_for_function("window.particleStage?.playing === false")
     page.get_by_role("slider", name="Time, from noise to data").fill("0")
-    page.wait_for_function("window.particleStage.u === 0")
+    page.wait_for_function("window.particleStage?.u === 0")
     page.locator("canvas.view").focus()
     page.keyboard.press("ArrowRight")
-    page.wait_for_function("Math.abs(window.particleStage.u - 0.25) < 1e-6")
+    page.wait_for_function("Math.abs(window.particleStage?.u - 0.25) < 1e-6")
     page.keyboard.press("2")
-    page.wait_for_function("window.particleStage.steps === 2")
+    page.wait_for_function("window.particleStage?.steps === 2")
     page.keyboard.press("ArrowRight")
-    page.wait_for_function("Math.abs(window.particleStage.u - 0.5) < 1e-6")
+    page.wait_for_function("Math.abs(window.particleStage?.u - 0.5) < 1e-6")
 
 
 def test_layers_can_be_hidden_and_further_ones_open_with_a_key_and_need_a_mesh(open_page):
     page = open_page()
     wait_for_stage(page)
     error = page.get_by_role("button", name="Error", exact=True)
-    assert error.get_attribute("aria-pressed") == "true"
+    expect(error).to_have_attribute("aria-pressed", "true")
     error.click()
-    assert error.get_attribute("aria-pressed") == "false"
+    expect(error).to_have_attribute("aria-pressed", "false")
     page.get_by_role("slider", name="Time, from noise to data").fill("500")
-    page.wait_for_function("window.particleStage.u === 0.5")
+    page.wait_for_function("window.particleStage?.u === 0.5")
     page.locator("canvas.view").focus()
     page.keyboard.press("l")
 
@@ -90,17 +89,15 @@ def test_layers_can_be_hidden_and_further_ones_open_with_a_key_and_need_a_mesh(o
         return page.get_by_role("button", name=name, exact=True).and_(page.locator("[aria-pressed]"))
 
     folds = layer("Folds")
-    page.wait_for_function(
-        "button => !button.disabled", arg=folds.element_handle()
-    )  # computed while the picture already moves
+    expect(folds).to_be_enabled()  # computed while the picture already moves
     for name in ("Velocity", "Mesh", "Folds", "Model density", "log q/p"):
         button = layer(name)
         button.click()
-        assert button.get_attribute("aria-pressed") == "true"
-    page.wait_for_function("window.particleStage.u === 1")
+        expect(button).to_have_attribute("aria-pressed", "true")
+    page.wait_for_function("window.particleStage?.u === 1")
     page.get_by_text("Renoise", exact=True).click()
-    page.wait_for_function("button => button.disabled", arg=folds.element_handle())
-    assert "deterministic" in folds.get_attribute("title")
+    expect(folds).to_be_disabled()
+    expect(folds).to_have_attribute("title", re.compile("deterministic"))
 
 
 def test_a_link_opens_the_view_it_names_and_a_bad_one_is_a_sentence(open_page):
@@ -120,14 +117,14 @@ def test_a_short_training_finishes_and_its_result_is_shown(open_page):
     page.wait_for_function("window.sampleCloud?.samples > 0")
     page.get_by_role("heading", name="Finished").wait_for()
     page.get_by_role("button", name="Open in Explore").click()
-    page.wait_for_function("window.particleStage?.key.startsWith('moons-')")
-    wait_for_stage(page, "window.particleStage.playing")
-    assert "two moons" in page.locator(".facts").inner_text().lower()
+    wait_for_stage(page, "window.particleStage.key.startsWith('moons-') && window.particleStage.playing")
+    expect(page.locator(".facts")).to_contain_text("two moons", ignore_case=True)
 
 
 def test_another_objective_is_chosen_trained_and_shown(open_page):
     page = open_page("/train")
-    page.wait_for_function("window.sampleCloud?.key")  # the page is drawn, and keeps the list that is opened
+    page.wait_for_function("window.sampleCloud?.key")
+    settle(page)  # a page that is drawn anew closes the list
     page.get_by_role("combobox", name="Objective").fill("LSD")
     page.get_by_role("option", name=re.compile("^LSD")).click()
     page.get_by_text("Needs samples only.").wait_for()
@@ -140,8 +137,8 @@ def test_another_objective_is_chosen_trained_and_shown(open_page):
     page.get_by_role("heading", name="Finished").wait_for()
     page.get_by_text("80 steps", exact=True).wait_for()
     page.get_by_role("button", name="Open in Explore").click()
-    page.wait_for_function("window.particleStage?.key.startsWith('moons-')")
-    assert "lsd" in page.locator(".facts").inner_text().lower()
+    wait_for_stage(page, "window.particleStage.key.startsWith('moons-')")
+    expect(page.locator(".facts")).to_contain_text("lsd", ignore_case=True)
     assert page.get_by_text("This app has encountered an error").count() == 0
 
 
@@ -155,11 +152,11 @@ def test_a_table_can_be_uploaded_and_a_bad_one_is_a_sentence(open_page, tmp_path
     page.get_by_text("Your data (CSV)", exact=True).click()
     page.locator("input[type=file]").set_input_files(str(bad))
     page.get_by_text("no numeric column").wait_for()
-    assert page.get_by_role("button", name="Start training").is_disabled()
+    expect(page.get_by_role("button", name="Start training")).to_be_disabled()
     page.locator("input[type=file]").set_input_files(str(file))
     page.get_by_text("not the population").wait_for()
     page.wait_for_function("window.sampleCloud?.key.startsWith('file:')")
-    assert page.get_by_role("button", name="Start training").is_enabled()
+    expect(page.get_by_role("button", name="Start training")).to_be_enabled()
 
 
 HEADLINE = (".st-key-headline_area h1", ".st-key-headline_area .reading", ".st-key-begin_1", "canvas.view")
@@ -176,10 +173,13 @@ def test_p5_the_first_screen_says_what_it_is_and_shows_the_picture_n_and_the_num
     page = open_page(viewport={"width": width, "height": height})
     wait_for_stage(page)
     page.locator(VALUE).wait_for(state="attached")
+
+    def on_screen(what):
+        box = box_of(page.locator(what).first)
+        return box["y"] >= 0 and box["y"] + (box["height"] if what in HEADLINE or width > 800 else 50) <= height
+
     for what in (*HEADLINE, *numbers):
-        box = page.locator(what).first.bounding_box()
-        assert box["y"] >= 0, what
-        assert box["y"] + (box["height"] if what in HEADLINE or width > 800 else 50) <= height, what
+        assert eventually(page, lambda what=what: on_screen(what)), what
     page.locator(".st-key-begin_1 button").click()
     page.wait_for_url("**/lessons?lesson=flow-map&step=1")
 

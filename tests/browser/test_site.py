@@ -1,6 +1,6 @@
 """The static site as a reader has it: opened from files, without a network, its content policy in force."""
 
-import time
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from app.site.command import write_site
 from app.site.files import LARGEST_PAGE
 from app.site.lessons import path_of
 from tests.app.site.pages_of_site import check_site
+from tests.browser.conftest import PATIENCE, eventually
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 LAB = "http://localhost:8501"
@@ -40,6 +41,7 @@ def read(browser, site) -> Iterator:
         wanted = {"viewport": {"width": 1440, "height": 980}, "reduced_motion": "reduce", "offline": True, **options}
         contexts.append(browser.new_context(**wanted))
         page = contexts[-1].new_page()
+        page.set_default_timeout(PATIENCE)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
         page.on("request", lambda request: asked.append(request.url))
@@ -55,11 +57,7 @@ def read(browser, site) -> Iterator:
 
 def until(page: Page, condition: str) -> None:
     """Wait for what the page says of itself: its policy lets nobody evaluate a string there but the debugger."""
-    for _ in range(400):
-        if page.evaluate(condition):
-            return
-        time.sleep(0.05)
-    pytest.fail(f"never: {condition}")
+    assert eventually(page, lambda: page.evaluate(condition)), f"never: {condition}"
 
 
 def test_every_page_is_small_and_every_link_on_it_leads_somewhere(site):
@@ -133,7 +131,7 @@ def test_the_picture_the_number_and_the_chart_go_together(read):
     page.keyboard.press("8")
     until(page, "window.particleStage.steps === 8")
     expect(page.locator(".card-value strong:visible")).not_to_have_text(four)
-    assert float(marked.get_attribute("x1")) > float(before)
+    assert eventually(page, lambda: float(marked.get_attribute("x1")) > float(before))
     page.get_by_role("button", name="16", exact=True).click()
     until(page, "window.particleStage.steps === 16")
     page.keyboard.press("r")
@@ -164,7 +162,7 @@ def test_every_choice_is_drawn_in_the_browser_and_what_was_not_measured_shows_no
     page.locator("[data-input=grid]").select_option("constant_step")
     until(page, "window.particleStage.choice.grid === 'constant_step'")
     expect(number).to_have_count(0)
-    assert "grid=constant_step" in page.locator(".in-lab").get_attribute("href")
+    expect(page.locator(".in-lab")).to_have_attribute("href", re.compile("grid=constant_step"))
     assert page.evaluate("window.consistencyLabMaps.compiled") is True
 
 
@@ -204,6 +202,6 @@ def test_the_dials_of_the_claims_draw_them_anew(read):
     expect(page.locator(".claim-place h1")).to_contain_text("minimal assumptions")
     page.get_by_role("button", name="300", exact=True).click()
     expect(page.locator(".claim-place h2")).to_contain_text("d = 300")
-    assert page.locator(".claim-place svg.wide").get_attribute("aria-label") != before
+    expect(page.locator(".claim-place svg.wide")).not_to_have_attribute("aria-label", before)
     for setting in ("question=claims", "data=minimal", "d=300", "error=0.1"):
-        assert setting in page.locator(".in-lab").get_attribute("href").split("?")[1].split("&")
+        expect(page.locator(".in-lab")).to_have_attribute("href", re.compile(rf"[?&]{re.escape(setting)}(&|$)"))
