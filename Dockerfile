@@ -1,6 +1,6 @@
 # The lab for strangers, on the CPU: docker build -t consistency-lab . && docker run --rm -p 8501:8501 consistency-lab
 # docs/deployment.md says what fits in how much memory, and what stands in front of it.
-FROM python:3.12-slim
+FROM python:3.11-slim
 
 ENV PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \

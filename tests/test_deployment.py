@@ -7,6 +7,8 @@ import shlex
 import tomllib
 from pathlib import Path
 
+from benchmarks.image_walk import Image, instructions
+
 ROOT = Path(__file__).parents[1]
 DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
 
@@ -40,6 +42,16 @@ def test_the_image_runs_as_nobody_in_particular_and_says_when_it_is_ill():
     assert "USER 1000" in lines
     assert lines.index("USER 1000") > max(i for i, line in enumerate(lines) if line.startswith(("COPY", "RUN")))
     assert any(line.startswith("HEALTHCHECK") and "/_stcore/health" in line for line in lines)
+
+
+def test_the_steps_of_the_image_can_be_walked_without_an_engine(tmp_path):
+    image = Image(tmp_path, bind=[])
+    for name, rest in instructions((ROOT / "Dockerfile").read_text()):
+        if name != "RUN":  # a RUN changes its root
+            image.take(name, rest)
+    assert (tmp_path / "home/lab/app/app/main.py").exists()
+    assert image.command[:2] == ["python", "hosted.py"]
+    assert "--userspec=1000:1000" in image.inside(*image.health)
 
 
 def test_hosted_entries_switch_the_limits_on_before_the_lab_is_imported():
