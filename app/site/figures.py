@@ -5,12 +5,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
 
 from markupsafe import Markup
 
 from app.components.flow_map import bundle, hash_of
-from app.components.particle_stage import Drawing, SamplerSettings, scene_message
+from app.components.particle_stage import SamplerSettings, scene_message
 from app.export.templates import html
 from app.figures.experiment import panel_figure, summary
 from app.figures.kl_curve import describe, kl_curve
@@ -25,11 +24,11 @@ from app.pages.lessons.numbers import answer_of, run_of
 from app.quoting import file_stem
 from app.runs.run import Run
 from app.site.files import Site, trusted
-from app.stage.scene import STEPS, Mapped, label_of, make_scene, map_layers
+from app.stage.in_browser import first_drawing
+from app.stage.scene import STEPS, Mapped, make_scene, map_layers
 from app.ui.cards import direction_title, kl_card, short, typeset
 from cmcore.config import SamplerConfig
 from cmcore.experiments import Result
-from cmcore.grids import GRIDS
 from cmcore.sampling_defaults import direction_for
 
 
@@ -87,35 +86,14 @@ def picture_of(
     )
     scene = replace(scene, layers=map_layers(run.model, run.target, **choices))
     if weights is not None:
-        scene = replace(
-            scene, drawing=_drawing(run, config, hash_of(weights), samplers=samplers, seed=seed, particles=particles)
-        )
+        how = {"place": "site ", "settings": dict(samplers), "seed": seed, "particles": particles}
+        scene = replace(scene, drawing=first_drawing(run, config, hash_of(weights), **how))
     message = scene_message(scene, steps=config.steps, answered=False)
     name = file_stem(f"{run.key}-{config.sampler}", 60)
     path = site.script("scenes", name, base64.b64encode(message).decode())
     if weights is None:
         return Picture(path)
     return Picture(path, site.script("maps", file_stem(run.key, 60), base64.b64encode(weights).decode()))
-
-
-def _drawing(
-    run: Mapped, config: SamplerConfig, weights: str, *, samplers: Mapping[str, SamplerSettings], **draw: Any
-) -> Drawing:
-    """What the browser draws from at first."""
-    return Drawing(
-        run=run.key,
-        map=weights,
-        place="site ",
-        label=label_of(run.target),
-        sampler=config.sampler,
-        share=config.renoise,
-        grid=config.grid,
-        horizon=config.horizon,
-        delta=config.delta,
-        grids=tuple(GRIDS),
-        settings=dict(samplers),
-        **draw,
-    )
 
 
 def stage_place(

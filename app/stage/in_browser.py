@@ -1,5 +1,7 @@
 """What the browser draws a stage from: the run's weights, and how it is drawn."""
 
+from typing import Any
+
 import streamlit as st
 
 from app import state
@@ -25,22 +27,35 @@ def drawing_of(run: Mapped, config: SamplerConfig, place: str, learned: float) -
     weights = bundle_of(run.key, run)
     if weights is None:
         return None
+    return first_drawing(
+        run,
+        config,
+        hash_of(weights),
+        place=place,
+        seed=int(state.value(f"{place}seed")),
+        particles=int(state.value(f"{place}particle count")),
+        settings={} if place else {name: _settings(name, label, config, learned) for name, label in SAMPLERS.items()},
+        release=state.value(f"{place}release", 0),
+        redrawn=state.value("own_noise") == REDRAWN,
+    )
+
+
+def first_drawing(run: Mapped, config: SamplerConfig, weights: str, **how: Any) -> Drawing:
+    """What the browser draws at first: as a config says, by the map whose weights have that hash.
+
+    `how` are the fields of `Drawing` that neither the run nor the config has.
+    """
     return Drawing(
         run=run.key,
-        map=hash_of(weights),
-        place=place,
+        map=weights,
         label=label_of(run.target),
         sampler=config.sampler,
         share=config.renoise,
         grid=config.grid,
         horizon=config.horizon,
         delta=config.delta,
-        seed=int(state.value(f"{place}seed")),
-        particles=int(state.value(f"{place}particle count")),
         grids=tuple(GRIDS),
-        settings={} if place else {name: _settings(name, label, config, learned) for name, label in SAMPLERS.items()},
-        release=state.value(f"{place}release", 0),
-        redrawn=state.value("own_noise") == REDRAWN,
+        **how,
     )
 
 
