@@ -42,8 +42,7 @@ for i in range(10**9):
         for weights in model.flow_map.parameters():
             weights.fill_(float(i % 1000))
     cm.save(model, sys.argv[1])
-    if i == 0:
-        print("written", flush=True)
+    print("written", flush=True)
 """
 
 
@@ -52,13 +51,15 @@ def test_killed_at_any_moment_of_a_write_the_folder_holds_one_whole_run(tmp_path
     chance, folder = random.Random(0), tmp_path / "run"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     found = set()
-    for _ in range(KILLS):
+    for writes in range(1, KILLS + 1):
         command = [sys.executable, "-c", WRITER, str(folder)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, env=environment, text=True) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
-            assert process.stdout.readline() == "written\n"
-            time.sleep(chance.uniform(0, 0.08))
+            for _ in range(writes):
+                began = time.monotonic()
+                assert process.stdout.readline() == "written\n"
+            time.sleep(chance.uniform(0, 1) * (time.monotonic() - began))  # some way through the next
             process.send_signal(signal.SIGKILL)
             process.wait()
         weights = list(cm.load(folder).flow_map.parameters())
@@ -193,13 +194,13 @@ import os, resource, signal
 from streamlit.testing.v1 import AppTest
 
 from tests.app.conftest import html, poll
-at = AppTest.from_string("from app.pages.train.page import train; train()", default_timeout=90)
+at = AppTest.from_string("from app.pages.train.page import train; train()", default_timeout=240)
 at.query_params["steps"], at.query_params["network"], at.query_params["objective"] = "40", "small", "lsd"
 at.run()
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, 2_000))
 at.button(key="start").click().run()
-poll(at, lambda at: "Finished" in html(at) and "open" in [button.key for button in at.button], seconds=120)
+poll(at, lambda at: "Finished" in html(at) and "open" in [button.key for button in at.button])
 print("|".join(warning.value for warning in at.warning))
 print(len(at.session_state["library"].own), flush=True)
 os._exit(0)  # while the last weights are still being measured
@@ -242,12 +243,12 @@ def test_on_the_page_a_loss_that_is_no_number_is_told_and_the_last_good_weights_
         train()
 
     monkeypatch.setattr(TrainingRun, "take_step", poisoned)
-    at = AppTest.from_function(script, default_timeout=90)
+    at = AppTest.from_function(script, default_timeout=240)
     for name, told in {"steps": "400", "network": "small", "objective": "lsd"}.items():
         at.query_params[name] = told
     at.run()
     at.button(key="start").click().run()
-    poll(at, lambda at: "Diverged" in html(at) and "open" in [button.key for button in at.button], seconds=120)
+    poll(at, lambda at: "Diverged" in html(at) and "open" in [button.key for button in at.button])
     assert not at.exception
     assert "The weights of step 100 are kept." in html(at)
     (run,) = at.session_state["library"].own.values()

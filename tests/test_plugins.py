@@ -72,7 +72,7 @@ def page():
     from app.pages.train.page import train
     train()
 
-at = AppTest.from_function(page, default_timeout=60)
+at = AppTest.from_function(page, default_timeout=240)
 at.query_params["target"], at.query_params["objective"] = "my_cross", "my_lagrangian"
 at.run()
 assert not at.exception, at.exception

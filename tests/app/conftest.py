@@ -15,6 +15,8 @@ from cmcore.measure import KLPoint
 from cmcore.model import FlowMap
 from cmcore.streams import stream
 
+PATIENCE = 240.0
+"""Seconds after which what a page makes never comes, on the slowest machine that should pass."""
 TERM = re.compile(r'<button type="button" class="term"[^>]*>(.*?)</button>')
 
 
@@ -35,7 +37,7 @@ def page_of(name: str, **query: str) -> AppTest:
         module = importlib.import_module(f"app.pages.{name}.page")
         getattr(module, {"runs": "runs_page"}.get(name, name))()
 
-    at = AppTest.from_function(script, default_timeout=60, args=(name,))
+    at = AppTest.from_function(script, default_timeout=PATIENCE, args=(name,))
     for parameter, value in query.items():
         at.query_params[parameter] = value
     at.run()
@@ -74,7 +76,7 @@ def unexplained(html: str) -> str:
     return TERM.sub(r"\1", html)
 
 
-def poll(at, condition, seconds=120):
+def poll(at, condition, seconds=PATIENCE):
     """Run a page again and again until the condition holds of it."""
     deadline = time.monotonic() + seconds
     while not condition(at):

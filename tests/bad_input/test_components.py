@@ -18,6 +18,7 @@ from app.components.values import (
     Step,
     sent,
 )
+from tests.app.conftest import PATIENCE
 from tests.bad_input.mutate import WRONG, changed_json
 
 SHAPES = {
@@ -103,5 +104,5 @@ def test_s9_no_taker_fails_on_any_value():
         *WRONG,
         *({"at": wrong, "to": wrong, "steps": wrong, "times": wrong, "strokes": wrong} for wrong in WRONG),
     ]
-    at = AppTest.from_function(take_all, default_timeout=60, kwargs={"values": values}).run()
+    at = AppTest.from_function(take_all, default_timeout=PATIENCE, kwargs={"values": values}).run()
     assert not at.exception

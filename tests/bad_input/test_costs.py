@@ -34,6 +34,7 @@ from cmcore.objectives.describe import parameters_of
 from cmcore.store import BadRun, ReadLimits, from_zip, load, to_zip
 from cmcore.streams import stream
 from cmcore.targets import GALLERY, write_strokes
+from tests.app.conftest import PATIENCE
 from tests.bad_input.extremes import EXTREMES, Costs, as_json, at_extremes, nested
 
 pytestmark = pytest.mark.slow
@@ -148,7 +149,7 @@ def train_links() -> Iterator[dict[str, str]]:
 def test_s2_no_link_costs_more_than_a_moment(hosted, page):
     links = random.Random(0).sample(list(train_links()), TRIES) if page == "train" else list(links_with_codes(page))
     given = {"page": page, "links": links, "door": f"links to {page}"}
-    at = AppTest.from_function(read_links, default_timeout=120, kwargs=given).run()
+    at = AppTest.from_function(read_links, default_timeout=PATIENCE, kwargs=given).run()
     assert not at.exception
     at.session_state["costs"].check()
 

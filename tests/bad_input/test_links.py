@@ -17,6 +17,7 @@ from app.sharing.link import refusal
 from app.sharing.readers import several_of
 from cmcore.experiments import EXPERIMENTS
 from cmcore.objectives import OBJECTIVES
+from tests.app.conftest import PATIENCE
 from tests.bad_input.mutate import a_sentence, outcome
 
 TEXTS = (
@@ -83,7 +84,7 @@ PAGES = {
 @pytest.mark.parametrize("page", PAGES)
 @pytest.mark.parametrize("text", ["<script>alert(1)</script>", "1e999", "-1", "$\\href{x}{y}$ `a` [b](c)"])
 def test_a_page_opens_on_a_link_full_of_nonsense_and_says_what_it_left_out(shipped, page, text):
-    at = AppTest.from_string(f"from app.pages.{page}.page import {page}\n{page}()", default_timeout=60)
+    at = AppTest.from_string(f"from app.pages.{page}.page import {page}\n{page}()", default_timeout=PATIENCE)
     for name in PAGES[page]:
         at.query_params[name] = text
     at.run()

@@ -12,6 +12,7 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from cmcore.targets.tables import BadTable, numeric_columns, read_table
+from tests.app.conftest import PATIENCE
 from tests.bad_input.mutate import a_sentence, bounded, changed_bytes, outcome
 
 PENGUINS = (Path(__file__).parents[2] / "assets" / "data" / "penguins.csv").read_bytes()
@@ -98,7 +99,7 @@ def _train():
 
 @pytest.fixture(scope="module")
 def page():
-    at = AppTest.from_function(_train, default_timeout=60).run()
+    at = AppTest.from_function(_train, default_timeout=PATIENCE).run()
     at.button_group(key="source").set_value("Your data (CSV)").run()
     assert not at.exception
     return at

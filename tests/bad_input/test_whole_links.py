@@ -13,6 +13,7 @@ from app.pages.runs.link import RUNS_LINK
 from app.pages.scaling.link import SCALING_LINK
 from app.pages.train.link import TRAIN_LINK
 from app.quoting import plain
+from tests.app.conftest import PATIENCE
 from tests.bad_input.mutate import a_sentence
 
 SECONDS = 0.5
@@ -83,7 +84,7 @@ def read_all(page: str, links: list[dict[str, str]]) -> None:
 def test_s9_every_link_is_read_at_once_or_refused_in_a_sentence(shipped, page):
     asked = links(page)
     assert len(asked) >= 100
-    at = AppTest.from_function(read_all, default_timeout=120, kwargs={"page": page, "links": asked}).run()
+    at = AppTest.from_function(read_all, default_timeout=PATIENCE, kwargs={"page": page, "links": asked}).run()
     assert not at.exception
     for link, (problems, seconds) in zip(asked, at.session_state["told"], strict=True):
         assert seconds < SECONDS, link
@@ -94,7 +95,7 @@ def test_s9_every_link_is_read_at_once_or_refused_in_a_sentence(shipped, page):
 
 def test_s9_seventy_thousand_names_are_refused_at_once(shipped):
     asked = [{"runs": ",".join(f"run{i}" for i in range(70_000))}, {"runs": ",".join(f"r{i}" for i in range(1_200))}]
-    at = AppTest.from_function(read_all, default_timeout=60, kwargs={"page": "kl", "links": asked}).run()
+    at = AppTest.from_function(read_all, default_timeout=PATIENCE, kwargs={"page": "kl", "links": asked}).run()
     (long, _), (many, _) = at.session_state["told"]
     assert len(long) == 1
     assert len(many) <= 8

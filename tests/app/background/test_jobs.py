@@ -31,20 +31,20 @@ def count_to(n, *, pause=0.0):
     return work
 
 
-over = threading.Event()
+tests: list[threading.Event] = [threading.Event()]
+"""Of each test whether it is over."""
 
 
 @pytest.fixture(autouse=True)
 def _nothing_goes_on():
     """What a test leaves running ends with it, and does not take its share of every later test."""
-    over.clear()
+    tests.append(threading.Event())
     yield
-    over.set()
-    time.sleep(0.05)
+    tests[-1].set()
 
 
 def endless(stop):
-    i = 0
+    i, over = 0, tests[-1]
     while not (stop.is_set() or over.is_set()):
         yield (i := i + 1)
         time.sleep(0.01)
@@ -69,7 +69,7 @@ def test_a_job_can_be_stopped_and_keeps_its_last_value():
 
 
 @pytest.mark.parametrize("how", ["cancelled", "nobody looks"])
-def test_what_may_be_interrupted_ends_in_the_middle_of_its_work(how):
+def test_what_may_be_interrupted_ends_in_the_middle_of_its_work(how, clock):
     began, left = threading.Event(), threading.Event()
 
     def never_asks(stop):
@@ -82,18 +82,22 @@ def test_what_may_be_interrupted_ends_in_the_middle_of_its_work(how):
             left.set()
 
     workers = Workers("test", workers=1, interruptible=True)
-    job = workers.submit(never_asks, lease=0.2 if how == "nobody looks" else 60)
+    job = workers.submit(never_asks, lease=25.0)
     assert began.wait(LONG)
     if how == "cancelled":
         job.cancel()
+    else:
+        clock.now += 120.0
     assert left.wait(LONG)
     wait_for(lambda: job.status == "stopped")
     assert job.view().latest == 1
 
 
-def test_a_job_that_nobody_looks_at_stops():
+def test_a_job_that_nobody_looks_at_stops(clock):
     workers = Workers("test", workers=1)
-    job = workers.submit(endless, lease=0.2)
+    job = workers.submit(endless, lease=25.0)
+    wait_for(lambda: workers.view(job).latest)
+    clock.now += 120.0
     wait_for(lambda: job.status == "stopped")
 
 
@@ -172,16 +176,16 @@ def test_work_that_is_no_generator_is_looked_at_while_it_works_and_fails_in_a_se
 
     def at_once(stop):
         began.set()
-        assert gate.wait(20)
+        assert gate.wait(LONG)
         raise ValueError("The sentence.")
 
     workers = Workers("test", workers=1)
     job = workers.submit(at_once)
-    assert began.wait(5)
+    assert began.wait(LONG)
     looks = []
     looking = threading.Thread(target=lambda: looks.append(workers.view(job)), daemon=True)
     looking.start()
-    looking.join(5)
+    looking.join(LONG)
     gate.set()
     assert [look.status for look in looks] == ["running"]
     wait_for(lambda: workers.view(job).status == "failed")

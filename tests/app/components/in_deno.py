@@ -36,7 +36,7 @@ def run(script: str, folder: Path, **given: Any) -> Any:
     ]
     done = subprocess.run(
         [*command, "script.js", folder / "given.json", folder / "answer.json"],
-        cwd=folder, capture_output=True, text=True, check=False, timeout=120,
+        cwd=folder, capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads((folder / "answer.json").read_text())

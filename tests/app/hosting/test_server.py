@@ -26,7 +26,7 @@ def server(tmp_path_factory):
 
 
 def ask(address, method, path, body=None, **headers):
-    wire = http.client.HTTPConnection(address, timeout=20)
+    wire = http.client.HTTPConnection(address, timeout=240)
     wire.request(method, path, body, headers)
     answer = wire.getresponse()
     text = answer.read().decode()
@@ -108,7 +108,7 @@ def test_s6_files_go_through_the_guard_to_streamlit_and_one_too_many_is_refused_
         message = BackMsg()
         message.rerun_script.query_string = ""
         page.send(message.SerializeToString())
-        first = ForwardMsg.FromString(page.recv(timeout=120))
+        first = ForwardMsg.FromString(page.recv(timeout=240))
         session = first.new_session.initialize.session_id
         cookie = ask(address, "GET", "/_stcore/health")[0].getheader("set-cookie").split(";")[0]
         kind = "multipart/form-data; boundary=x"

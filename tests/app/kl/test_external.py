@@ -20,7 +20,7 @@ from app.runs.run import Run
 from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA
 from cmcore.store import ExternalResult
 from cmcore.store.external import Origin, ReportedPoint
-from tests.app.conftest import html, poll, untrained
+from tests.app.conftest import PATIENCE, html, poll, untrained
 
 VIEW = View(("a",), (), "exact", "deterministic", 0.5, "uniform_angle", 3.0, None, 0.0, MODEL_DATA, 4)
 TARGET = cm.make_target("eight_gaussians")
@@ -115,7 +115,7 @@ def page(name):
         module = importlib.import_module(f"app.pages.{name}.page")
         getattr(module, {"runs": "runs_page"}.get(name, name))()
 
-    return AppTest.from_function(script, default_timeout=60, args=(name,)).run()
+    return AppTest.from_function(script, default_timeout=PATIENCE, args=(name,)).run()
 
 
 @pytest.mark.usefixtures("shipped", "answered")
@@ -153,7 +153,7 @@ def test_o9_a_reload_finds_what_was_brought_in_and_removing_forgets_it(file, tmp
     (key,) = at.session_state["library"].results
 
     def came_back():
-        other = AppTest.from_function(show_runs, default_timeout=60)
+        other = AppTest.from_function(show_runs, default_timeout=PATIENCE)
         other.session_state["visitor"] = at.session_state["visitor"]
         return other.run()
 
@@ -176,7 +176,7 @@ def test_what_was_kept_is_checked_as_if_it_had_just_been_brought_in(file, tmp_pa
     monkeypatch.setenv("CONSISTENCY_LAB_KEPT", str(tmp_path))
     for number, content in enumerate((file, file[:-100], b"no zip")):
         disk.store("a" * 43, disk.StoredResult(f"external-{number}", "theirs", content))
-    at = AppTest.from_function(show_runs, default_timeout=60)
+    at = AppTest.from_function(show_runs, default_timeout=PATIENCE)
     at.session_state["visitor"] = "a" * 43
     at.run()
     assert not at.exception

@@ -17,13 +17,13 @@ from cmcore.config import TrainingConfig
 from cmcore.objectives import OBJECTIVES
 from cmcore.objectives.describe import summary
 from cmcore.settings import settings_of
-from tests.app.conftest import html, page_of, poll, untrained
+from tests.app.conftest import PATIENCE, html, page_of, poll, untrained
 
 ENTRY = Path(__file__).parents[3] / "streamlit_app.py"
 
 
 def page(**query):
-    at = AppTest.from_file(ENTRY, default_timeout=60)
+    at = AppTest.from_file(ENTRY, default_timeout=PATIENCE)
     for name, value in query.items():
         at.query_params[name] = value
     return at.run()
@@ -180,7 +180,7 @@ def train_page():
 
         train()
 
-    return AppTest.from_function(script, default_timeout=60).run()
+    return AppTest.from_function(script, default_timeout=PATIENCE).run()
 
 
 def press(at, key):
@@ -315,7 +315,7 @@ def linked(**query):
 
         train()
 
-    at = AppTest.from_function(script, default_timeout=60)
+    at = AppTest.from_function(script, default_timeout=PATIENCE)
     for name, value in query.items():
         at.query_params[name] = value
     return at.run()

@@ -23,7 +23,7 @@ from app.stage.layers import Layered
 from cmcore.experiments import EXPERIMENTS
 from cmcore.objectives import OBJECTIVES
 from cmcore.targets import GALLERY
-from tests.app.conftest import html
+from tests.app.conftest import PATIENCE, html
 
 FILES = sorted(FOLDER.glob("*.md"))
 SLUGS = list(lessons_of(str(FOLDER)).lessons)
@@ -69,7 +69,7 @@ def page(**query):
 
         lessons()
 
-    at = AppTest.from_function(script, default_timeout=120)
+    at = AppTest.from_function(script, default_timeout=PATIENCE)
     for name, value in query.items():
         at.query_params[name] = value
     return at.run()

@@ -19,7 +19,7 @@ from app.runs.run import Run
 from app.training import registry as training_registry
 from cmcore.config import NetworkConfig
 from cmcore.store import to_zip
-from tests.app.conftest import html, poll, untrained
+from tests.app.conftest import PATIENCE, html, poll, untrained
 
 pytestmark = pytest.mark.usefixtures("shipped", "answered")
 
@@ -38,7 +38,7 @@ def page(own=(), *, visitor=None, declined=False, **query):
                 add_run("eight_gaussians", label, untrained())
         runs_page()
 
-    at = AppTest.from_function(script, default_timeout=60, args=(own,))
+    at = AppTest.from_function(script, default_timeout=PATIENCE, args=(own,))
     for name, value in query.items():
         at.query_params[name] = value
     if visitor:

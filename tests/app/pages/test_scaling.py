@@ -12,7 +12,7 @@ from app.pages.scaling.link import questions
 from app.ui.cards import typeset
 from app.ui.setting_widget import widget_value
 from cmcore.experiments import EXPERIMENTS, Result
-from tests.app.conftest import html, poll
+from tests.app.conftest import PATIENCE, html, poll
 
 
 def scaling(**query):
@@ -21,7 +21,7 @@ def scaling(**query):
 
         scaling()
 
-    at = AppTest.from_function(script, default_timeout=90)
+    at = AppTest.from_function(script, default_timeout=PATIENCE)
     for name, value in query.items():
         at.query_params[name] = value
     return at.run()

@@ -14,6 +14,7 @@ from app.background.pools import LONGEST_READING, table_workers
 from app.hosting.limits import limits
 from app.pages.train import table_reading, target
 from cmcore.targets import tables
+from tests.app.conftest import PATIENCE
 
 LINES = [f"{i * i % 97}.5,{i % 13}" for i in range(60)]
 CSV = "\n".join(["a,b", *LINES]).encode()
@@ -26,7 +27,7 @@ def _train():
 
 
 def page_with(content):
-    at = AppTest.from_function(_train, default_timeout=60).run()
+    at = AppTest.from_function(_train, default_timeout=PATIENCE).run()
     at.button_group(key="source").set_value("Your data (CSV)").run()
     at.file_uploader(key="file").set_value(("points.csv", content, "text/csv")).run()
     assert not at.exception
@@ -35,7 +36,7 @@ def page_with(content):
 
 def until(at, holds):
     """The page, run until this holds of it."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while not holds(at):
         assert time.monotonic() < deadline, "the page never came there"
         at.run()
@@ -111,7 +112,7 @@ def test_a_table_of_the_gallery_is_fitted_as_a_job_and_can_be_cancelled(monkeypa
     target.TARGETS.clear()
     target.PICTURES.clear()
     monkeypatch.setattr(cm, "make_target", watched)
-    at = AppTest.from_function(_train, default_timeout=60)
+    at = AppTest.from_function(_train, default_timeout=PATIENCE)
     at.query_params.update({"target": "wine", "dim": "5"})
     at.run()
     assert at.button(key="start").disabled

@@ -23,7 +23,7 @@ from app.training.registry import Training
 from cmcore.config import NetworkConfig, TrainingConfig
 from cmcore.divergences.estimate import DATA_MODEL, Estimate
 from cmcore.targets import Stroke, make_target, write_strokes
-from tests.app.conftest import html, page_of, poll, untrained
+from tests.app.conftest import PATIENCE, html, page_of, poll, untrained
 
 DRAWING = write_strokes([Stroke(14, ((-150, 0), (0, 80), (150, 0))), Stroke(20, ((0, -120),))])
 
@@ -214,7 +214,7 @@ def reload(at):
 
         train()
 
-    fresh = AppTest.from_function(script, default_timeout=60)
+    fresh = AppTest.from_function(script, default_timeout=PATIENCE)
     fresh.session_state["visitor"] = at.session_state["visitor"]
     for name, value in link(at).items():
         fresh.query_params[name] = value

@@ -3,6 +3,8 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from tests.app.conftest import PATIENCE
+
 OLD = {
     "explore": {
         "run": "checkerboard", "n": "8", "sampler": "renoise", "grid": "karras", "eta": "0.7", "seed": "3",
@@ -38,7 +40,7 @@ def reopened(page: str, asked: dict[str, str]) -> AppTest:
         st.session_state["problems"] = LINKS[page].open()
         LINKS[page].write()
 
-    at = AppTest.from_function(script, default_timeout=60, args=(page,))
+    at = AppTest.from_function(script, default_timeout=PATIENCE, args=(page,))
     for name, text in asked.items():
         at.query_params[name] = text
     at.run()

@@ -13,7 +13,7 @@ from cmcore.config import TargetConfig, TrainingConfig
 from cmcore.objectives import OBJECTIVES
 from cmcore.targets import Stroke, write_strokes
 from cmcore.targets.sketch import LONGEST_TEXT
-from tests.app.conftest import html
+from tests.app.conftest import PATIENCE, html
 
 CIRCLES = write_config(TargetConfig(name="circles"), TrainingConfig(objective="lsd", steps=60, seed=5)) or ""
 MOONS = write_config(TargetConfig(name="moons"), TrainingConfig(steps=70, seed=6)) or ""
@@ -50,7 +50,7 @@ def page(name, own=(), **query):
             state.set_value("compared", ["eight_gaussians", *keys])
         getattr(importlib.import_module(f"app.pages.{module}.page"), function)()
 
-    at = AppTest.from_function(script, default_timeout=60, args=(name, PAGES[name][0], tuple(own)))
+    at = AppTest.from_function(script, default_timeout=PATIENCE, args=(name, PAGES[name][0], tuple(own)))
     for parameter, value in query.items():
         at.query_params[parameter] = value
     at.run()

@@ -19,7 +19,7 @@ from app.training.registry import Training
 from cmcore.config import TrainingConfig
 from cmcore.targets import make_target
 from cmcore.training import TrainingEvent
-from tests.app.conftest import poll, untrained
+from tests.app.conftest import PATIENCE, poll, untrained
 
 VISITOR = "a" * 43
 
@@ -110,7 +110,7 @@ def elsewhere(visitor=VISITOR):
         state.keep_pages({"train": page, "explore": page})
         training_badge()
 
-    at = AppTest.from_function(script, default_timeout=60)
+    at = AppTest.from_function(script, default_timeout=PATIENCE)
     at.session_state["visitor"] = visitor
     return at.run()
 

@@ -148,7 +148,7 @@ def test_p1_continued_before_its_first_step_it_leaves_no_second_run():
     longer.config = cm.continuation(run.model, steps=100_000)
     gate = threading.Event()
     workers = Workers("registry", workers=1)
-    workers.submit(lambda stop: iter([gate.wait(20)]))
+    workers.submit(lambda stop: iter([gate.wait(300)]))
     begun(longer, workers)
     longer.cancel()
     gate.set()
