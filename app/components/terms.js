@@ -7,7 +7,7 @@ button.term, button.term:hover { font: inherit; color: inherit; letter-spacing: 
   text-decoration: underline dotted 1px color-mix(in srgb, currentColor 60%, transparent); text-underline-offset: 3px; }
 button.term:hover { text-decoration-style: solid; }
 button.term:focus-visible { outline: 2px solid currentColor; outline-offset: 2px; }
-@media (pointer: coarse) { button.term::after { content: ""; position: absolute; inset: -11px -8px; } }
+@media (pointer: coarse) { button.term::after { content: ""; position: absolute; inset: -11px 50%; width: max(100% + 16px, 40px); translate: -50%; } }
 .term-words { position: fixed; z-index: 999999; max-width: min(340px, calc(100vw - 24px)); padding: 9px 13px; border-radius: 8px;
   font-size: 0.867rem; font-weight: 400; line-height: 1.45; text-wrap: pretty; box-shadow: 0 6px 24px rgb(0 0 0 / 18%);
   color: light-dark(#1D2129, #E6E8EC); background: light-dark(#FFFFFF, #1A1E25); border: 1px solid light-dark(#E2E2DE, #3A404B); }

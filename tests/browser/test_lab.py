@@ -170,7 +170,7 @@ HEADLINE = (".st-key-headline_area h1", ".st-key-headline_area .reading", ".st-k
     ],
 )
 def test_p5_the_first_screen_says_what_it_is_and_shows_the_picture_n_and_the_number(open_page, width, height, numbers):
-    page = open_page(viewport={"width": width, "height": height})
+    page = open_page(viewport={"width": width, "height": height}, **({} if width > 800 else {"has_touch": True}))
     wait_for_stage(page)
     page.locator(VALUE).wait_for(state="attached")
 

@@ -14,6 +14,7 @@ from app.site.files import LARGEST_PAGE
 from app.site.lessons import path_of
 from tests.app.site.pages_of_site import check_site
 from tests.browser.conftest import PATIENCE, eventually
+from tests.browser.fingers import PHONE, too_small
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 LAB = "http://localhost:8501"
@@ -119,6 +120,13 @@ def test_a_page_is_accessible_and_fits_a_phone(read, path, scheme):
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
     assert axe_violations(page) == []
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_p11_on_a_phone_what_is_pressed_is_forty_pixels_each_way(read, path):
+    page = read(path, **PHONE)
+    page.locator("h1").first.wait_for()
+    assert too_small(page) == []
 
 
 def test_the_picture_the_number_and_the_chart_go_together(read):
