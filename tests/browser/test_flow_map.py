@@ -5,7 +5,7 @@ import pytest
 
 import cmcore as cm
 from app.runs.library import runs
-from tests.browser.conftest import EVALUATES, MOVING
+from tests.browser.conftest import EVALUATES, MOVING, PATIENCE, box_of, eventually, settle
 from tests.browser.test_lab import stage, wait_for_stage
 from tests.browser.test_stage import drag, middle
 
@@ -42,7 +42,7 @@ def choice(page):
 
 
 def wait_for_choice(page, condition):
-    page.wait_for_function(f"(c => {condition})(window.particleStage?.choice)")
+    page.wait_for_function(f"(c => c && ({condition}))(window.particleStage?.choice)")
 
 
 @pytest.fixture
@@ -50,14 +50,16 @@ def silent(browser, server):
     """Explore with the sampler "renoise", whose server has fallen silent once all was there."""
     context = browser.new_context(**EVALUATES, **MOVING, viewport={"width": 1440, "height": 980})
     page = context.new_page()
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(PATIENCE)
     errors = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     gate = Gate(page)
     page.goto(f"{server}/?sampler=renoise&particles=500")
     wait_for_stage(page)
+    page.locator(".st-key-chart_area .main-svg").first.wait_for()
     page.get_by_text("Times and noise").click()
-    page.locator("[data-test-script-state=notRunning]").wait_for()
+    page.get_by_role("button", name="Increment").wait_for()
+    settle(page)
     gate.closed = True
     yield page, gate
     gate.open()
@@ -77,32 +79,32 @@ def test_every_choice_of_explore_is_drawn_while_the_server_is_silent(silent):
     page.get_by_role("option", name="karras").click()
     wait_for_choice(page, "c.grid === 'karras'")
     named = stage(page)["times"]
-    handle = page.get_by_role("slider", name="Time 2 of 3").bounding_box()
+    handle = box_of(page.get_by_role("slider", name="Time 2 of 3"))
     x, y = handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2
     drag(page, (x, y), (x + 50, y))
-    page.wait_for_function("t => window.particleStage.times[2] < t", arg=named[2])
+    page.wait_for_function("t => window.particleStage?.times[2] < t", arg=named[2])
     page.get_by_role("radio", name="Algorithm 1").click()
     wait_for_choice(page, "c.sampler === 'algorithm_1'")
     page.get_by_role("slider", name="Network calls N").press("ArrowRight")
-    page.wait_for_function("window.particleStage.steps === 8")
+    page.wait_for_function("window.particleStage?.steps === 8")
     page.get_by_role("radio", name="Deterministic").click()
     wait_for_choice(page, "c.sampler === 'deterministic'")
     x, y = middle(page)
     drag(page, (x + 40, y - 40), (x + 60, y - 60))
-    page.wait_for_function("window.particleStage.own !== null")
-    assert page.evaluate("document.documentElement.hasAttribute('data-ahead')")  # what is measured is of another draw
+    page.wait_for_function("window.particleStage?.own != null")
+    page.wait_for_function("document.documentElement.hasAttribute('data-ahead')")  # what is measured is of another draw
     key, start = stage(page)["key"], stage(page)["start"]
     gate.open()
     page.wait_for_function("!document.documentElement.hasAttribute('data-ahead')")
     for part in ("n=8", "eta=0.55", "seed=1", "grid=karras", "start="):
         page.wait_for_function(f"location.search.includes('{part}')")
-    page.locator("[data-test-script-state=notRunning]").wait_for()
+    settle(page)
     assert (stage(page)["key"], stage(page)["start"]) == (key, start)  # the server says what is drawn already
 
 
 def test_what_a_slider_shows_rounded_is_drawn_as_it_was_asked_for(open_page):
     page = open_page("/?sampler=renoise&eta=0.333&particles=200")
-    wait_for_choice(page, "c && c.share === 0.333")
+    wait_for_choice(page, "c.share === 0.333")
     page.wait_for_function("!document.documentElement.hasAttribute('data-ahead')")
     page.get_by_text("Times and noise").click()
     page.get_by_role("slider", name="η as a share of t").press("ArrowRight")
@@ -139,15 +141,14 @@ DRAWN = """question => new Promise(done => {
 def test_the_browser_draws_what_the_engine_draws_whatever_it_is_refused(browser, server, refused):
     context = browser.new_context(reduced_motion="reduce")
     page = context.new_page()
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(PATIENCE)
     if refused == "WebAssembly":  # the worker keeps to the policy of its page
         page.add_init_script(STRICTER)
     if refused == "workers":
         page.add_init_script("window.Worker = class { constructor() { throw new Error('refused'); } };")
     page.goto(f"{server}/?particles=200")
     page.locator("canvas.view[aria-label]").wait_for()
-    while not page.evaluate("window.particleStage?.frames > 0"):
-        page.wait_for_timeout(100)
+    assert eventually(page, lambda: page.evaluate("window.particleStage?.frames > 0"))
     assert page.evaluate("consistencyLabMaps.compiled") == (refused != "WebAssembly")
     model = runs()["gaussian_grid"].model
     shown, seed = choice(page)["map"], 5

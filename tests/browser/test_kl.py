@@ -1,8 +1,11 @@
 """KL as a person meets it: curves at once, choices that answer, a page that anybody can read."""
 
-import pytest
+import time
 
-from tests.browser.conftest import axe_violations, resize, sticks_out, turn
+import pytest
+from playwright.sync_api import Error
+
+from tests.browser.conftest import PATIENCE, axe_violations, resize, settle, sticks_out, turn
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -18,14 +21,16 @@ def choose(page, name):
     """Pick a baseline; the list closes when the page is drawn anew, so it is opened until the choice is made."""
     box = page.locator(".st-key-kl_baselines").get_by_role("combobox")
     option = page.get_by_role("option", name=name)
-    for _ in range(20):
+    deadline = time.monotonic() + PATIENCE / 1000
+    while time.monotonic() < deadline:
+        settle(page)
         box.click()
         box.fill(name)
-        page.wait_for_timeout(1_000)
-        if option.count():
-            option.click()
-            return
-    pytest.fail(f"the list of baselines never offered {name}")
+        try:
+            return option.click(timeout=15_000)
+        except Error:
+            continue
+    return pytest.fail(f"the list of baselines never offered {name}")
 
 
 def test_the_shipped_curves_are_there_at_once_and_choices_answer(open_page):

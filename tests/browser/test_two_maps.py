@@ -4,9 +4,23 @@ import shutil
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 import cmcore as cm
-from tests.browser.conftest import EVALUATES, MOVING, axe_violations, resize, served, sticks_out, turn
+from tests.browser.conftest import (
+    EVALUATES,
+    MOVING,
+    PATIENCE,
+    axe_violations,
+    box_of,
+    eventually,
+    resize,
+    served,
+    settle,
+    sticks_out,
+    turn,
+)
+from tests.browser.test_classroom import within
 from tests.browser.test_flow_map import Gate
 from tests.browser.test_lab import stage, wait_for_stage
 
@@ -55,20 +69,22 @@ def words(page):
 def test_two_maps_are_drawn_from_one_noise_with_one_clock_while_the_server_is_silent(browser, server):
     context = browser.new_context(**EVALUATES, **MOVING, viewport={"width": 1440, "height": 980})
     page = context.new_page()
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(PATIENCE)
     errors = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     gate = Gate(page)
     page.goto(server + LINK)
     wait_for_both(page)
     page.get_by_text("A − B:").first.wait_for()
-    page.locator("[data-test-script-state=notRunning]").wait_for()
+    page.locator(".st-key-chart_area .main-svg").first.wait_for()
+    settle(page)
     gate.closed = True
-    left, right = (view.bounding_box() for view in views(page).all())
+    left, right = map(box_of, views(page).all())
     assert left["y"] == right["y"]
     assert left["width"] == right["width"]
     assert left["x"] + left["width"] < right["x"]
-    assert [each.partition(":")[0] for each in words(page)] == ["A, Grid of Gaussians", "B, gaussian grid bent"]
+    names = ["A, Grid of Gaussians", "B, gaussian grid bent"]
+    assert eventually(page, lambda: [each.partition(":")[0] for each in words(page)] == names)
     page.get_by_role("slider", name="Network calls N").press("ArrowRight")
     wait_for_both(page, "window.particleStage.steps === 8")
     wait_for_words(page, "in 8 jumps")
@@ -79,14 +95,14 @@ def test_two_maps_are_drawn_from_one_noise_with_one_clock_while_the_server_is_si
     assert first != second  # two runs
     assert first.split("/")[1:] == second.split("/")[1:]  # drawn alike
     page.get_by_role("slider", name="Time, from noise to data").fill("1000")
-    page.wait_for_function("window.particleStage.u === 1 && !window.particleStage.playing")
+    page.wait_for_function("window.particleStage?.u === 1 && window.particleStage?.playing === false")
     views(page).nth(1).focus()
     page.keyboard.press("Space")
-    page.wait_for_function("window.particleStage.playing && window.particleStage.u < 1")
+    page.wait_for_function("window.particleStage?.playing && window.particleStage?.u < 1")
     page.keyboard.press("Space")
     page.keyboard.press("s")
     page.keyboard.press("ArrowUp")
-    page.wait_for_function("window.particleStage.own !== null")
+    page.wait_for_function("window.particleStage?.own != null")
     wait_for_words(page, "Your start")
     assert len(gate.waiting) > 0  # the server has heard nothing of it
     gate.open()
@@ -98,25 +114,29 @@ def test_two_maps_are_drawn_from_one_noise_with_one_clock_while_the_server_is_si
 def test_a_path_raised_in_one_picture_is_raised_in_the_other(open_page):
     page = open_page(LINK)
     wait_for_both(page)
-    box = views(page).nth(1).bounding_box()
+    settle(page)
+    box = box_of(views(page).nth(1))
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     for step in range(60):
         page.mouse.move(x + 1.5 * step, y + step)
         if stage(page)["raised"] is not None:
             break
-    assert stage(page)["raised"] is not None
-    readings = page.locator(".readout").all_inner_texts()
-    assert len(readings) == 2
-    assert all("exact one" in reading for reading in readings)
+    page.wait_for_function("window.particleStage?.raised != null")
+    expect(page.locator(".readout")).to_contain_text(["exact one", "exact one"])
 
 
 def test_a_comparison_is_chosen_left_by_back_and_comes_with_forward(open_page):
     page = open_page("/?run=gaussian_grid&particles=200")
     wait_for_stage(page, "window.particleStage.maps.length === 1")
+    settle(page)  # a page that is drawn anew closes the list
+    page.get_by_role("slider", name="Time, from noise to data").fill("370")
+    canvas = page.locator("canvas.view").element_handle()
     page.get_by_role("combobox", name="Compare with").click()
     page.get_by_role("option", name="gaussian grid bent").click()
     wait_for_both(page)
     page.wait_for_function("location.search.includes('with=')")
+    page.wait_for_function("window.particleStage?.u === 0.37")  # the stage is the same one, with one more picture
+    assert canvas.evaluate("one => one.isConnected")
     page.go_back()
     wait_for_stage(page, "window.particleStage.maps.length === 1")
     page.go_forward()
@@ -132,7 +152,7 @@ def test_two_maps_are_accessible_and_fit_in_both_schemes_at_every_width(open_pag
     for width in (2560, 1024, 390):
         resize(page, width)
         assert sticks_out(page) <= 0, width
-    first, second = (view.bounding_box() for view in views(page).all())
+    first, second = map(box_of, views(page).all())
     assert second["y"] > first["y"] + first["height"]  # one below the other
     turn(page, "dark")
     assert axe_violations(page) == []
@@ -141,7 +161,5 @@ def test_two_maps_are_accessible_and_fit_in_both_schemes_at_every_width(open_pag
 def test_two_maps_are_presented_with_n_and_play_in_reach(open_page):
     page = open_page(LINK + "&present=1", viewport={"width": 1920, "height": 1080})
     wait_for_both(page)
-    way_out = page.locator(".way-out").bounding_box()
-    for part in (*views(page).all(), page.get_by_role("button", name="Play")):
-        box = part.bounding_box()
-        assert box["y"] + box["height"] <= way_out["y"]
+    play = page.get_by_role("button", name="Play")
+    assert eventually(page, lambda: within(page, *views(page).all(), play))
