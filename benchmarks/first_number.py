@@ -3,10 +3,10 @@
     python -m benchmarks.first_number [--before COMMIT] [--tries 10] [--only explore,kl,…]
 
 Each page is opened by its address in a browser that was never here, and, where another page of the lab leads to it, by
-a click there. Its first number is a KL on a card or in a sentence, or a point or a line of a chart. Train has none
-until something was trained: `benchmarks/page.py --only thirty` times that. With `--before` the lab as it was at that
-commit is served too, and each try goes through all servers in turn, so that what else the machine does falls on all of
-them alike.
+a click there. Its first number is a KL on a card or in a sentence, or a point or a line of a chart; on Train, where
+nothing was trained yet, the seconds that starting would take, on the card that says what would be learned
+(`benchmarks/page.py --only thirty` times a training). With `--before` the lab as it was at that commit is served too,
+and each try goes through all servers in turn, so that what else the machine does falls on all of them alike.
 """
 
 import argparse
@@ -69,6 +69,7 @@ IN_SIGHT = "e.getBoundingClientRect().top < innerHeight"
 PAGES = {
     "explore": Where("/", _seen(".st-key-number_area .card-value strong"), "Explore"),
     "lesson": Where("/lessons?lesson=more-steps", _seen(".st-key-lesson_figure .card-value strong")),
+    "train": Where("/train", _seen(".st-key-status_area .card"), "Train"),
     "kl": Where("/kl", _seen(".st-key-curves_area :is(.scatterlayer .points path, .reading)", IN_SIGHT), "KL"),
     "inside": Where("/inside", _seen(".st-key-mean_area .card-value strong"), "Diagnostics"),
     "scaling": Where("/scaling", _seen(".st-key-answer_area .scatterlayer .js-line", "true"), "Scaling"),

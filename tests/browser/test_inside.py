@@ -65,3 +65,13 @@ def test_accessible_and_nothing_sticks_out(open_page):
     page.locator(READY).wait_for()
     assert axe_violations(page) == []
     assert sticks_out(page) <= 0
+
+
+def test_p20_on_a_very_wide_screen_the_maps_grow_and_are_whole(open_page):
+    page = open_inside(open_page, "Grid of Gaussians", viewport={"width": 2560, "height": 1440})
+    page.locator(READY).wait_for()
+    for key, least in (("inside_map", 700), ("inside_det_map", 560), ("inside_times", 360), ("inside_straight", 420)):
+        place = page.locator(f".st-key-{key}")
+        inner, outer = place.locator(".main-svg").first.bounding_box(), place.bounding_box()
+        assert inner["height"] >= least, key
+        assert inner["height"] <= outer["height"] + 1, key

@@ -24,6 +24,23 @@ def drag(page, start, end):
     page.mouse.up()
 
 
+EDGES = """() => Object.fromEntries([...document.querySelectorAll(".st-key-stage_area *")]
+  .flatMap(one => [...(one.shadowRoot?.querySelectorAll(".legend button:has(svg)") ?? [])])
+  .map(entry => [entry.textContent, [...entry.querySelectorAll("svg *")].map(mark => {
+    const { stroke, filter } = getComputedStyle(mark);
+    return stroke !== "none" && filter === "none";
+  })]))"""
+
+
+def test_g7_what_is_the_datas_has_no_edge_and_all_else_has(open_page):
+    page = open_page()
+    wait_for_stage(page)
+    edges = page.evaluate(EDGES)
+    assert edges.pop("Data") == [False]
+    assert len(edges) == 3
+    assert all(all(marks) for marks in edges.values())
+
+
 def test_dragging_puts_a_start_whose_paths_come_back_and_escape_removes_it(open_page):
     page = open_page(**MOVING)
     wait_for_stage(page)

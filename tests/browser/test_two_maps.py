@@ -21,7 +21,7 @@ from tests.browser.conftest import (
     turn,
 )
 from tests.browser.test_classroom import within
-from tests.browser.test_flow_map import Gate
+from tests.browser.test_flow_map import Gate, drag
 from tests.browser.test_lab import stage, wait_for_stage
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -109,6 +109,52 @@ def test_two_maps_are_drawn_from_one_noise_with_one_clock_while_the_server_is_si
     page.wait_for_function("location.search.includes('start=') && location.search.includes('with=gaussian_grid_bent')")
     context.close()
     assert errors == []
+
+
+PICTURES = """[...document.querySelectorAll(".st-key-stage_area *")]
+  .flatMap(one => [...(one.shadowRoot?.querySelectorAll("canvas.view") ?? [])]).map(view => view.toDataURL())"""
+
+
+def test_every_choice_is_drawn_in_both_pictures_while_the_server_is_silent(browser, server):
+    context = browser.new_context(**EVALUATES, reduced_motion="reduce", viewport={"width": 1440, "height": 980})
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    gate = Gate(page)
+    page.goto(server + LINK + "&sampler=renoise")
+    wait_for_both(page)
+    page.get_by_text("A − B:").first.wait_for()
+    page.get_by_text("Times and noise").click()
+    page.locator("[data-test-script-state=notRunning]").wait_for()
+    gate.closed = True
+
+    def choose_grid():
+        page.get_by_role("combobox", name="Time grid").click()
+        page.get_by_role("option", name="karras").click()
+
+    def move_a_time():
+        handle = page.get_by_role("slider", name="Time 2 of 3").bounding_box()
+        x, y = handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2
+        drag(page, (x, y), (x + 50, y))
+
+    def further(name):
+        page.get_by_role("slider", name=name).press("ArrowRight")
+
+    for choose in (
+        lambda: further("η as a share of t"),
+        lambda: further("Stop at δ"),
+        choose_grid,
+        move_a_time,
+        page.get_by_role("radio", name="Algorithm 1").click,
+        page.get_by_role("radio", name="Deterministic").click,
+    ):
+        before = page.evaluate(PICTURES)
+        assert len(before) == 2
+        choose()
+        page.wait_for_function(f"before => {PICTURES}.every((now, i) => now !== before[i])", arg=before)
+        first, second = stage(page)["maps"]
+        assert first.split("/")[1:] == second.split("/")[1:]
+    assert gate.waiting  # the server has heard nothing of it
+    context.close()
 
 
 def test_a_path_raised_in_one_picture_is_raised_in_the_other(open_page):

@@ -6,7 +6,7 @@ const KEEP = 250; // milliseconds after the last change that the address follows
 const SPEEDS = { 0.5: 1, 1: 2, 2: 0.5 }; // each and the next
 const REST = 2000; // milliseconds at the end of a run before it starts again
 const LAYERS = {
-  density: { label: "Data", colour: "data", draw: '<circle cx="9" cy="5" r="5" opacity=".45"/>' },
+  density: { label: "Data", colour: "data", draw: '<ellipse class="shade" cx="9" cy="5" rx="8" ry="5"/>' },
   exact: { label: "Exact path", colour: "exact", draw: '<path d="M0 8 Q9 -3 18 5"/>' },
   jumps: {
     label: "Model jumps",
@@ -653,7 +653,7 @@ export default function (component) {
   for (const { button, layer } of stage.legend) {
     button.querySelector("svg").style.stroke = palette[layer.colour];
     if (layer === LAYERS.jumps) button.lastChild.data = JUMPS[base.mover];
-    button.querySelector("circle[opacity]")?.setAttribute("fill", palette.data);
+    button.querySelector(".shade")?.setAttribute("fill", palette.data);
   }
   // An echo of an older choice must not undo a newer one made here meanwhile.
   if (stage.sent === null || base.steps === stage.sent || fresh) {

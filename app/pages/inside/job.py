@@ -30,15 +30,15 @@ class Look:
 
 
 def parts(look: Look) -> dict[str, Measurable[Any]]:
-    """Everything that this look shows by name, what is seen first before the rest."""
+    """Everything that this look shows by name: its first number, then what is seen first."""
     run, d = look.run, look.run.target.dim
     listed: dict[str, tuple[str, Hashable, Callable[[], Any]]] = {}
+    listed["times"] = "errors over time", (look.s,), partial(compute.over_times, run, look.s)
     if d == 1:
         listed["flow"] = "the whole flow", (), partial(flow_scene, run)
         listed["line"] = "maps over x and t", (look.s,), partial(compute.time_maps, run, look.s)
     if d == 2:
         listed["plane"] = "maps over the plane", (look.t, look.s), partial(compute.plane_maps, run, look.t, look.s)
-    listed["times"] = "errors over time", (look.s,), partial(compute.over_times, run, look.s)
     for n in sorted(STEPS, key=lambda n: n != look.steps):
         listed[f"masses {n}"] = f"the modes at N = {n}", (), partial(compute.masses_of, run, n)
     listed["bends"] = "how the paths bend", (), partial(compute.bends_of, run)

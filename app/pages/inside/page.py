@@ -96,10 +96,11 @@ def _measured(look: Look, quantity: str) -> tuple[bool, bool]:
     view, parts = measuring(look), measured(look)
     progress_line(view)
     left, right = st.columns([1.5, 1], gap="large")
-    with left, st.container(key="map_area"):
-        map_section(look, quantity, parts)
+    # The number before the pictures, which the browser takes longer to draw.
     with right, st.container(key="mean_area"):
         mean_section(look, quantity, QUANTITIES[quantity], parts.get("times"))
+    with left, st.container(key="map_area"):
+        map_section(look, quantity, parts)
     if look.run.target.dim <= 2:
         with _section("folds_area", "How the jump stretches space, and where it folds"):
             determinant_section(look, parts)

@@ -86,6 +86,11 @@ def test_every_part_that_a_run_can_have_is_measured(run):
     assert list(found) == list(parts(look))
 
 
+@EVERY
+def test_p20_the_number_is_measured_before_any_picture(run):
+    assert next(iter(parts(look_at(run)))) == "times"
+
+
 def test_a_run_that_learned_jumps_to_delta_alone_is_asked_for_nothing_else():
     assert maps.end_times(SINGLE) == [0.0]
     assert set(maps.offered(SINGLE, 0.0)) == {"map_error", "eulerian"}
