@@ -5,7 +5,7 @@ import torch
 
 import cmcore as cm
 from app.runs.library import LEADING, SHIPPED
-from tests.browser.conftest import axe_violations, sticks_out
+from tests.browser.conftest import PATIENCE, axe_violations, settle, sticks_out
 from tests.browser.test_train import open_sheet, settled
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -24,7 +24,7 @@ class Clicks:
 
 def test_three_objectives_are_compared_on_a_drawing_in_four_clicks(open_page):
     page, click = open_page("/train?budget=5&network=small"), Clicks()
-    page.set_default_timeout(180_000)
+    page.set_default_timeout(3 * PATIENCE)  # three trainings
     x, y = open_sheet(page)
     page.mouse.move(x - 120, y)
     page.mouse.down()
@@ -53,7 +53,6 @@ def theirs(tmp_path):
 
 def test_own_samples_are_measured_and_stand_beside_the_labs_own_in_three_clicks(open_page, theirs):
     page, click = open_page("/runs"), Clicks()
-    page.set_default_timeout(120_000)
     click(page.get_by_text("Import a run, or a result from elsewhere", exact=True))
     click.count += 1
     page.locator("[data-testid=stFileUploader] input").set_input_files(theirs)
@@ -67,9 +66,10 @@ def test_own_samples_are_measured_and_stand_beside_the_labs_own_in_three_clicks(
 
 def test_a_clicked_row_is_compared_and_the_link_says_so(open_page):
     page = open_page("/runs")
-    page.set_default_timeout(120_000)
     page.locator(".st-key-compared_curves_0 .js-plotly-plot").first.wait_for()
-    box = page.locator(".st-key-ledger_area canvas").first.bounding_box()
-    page.mouse.click(box["x"] + 15, box["y"] + 36 + 2.5 * 38)
+    table = page.locator(".st-key-ledger_area canvas").first
+    table.wait_for()
+    settle(page)
+    table.click(position={"x": 15, "y": 36 + 2.5 * 38}, force=True)  # what is painted lies below what it is found by
     page.locator("[class*=st-key-compared_row_]").nth(2).wait_for()
     page.wait_for_function("location.search.split(',').length === 3")

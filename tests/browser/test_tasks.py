@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import ROOT
+from tests.browser.conftest import PATIENCE, ROOT, eventually, settle
 from tests.browser.test_lab import wait_for_stage
+from tests.browser.test_train import until_it_learns
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 VALUE = ".card-value strong:visible"
@@ -34,6 +35,8 @@ class Hand:
 
     def go_to(self, page: str) -> None:
         self.click(self.page.get_by_role("link", name=page, exact=True))
+        self.page.wait_for_url(f"**/{page.lower()}*")
+        settle(self.page)  # until then there is some of the page before, whose widgets nobody reads any more
 
 
 @pytest.fixture
@@ -47,7 +50,7 @@ def test_learn_what_n_buys(hand):
     values = []
     for n in (1, 4):
         hand.button(re.compile(f"^N = {n}"))
-        hand.page.wait_for_function(f"window.particleStage.steps === {n}")
+        hand.page.wait_for_function(f"window.particleStage?.steps === {n}")
         values.append(float(hand.page.locator(f'[data-steps="{n}"]:visible strong').inner_text()))
     assert values[1] < values[0] / 2
     assert hand.clicks == 2
@@ -90,14 +93,19 @@ def test_send_a_link_to_a_comparison(hand, open_page):
     link = page.evaluate("navigator.clipboard.readText()")
     other = open_page(link[link.index("/", 8) :])
     other.locator(".st-key-comparison_area .js-plotly-plot .main-svg").first.wait_for()
-    heads = [one.locator(".st-key-clouds h3").all_inner_texts() for one in (page, other)]
-    assert heads[0] == heads[1]
-    assert len(heads[0]) >= 2
+
+    def both_compare_the_same():
+        one, two = (each.locator(".st-key-clouds h3").all_inner_texts() for each in (page, other))
+        return len(one) >= 2 and one == two
+
+    assert eventually(page, both_compare_the_same)
     assert hand.clicks == 3
 
 
 def test_export_the_script_of_a_figure_and_run_it(hand, tmp_path):
     hand.button(re.compile("^N = 1"))
+    hand.page.wait_for_function("location.search.includes('n=1')")  # what is exported is what the server was told
+    settle(hand.page)
     hand.words("Export")
     with hand.page.expect_download() as download:
         hand.button("Script")
@@ -108,7 +116,7 @@ def test_export_the_script_of_a_figure_and_run_it(hand, tmp_path):
         text = re.sub(dots, r"\1", text, count=1, flags=re.DOTALL)  # of the chart's dots the first: all take minutes
     script.write_text(text, encoding="utf-8")
     how = {"cwd": ROOT, "env": {**os.environ, "PYTHONPATH": str(ROOT)}, "capture_output": True, "text": True}
-    ran = subprocess.run([sys.executable, str(script)], timeout=120, check=False, **how)
+    ran = subprocess.run([sys.executable, str(script)], timeout=PATIENCE, check=False, **how)
     assert ran.returncode == 0, ran.stderr[-2000:]
     apart = re.search(r"N = 1: (\S+) apart, relative to the page", ran.stdout)
     assert apart, ran.stdout
@@ -125,10 +133,11 @@ def test_train_on_an_own_table_see_its_curve_and_go_on_training(hand, tmp_path):
     page.locator("input[type=file]").set_input_files(str(file))
     page.wait_for_function("window.sampleCloud?.key.startsWith('file:')")
     hand.button("Start training")
-    page.wait_for_function("window.sampleCloud?.samples > 0")
+    until_it_learns(page)
     hand.button("Stop")
     hand.button("Continue training")
     page.get_by_text("Continues", exact=True).wait_for()
+    until_it_learns(page)
     hand.button("Stop")
     hand.button("Open in Explore")
     page.wait_for_function("window.particleStage?.key.startsWith('measured')")
