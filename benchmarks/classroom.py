@@ -23,7 +23,7 @@ THINK = (1.0, 8.0)
 async def open_link(visitor: Visitor, link: str) -> float:
     """Open the lesson that a link names, as a browser does that was never here; seconds."""
     visitor.page = ""
-    return await visitor.act(page_name="lessons", query_string=link)
+    return await visitor.act(page_name="lessons", query_string=link, patience=COLD)  # all phones come at once
 
 
 async def phone(

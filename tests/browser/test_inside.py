@@ -2,18 +2,15 @@
 
 import pytest
 
-from tests.browser.conftest import axe_violations, resize, sticks_out, turn
+from tests.browser.conftest import axe_violations, box_of, resize, sticks_out, turn
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-PATIENCE = 150_000
-"""Milliseconds: all parts of the page are measured while one waits, on whatever cores are left."""
 READY = ".st-key-inside_starts .js-plotly-plot"
 
 
 def open_inside(open_page, run, **options):
     page = open_page("/inside", **options)
-    page.set_default_timeout(PATIENCE)
     page.get_by_role("heading", name="Where does the map err, and how does it bend space?").wait_for()
     choose(page, run)
     return page
@@ -33,15 +30,15 @@ def test_the_flow_answers_mouse_keys_and_touch_and_the_view_lives_in_the_link(op
     picture = page.get_by_label("the density from noise")
     picture.wait_for()
     page.wait_for_function("window.flowPicture?.frames > 0")
-    box = picture.bounding_box()
-    page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.4 * box["height"])
+    box = box_of(picture)
+    picture.hover(position={"x": 0.5 * box["width"], "y": 0.4 * box["height"]})
     page.wait_for_function("window.flowPicture.at !== null")
     page.get_by_text("the exact path ends at").wait_for()
     first = told(page)
     assert 0.1 < first["at"][0] < 2
     page.mouse.move(5, 5)
     page.wait_for_function("window.flowPicture.at === null")
-    page.touchscreen.tap(box["x"] + 0.7 * box["width"], box["y"] + 0.6 * box["height"])
+    picture.tap(position={"x": 0.7 * box["width"], "y": 0.6 * box["height"]})
     page.wait_for_function("location.search.includes('at=')")
     tapped = told(page)
     picture.focus()

@@ -7,6 +7,7 @@ import pytest
 from app.sharing.config_code import write_config
 from cmcore.config import NetworkConfig, TargetConfig, TrainingConfig
 from cmcore.targets import Stroke, write_strokes
+from tests.browser.conftest import eventually
 from tests.browser.test_everywhere import until_link
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -75,8 +76,12 @@ def test_s9_nothing_that_a_link_says_becomes_a_link_an_image_or_an_icon(open_pag
     asked = dict(zip(parts, HOSTILE, strict=False))
     page = open_page(f"{place}?{'&'.join(f'{name}={text}' for name, text in asked.items())}")
     page.get_by_test_id("stAlert").nth(len(parts) - 1).wait_for()
-    words = " ".join(page.get_by_test_id("stAlert").all_inner_texts()).replace("\u2060", "")
-    assert all(text[:20] in words for text in asked.values()), "each is shown as it is"
+
+    def each_is_shown_as_it_is():
+        words = " ".join(page.get_by_test_id("stAlert").all_inner_texts()).replace("\u2060", "")
+        return all(text[:20] in words for text in asked.values())
+
+    assert eventually(page, each_is_shown_as_it_is)
     assert page.evaluate(FOREIGN) == []
 
 

@@ -1,11 +1,11 @@
 """Runs as a person meets them: a ledger that survives a reload, and things to take away that live without the lab."""
 
-import time
 import zipfile
 from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
+from playwright.sync_api import expect
 
 from app.export.html_page import page as offline_page
 from app.kl import question as estimates
@@ -19,14 +19,13 @@ from app.ui.cards import number
 from cmcore.config import SamplerConfig
 from cmcore.store import to_zip
 from tests.app.conftest import untrained
-from tests.browser.conftest import axe_violations, resize, row_of, sticks_out, turn
+from tests.browser.conftest import PATIENCE, axe_violations, eventually, resize, row_of, sticks_out, turn
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 def open_runs(open_page, **options):
     page = open_page("/runs", **options)
-    page.set_default_timeout(120_000)  # the first page of a fresh server, and curves that are measured
     page.get_by_role("heading", name="Your runs: what made the difference?").wait_for()
     page.locator("[class*=st-key-compared_curves] .js-plotly-plot").first.wait_for()
     return page
@@ -51,6 +50,7 @@ def test_a_run_survives_a_reload_and_nobody_else_sees_it(open_page, exported):
     bring_in(page, exported)
     row_of(page, "77").wait_for(state="attached")
     stranger = open_runs(open_page)
+    row_of(stranger, "Eight Gaussians").wait_for(state="attached")
     assert not row_of(stranger, "mine").count()
     cookies = {cookie["name"]: cookie for cookie in page.context.cookies()}
     token = cookies["consistency_lab_visitor"]["value"]
@@ -155,18 +155,17 @@ def offline_file(request, tmp_path_factory):
     return path, kl.estimates, {n: draw.summary for n, draw in scene.draws.items()}
 
 
-def await_that(page, expression, seconds=60):
+def await_that(page, expression):
     """Poll an expression: the page's own policy forbids the eval that Playwright would wait with."""
-    deadline = time.monotonic() + seconds
-    while not page.evaluate(expression):
-        assert time.monotonic() < deadline, page.evaluate("JSON.stringify(window.particleStage ?? null)")
-        page.wait_for_timeout(100)
+    come = eventually(page, lambda: page.evaluate(expression))
+    assert come, page.evaluate("JSON.stringify(window.particleStage ?? null)")
 
 
 def test_the_pages_of_three_runs_live_without_server_and_network_and_say_their_numbers(browser, offline_file):
     path, told, summaries = offline_file
     context = browser.new_context(offline=True, color_scheme="light", viewport={"width": 1200, "height": 900})
     page, problems = context.new_page(), []
+    page.set_default_timeout(PATIENCE)
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
     page.on(
@@ -179,16 +178,15 @@ def test_the_pages_of_three_runs_live_without_server_and_network_and_say_their_n
         await_that(page, f"window.particleStage.steps === {n}")
         card = page.locator(f"#cards > [data-n='{n}']")
         card.wait_for()
-        assert number(told[n].value) in card.inner_text()
-        assert page.locator("#cards > :visible").count() == 1
-        assert page.locator("canvas.view").get_attribute("aria-label") == summaries[n]
-        assert number(told[n].value, 4) in page.locator(f"tr[data-n='{n}']").text_content()
+        expect(card).to_contain_text(number(told[n].value))
+        expect(page.locator("#cards > :visible")).to_have_count(1)
+        expect(page.locator("canvas.view")).to_have_attribute("aria-label", summaries[n])
+        expect(page.locator(f"tr[data-n='{n}']")).to_contain_text(number(told[n].value, 4))
     page.locator("svg .dot.model").first.hover()
-    assert "learned map, 1 call" in page.locator("#point").inner_text()
+    expect(page.locator("#point")).to_contain_text("learned map, 1 call")
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     violations = axe_violations(page)
     page.emulate_media(color_scheme="dark")
-    page.wait_for_timeout(300)
     violations += axe_violations(page)
     context.close()
     assert problems == []
