@@ -60,9 +60,9 @@ class Experts:
         return _joined(shares, vectors)
 
     def mixed_with_tangent(
-        self, raw: Float[Tensor, "*m n outputs"], tangent: Float[Tensor, "*m n outputs"]
-    ) -> tuple[Float[Tensor, "*m n d"], Float[Tensor, "*m n d"]]:
-        """F and its derivative, given that of the outputs."""
+        self, raw: Float[Tensor, "*m n outputs"], tangent: Float[Tensor, "*k n outputs"]
+    ) -> tuple[Float[Tensor, "*m n d"], Float[Tensor, "*k n d"]]:
+        """F and its derivative, or several, given those of the outputs."""
         if self.count == 1:
             return raw, tangent
         shares, vectors = self._parts(raw)

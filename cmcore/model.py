@@ -59,10 +59,7 @@ class FlowMap(nn.Module):
 
     def forward(self, x: Float[Tensor, "*s n d"], t: Time, s: Time) -> Float[Tensor, "*s n d"]:
         """Jump from time t to the earlier time s; each is one number or one per point."""
-        theta_t, theta_s = angle(column(t, x)), angle(column(s, x))
-        if _forward_in_time(t, s, x.dtype):
-            raise ValueError("A jump goes back in time: s must not exceed t. Exchange the two times.")
-        return self.at_angles(x, theta_t, theta_s)
+        return self.at_angles(x, *_times(x, t, s))
 
     def at_angles(self, x: Float[Tensor, "*s n d"], theta_t: Tensor, theta_s: Tensor) -> Float[Tensor, "*s n d"]:
         """The same jump with both times given as angles, [n, 1] or [1, 1]."""
@@ -73,6 +70,20 @@ class FlowMap(nn.Module):
         """skip · x − out · direction: where a jump by `gap` lands when the network answers `direction`."""
         skip, out = self.preconditioning(theta, gap)
         return skip * x - out * direction
+
+    @torch.no_grad()
+    def with_jacobian(
+        self, x: Float[Tensor, "n d"], t: float, s: float
+    ) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n d d"]]:
+        """f(x, t, s) and ∂f/∂x of a single map: the d unit tangents go forward beside the values, without a tape."""
+        theta, theta_s = _times(x, t, s)
+        gap = theta - theta_s
+        units = torch.eye(self.dim, dtype=x.dtype, device=x.device)[:, None].expand(-1, len(x), -1)
+        features = self.features.with_tangent(x, *self._angles(x, theta, gap), units, 0.0, 0.0)
+        raw = self.network.dual(*features, x.dtype, through_tangent=False)
+        direction, along = self.experts.mixed_with_tangent(*raw)
+        skip, out = self.preconditioning(theta, gap)
+        return self.landing(x, theta, gap, direction), (skip * units - out * along).permute(1, 2, 0)
 
     def direction(
         self, x: Float[Tensor, "*s n d"], theta: Tensor, gap: Tensor, *, for_weights: bool = False
@@ -170,6 +181,13 @@ class FlowMap(nn.Module):
         alone.load_state_dict(weights)
         alone.matmul_dtype = self.matmul_dtype
         return alone.to(next(self.parameters()).device)
+
+
+def _times(x: Tensor, t: Time, s: Time) -> tuple[Tensor, Tensor]:
+    """θ_t and θ_s of a jump. ValueError where it does not go back in time."""
+    if _forward_in_time(t, s, x.dtype):
+        raise ValueError("A jump goes back in time: s must not exceed t. Exchange the two times.")
+    return angle(column(t, x)), angle(column(s, x))
 
 
 def _forward_in_time(t: Time, s: Time, dtype: torch.dtype) -> bool:

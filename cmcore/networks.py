@@ -61,14 +61,14 @@ class Features(nn.Module):
         x: Float[Tensor, "*m n d"],
         theta: Float[Tensor, "*m n 1"],
         gap: Float[Tensor, "*m n 1"],
-        dx: Float[Tensor, "*m n d"] | None,
+        dx: Float[Tensor, "*k n d"] | None,
         dtheta: Tensor | float,
         dgap: Tensor | float,
-    ) -> tuple[Float[Tensor, "*m n width"], Float[Tensor, "*m n width"]]:
-        """The features and their derivative along (dx, dtheta, dgap); dx None is zero."""
+    ) -> tuple[Float[Tensor, "*m n width"], Float[Tensor, "*k n width"]]:
+        """The features and their derivative along (dx, dtheta, dgap), or along several; dx None is zero."""
         dx = torch.zeros_like(x) if dx is None else dx
         dtheta, dgap = (
-            d.expand_as(theta) if isinstance(d, Tensor) else torch.full_like(theta, d) for d in (dtheta, dgap)
+            d.expand_as(theta) if isinstance(d, Tensor) else torch.full_like(dx[..., :1], d) for d in (dtheta, dgap)
         )
         sines = self._phases(x, theta, gap).sin()
         tangent = self._multiples(dx, dtheta, dgap) * sines.index_select(-1, self.partner) * self.sign
@@ -147,12 +147,12 @@ class Perceptron(nn.Module):
     def dual(
         self,
         h: Float[Tensor, "*m n inputs"],
-        tangent: Float[Tensor, "*m n inputs"],
+        tangent: Float[Tensor, "*k n inputs"],
         matmul_dtype: torch.dtype,
         *,
         through_tangent: bool,
-    ) -> tuple[Float[Tensor, "*m n outputs"], Float[Tensor, "*m n outputs"]]:
-        r"""The outputs and their derivative along `tangent`, as one node like :meth:`for_weights`.
+    ) -> tuple[Float[Tensor, "*m n outputs"], Float[Tensor, "*k n outputs"]]:
+        r"""The outputs and their derivative along `tangent`, or along several, as one node like :meth:`for_weights`.
 
         .. math:: z = Wh + b, \quad \dot z = W\dot h, \quad h' = \mathrm{silu}(z), \quad
                   \dot h' = \mathrm{silu}'(z)\,\dot z

@@ -187,15 +187,27 @@ def test_samples_by_strata_are_samples_of_the_data():
         assert hits >= 53
 
 
+class Shifted(FlowMap):
+    """A map that jumps in a way of its own, which tangents of a flow map know nothing of."""
+
+    def forward(self, x, t, s):
+        return super().forward(x.sin(), t, s)
+
+
+@pytest.mark.parametrize("kind", [FlowMap, Shifted])
+@pytest.mark.parametrize("experts", [1, 5])
 @pytest.mark.parametrize("dim", [1, 2, 4])
-def test_jacobians_are_those_of_autograd(dim):
-    f = network(dim, dtype=torch.float64)
+def test_jacobians_are_those_of_autograd(dim, experts, kind):
+    config = NetworkConfig(width=16, depth=2, experts=experts)
+    f = kind(dim, config, generator=torch.Generator().manual_seed(0)).double()
     x = torch.randn(5, dim, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     y, jacobian = with_jacobian(f, x, 1.0, 0.4)
     torch.testing.assert_close(y, f(x, 1.0, 0.4).detach())
     for i in range(5):
         expected = torch.autograd.functional.jacobian(lambda u: f(u[None], 1.0, 0.4)[0], x[i])
         torch.testing.assert_close(jacobian[i], expected)
+    with pytest.raises(ValueError, match="back in time"):
+        with_jacobian(f, x, 0.4, 1.0)
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3])
