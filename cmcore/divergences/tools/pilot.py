@@ -83,12 +83,6 @@ def pilot(composed: ComposedMap, target: Target, *, vertices: int = 3_600, forwa
     At most about so many vertices are pushed forward, 1,300 of them to begin with.
     """
     cells = _Cells(composed, target, vertices, forward=forward)
-    for level in range(_EVEN_ROUNDS):
-        leaves = cells.leaves
-        cells.halve(leaves, torch.full_like(leaves, level % 2))
-    for _ in range(_TAIL_ROUNDS):
-        outermost = cells.outermost
-        cells.halve(outermost, torch.zeros_like(outermost))
     while len(torn := cells.torn()):
         cells.halve(torn, cells.longer_side(torn))
     return cells.pilot()
@@ -102,6 +96,13 @@ class _Cells:
         self.axis = self.child = torch.full((1,), -1)
         self.low, self.size = torch.zeros(1, 2, dtype=torch.float64), torch.ones(1, 2, dtype=torch.float64)
         self.vertices = 0
+        for level in range(_EVEN_ROUNDS):
+            leaves = self.leaves
+            self._split(leaves, torch.full_like(leaves, level % 2))
+        for _ in range(_TAIL_ROUNDS):
+            outermost = self.outermost
+            self._split(outermost, torch.zeros_like(outermost))
+        # All at once: one round after the other pushes a few points through every jump.
         self.images = self._pushed(_corners(self.low, self.size))
         self.part, self.unsure = self._guessed(self.low, self.size, self.images)
 
@@ -130,24 +131,29 @@ class _Cells:
         return (lengths[1] > lengths[0]).long()
 
     def halve(self, nodes: Int[Tensor, " n"], axis: Int[Tensor, " n"]) -> None:
-        """Give each node two children."""
-        size = self.size[nodes].scatter_reduce(1, axis[:, None], torch.full((len(nodes), 1), 0.5).double(), "prod")
-        upper = self.low[nodes] + self.size[nodes] - size
-        low, size = torch.stack([self.low[nodes], upper], 1).flatten(0, 1), size.repeat_interleave(2, 0)
+        """Give each node two children, and look at these."""
+        low, size = self._split(nodes, axis)
         # The lower side of the upper half is new, as [n, 2 ends]; the rest are corners of the node.
         across = (axis == 0)[:, None, None, None]
-        corners = _corners(upper, size[::2])
+        corners = _corners(low[1::2], size[1::2])
         middle = self._pushed(torch.where(across, corners, corners.transpose(1, 2))[:, 0])
         whole = torch.where(across, self.images[nodes], self.images[nodes].transpose(1, 2))
         halves = torch.stack([whole[:, 0], middle, middle, whole[:, 1]], 1).unflatten(1, (2, 2))
         images = torch.where(across[:, None], halves, halves.transpose(2, 3)).flatten(0, 1)
+        for name, values in zip(("images", "part", "unsure"), (images, *self._guessed(low, size, images)), strict=True):
+            setattr(self, name, torch.cat([getattr(self, name), values]))
+
+    def _split(self, nodes: Int[Tensor, " n"], axis: Int[Tensor, " n"]) -> tuple[Tensor, Tensor]:
+        """Give each node two children; the lowest corners and the sides of these."""
+        size = self.size[nodes].scatter_reduce(1, axis[:, None], torch.full((len(nodes), 1), 0.5).double(), "prod")
+        upper = self.low[nodes] + self.size[nodes] - size
+        low, size = torch.stack([self.low[nodes], upper], 1).flatten(0, 1), size.repeat_interleave(2, 0)
         self.axis, self.child = self.axis.clone(), self.child.clone()
         self.axis[nodes], self.child[nodes] = axis, len(self.axis) + 2 * torch.arange(len(nodes))
         leaf = torch.full((len(low),), -1)
-        fresh = (leaf, leaf, low, size, images, *self._guessed(low, size, images))
-        names = ("axis", "child", "low", "size", "images", "part", "unsure")
-        for name, values in zip(names, fresh, strict=True):
+        for name, values in zip(("axis", "child", "low", "size"), (leaf, leaf, low, size), strict=True):
             setattr(self, name, torch.cat([getattr(self, name), values]))
+        return low, size
 
     def _pushed(self, square: Float[Tensor, "*n 2"]) -> Float[Tensor, "*n 2"]:
         """The images of points of the square; neighbours share theirs."""
