@@ -4,7 +4,7 @@ import pytest
 
 from app.pages.lessons.catalogue import FOLDER, lessons_of
 from app.pages.lessons.numbers import filled
-from tests.browser.conftest import axe_violations, resize, sticks_out, turn
+from tests.browser.conftest import axe_violations, eventually, resize, sticks_out, turn
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -70,7 +70,7 @@ def test_arrows_leave_a_widget_alone_and_the_figure_opens_on_its_own_page(open_p
     page.get_by_role("slider", name="Time, from noise to data").press("ArrowLeft")
     page.locator("canvas.view").focus()
     page.keyboard.press("2")
-    page.wait_for_function("window.particleStage.steps === 2")
+    page.wait_for_function("window.particleStage?.steps === 2")
     assert page.evaluate("window.lessonSteps.step") == 4
     page.get_by_role("button", name="Try it yourself").click()
     page.wait_for_function("location.pathname === '/'")  # Explore is the first page
@@ -94,12 +94,16 @@ def test_what_jumps_has_the_colour_and_the_name_of_what_it_is(open_page, lesson,
     page = open_page(f"/lessons?lesson={lesson}&step={step}")
     page.get_by_role("button", name=mover, exact=True).wait_for()
     place = ["data", "model", "exact", "error", "baseline"].index(colour)
-    drawn, meant = page.locator("section.stage").evaluate(
-        """(stage, place) => {
-          const style = getComputedStyle(stage);
-          const colours = style.getPropertyValue('--st-chart-categorical-colors').split(',');
-          return [style.getPropertyValue('--model').trim(), colours[place].trim()];
-        }""",
-        place,
-    )
-    assert drawn == meant
+
+    def has_it():
+        drawn, meant = page.locator("section.stage").evaluate(
+            """(stage, place) => {
+              const style = getComputedStyle(stage);
+              const colours = style.getPropertyValue('--st-chart-categorical-colors').split(',');
+              return [style.getPropertyValue('--model').trim(), colours[place].trim()];
+            }""",
+            place,
+        )
+        return drawn == meant
+
+    assert eventually(page, has_it)
