@@ -4,7 +4,7 @@ import pytest
 
 from app.pages.lessons.catalogue import FOLDER, lessons_of
 from app.pages.lessons.numbers import filled
-from tests.browser.conftest import axe_violations, eventually, resize, sticks_out, turn
+from tests.browser.conftest import axe_violations, eventually, resize, settle, sticks_out, turn
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -59,6 +59,7 @@ def test_the_gallery_is_accessible_and_opens_a_lesson_from_anywhere_on_a_card(op
     assert axe_violations(page) == []
     card.locator("img").click(force=True)
     page.wait_for_function(f"window.lessonSteps?.lesson === '{slug}'")
+    settle(page)
     page.get_by_role("button", name="All lessons").click()
     card.get_by_text("1 of").wait_for()
 

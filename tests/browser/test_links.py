@@ -7,7 +7,7 @@ import pytest
 from app.sharing.config_code import write_config
 from cmcore.config import NetworkConfig, TargetConfig, TrainingConfig
 from cmcore.targets import Stroke, write_strokes
-from tests.browser.conftest import eventually
+from tests.browser.conftest import eventually, settle
 from tests.browser.test_everywhere import until_link
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -93,6 +93,7 @@ def test_back_and_forward_on_train_restore_what_was_set(open_page):
     def at(link: str, words: str) -> None:
         page.wait_for_function("search => location.search === search", arg=link)
         page.locator("p.choice b", has_text=words).first.wait_for()
+        settle(page)
 
     at("", "Two moons")
     toys.nth(3).click()
@@ -129,6 +130,7 @@ def test_back_and_forward_in_lessons_restore_the_step_and_keep_the_answer(open_p
     def at(link: str, words: str) -> None:
         page.wait_for_function("search => location.search === search", arg=link)
         page.locator("h1.question", has_text=words).wait_for()
+        settle(page)
 
     page.get_by_role("button", name="What a flow map is").click()
     at("?lesson=flow-map&step=1", "A path for every point")
