@@ -199,7 +199,7 @@ def _framed(figure: go.Figure, field: Field, theme: Theme, height: int) -> go.Fi
         figure.update_yaxes(**axis, title={"text": "x", "standoff": 2}, range=[field.y[0], field.y[-1]])
     figure.update_layout(
         height=height,
-        margin={"l": 44, "r": 8, "t": 8, "b": 44},
+        margin={"l": 44, "r": 8, "t": 8, "b": 50},
         showlegend=False,
         **on_paper(theme),
     )
