@@ -23,14 +23,17 @@ def runs_page() -> None:
     training_offer("compared")
     with st.container(key="runsbench"):
         with st.container(key="ledger_area"):
-            deleted()
-            if lost := library().warning():
-                st.warning(plain(lost))
-            if library().stored == "declined":
-                st.button("Open your earlier runs", on_click=library().open_after_all, key="open_kept_runs")
+            with st.container(key="ledger_notes"):  # they come and go, and move nothing below to another place
+                deleted()
+                if lost := library().warning():
+                    st.warning(plain(lost))
+                if library().stored == "declined":
+                    st.button("Open your earlier runs", on_click=library().open_after_all, key="open_kept_runs")
             entries = ledger.entries()
-            run_chooser(entries)
-            hidden([entry for entry in entries if entry.hidden])
+            with st.container(key="chooser_area"):
+                run_chooser(entries)
+            with st.container(key="hidden_area"):
+                hidden([entry for entry in entries if entry.hidden])
             with st.container(key="import_area"), st.expander("Import a run, or a result from elsewhere"):
                 _bring_in()
         with st.container(key="comparison_area"):
