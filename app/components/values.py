@@ -45,10 +45,11 @@ class StagedTimes(_Message):
     times: Annotated[list[_Number], Field(max_length=256)] | None = None
 
 
-class StagedSampler(_Message):
-    """The other sampler, asked for by its key."""
+class StagedChoice(_Message):
+    """N and the sampler that are on the stage, after one of them was chosen there."""
 
-    to: Annotated[str, Field(max_length=40)]
+    steps: _Count
+    sampler: Annotated[str, Field(max_length=40)] | None = None
 
 
 class StagedLayers(_Message):

@@ -246,9 +246,10 @@
 
   // What is done on the stage itself.
   function hear(view, name, value) {
-    if (name === "steps") choose(view, "n", String(value));
-    if (name === "sampler" && view.element.querySelector(`[data-set="sampler"][data-value="${value.to}"]`)) {
-      choose(view, "sampler", value.to);
+    if (name === "choice") {
+      choose(view, "n", String(value.steps));
+      const { sampler } = value;
+      if (view.element.querySelector(`[data-set="sampler"][data-value="${sampler}"]`)) choose(view, "sampler", sampler);
     }
     if (name === "times" && "times" in view.chosen) {
       if (value.times) view.moved.add(String(value.steps));

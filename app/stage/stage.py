@@ -17,7 +17,7 @@ from torch import Tensor
 from app import state
 from app.components.flow_map import flow_map
 from app.components.particle_stage import Mover, Scene, particle_stage
-from app.components.values import StagedLayers, StagedSampler, StagedStart, StagedTimes, Step, sent
+from app.components.values import StagedChoice, StagedLayers, StagedStart, StagedTimes, sent
 from app.stage.custom_times import ChosenTimes, checked_times, fitting, write_times
 from app.stage.in_browser import bundle_of, drawing_of
 from app.stage.layers import Layered, background_layers, still_layering
@@ -85,10 +85,9 @@ def stage(
         *scenes,
         steps=config.steps,
         key=f"{place}{KEY}",
-        on_steps=partial(_take_steps, place),
+        on_choice=partial(_take_choice, place),
         on_start=partial(_take_start, place),
         on_times=partial(_take_times, place),
-        on_sampler=partial(_take_sampler, place),
         on_layers=partial(_take_layers, place),
     )
 
@@ -153,18 +152,18 @@ def _sent(place: str, name: str, shape: Any) -> Any:
     return sent(state.value(f"{place}{KEY}"), name, shape)
 
 
-def _take_steps(place: str) -> None:
-    """N was chosen: the slider follows."""
-    steps = _sent(place, "steps", Step)
-    if steps in STEPS:
-        state.set_until_rendered(f"{place}steps", steps)
+def _take_choice(place: str) -> None:
+    """N or the sampler was chosen on the stage: the controls follow.
 
-
-def _take_sampler(place: str) -> None:
-    """The other sampler was asked for by its key."""
-    asked: StagedSampler | None = _sent(place, "sampler", StagedSampler)
-    if asked is not None and asked.to in SAMPLERS:
-        state.set_until_rendered(f"{place}sampler", asked.to)
+    Both are taken: a control that has not followed an earlier choice yet reports what it showed before.
+    """
+    choice: StagedChoice | None = _sent(place, "choice", StagedChoice)
+    if choice is None:
+        return
+    if choice.steps in STEPS:
+        state.set_until_rendered(f"{place}steps", choice.steps)
+    if choice.sampler in SAMPLERS:
+        state.set_until_rendered(f"{place}sampler", choice.sampler)
 
 
 def _take_start(place: str) -> None:
@@ -182,6 +181,8 @@ def _take_times(place: str) -> None:
     moved: StagedTimes | None = _sent(place, "times", StagedTimes)
     if moved is None:
         return
+    if moved.steps in STEPS:
+        state.set_until_rendered(f"{place}steps", moved.steps)  # they are those of the N on show
     times = checked_times(moved.steps, moved.times)
     if times is None:
         restore_times(moved.steps, place)

@@ -12,7 +12,7 @@ from app.components.values import (
     PinnedPoint,
     SeenSteps,
     Sketch,
-    StagedSampler,
+    StagedChoice,
     StagedStart,
     StagedTimes,
     Step,
@@ -24,7 +24,7 @@ from tests.bad_input.mutate import WRONG, changed_json
 SHAPES = {
     "start": (StagedStart, {"at": [0.5, -1], "release": 3}),
     "times": (StagedTimes, {"steps": 4, "times": [1.5, 1.0, 0.5], "release": 2}),
-    "sampler": (StagedSampler, {"to": "renoise", "release": 1}),
+    "choice": (StagedChoice, {"steps": 8, "sampler": "renoise", "release": 1}),
     "at": (PinnedPoint, {"at": [1.5, 0.25]}),
     "drawing": (Sketch, {"strokes": [{"width": 14, "points": [[0, 0], [10, -10]]}], "release": 4}),
     "steps": (Step, 4),
@@ -81,7 +81,7 @@ def take_all(values: list) -> None:
 
     for value in values:
         for name, takers in {
-            "particles": (stage._take_steps, stage._take_start, stage._take_times, stage._take_sampler),
+            "particles": (stage._take_choice, stage._take_start, stage._take_times),
             inside.FLOW: (inside._take_steps, inside._take_point),
             lessons.STEPS: (lessons._go,),
             lessons.MEMORY: (lessons._remember,),
@@ -90,7 +90,7 @@ def take_all(values: list) -> None:
             for taker in takers:
                 for whole in (
                     value,
-                    dict.fromkeys(("steps", "start", "times", "sampler", "at", "go", "drawing", "seen"), value),
+                    dict.fromkeys(("choice", "steps", "start", "times", "at", "go", "drawing", "seen"), value),
                 ):
                     st.session_state[name] = whole
                     taker("") if name == "particles" else taker()
@@ -102,7 +102,7 @@ def take_all(values: list) -> None:
 def test_s9_no_taker_fails_on_any_value():
     values = [
         *WRONG,
-        *({"at": wrong, "to": wrong, "steps": wrong, "times": wrong, "strokes": wrong} for wrong in WRONG),
+        *({"at": wrong, "sampler": wrong, "steps": wrong, "times": wrong, "strokes": wrong} for wrong in WRONG),
     ]
     at = AppTest.from_function(take_all, default_timeout=PATIENCE, kwargs={"values": values}).run()
     assert not at.exception

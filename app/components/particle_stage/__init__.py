@@ -257,30 +257,28 @@ def particle_stage(
     *scenes: Scene,
     steps: int,
     key: str,
-    on_steps: Callable[[], None],
+    on_choice: Callable[[], None],
     on_start: Callable[[], None],
     on_times: Callable[[], None],
-    on_sampler: Callable[[], None],
     on_layers: Callable[[], None],
 ) -> None:
     """Show the scenes of one map, or of several side by side, with N = steps.
 
     Args:
-        on_steps: called when N is chosen on the stage itself.
+        on_choice: called when N or the other sampler is chosen on the stage itself; the component's `choice` is then
+            {"steps": N, "sampler": its name, or null where the page has no control for it, "release": a number that
+            grows}.
         on_start: called when a start is put on the stage, moved or removed; the component's `start` is then
             {"at": [x, y] or null, "release": a number that grows}.
         on_times: called when times are moved there or given back to the named grid; the component's `times` is then
             {"steps": N, "times": [t_1, …, t_{N−1}] or null, "release": …}.
-        on_sampler: called when the other sampler is asked for; the component's `sampler` is then {"to": its name,
-            "release": …}.
         on_layers: called when the layers that show what the map does to space are wanted.
     """
     _COMPONENT(
         key=key,
         data=scene_message(*scenes, steps=steps),
-        on_steps_change=on_steps,
+        on_choice_change=on_choice,
         on_start_change=on_start,
         on_times_change=on_times,
-        on_sampler_change=on_sampler,
         on_layers_change=on_layers,
     )

@@ -414,7 +414,20 @@ function stepBy(stage, direction) {
 function setSteps(stage, steps) {
   if (steps === stage.steps || !(steps in stage.message.progress)) return;
   showSteps(stage, steps);
-  stage.tell("steps", steps);
+  tellChoice(stage, samplerOnShow(stage));
+}
+
+// N and the sampler together, whichever of them was chosen: while the page's controls follow, what they report of the other
+// may be older than what is on the stage.
+function tellChoice(stage, sampler) {
+  stage.turns = (stage.turns ?? 0) + 1;
+  stage.tell("choice", { steps: stage.steps, sampler, release: stage.turns });
+}
+
+// The sampler that is drawn, where the page has a control for it; else null.
+function samplerOnShow({ base, local, choice }) {
+  const controlled = base.drawing && { ...readControls(base.drawing), ...local.controls }.sampler !== undefined;
+  return controlled && choice ? choice.sampler : null;
 }
 
 function showSteps(stage, steps) {
@@ -439,12 +452,11 @@ function turnNumber(steps) {
 function turnSampler(stage) {
   const renoised = stage.message.arrays[`landings_${stage.steps}`] !== undefined;
   const to = renoised ? "deterministic" : "renoise", drawing = stage.base.drawing;
-  stage.turns = (stage.turns ?? 0) + 1;
   if (drawing?.settings[to]) {
     stage.local.sampler = { to, seen: readControls(drawing).sampler };
     redraw(stage);
   }
-  stage.tell("sampler", { to, release: stage.turns });
+  tellChoice(stage, to);
 }
 
 function key(stage, event) {

@@ -28,7 +28,7 @@ const draw = () =>
     data: message,
     parentElement: place,
     setStateValue: (name, value) => {
-      if (name === "steps") show(value);
+      if (name === "choice") show(value.steps);
     },
   });
 draw();
