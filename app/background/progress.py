@@ -31,13 +31,18 @@ def progress_words(view: JobView[Report[Any]]) -> str:
 
 
 def progress_line(view: JobView[Report[Any]] | None) -> None:
-    """How far work under way is, or why there is none; nothing where it has ended well."""
-    if view is None or view.status == "finished":
-        return
-    if view.problem or view.ended:
-        st.warning(plain(progress_words(view)))
-    elif not view.over:
-        st.progress(view.latest.share if view.latest else 0.0, text=plain(progress_words(view)))
+    """How far work under way is, or why there is none; nothing where it has ended well.
+
+    The line has a place of its own, also when there is nothing to say: what stands below it stays what it is, and what
+    was opened there stays open.
+    """
+    with st.container():
+        if view is None or view.status == "finished":
+            return
+        if view.problem or view.ended:
+            st.warning(plain(progress_words(view)))
+        elif not view.over:
+            st.progress(view.latest.share if view.latest else 0.0, text=plain(progress_words(view)))
 
 
 def wait_line(task: Task[Any], begin: str = "") -> None:

@@ -159,7 +159,8 @@ def _curves(view: View, curves: Sequence[RunCurve], outside: Sequence[External])
     """The figures and all beside them; whether something is still being measured."""
     going = curve_chart(view, curves, outside, key="kl_curves")
     _beside(view, curves, outside)
-    _taken_apart(view, curves)
+    with st.container(key="taken_apart"):
+        _taken_apart(view, curves)
     return going
 
 
