@@ -23,7 +23,7 @@ FOLDER = Path(__file__).parent / "experiments"
 SHIPPED: dict[str, dict[str, object]] = {
     "discretization": {"steps": 8_000},
     "equal_calls": {"steps": 4_000},
-    "one_time": {"objectives": ("ct", "lsd"), "steps": 1_500, "samples": 1_024, "learned_jumps": (1, 2, 4, 8)},
+    "one_time": {"objectives": ("ct", "ect", "lsd"), "samples": 16_384, "learned_jumps": (1, 2, 4, 8, 16, 32)},
     "time_grids": {"training_steps": 8_000, "trials": 80},
 }
 """Fields that differ from an experiment's defaults: other budgets for the answers that are shipped."""
