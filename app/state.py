@@ -32,7 +32,8 @@ def set_value(key: str, new: Any) -> None:
 def set_until_rendered(key: str, new: Any) -> None:
     """Set a widget's value, and again in every run until one ends.
 
-    A run may be interrupted by the next before it draws the widget: the browser then still sends the old value.
+    A run may be interrupted by the next before the browser has what it drew: the browser then still sends the old
+    value, which Streamlit takes for the first option where it is none any more.
     """
     set_value(key, new)
     session_dict("pending")[key] = new
@@ -51,8 +52,10 @@ def clear_pending() -> None:
 
 def set_default(key: str, default: Any, *, allowed: Container[Any] | None = None) -> None:
     """Give a widget its first value, and a new one when the old is no longer among the allowed."""
-    if key not in st.session_state or (allowed is not None and st.session_state[key] not in allowed):
-        st.session_state[key] = default
+    if key not in st.session_state:
+        set_value(key, default)
+    elif allowed is not None and value(key) not in allowed:
+        set_until_rendered(key, default)
 
 
 def set_nearest(key: str, options: Sequence[float], default: float) -> None:

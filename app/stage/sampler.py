@@ -117,10 +117,9 @@ def _suit(run: Run) -> None:
     own = sampling_defaults(run.model.config)
     way = (own.sampler, own.renoise)
     if state.value("suited", way) != way:
-        state.set_value("sampler", own.sampler)
-        state.set_value("renoise", own.renoise)
-        state.set_value("direction", own.direction)
-        state.set_value("delta", delta_for(own.sampler, run.model.delta))
+        suited = {"sampler": own.sampler, "renoise": own.renoise, "direction": own.direction}
+        for key, new in {**suited, "delta": delta_for(own.sampler, run.model.delta)}.items():
+            state.set_until_rendered(key, new)
     state.set_value("suited", way)
 
 
@@ -152,7 +151,9 @@ def renoise_slider(key: str, sampler: str) -> float:
 
 def delta_slider(key: str, sampler: str, learned: float) -> float:
     """Where samples stop, from the earliest time learned on: what it was, where they can be measured there."""
-    state.set_value(key, kept_delta(state.value(key), sampler, learned))
+    kept = kept_delta(state.value(key), sampler, learned)
+    if kept != state.value(key):
+        state.set_until_rendered(key, kept)
     return st.select_slider(
         "Stop at δ",
         sorted({*_stops(sampler, learned), state.value(key)}),

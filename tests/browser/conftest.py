@@ -132,6 +132,7 @@ class Tab:
 
     def take(self, *, viewport, color_scheme, reduced_motion) -> Page:
         self.errors.clear()
+        self._page.bring_to_front()  # what is behind another page draws no frames
         self._page.set_viewport_size(viewport)
         self._page.emulate_media(color_scheme=color_scheme, reduced_motion=reduced_motion)
         return self._page
