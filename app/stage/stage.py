@@ -181,8 +181,6 @@ def _take_times(place: str) -> None:
     moved: StagedTimes | None = _sent(place, "times", StagedTimes)
     if moved is None:
         return
-    if moved.steps in STEPS:
-        state.set_until_rendered(f"{place}steps", moved.steps)  # they are those of the N on show
     times = checked_times(moved.steps, moved.times)
     if times is None:
         restore_times(moved.steps, place)

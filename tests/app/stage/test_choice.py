@@ -28,13 +28,6 @@ def test_n_holds_when_the_sampler_is_turned_at_once(sampler):
     assert (state["steps"], state["sampler"]) == (8, sampler)
 
 
-def test_n_holds_when_a_time_of_it_is_moved_at_once():
-    component = {"times": {"steps": 2, "times": [1.0], "release": 1}}
-    state = taken(component, {"steps": 4}, "_take_times")
-    assert state["steps"] == 2
-    assert state["moved times"] == {2: (1.0,)}
-
-
 def test_a_page_without_a_control_for_the_sampler_keeps_its_own():
     state = taken({"choice": {"steps": 8, "sampler": None, "release": 1}}, {"sampler": "renoise"}, "_take_choice")
     assert (state["steps"], state["sampler"]) == (8, "renoise")
