@@ -69,7 +69,7 @@ IN_SIGHT = "e.getBoundingClientRect().top < innerHeight"
 PAGES = {
     "explore": Where("/", _seen(".st-key-number_area .card-value strong"), "Explore"),
     "lesson": Where("/lessons?lesson=more-steps", _seen(".st-key-lesson_figure .card-value strong")),
-    "train": Where("/train", _seen(".st-key-status_area .card"), "Train"),
+    "train": Where("/train", _seen(".card", "/not trained yet/.test(e.textContent)"), "Train"),
     "kl": Where("/kl", _seen(".st-key-curves_area :is(.scatterlayer .points path, .reading)", IN_SIGHT), "KL"),
     "inside": Where("/inside", _seen(".st-key-mean_area .card-value strong"), "Diagnostics"),
     "scaling": Where("/scaling", _seen(".st-key-answer_area .scatterlayer .js-line", "true"), "Scaling"),
