@@ -1,7 +1,9 @@
 """What every test may rely on: one thread, repeatable examples, loud words where a GPU or a browser is missing."""
 
+import functools
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch loads: test workers share the cores
@@ -19,6 +21,34 @@ settings.load_profile("repeatable")
 CHECKED = [Path(__file__).parent / "laws", Path(__file__).parent / "oracles"]
 """Where the engine is called with the shapes and types of every call checked, which doubles the time of a test."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+def checked_when_asked(fn: Callable, decorate: Callable) -> Callable:
+    """A function of the engine whose shapes are checked where `jaxtyping_disable` is off.
+
+    Two things make that cheap. The code that checks is written at the first call that asks for it, since most tests
+    ask for none. And a function made within another is left as it is: it would be written anew each time that the
+    other is called, which took half of the time of many tests, and what it is given has passed the checks of functions
+    that are not.
+    """
+    if "<locals>" in fn.__qualname__:
+        return fn
+    checks = functools.cache(lambda: decorate(fn))
+
+    @functools.wraps(fn)
+    def call(*args, **kwargs):
+        return (fn if jaxtyping.config.jaxtyping_disable else checks())(*args, **kwargs)
+
+    return call
+
+
+def jaxtyped(*, typechecker: Callable, _original: Callable = jaxtyping.jaxtyped) -> Callable:
+    """What the import hook of `--jaxtyping-packages` puts before every class and function."""
+    decorate = _original(typechecker=typechecker)
+    return lambda one: decorate(one) if isinstance(one, type) else checked_when_asked(one, decorate)
+
+
+jaxtyping.jaxtyped = jaxtyped
 
 
 def find_browser() -> str | None:
