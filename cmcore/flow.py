@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torchdiffeq import odeint
 
 from cmcore.nearest import Nearest
 from cmcore.process import Time, alpha, angle, as_time, column, round_angle, sigma, some_at_zero, time_from_angle
@@ -117,6 +116,8 @@ class ExactFlow:
 
     def _odeint(self, pace: Callable[[Tensor, Tensor], Tensor], x: Tensor, at: Tensor, times: Tensor) -> Tensor:
         """The states at `at`, monotone in the solver's own time; `times` are the latest or all times of the target."""
+        from torchdiffeq import odeint  # it brings all of scipy's integrators along
+
         if bool((times <= 0).any()) and not self.target.smooth:
             raise NoDensity(f"{self.target.name} has no score at t = 0, so its flow ends before: ask for s > 0.")
         precision = max(self.tolerance, 20 * torch.finfo(torch.float64).eps)

@@ -2,8 +2,7 @@
 
 import io
 from collections.abc import Container
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 import cmcore as cm
 from app.export.program import Shown
@@ -11,12 +10,17 @@ from app.quoting import one_line
 from cmcore.spreadsheet import as_csv
 from cmcore.targets import TableTarget
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def points(shown: Shown) -> pd.DataFrame:
+
+def points(shown: Shown) -> "pd.DataFrame":
     """The draw on the stage, a row for each particle: where it stands at each time of the grid, its noise first.
 
     Columns are x1@3, x2@3, …: the coordinate and the time. Of a table's run, the last columns are in the table's units.
     """
+    import pandas as pd
+
     config, target = shown.config, shown.run.target
     draw = cm.sample(
         shown.run.model,
@@ -45,17 +49,19 @@ def _free(name: str, taken: Container[str]) -> str:
     return name
 
 
-def table_of(csv: str) -> pd.DataFrame:
+def table_of(csv: str) -> "pd.DataFrame":
     """A table of this lab, which was written as CSV."""
+    import pandas as pd
+
     return pd.read_csv(io.StringIO(csv))
 
 
-def csv_of(frame: pd.DataFrame) -> bytes:
+def csv_of(frame: "pd.DataFrame") -> bytes:
     """The table as CSV; numbers keep every digit."""
     return as_csv(list(frame), frame.astype(object).where(frame.notna(), "").itertuples(index=False)).encode()
 
 
-def parquet_of(frame: pd.DataFrame) -> bytes:
+def parquet_of(frame: "pd.DataFrame") -> bytes:
     """The table as Parquet."""
     out = io.BytesIO()
     frame.to_parquet(out, index=False)

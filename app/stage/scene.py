@@ -5,7 +5,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 import cmcore as cm
@@ -152,6 +151,7 @@ def _square(side: int, f: JumpMap) -> Tensor:
 
 def _meshes(model: object, grids: Grids) -> dict[int, np.ndarray]:
     """Where an even mesh of noise is at the times of each grid, [N + 1, side, side, 2]."""
+
     f = jump_map_of(model)
     noise, unused = _square(MESH_SIDE, f), torch.Generator()
     drawn = {n: DETERMINISTIC.draw(f, noise, grid, generator=unused).states for n, grid in grids.items()}
@@ -172,6 +172,8 @@ def _log_ratios(model: object, target: cm.Target, draws: Mapping[int, cm.Traject
 
 def _model_densities(model: object, grids: Grids, extent: float) -> dict[int, np.ndarray]:
     """Opacity of q where the jumps end: the noise of a fine mesh, counted where it lands, blurred by a pixel or two."""
+    from scipy.ndimage import gaussian_filter
+
     f = jump_map_of(model)
     noise, unused = _square(DEPOSIT_SIDE, f), torch.Generator()
     weight = (-noise.double().square().sum(1) / 2).exp().cpu().numpy()
@@ -304,6 +306,8 @@ def _density(target: cm.Target, delta: float, extent: float, pixels: int) -> np.
 
 def histogram_image(points: np.ndarray, extent: float) -> np.ndarray:
     """The same from points [n, 2], counted and blurred."""
+    from scipy.ndimage import gaussian_filter
+
     counts, *_ = np.histogram2d(points[:, 1], points[:, 0], bins=PIXELS, range=[[-extent, extent]] * 2)
     return _bands(gaussian_filter(counts[::-1], sigma=4))
 

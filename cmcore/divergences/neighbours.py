@@ -28,7 +28,6 @@ from dataclasses import replace
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.spatial import KDTree
 from scipy.special import digamma, gammaln
 from torch import Tensor
 
@@ -162,6 +161,8 @@ def _negative_entropy(x: Rows, k: int) -> float:
 
 def _distances(x: Rows, among: Rows, k: int) -> np.ndarray:
     """From each x to its k-th nearest row; a row is the first neighbour of itself."""
+    from scipy.spatial import KDTree
+
     distances, _ = KDTree(among.numpy()).query(x.numpy(), k=k)
     return np.asarray(distances).reshape(len(x), k)[:, -1]
 
@@ -250,6 +251,8 @@ def _checked(points: Rows, data: Rows, k: int) -> tuple[Rows, Rows]:
 
 def _refuse_partners(points: Rows, data: Rows) -> None:
     """Samples made from the same noise, row by row, are no independent samples."""
+    from scipy.spatial import KDTree
+
     count = min(len(points), len(data))
     _, nearest = KDTree(data.numpy()).query(points[:count].numpy())
     if int((nearest == np.arange(count)).sum()) > _PARTNERS:

@@ -23,7 +23,6 @@ import torch
 from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor
-from torchdiffeq import odeint
 
 from cmcore.divergences import MODEL_DATA
 from cmcore.experiments.base import EXPERIMENTS, Axis, Experiment, Panel, Progress, Result, Role, Series
@@ -130,6 +129,8 @@ def guided(law: ClassInData, weights: Sequence[float], *, horizon: float) -> lis
 
     The ODE is solved for the points and the logs of their derivatives, in angle, where the flow is evenly paced.
     """
+    from torchdiffeq import odeint
+
     noise = torch.linspace(-_NOISE[0], _NOISE[0], _NOISE[1], dtype=torch.float64)
     weight = torch.tensor(weights, dtype=torch.float64).repeat_interleave(len(noise))
 

@@ -6,12 +6,12 @@ and the number of calls is known before anything is drawn.
 """
 
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
-from scipy.integrate import RK45, solve_ivp
 from torch import Tensor
 
 from cmcore.chain import JumpMap, like_map
@@ -23,9 +23,14 @@ from cmcore.streams import stream
 
 _PILOTS = 128
 _TOLERANCE = 1e-7
-_STAGES = tuple(zip(RK45.C.tolist(), RK45.A.tolist(), strict=True))
-"""Nodes and weights of the six slopes (Dormand & Prince 1980); scipy keeps the tableau."""
-_WEIGHTS = RK45.B.tolist()
+
+
+@cache
+def _tableau() -> tuple[list[tuple[float, list[float]]], list[float]]:
+    """Nodes and weights of the six slopes, and how those are weighed (Dormand & Prince 1980), as scipy has them."""
+    from scipy.integrate import RK45  # all of scipy's integrators take a while to load
+
+    return list(zip(RK45.C.tolist(), RK45.A.tolist(), strict=True)), RK45.B.tolist()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +52,7 @@ class AdaptiveSampler(Sampler):
             along = _path(score, grid, times)
             return lambda x, t, s: along(x)[-1]
 
-        calls = len(_STAGES) * (len(times) - 1) - (grid.delta == 0)
+        calls = len(_tableau()[0]) * (len(times) - 1) - (grid.delta == 0)
         return Plan(following(source, step), one_stage(grid), calls, _path(source, grid, times))
 
 
@@ -56,6 +61,8 @@ def _steps(score: Any, grid: TimeGrid) -> list[float]:
     dim = getattr(score, "dim", None)
     if dim is None:
         raise ValueError("A solver that chooses its steps needs to know d: give a target or a learned map.")
+    from scipy.integrate import solve_ivp
+
     slope = slope_in_angle(score)
     dtype, device = like_map(score)
     noise = torch.randn(_PILOTS, dim, generator=stream(0, "pilot"), dtype=torch.float64)
@@ -77,6 +84,7 @@ def _steps(score: Any, grid: TimeGrid) -> list[float]:
 
 def _path(score: ScoreFunction, grid: TimeGrid, times: list[float]) -> Path:
     slope = slope_in_angle(score)
+    stages, final = _tableau()
     thetas = angle(torch.tensor(times, dtype=torch.float64)).tolist()
     shown = set(grid.times)
 
@@ -84,10 +92,10 @@ def _path(score: ScoreFunction, grid: TimeGrid, times: list[float]) -> Path:
         states = [x]
         for (first, last), end in zip(pairwise(thetas), times[1:], strict=True):
             h, slopes = last - first, list[Tensor]()
-            for node, weights in _STAGES:
+            for node, weights in stages:
                 at = end if node == 1 else float(time_from_angle(torch.tensor(first + node * h, dtype=torch.float64)))
                 slopes.append(slope(x + h * _sum(weights, slopes), at))
-            x = x + h * _sum(_WEIGHTS, slopes)
+            x = x + h * _sum(final, slopes)
             if end in shown:
                 states.append(x)
         return torch.stack(states)

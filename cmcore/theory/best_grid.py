@@ -21,7 +21,6 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from scipy.optimize import minimize
 from torch import Tensor
 
 from cmcore.chain import JumpSampler, RenoisedChain, earliest_of, jump_map_of, like_map, make_chain, renoised_chain
@@ -196,6 +195,8 @@ def least_kl(
     free = _gaps_of(starts[name]) + ([] if sampler == "deterministic" else [0.0])
     if not free:  # one deterministic jump has nothing to choose
         return BestChain(chain_of(free), math.exp(first[name]), name, done)
+    from scipy.optimize import minimize
+
     solution = minimize(
         lambda point: measured(chain_of(point)),
         free,
