@@ -22,10 +22,8 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from benchmarks.page import ROOT, find_browser, opened, server
+from benchmarks.page import ROOT, SLIDER, find_browser, opened, plain_app, server
 
-SLIDER = "!!document.querySelector('[data-testid=stSlider] :is(input, [role=slider])')"
-PLAIN = "import streamlit as st\n\nst.title('A slider')\nst.slider('N', 1, 16)\n"
 WATCH = """
 window.firstNumber = null;
 window.clicked = 0;
@@ -88,14 +86,6 @@ def checkout(commit: str) -> Iterator[Path]:
             yield place
         finally:
             subprocess.run(["git", "worktree", "remove", "--force", place], cwd=ROOT, check=True)
-
-
-@contextmanager
-def plain_app() -> Iterator[Path]:
-    """A title and a slider, and nothing else."""
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "streamlit_app.py").write_text(PLAIN)
-        yield Path(folder)
 
 
 # ---- what is measured -------------------------------------------------------------------------------------------

@@ -5,11 +5,12 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import MOVING, axe_violations, box_of, settle
+from tests.browser.conftest import EVALUATES, MOVING, PATIENCE, axe_violations, box_of, settle
 from tests.browser.test_lab import stage, wait_for_stage
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
+PLOTLY = re.compile(r"/PlotlyChart\.[^/]*js")
 SCENE = "window.labTour?.scene === {}"
 
 
@@ -99,3 +100,31 @@ def test_lessons_are_a_click_from_explore_and_remember_what_was_seen(open_page):
     page.goto(page.url.partition("?")[0])  # another visit
     page.get_by_role("button", name=re.compile("^Continue with lesson 0")).click()
     page.wait_for_function("window.lessonSteps?.step === 3")
+
+
+DRAWN = """
+window.drawn = null;
+setInterval(() => { if (window.particleStage?.frames >= 2) window.drawn ??= performance.now(); }, 5);
+"""
+
+
+def test_the_first_picture_does_not_wait_for_the_code_of_the_charts(browser, server):
+    context = browser.new_context(**EVALUATES, **MOVING)
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    page.add_init_script(DRAWN)
+    with page.expect_request(PLOTLY):
+        page.goto(server)
+    assert page.evaluate("window.drawn") is not None
+    page.locator(".st-key-chart_area .main-svg").first.wait_for()
+    context.close()
+
+
+def test_the_charts_come_also_where_the_stage_draws_nothing(browser, server):
+    context = browser.new_context(**EVALUATES)
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    page.add_init_script("Object.defineProperty(window, 'particleStage', { get() {}, set() {} })")  # nobody hears of it
+    with page.expect_request(PLOTLY):
+        page.goto(server)
+    context.close()

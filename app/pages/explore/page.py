@@ -28,6 +28,7 @@ from app.quoting import escape, plain
 from app.runs.library import Run, runs
 from app.runs.names import run_names, short_names
 from app.sharing.retrain_offer import training_offer, warn_not_shareable
+from app.stage.after_picture import after_picture
 from app.stage.sampler import LETTERS, choose_measure, measure_note, sampler_controls
 from app.stage.stage import StagedMap, stage
 from app.ui.cards import Side, bare_card, direction_title, direction_words, kl_card, pair_card
@@ -42,6 +43,7 @@ from cmcore.sampling_defaults import direction_for
 
 POLL, SOON = 0.8, 0.3
 """Seconds between looks at a measurement under way; while the number on screen is still to come."""
+CHART_HEIGHT = 260
 
 
 def explore() -> None:
@@ -181,17 +183,17 @@ def _presented(name: str, config: SamplerConfig) -> str:
 @lru_cache(maxsize=256)
 def _figure(drawn: tuple[Line, ...], calls: int, colours: Theme) -> go.Figure:
     """The chart, made once for everybody: it takes more time than the rest of the page."""
-    return kl_curve(drawn, calls=calls, theme=colours, height=260)
+    return kl_curve(drawn, calls=calls, theme=colours, height=CHART_HEIGHT)
+
+
+def _show_curve(drawn: tuple[Line, ...], calls: int) -> None:
+    show_chart(_figure(drawn, calls, theme(st.context.theme.type)), key="kl_chart", alt=describe(drawn))
 
 
 def _chart(kl: RunKL, waiting: str, config: SamplerConfig, direction: Direction, run: Run) -> None:
-    drawn = lines(kl.view, kl.curves, ONE)
+    drawn = tuple(lines(kl.view, kl.curves, ONE))
     st.html(f'<h2 class="eyebrow">{explained("KL versus network calls")}</h2>')
-    show_chart(
-        _figure(tuple(drawn), config.steps, theme(st.context.theme.type)),
-        key="kl_chart",
-        alt=describe(drawn),
-    )
+    after_picture(_show_curve, drawn, config.steps, height=CHART_HEIGHT)
     with st.container(
         key="chart_below", horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
     ):

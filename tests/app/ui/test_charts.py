@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import app
+from app.stage.after_picture import OVER
 from app.ui.charts import CHOSEN
 from tests.app.conftest import page_of, poll
 
@@ -16,6 +17,7 @@ pytestmark = pytest.mark.usefixtures("shipped", "answered")
 @pytest.mark.parametrize("name", ["explore", "kl", "inside", "scaling"])
 def test_a_chart_is_saved_as_it_was_chosen(name):
     at = page_of(name)
+    at.session_state[OVER] = True  # no browser says that Explore's stage has drawn
     poll(at, lambda at: at.get("plotly_chart"))
     for format_ in ("svg", "png"):
         at.session_state[CHOSEN] = format_
