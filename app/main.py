@@ -4,12 +4,10 @@ from pathlib import Path
 
 import streamlit as st
 
-from app.figures.theme import DARK, LIGHT
-from app.ui.frame import show_frame
+from app.ui.frame import show_colours, show_frame
 from app.ui.wordmark import wordmark
 
 STYLE = Path(__file__).with_name("style.css")
-COLOURS = f"<style>:root {{ --model: light-dark({LIGHT.model}, {DARK.model}); }}</style>"
 
 WITHOUT_RUNS = ("lessons", "scaling")
 """Pages that show nobody's own runs, and wait for none."""
@@ -18,7 +16,7 @@ WITHOUT_RUNS = ("lessons", "scaling")
 def main() -> None:
     """Configure the browser tab, offer the pages that exist, and show the chosen one."""
     st.set_page_config(page_title="Consistency Lab", layout="wide", initial_sidebar_state="collapsed")
-    st.html(COLOURS)
+    show_colours()
     st.html(STYLE)
     st.logo(wordmark(st.context.theme.type), size="medium")
     pages = {

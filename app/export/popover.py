@@ -6,7 +6,6 @@ from typing import Any
 
 import streamlit as st
 
-from app import state
 from app.export.html_page import page
 from app.export.notebook import NotebookCell, as_notebook, as_script
 from app.export.program import Shown, about, curves_cells, explore_cells, title, zip_name
@@ -18,8 +17,8 @@ from app.kl.table import ONE, as_csv, lines
 from app.quoting import file_stem, plain
 from app.runs.library import Run
 from app.runs.names import learned_by
-from app.stage.custom_times import fitting
 from app.stage.scene import PARTICLES, grids_of, make_scene, map_layers
+from app.stage.stage import draw_on_stage
 from app.ui.cards import direction_title
 from app.ui.charts import picture_format
 from cmcore.config import SamplerConfig
@@ -35,13 +34,11 @@ PARQUET = "application/vnd.apache.parquet"
 # ---- Explore ----------------------------------------------------------------------------------------------------
 def explore_takeaway(run: Run, config: SamplerConfig, direction: Direction, kl: RunKL) -> None:
     """The run on show, its draw, its curve, and the view as a program and as a page."""
-    grids = grids_of(config, fitting(state.value("moved times"), config))
-    seed, particles = int(state.value("seed")), int(state.value("particle count"))
-    shown = Shown(run, config, grids, direction, kl.estimates, seed, particles)
+    shown = Shown(run, config, direction=direction, estimates=kl.estimates, **draw_on_stage(config))
     with st.popover("Export", type="tertiary", key="takeaway"):
         _run_zip(run, "explore")
         _table_pair(
-            f"The {particles:,} particles, N = {config.steps}",
+            f"The {shown.particles:,} particles, N = {config.steps}",
             f"points-{run.key}-{config.steps}",
             lambda: points(shown),
         )

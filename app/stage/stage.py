@@ -92,14 +92,22 @@ def stage(
     )
 
 
+def draw_on_stage(config: SamplerConfig, place: str = "") -> dict[str, Any]:
+    """The `grids`, the `seed` and the number of `particles` of what is drawn on the stage of that place."""
+    return {
+        "grids": grids_of(config, fitting(state.value(f"{place}moved times"), config)),
+        "seed": int(state.value(f"{place}seed")),
+        "particles": int(state.value(f"{place}particle count")),
+    }
+
+
 def _question(run: Mapped, config: SamplerConfig, moved: ChosenTimes, place: str) -> tuple[str, dict[str, Any]]:
     """What the scene is made from, and the key of all of it: the scene holds every N, so N is no part of either.
 
     The scene's own key leaves the moved times out, since the noise stays: the stage goes on where it is.
     """
-    seed, particles = int(state.value(f"{place}seed")), int(state.value(f"{place}particle count"))
-    how = {"config": config, "grids": grids_of(config, moved), "seed": seed, "particles": particles}
-    key = f"{run.key}/{config.model_copy(update={'steps': 1, 'times': None}).key}/{seed}/{particles}"
+    how = {"config": config, **draw_on_stage(config, place)}
+    key = f"{run.key}/{config.model_copy(update={'steps': 1, 'times': None}).key}/{how['seed']}/{how['particles']}"
     return f"{key}/{write_times(moved)}", how
 
 

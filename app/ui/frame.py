@@ -3,6 +3,7 @@
 import streamlit as st
 
 from app.components.frame import Control, frame
+from app.figures.theme import DARK, LIGHT
 
 TAKE_AWAY = (
     ".st-key-kl_takeaway, .st-key-answer_takeaway, .st-key-runs_takeaway, "
@@ -98,6 +99,11 @@ KEYS = (
     ("P", "Presentation; Esc leaves"),
     ("?", "These keys"),
 )
+
+
+def show_colours() -> None:
+    """The model's colour, for the style sheet, in light and in dark."""
+    st.html(f"<style>:root {{ --model: light-dark({LIGHT.model}, {DARK.model}); }}</style>")
 
 
 def show_frame(page: str) -> None:
