@@ -149,7 +149,7 @@ def test_the_browser_draws_what_the_engine_draws_whatever_it_is_refused(browser,
     page.goto(f"{server}/?particles=200")
     page.locator("canvas.view[aria-label]").wait_for()
     assert eventually(page, lambda: page.evaluate("window.particleStage?.frames > 0"))
-    assert page.evaluate("consistencyLabMaps.compiled") == (refused != "WebAssembly")
+    assert page.evaluate("consistencyLabMaps.evaluator") == ("javascript" if refused == "WebAssembly" else "wasm")
     model = runs()["gaussian_grid"].model
     shown, seed = choice(page)["map"], 5
     for sampler, grid in (("deterministic", "karras"), ("renoise", "uniform_angle")):

@@ -34,7 +34,8 @@ def test_no_page_breaks_the_content_policy(hosted, browser):
     page.locator("canvas.view").wait_for()
     page.locator(".js-plotly-plot").first.wait_for()
     assert eventually(
-        page, lambda: page.evaluate("window.particleStage?.frames > 0 && window.consistencyLabMaps.compiled")
+        page,
+        lambda: page.evaluate("window.particleStage?.frames > 0 && window.consistencyLabMaps.evaluator === 'wasm'"),
     )
     for name, part in {
         "KL": ".st-key-kl_curves .js-plotly-plot",

@@ -171,7 +171,7 @@ def test_every_choice_is_drawn_in_the_browser_and_what_was_not_measured_shows_no
     until(page, "window.particleStage.choice.grid === 'constant_step'")
     expect(number).to_have_count(0)
     expect(page.locator(".in-lab")).to_have_attribute("href", re.compile("grid=constant_step"))
-    assert page.evaluate("window.consistencyLabMaps.compiled") is True
+    assert page.evaluate("window.consistencyLabMaps.evaluator") == "wasm"
 
 
 def test_a_time_that_was_moved_takes_the_number_away_until_it_is_given_back(read):

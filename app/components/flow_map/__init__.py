@@ -3,6 +3,7 @@
 The code is plain JavaScript in two parts. `FLOW_MAP_CODE` belongs to the page; it starts a worker from the rest:
 `network.js` evaluates the network by `network.wasm`, compiled from `network.c`, or without it; `map.js` makes the jump
 of it; `noise.js`, `grids.js` and `chain.js` do what the engine's streams, grids and chains do, number for number.
+`webgpu.js` draws whole chains by `jump.wgsl`, where `trial.js` found that to agree and to be faster.
 """
 
 import base64
@@ -24,8 +25,8 @@ _NETWORK = base64.b64encode((_HERE / "network.wasm").read_bytes()).decode()
 
 MOST_WEIGHTS = 500_000
 """Of a map that is drawn from in the browser: 2 MB, and .1 s for a jump of 2,000 points."""
-FLOW_MAP_WORKER = f'const NETWORK_WASM = "{_NETWORK}";\n' + _read(
-    "network.js", "grids.js", "map.js", "noise.js", "chain.js", "worker.js"
+FLOW_MAP_WORKER = f'const NETWORK_WASM = "{_NETWORK}";\nconst JUMP_WGSL = {json.dumps(_read("jump.wgsl"))};\n' + _read(
+    "network.js", "grids.js", "map.js", "noise.js", "chain.js", "webgpu.js", "trial.js", "worker.js"
 )
 """What draws, apart from the page."""
 FLOW_MAP_CODE = f"const FLOW_MAP_WORKER = {json.dumps(FLOW_MAP_WORKER)};\n" + _read("client.js")

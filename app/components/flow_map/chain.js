@@ -21,28 +21,44 @@ function chainOf(sampler, times, share, earliest) {
   });
 }
 
-// One draw: { states, landings }, each a list of [n, dim] by stage, the states with the noise first. `fresh` holds the
-// noise of all noisy stages, point by point; `pause` is awaited between jumps and says whether to go on. Null where not.
+// How many of these stages add noise.
+const noisyOf = (stages) => stages.filter((stage) => stage.spread > 0).length;
+
+// One draw: { states, landings, evaluator }, each a list of [n, dim] by stage, the states with the noise first. `fresh`
+// holds the noise of all noisy stages, point by point; `pause` is awaited between jumps and says whether to go on. Null
+// where not. Where a map has a way for all jumps at once it is taken from the size on for which it is faster; whatever
+// fails in it ends it for good, and the draw goes on without.
 async function draw(map, chain, noise, fresh, pause = () => true) {
-  const { dim } = map, states = [noise], landings = [];
-  const noisy = chain.filter((stage) => stage.spread > 0).length;
-  let used = 0;
-  for (const { t, s, scale, spread } of chain) {
+  const { dim, evaluator, atOnce } = map;
+  if (atOnce && chain.length * noise.length / dim >= atOnce.least) {
     if (!await pause()) return null;
-    const landing = map.jump(states.at(-1), t, s);
-    landings.push(landing);
-    if (spread > 0) {
-      const at = dim * used++;
-      states.push(landing.map((y, i) => scale * y + spread * fresh[Math.floor(i / dim) * noisy * dim + at + i % dim]));
-    } else states.push(landing);
+    try {
+      return { ...await atOnce.draw(chain, noise, fresh), evaluator: "webgpu" };
+    } catch {
+      map.atOnce = null;
+    }
   }
-  return { states, landings };
+  const states = [noise], landings = [];
+  for (const [k, { t, s }] of chain.entries()) {
+    if (!await pause()) return null;
+    landings.push(map.jump(states[k], t, s));
+    states.push(renoised(landings[k], chain, k, dim, fresh));
+  }
+  return { states, landings, evaluator };
+}
+
+// The state after jump k of a chain, from where it lands.
+function renoised(landing, chain, k, dim, fresh) {
+  const { scale, spread } = chain[k];
+  if (spread === 0) return landing;
+  const all = dim * noisyOf(chain), at = dim * noisyOf(chain.slice(0, k));
+  return landing.map((y, i) => scale * y + spread * fresh[Math.floor(i / dim) * all + at + i % dim]);
 }
 
 // N(0, I) where a draw begins, and the fresh noise of its noisy stages; the same seed gives every N the same start.
 const startingNoise = (n, dim, seed) => Float32Array.from(normalRows(n, dim, seed, "starting noise"));
 
 function freshNoise(n, dim, chain, seed, purpose = "fresh noise") {
-  const noisy = chain.filter((stage) => stage.spread > 0).length;
+  const noisy = noisyOf(chain);
   return noisy ? Float32Array.from(normalRows(n, noisy * dim, seed, purpose)) : null;
 }

@@ -1,8 +1,9 @@
 // The flow maps of the page, and what draws from them: a worker, or the page itself where a host allows none. The
 // worker's code and network.wasm are joined to this file by flow_map/__init__.py.
 
-// { compiled, add, ask, forget }, one for the whole document:
-//   compiled                     whether network.wasm is in use; null until that is known
+// { evaluator, add, ask, forget }, one for the whole document:
+//   evaluator                    by what the newest answer was drawn, "webgpu", "wasm" or "javascript"; null until something
+//                                can answer
 //   add(bundle)                  take a map, as read by readMessage; once for each hash
 //   ask(stage, question, take)   draw: `take` is called for every N with what worker.js tells, while `question` is the
 //                                newest of that stage; answers to older ones are dropped. A question about a map that is
@@ -11,12 +12,13 @@ function openFlowMaps() {
   const maps = new Set(), asked = new Map();
   let ids = 0;
   const take = (told) => {
+    drawer.evaluator = told.evaluator ?? drawer.evaluator;
     const newest = asked.get(told.stage);
     if (newest?.id === told.id) newest.take(told);
   };
-  const send = startDrawing(take, (compiled) => drawer.compiled = compiled);
+  const send = startDrawing(take, (evaluator) => drawer.evaluator = evaluator);
   const drawer = {
-    compiled: null,
+    evaluator: null,
     add(bundle) {
       if (maps.has(bundle.hash)) return;
       maps.add(bundle.hash);
@@ -45,24 +47,24 @@ function startDrawing(take, ready) {
   const address = (ending) => URL.createObjectURL(new Blob([FLOW_MAP_WORKER, ending], { type: "text/javascript" }));
   let send = null;
   const early = []; // messages from before it is known which of the two it will be
-  const begin = (way, compiled) => {
+  const begin = (way, evaluator) => {
     if (send) return;
     send = way;
-    ready(compiled);
+    ready(evaluator);
     for (const message of early.splice(0)) send(message);
   };
   const inPage = async () => {
-    const { answering, compileNetwork, NETWORK_WASM } = await import(
-      address("\nexport { answering, compileNetwork, NETWORK_WASM };")
+    const { answering, compileNetwork, evaluatorOf, NETWORK_WASM } = await import(
+      address("\nexport { answering, compileNetwork, evaluatorOf, NETWORK_WASM };")
     );
     const module = compileNetwork(NETWORK_WASM), answer = answering(module);
-    begin((message) => answer(message, take), module !== null);
+    begin((message) => answer(message, take), evaluatorOf(module));
   };
   try {
     const worker = new Worker(address("\nserve();"));
     worker.onerror = inPage;
     worker.onmessage = ({ data }) =>
-      data.ready ? begin((message) => worker.postMessage(message), data.compiled) : take(data);
+      data.ready ? begin((message) => worker.postMessage(message), data.evaluator) : take(data);
   } catch {
     inPage();
   }

@@ -13,27 +13,21 @@ const PRECONDITIONINGS = {
   },
 };
 
-// A map from a bundle that was read (flow_map/__init__.py); `module` is network.wasm compiled, or null.
-// It has { hash, dim, horizon, delta, compiled, jump }.
-function openMap({ arrays, ...header }, module) {
-  const { dim, spaceFrequencies, timeFrequencies, secondTime } = header;
-  const precondition = PRECONDITIONINGS[header.preconditioning];
+// What a map is made of, from a bundle that was read (flow_map/__init__.py): the `layers` of its network, of whose first
+// one only the inputs that differ from point to point are there; the `multiples` of each coordinate that are among them;
+// and jumpOf(t, s), { bias, skip, out }: the first layer's biases with what the network sees of times, and f's factors.
+function formOf({ arrays, ...header }) {
+  const { dim, timeFrequencies, secondTime, spaceFrequencies: multiples, experts, sharpness } = header;
   const layers = header.widths.slice(1).map((outputs, k) => ({
     inputs: header.widths[k],
     outputs,
     weight: arrays[`weight_${k}`].values,
     bias: arrays[`bias_${k}`].values,
   }));
-  // The features are x, then sin and cos of multiples of its coordinates, then of multiples of the two angles.
-  const waves = [];
-  for (const quarter of [0, Math.PI / 2]) {
-    for (let i = 0; i < dim; i++) for (const multiple of spaceFrequencies) waves.push({ i, multiple, quarter });
-  }
-  const inputs = dim + waves.length, { outputs, bias, weight, inputs: whole } = layers[0];
+  const inputs = dim * (1 + 2 * multiples.length), { outputs, bias, weight, inputs: whole } = layers[0];
   const ofPoints = new Float32Array(outputs * inputs);
   for (let o = 0; o < outputs; o++) ofPoints.set(weight.subarray(o * whole, o * whole + inputs), o * inputs);
   const first = { inputs, outputs, weight: ofPoints, bias };
-  const network = (module ? compiledNetwork : plainNetwork)([first, ...layers.slice(1)], module);
 
   const biasAt = (theta, gap) => {
     const seen = [];
@@ -44,10 +38,29 @@ function openMap({ arrays, ...header }, module) {
     }
     return Array.from(bias, (b, o) => seen.reduce((sum, value, i) => sum + weight[o * whole + inputs + i] * value, b));
   };
+  const jumpOf = (t, s) => {
+    const theta = angleAt(t), gap = theta - angleAt(s);
+    const [skip, out] = PRECONDITIONINGS[header.preconditioning](theta, gap);
+    return { bias: biasAt(theta, gap), skip, out };
+  };
+  return { dim, layers: [first, ...layers.slice(1)], multiples, experts, sharpness, jumpOf };
+}
+
+// A map from such a bundle; `module` is network.wasm compiled, or null. It has { hash, dim, horizon, delta, form,
+// evaluator, jump }: what the jump is evaluated by, in a word, and the jump. `atOnce` is another way, which may come
+// later (trial.js).
+function openMap(bundle, module) {
+  const form = formOf(bundle), { dim, layers, multiples, experts, sharpness, jumpOf } = form, inputs = layers[0].inputs;
+  // The features are x, then sin and cos of multiples of its coordinates.
+  const waves = [];
+  for (const quarter of [0, Math.PI / 2]) {
+    for (let i = 0; i < dim; i++) for (const multiple of multiples) waves.push({ i, multiple, quarter });
+  }
+  const network = (module ? compiledNetwork : plainNetwork)(layers, module);
 
   // What the network answers one point: its outputs, or those of its experts mixed by a softmax of the first of them
   // (cmcore/experts.py).
-  const { experts, sharpness } = header, answer = new Float64Array(dim), shares = new Float64Array(experts);
+  const answer = new Float64Array(dim), shares = new Float64Array(experts);
   const mix = (outputs, at) => {
     answer.fill(0);
     if (experts === 1) return answer.forEach((_, i) => answer[i] = outputs[at + 4 * i]);
@@ -61,9 +74,8 @@ function openMap({ arrays, ...header }, module) {
 
   // The points [n, dim], one after another, taken from the time t to the earlier time s.
   const jump = (points, t, s) => {
-    const theta = angleAt(t), gap = theta - angleAt(s), [skip, out] = precondition(theta, gap);
-    const landed = new Float32Array(points.length), n = points.length / dim;
-    network.setBias(biasAt(theta, gap));
+    const { bias, skip, out } = jumpOf(t, s), landed = new Float32Array(points.length), n = points.length / dim;
+    network.setBias(bias);
     for (let begin = 0; begin < n; begin += CHUNK) {
       const count = Math.min(CHUNK, n - begin);
       for (let j = 0; j < count; j++) {
@@ -82,6 +94,6 @@ function openMap({ arrays, ...header }, module) {
     }
     return landed;
   };
-  const { hash, horizon, delta } = header;
-  return { hash, dim, horizon, delta, compiled: module !== null, jump };
+  const { hash, horizon, delta } = bundle;
+  return { hash, dim, horizon, delta, form, evaluator: evaluatorOf(module), jump, atOnce: null };
 }

@@ -118,3 +118,6 @@ function compileNetwork(base64) {
     return null;
   }
 }
+
+// What evaluates a network, in a word.
+const evaluatorOf = (module) => module ? "wasm" : "javascript";

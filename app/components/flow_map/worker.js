@@ -15,23 +15,31 @@ function remembering(size) {
   };
 }
 
-// What is behind the page: `answer(message, tell)` takes { map } or { stage, id, question } and tells { stage, id, n,
-// count, states, landings } for every N, [N + 1, count, 2] and [N, count, 2], then { stage, id, done: true }.
-function answering(module) {
-  const maps = new Map(), newest = new Map(), many = remembering(REMEMBERED), noises = remembering(REMEMBERED);
+// Lets newer messages in: a function whose promise is kept once they were read.
+function turns() {
   const channel = new MessageChannel(), waiting = [];
   channel.port1.onmessage = () => waiting.shift()();
-  // Lets newer questions in; then whether this one is still the newest.
-  const pause = (stage, id) =>
+  return () =>
     new Promise((resolve) => {
-      waiting.push(() => resolve(newest.get(stage) === id));
+      waiting.push(resolve);
       channel.port2.postMessage(0);
     });
+}
+
+// What is behind the page: `answer(message, tell)` takes { map } or { stage, id, question } and tells { stage, id, n,
+// count, states, landings, evaluator } for every N, [N + 1, count, 2] and [N, count, 2], then { stage, id, done: true }.
+function answering(module, open = openDevice) {
+  const maps = new Map(), newest = new Map(), many = remembering(REMEMBERED), noises = remembering(REMEMBERED);
+  const turn = turns(), trials = trialsAtRest(turn, open);
+  const pause = async (stage, id) => {
+    await turn();
+    return newest.get(stage) === id;
+  };
 
   const answer = async (stage, id, { map: hash, sampler, share, seed, particles, grids, own }, tell) => {
     const map = maps.get(hash), { dim } = map;
     for (const { n, times, count = particles } of grids) {
-      const chain = chainOf(sampler, times, share, map.delta), noisy = chain.filter((one) => one.spread > 0).length;
+      const chain = chainOf(sampler, times, share, map.delta), noisy = noisyOf(chain);
       const drawn = await many([hash, sampler, share, seed, count, times].join(), async () => {
         const noise = await noises([seed, count, dim].join(), () => startingNoise(count, dim, seed));
         const fresh = await noises([seed, count, dim, noisy].join(), () => freshNoise(count, dim, chain, seed));
@@ -43,7 +51,8 @@ function answering(module) {
       const [states, landings] = ["states", "landings"].map((name) =>
         plane(drawn[name], dim, count, own ? one[name] : null, own?.place)
       );
-      tell({ stage, id, n, count: count + (own ? 1 : 0), states, landings: noisy ? landings : null });
+      const { evaluator } = drawn;
+      tell({ stage, id, n, count: count + (own ? 1 : 0), states, landings: noisy ? landings : null, evaluator });
     }
     tell({ stage, id, done: true });
   };
@@ -52,7 +61,9 @@ function answering(module) {
     if (message.map) return maps.set(message.map.hash, openMap(message.map, module));
     const { stage, id, question } = message;
     newest.set(stage, id);
+    trials.asked();
     await answer(stage, id, question, tell);
+    trials.answered(maps.get(question.map));
   };
 }
 
@@ -78,11 +89,11 @@ function putPoint(out, at, points, i, dim, name) {
 
 const GOLDEN = (Math.sqrt(5) - 1) / 2;
 
-// In a worker of its own: says that it is there, and whether network.wasm is compiled, then answers.
+// In a worker of its own: says that it is there, and what it evaluates maps by, then answers.
 function serve() {
   const module = compileNetwork(NETWORK_WASM), answer = answering(module);
   self.onmessage = ({ data }) => answer(data, (told) => self.postMessage(told, buffersOf(told)));
-  self.postMessage({ ready: true, compiled: module !== null });
+  self.postMessage({ ready: true, evaluator: evaluatorOf(module) });
 }
 
 const buffersOf = (told) => [told.states, told.landings].filter(Boolean).map((values) => values.buffer);
