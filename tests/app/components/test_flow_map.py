@@ -104,6 +104,7 @@ NETWORKS = {
         3,
         {"space_frequencies": (0.5, 3.0), "time_frequencies": (1.0,), "width": 21, "depth": 3},
     ),
+    "fast waves": (2, {"space_frequencies": (63.7, 0.37), "width": 8, "depth": 1}),
     "a line": (1, {"width": 4, "depth": 1}),
     "ten dimensions": (10, {"width": 40, "depth": 2}),
     "experts": (2, {"experts": 12}),
