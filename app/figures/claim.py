@@ -14,7 +14,7 @@ from cmcore.theory.claim import ClaimCurve
 def claim_figure(curve: ClaimCurve, beside: ClaimCurve | None, theme: Theme) -> go.Figure:
     """The chart; `beside` is the same claim with steps that do not shrink with d."""
     result = claim_result(curve, beside)
-    figure = panel_figure(result, result.panels[0], theme, height=420)
+    figure = go.Figure(panel_figure(result, result.panels[0], theme, height=420))  # of its own: it is changed
     straight = {in_figure(line.label) for line in result.series[-2:]}
     figure.for_each_trace(lambda trace: trace.update(mode="lines"), selector=lambda trace: trace.name in straight)
     return figure

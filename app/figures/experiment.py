@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import plotly.graph_objects as go
@@ -22,18 +23,24 @@ def panel_figure(result: Result, panel: Panel, theme: Theme, *, height: int = 40
     Points whose interval has no upper end are no numbers; they are left out, as are those of which nothing is above
     zero on a logarithmic axis, and :func:`summary` says so.
     """
+    return _drawn(tuple(line for line in result.series if line.panel == panel.name), (panel.x, panel.y), theme, height)
+
+
+@lru_cache(maxsize=256)
+def _drawn(lines: tuple[Series, ...], axes: tuple[Axis, Axis], theme: Theme, height: int) -> go.Figure:
+    """The picture, made once for everybody. Nobody changes it."""
+    horizontal, vertical = axes
     figure = go.Figure()
-    lines = [line for line in result.series if line.panel == panel.name]
-    span = _span(lines, panel.y)
+    span = _span(lines, vertical)
     for order, line in enumerate(lines):
-        _draw(figure, line, panel.y, theme, order=order, foot=span[0] if panel.y.log else None)
-    across = [line.x[i] for line in lines for i in drawable(line, panel.y) if line.x[i] > 0]
-    up = [line.y[i] for line in lines for i in drawable(line, panel.y) if line.y[i] > 0]
-    figure.update_xaxes(title_text=panel.x.label, **_scale(panel.x, across))
+        _draw(figure, line, vertical, theme, order=order, foot=span[0] if vertical.log else None)
+    across = [line.x[i] for line in lines for i in drawable(line, vertical) if line.x[i] > 0]
+    up = [line.y[i] for line in lines for i in drawable(line, vertical) if line.y[i] > 0]
+    figure.update_xaxes(title_text=horizontal.label, **_scale(horizontal, across))
     figure.update_yaxes(
-        title_text=panel.y.label,
-        range=[math.log10(end) for end in span] if panel.y.log else None,
-        **_scale(panel.y, up),
+        title_text=vertical.label,
+        range=[math.log10(end) for end in span] if vertical.log else None,
+        **_scale(vertical, up),
     )
     return _framed(figure, theme, height + 19 * len(lines), len(lines))
 

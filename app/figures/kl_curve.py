@@ -4,6 +4,7 @@ import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import plotly.graph_objects as go
@@ -92,6 +93,14 @@ def kl_curve(
         calls: where one run is looked at: its point there is marked, and the baselines stand back, without bands and
             markers.
     """
+    return _drawn(tuple(lines), theme=theme, most=most, height=height, bands=bands, floors=floors, calls=calls)
+
+
+@lru_cache(maxsize=256)
+def _drawn(
+    lines: tuple[Line, ...], *, theme: Theme, most: int, height: int, bands: bool, floors: bool, calls: int | None
+) -> go.Figure:
+    """The chart, made once for everybody: it takes more time than the rest of a page. Nobody changes it."""
     figure = go.Figure()
     drawn = [point for line in lines for point in line.points]
     span = (1, max([most, *(point.calls for point in drawn)]))

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import plotly.graph_objects as go
 
@@ -27,12 +28,18 @@ class TrainingCurve:
 
     label: str
     number: int
-    points: Sequence[tuple[int, float]]
-    band: Sequence[tuple[int, float, float]] = ()
+    points: tuple[tuple[int, float], ...]
+    band: tuple[tuple[int, float, float], ...] = ()
 
 
 def training_curves(curves: Sequence[TrainingCurve], title: str, *, theme: Theme) -> go.Figure:
     """A line a run, by colour and dash as on the other charts of these runs."""
+    return _drawn(tuple(curves), title, theme)
+
+
+@lru_cache(maxsize=64)
+def _drawn(curves: tuple[TrainingCurve, ...], title: str, theme: Theme) -> go.Figure:
+    """The chart, made once for everybody. Nobody changes it."""
     figure = go.Figure()
     shown = [(value, value, value) for curve in curves for _, value in curve.points]
     low, high = whole_decades(reach(shown))

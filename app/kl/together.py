@@ -65,9 +65,9 @@ def _of_group(group: Sequence[Run], place: int, names: Mapping[str, str], number
     steps = sorted(set.intersection(*(set(history) for history in histories)))
     steps = steps[:: max(1, -(-len(steps) // MOST_POINTS))]
     values = {step: [history[step] for history in histories] for step in steps}
-    points = [(step, statistics.median(of)) for step, of in values.items()]
+    points = tuple((step, statistics.median(of)) for step, of in values.items())
     if len(group) == 1:
         return TrainingCurve(names[first.key], numbers[first.key], points)
     label = f"{without_seed(names[first.key], first)}, {len(group)} seeds".removeprefix(", ")
-    band = [(step, min(of), max(of)) for step, of in values.items()]
+    band = tuple((step, min(of), max(of)) for step, of in values.items())
     return TrainingCurve(label, numbers[first.key], points, band)

@@ -1,9 +1,7 @@
 """Explore: one run, from noise to data in N jumps, and how far from the truth it ends."""
 
 from collections.abc import Hashable, Sequence
-from functools import lru_cache
 
-import plotly.graph_objects as go
 import streamlit as st
 
 from app import state
@@ -12,7 +10,7 @@ from app.background.progress import poll, progress_words, under_way
 from app.export.popover import explore_takeaway
 from app.export.snippet import snippet
 from app.figures.kl_curve import Line, describe, kl_curve
-from app.figures.theme import Theme, theme
+from app.figures.theme import theme
 from app.kl.bound_line import sentence
 from app.kl.curves import DIRECTIONS
 from app.kl.external_card import externals_beside
@@ -180,14 +178,9 @@ def _presented(name: str, config: SamplerConfig) -> str:
     return f'<p class="presented"><b>{jumps}{noise}</b>{escape(name)}</p>'
 
 
-@lru_cache(maxsize=256)
-def _figure(drawn: tuple[Line, ...], calls: int, colours: Theme) -> go.Figure:
-    """The chart, made once for everybody: it takes more time than the rest of the page."""
-    return kl_curve(drawn, calls=calls, theme=colours, height=CHART_HEIGHT)
-
-
 def _show_curve(drawn: tuple[Line, ...], calls: int) -> None:
-    show_chart(_figure(drawn, calls, theme(st.context.theme.type)), key="kl_chart", alt=describe(drawn))
+    figure = kl_curve(drawn, calls=calls, theme=theme(st.context.theme.type), height=CHART_HEIGHT)
+    show_chart(figure, key="kl_chart", alt=describe(drawn))
 
 
 def _chart(kl: RunKL, waiting: str, config: SamplerConfig, direction: Direction, run: Run) -> None:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from app.figures.claim import claim_figure, claim_result
 from app.figures.experiment import drawable, panel_figure
 from app.figures.kl_curve import Line, Point, describe, kl_curve
 from app.figures.log_axis import reach, whole_decades
@@ -17,6 +18,7 @@ from app.figures.theme import DARK, LIGHT, mix, theme
 from app.figures.thumbnail import thumbnail
 from cmcore.experiments.base import Axis, Panel, Series
 from cmcore.files import LAB
+from cmcore.theory.claim import claim_curve
 
 MODEL = Line(
     "learned map", "model", tuple(Point(n, 0.1 / n, 0.08 / n, 0.12 / n, 2e-3, 20_000) for n in (1, 2, 4, 8, 16))
@@ -210,3 +212,20 @@ def test_g4_kl_while_it_trains_follows_the_same_rule():
     chart = live_kl_chart(LIGHT, "KL", limits)
     assert chart["layer"][0]["encoding"]["y"]["scale"]["domain"] == list(limits)
     assert chart["layer"][0]["mark"]["clip"]
+
+
+def test_a_chart_is_made_once_and_not_changed_by_who_makes_another_of_it():
+    first = kl_curve([MODEL, DDIM], calls=4, theme=LIGHT)
+    before = first.to_json()
+    assert kl_curve([MODEL, DDIM], calls=4, theme=LIGHT) is first
+    assert kl_curve([MODEL, DDIM], calls=8, theme=LIGHT) is not first
+    assert first.to_json() == before
+
+
+def test_a_claim_changes_no_chart_of_its_lines():
+    claim = claim_curve(dim=10, eps=0.1, smooth=True)
+    result = claim_result(claim, None)
+    drawn = panel_figure(result, result.panels[0], LIGHT, height=420)
+    before = drawn.to_json()
+    assert claim_figure(claim, None, LIGHT).to_json() != before
+    assert drawn.to_json() == before
