@@ -258,7 +258,9 @@ class Struct(list):
                 head = (
                     bytes([len(values) << 4 | item]) if len(values) < 15 else bytes([0xF0 | item]) + varint(len(values))
                 )
-                return head + b"".join(raw(item if item > 2 else 3, each) for each in values)
+                once = {id(each): each for each in values}  # a million times the same is written once
+                once = {key: raw(item if item > 2 else 3, each) for key, each in once.items()}
+                return head + b"".join([once[id(each)] for each in values])
             return value.written()
 
         return b"".join(bytes([kind]) + zigzag(field) + raw(kind, value) for field, kind, value in self) + b"\0"
