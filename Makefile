@@ -22,6 +22,9 @@ DEV := $(VENV)/.dev-installed
 # Small tensors gain nothing from threads and lose to their overhead; test workers share the cores instead.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
+# A worker takes a whole file, so that what its tests share is made once; files come in the order of the collection.
+WORK := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help app venv test check lint format docs site audit programs constraints clean gpu
@@ -35,10 +38,10 @@ app: $(LAB)
 venv: $(DEV)
 
 test: lint | programs
-	$(ONE_THREAD) $(PY) -m pytest --numprocesses $(WORKERS)
+	$(ONE_THREAD) $(PY) -m pytest $(WORK)
 
 check: lint
-	$(ONE_THREAD) $(PY) -m pytest -m "not slow and not browser and not cuda" --numprocesses $(WORKERS)
+	$(ONE_THREAD) $(PY) -m pytest -m "not slow and not browser and not cuda" $(WORK)
 
 lint: $(DEV)
 	$(PY) -m ruff format --check
