@@ -4,7 +4,10 @@ Leases and the clock are in tests/app/background/test_jobs.py and test_shelf.py,
 one in tests/test_sweep.py, a closed lid and a killed server as a visitor meets them in tests/browser/test_faults.py.
 """
 
+import contextlib
 import errno
+import itertools
+import multiprocessing
 import os
 import random
 import resource
@@ -12,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -29,39 +33,40 @@ from tests.bad_input.test_checkpoints import untrained
 ROOT = Path(__file__).parents[1]
 KILLS = 6
 
-WRITER = """
-import sys
-import torch
-import cmcore as cm
-from tests.bad_input.test_checkpoints import untrained
 
-model = untrained(cm.make_target("eight_gaussians"))
-print("ready", flush=True)
-for i in range(10**9):
-    with torch.no_grad():
-        for weights in model.flow_map.parameters():
-            weights.fill_(float(i % 1000))
-    cm.save(model, sys.argv[1])
-    print("written", flush=True)
-"""
+@pytest.fixture(scope="module")
+def processes():
+    """Starts processes to be killed: each is forked off one that has loaded the lab, which takes three seconds."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
+
+
+def write_for_ever(folder: Path, end: Connection) -> None:
+    """Save a run again and again, its weights all the same number, and say so after each time."""
+    model = untrained(cm.make_target("eight_gaussians"))
+    for i in itertools.count():
+        with torch.no_grad():
+            for weights in model.flow_map.parameters():
+                weights.fill_(float(i % 1000))
+        cm.save(model, folder)
+        end.send("written")
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_of_a_write_the_folder_holds_one_whole_run(tmp_path):
+def test_killed_at_any_moment_of_a_write_the_folder_holds_one_whole_run(tmp_path, processes):
     chance, folder = random.Random(0), tmp_path / "run"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     found = set()
     for writes in range(1, KILLS + 1):
-        command = [sys.executable, "-c", WRITER, str(folder)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, env=environment, text=True) as process:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-            for _ in range(writes):
-                began = time.monotonic()
-                assert process.stdout.readline() == "written\n"
-            time.sleep(chance.uniform(0, 1) * (time.monotonic() - began))  # some way through the next
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+        here, there = processes.Pipe()
+        process = processes.Process(target=write_for_ever, args=(folder, there))
+        process.start()
+        for _ in range(writes):
+            began = time.monotonic()
+            assert here.recv() == "written"
+        time.sleep(chance.uniform(0, 1) * (time.monotonic() - began))  # some way through the next
+        process.kill()
+        process.join()
         weights = list(cm.load(folder).flow_map.parameters())
         values = {float(part.unique().item()) for part in weights}
         assert len(values) == 1, "weights of two different writes"
@@ -157,32 +162,31 @@ def test_a_loss_that_is_no_number_ends_with_the_last_good_weights_and_a_sentence
     assert bool(torch.isfinite(cm.sample(model, 100, 4, seed=0).points).all())
 
 
-KEEPER = """
-import sys
-from app.runs import disk
-from tests.app.conftest import untrained
-
-model = untrained()
-print("ready", flush=True)
-for i in range(10):  # of both turns together fewer than a visitor may keep
-    disk.store("a" * 43, disk.StoredRun(f"run-{sys.argv[1]}-{i}", "a run", False, model))
-    print(f"run-{sys.argv[1]}-{i}", flush=True)
-"""
+def keep_runs(folder: Path, turn: int, end: Connection) -> None:
+    """Keep runs of one visitor, and name each that is kept."""
+    os.environ["CONSISTENCY_LAB_KEPT"] = str(folder)
+    model = untrained(cm.make_target("eight_gaussians"))
+    end.send("ready")
+    for i in range(10):  # of both turns together fewer than a visitor may keep
+        shelf.store("a" * 43, shelf.StoredRun(f"run-{turn}-{i}", "a run", False, model))
+        end.send(f"run-{turn}-{i}")
 
 
 @pytest.mark.slow
-def test_a_server_killed_while_it_keeps_a_run_loses_none_that_was_kept(tmp_path, monkeypatch):
+def test_a_server_killed_while_it_keeps_a_run_loses_none_that_was_kept(tmp_path, monkeypatch, processes):
     chance, told = random.Random(1), set()
     monkeypatch.setenv("CONSISTENCY_LAB_KEPT", str(tmp_path))
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     for turn in range(2):
-        command = [sys.executable, "-c", KEEPER, str(turn)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, env=environment, text=True) as process:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-            time.sleep(chance.uniform(0.02, 0.1))
-            process.send_signal(signal.SIGKILL)
-            told |= set(process.stdout.read().split())
+        here, there = processes.Pipe()
+        process = processes.Process(target=keep_runs, args=(tmp_path, turn, there))
+        process.start()
+        there.close()
+        assert here.recv() == "ready"
+        time.sleep(chance.uniform(0.02, 0.1))
+        process.kill()
+        with contextlib.suppress(EOFError):
+            while True:
+                told.add(here.recv())
     found = {kept.key: kept.model for kept in shelf.stored("a" * 43)}
     assert told <= found.keys()
     assert len(found) <= len(told) + 2, "what was half written is no run"
