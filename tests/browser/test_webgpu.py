@@ -141,6 +141,8 @@ def test_a_device_that_is_lost_during_a_draw_still_gives_the_picture(page):
 
 
 TIMES = (3.0, 0.7, 0.05)
+CALLS = 100
+"""Of the network, in a draw of 50 points at these times."""
 OPEN = """async (texts) => {
   const { bundle, openFlowMaps } = await import("/page.js");
   const maps = window.maps = openFlowMaps(), bundles = texts.map(bundle), grids = [{ n: 2, times: TIMES }];
@@ -172,19 +174,21 @@ TRIALS = """(fakes) => {
 given."""
 
 
-def test_a_worker_takes_webgpu_where_the_trial_says_so(page):
-    """In software WebGPU is slower by far. Until a trial, and after one that it has lost, WebAssembly answers."""
-    assert page.evaluate(OPEN, [encoded(map_of(name)) for name in SHIPPED[:2]]) == "wasm"
+def test_a_worker_takes_webgpu_where_a_trial_says_so_and_not_before(page):
+    """On this device it is slower by far, but who knows on how many cores: all trials but the first end with a fake."""
+    assert page.evaluate(OPEN, [encoded(map_of(name)) for name in SHIPPED[:3]]) == "wasm"
     (worker,) = page.workers
-    worker.evaluate(TRIALS, [None, 80])
-    assert page.evaluate("ask(0, 1)")["evaluator"] == "wasm"
-    assert worker.evaluate("outcome()") == "lost"
-    assert page.evaluate("ask(0, 2)")["evaluator"] == "wasm"
-    assert page.evaluate("ask(1, 1)")["evaluator"] == "wasm"
-    assert worker.evaluate("outcome()") == 80
-    after = page.evaluate("ask(1, 2)")
-    assert after["evaluator"] == "webgpu"
-    model = cm.load(PRETRAINED / SHIPPED[1])
+    worker.evaluate(TRIALS, [None, float("inf"), 80])
+    outcomes, evaluators = [], []
+    for number in range(3):
+        assert page.evaluate(f"ask({number}, 1)")["evaluator"] == "wasm"
+        outcomes.append(worker.evaluate("outcome()"))
+        after = page.evaluate(f"ask({number}, 2)")
+        evaluators.append(after["evaluator"])
+    assert outcomes[1:] == ["lost", 80]
+    assert evaluators[1:] == ["wasm", "webgpu"]
+    assert evaluators[0] == ("wasm" if outcomes[0] == "lost" or outcomes[0] > CALLS else "webgpu")
+    model = cm.load(PRETRAINED / SHIPPED[2])
     engine = cm.sample(model, 50, 2, seed=2, sampler="renoise", grid=TIMES, renoise=0.5)
     off = (torch.tensor(after["points"]).reshape(3, 50, 2) - engine.states).norm(dim=2)
     assert off.quantile(0.95) <= AGREEMENT
