@@ -4,11 +4,13 @@
     .venv/bin/python -m benchmarks.load --minutes 3 --trainers 0 --explorers 30
 
 The clients are those of `benchmarks/visitor.py`. It starts `hosted.py` on this machine, on a free port of the loopback,
-and prints errors, what became of every training, how long exploring took, and the memory of the server over time.
+and prints errors, what became of every training, how long exploring took, what a visitor costs the server's processors,
+and its memory over time. More pages than the server lets in are let in here.
 """
 
 import argparse
 import asyncio
+import json
 import os
 import statistics
 import time
@@ -22,7 +24,7 @@ from scipy.stats import theilslopes
 from benchmarks.server import start_server
 from benchmarks.visitor import COLD, Tally, Visitor
 
-MOST_CLIENTS, MOST_MINUTES = 60, 30
+MOST_CLIENTS, MOST_MINUTES = 300, 30
 THINK = (2.0, 6.0)
 """Seconds that a visitor looks at a picture before the next action."""
 WATCHED = 5
@@ -75,13 +77,17 @@ async def run(address: str, pid: int, trainers: int, explorers: int, minutes: fl
     tally, memory = Tally(), []
     async with Visitor(address, tally, 0) as first:
         print(f"the first visit to a new server: {await first.act(patience=COLD):.1f} s", flush=True)
-    watcher = asyncio.create_task(watch_memory(psutil.Process(pid), memory))
-    until = time.monotonic() + 60 * minutes
+    server = psutil.Process(pid)
+    watcher = asyncio.create_task(watch_memory(server, memory))
+    until, used = time.monotonic() + 60 * minutes, processor_seconds(server)
+    stays: list[float] = []
 
     async def visit(kind: object, seed: int) -> None:
         await asyncio.sleep(0.5 * seed)  # nobody comes at the same instant
         async with Visitor(address, tally, seed) as visitor:
+            began = time.monotonic()
             await kind(visitor, until)
+            stays.append(time.monotonic() - began)
 
     kinds = [train] * trainers + [explore] * explorers
     ended = await asyncio.gather(*(visit(kind, i) for i, kind in enumerate(kinds)), return_exceptions=True)
@@ -89,7 +95,14 @@ async def run(address: str, pid: int, trainers: int, explorers: int, minutes: fl
         if isinstance(error, BaseException):
             tally.errors[f"visitor: {type(error).__name__}: {error}"[:160]] += 1
     watcher.cancel()
+    cost = processor_seconds(server) - used
+    print(f"processors of the server: {cost:.0f} s, {60 * cost / max(1.0, sum(stays)):.2f} s for a visitor's minute")
     return tally, memory
+
+
+def processor_seconds(process: psutil.Process) -> float:
+    used = process.cpu_times()
+    return used.user + used.system
 
 
 # ---- what is printed --------------------------------------------------------------------------------------------
@@ -145,7 +158,8 @@ def main() -> None:
     if asked.trainers + asked.explorers > MOST_CLIENTS or not 0 < asked.minutes <= MOST_MINUTES:
         parser.error(f"At most {MOST_CLIENTS} clients for {MOST_MINUTES} minutes.")
     asked.log.parent.mkdir(parents=True, exist_ok=True)
-    process, address = start_server(asked.log, {"MALLOC_ARENA_MAX": "2"})
+    pages = json.dumps({"pages": max(200, asked.trainers + asked.explorers + 10)})
+    process, address = start_server(asked.log, {"MALLOC_ARENA_MAX": "2", "CONSISTENCY_LAB_LIMITS": pages})
     try:
         print(f"{asked.trainers} train, {asked.explorers} explore; {asked.minutes:g} minutes, {os.cpu_count()} cores")
         told, memory = asyncio.run(run(address, process.pid, asked.trainers, asked.explorers, asked.minutes))
