@@ -188,11 +188,11 @@ PAGES = pytest.StashKey[list[Page]]()
 
 
 def _shown(page: Page) -> str:
-    """The address of a page, what Streamlit says of its script and its connection, and the first of its words."""
+    """The address of a page, what Streamlit says of its script and its connection, what moves, and its first words."""
     page.set_default_timeout(5_000)
     try:
         app = page.evaluate("({ ...document.querySelector('.stApp')?.dataset })")
-        return f"{page.url}\n{app}\n{page.inner_text('body')[:2_000]}"
+        return f"{page.url}\n{app}\n{page.evaluate(MOVES)}\n{page.inner_text('body')[:2_000]}"
     except Error as problem:
         return f"cannot be asked: {problem.message}"
 
@@ -257,6 +257,20 @@ AT_REST = """() => {
   return !document.querySelector("[data-stale=true], [data-test-script-state=running], [data-testid=stSkeleton]")
     && [...document.querySelectorAll(".stPlotlyChart")].every(drawn) && !document.getAnimations().some(moves);
 }"""
+
+
+MOVES = """() => {
+  const all = (selector) => [...document.querySelectorAll(selector)];
+  const moves = (one) => one.playState === "running" && one.effect?.getComputedTiming().endTime !== Infinity;
+  const named = (one) => (one.closest("[class*=st-key-]") ?? one).className;
+  return {
+    stale: all("[data-stale=true]").map(named),
+    skeletons: all("[data-testid=stSkeleton]").map(named),
+    undrawn: all(".stPlotlyChart").filter((one) => one.checkVisibility() && !one.querySelector(".main-svg")).map(named),
+    animations: document.getAnimations().filter(moves).map((one) => one.animationName ?? one.transitionProperty),
+  };
+}"""
+"""What keeps a page from rest."""
 
 
 def settle(page: Page) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 import cmcore as cm
 from app.runs.library import runs
-from tests.browser.conftest import EVALUATES, MOVING, PATIENCE, box_of, eventually, settle
+from tests.browser.conftest import EVALUATES, MOVING, PAGES, PATIENCE, box_of, eventually, settle
 from tests.browser.test_lab import stage, wait_for_stage
 from tests.browser.test_stage import drag, middle
 
@@ -46,10 +46,11 @@ def wait_for_choice(page, condition):
 
 
 @pytest.fixture
-def silent(browser, server):
+def silent(browser, server, request):
     """Explore with the sampler "renoise", whose server has fallen silent once all was there."""
     context = browser.new_context(**EVALUATES, **MOVING, viewport={"width": 1440, "height": 980})
     page = context.new_page()
+    request.node.stash.setdefault(PAGES, []).append(page)
     page.set_default_timeout(PATIENCE)
     errors = []
     page.on("pageerror", lambda error: errors.append(str(error)))
@@ -89,7 +90,7 @@ def test_every_choice_of_explore_is_drawn_while_the_server_is_silent(silent):
     page.wait_for_function("window.particleStage?.steps === 8")
     page.get_by_role("radio", name="Deterministic").click()
     wait_for_choice(page, "c.sampler === 'deterministic'")
-    x, y = middle(page)
+    x, y = middle(box_of(page.locator("canvas.view")))  # nothing comes that would move it
     drag(page, (x + 40, y - 40), (x + 60, y - 60))
     page.wait_for_function("window.particleStage?.own != null")
     page.wait_for_function("document.documentElement.hasAttribute('data-ahead')")  # what is measured is of another draw

@@ -11,9 +11,12 @@ from tests.browser.test_lab import stage, wait_for_stage
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
-def middle(page):
+def view_at_rest(page):
     settle(page)  # what is drawn above it moves it
-    box = box_of(page.locator("canvas.view"))
+    return box_of(page.locator("canvas.view"))
+
+
+def middle(box):
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
@@ -44,14 +47,14 @@ def test_g7_what_is_the_datas_has_no_edge_and_all_else_has(open_page):
 def test_dragging_puts_a_start_whose_paths_come_back_and_escape_removes_it(open_page):
     page = open_page(**MOVING)
     wait_for_stage(page)
-    x, y = middle(page)
+    x, y = middle(view_at_rest(page))
     drag(page, (x + 40, y - 40), (x + 60, y - 60))
     page.wait_for_function("window.particleStage?.own != null")
     page.wait_for_function("location.search.includes('start=')")
     first = stage(page)["start"]
     assert min(first) > 0
     expect(page.locator("canvas.view")).to_have_attribute("aria-label", re.compile("Your start"))
-    x, y = middle(page)
+    x, y = middle(view_at_rest(page))
     drag(page, (x + 60, y - 60), (x - 60, y + 60))  # the ring itself, to the other side
     page.wait_for_function("window.particleStage?.own != null && window.particleStage?.start[0] < 0")
     page.locator("canvas.view").focus()

@@ -118,7 +118,7 @@ PICTURES = """[...document.querySelectorAll(".st-key-stage_area *")]
 def test_every_choice_is_drawn_in_both_pictures_while_the_server_is_silent(browser, server):
     context = browser.new_context(**EVALUATES, reduced_motion="reduce", viewport={"width": 1440, "height": 980})
     page = context.new_page()
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(PATIENCE)
     gate = Gate(page)
     page.goto(server + LINK + "&sampler=renoise")
     wait_for_both(page)
