@@ -165,7 +165,7 @@ def test_o4_a_flow_that_cannot_be_followed_says_so(monkeypatch):
     def stuck(*_, **__):
         raise AssertionError("underflow in dt 0.0")
 
-    monkeypatch.setattr("cmcore.flow.odeint", stuck)
+    monkeypatch.setattr("torchdiffeq.odeint", stuck)
     x = torch.randn(4, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     with pytest.raises(ValueError, match="Compute it in float64"):
         cm.ExactFlow(Jagged(x))(x, 3.0, 0.1)
