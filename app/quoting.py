@@ -115,4 +115,6 @@ def docstring(text: str) -> str:
 def _in_docstring(c: str) -> str:
     if c in '\\"':
         return f"\\{c}"
+    if "\ud800" <= c <= "\udfff":  # half a character, which Python 3.13 compiles in no docstring
+        return "\ufffd"
     return c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode()

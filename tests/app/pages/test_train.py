@@ -321,9 +321,10 @@ def test_p20_objectives_are_compared_on_a_drawing_with_one_press(monkeypatch, tm
     assert at.multiselect(key="compare_objectives").value == ["lsd", "mean_flow"]
     assert "4 trainings" in " ".join(caption.value for caption in at.caption)
     press(at, "compare_start")
-    until(at, lambda at: "4 of 4 trainings" in " ".join(caption.value for caption in at.caption))
-    table = next(one.value for one in at.dataframe if "Seeds" in one.value)
-    assert list(table["Runs"]) == [2, 2]
+    tables = lambda at: [one.value for one in at.dataframe if "Seeds" in one.value]  # noqa: E731
+    until(at, lambda at: [list(table["Runs"]) for table in tables(at)] == [[2, 2]])
+    assert "4 of 4 trainings" in " ".join(caption.value for caption in at.caption)
+    (table,) = tables(at)
     assert list(table["Seeds"]) == ["0, 1", "0, 1"]
     assert len(set(table["Objective"])) == 2
     assert link(at)["compare"] == "lsd,mean_flow"
