@@ -17,6 +17,7 @@ import sys
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -34,9 +35,13 @@ ROOT = Path(__file__).parents[1]
 KILLS = 6
 
 
-@pytest.fixture(scope="module")
-def processes():
-    """Starts processes to be killed: each is forked off one that has loaded the lab, which takes three seconds."""
+@pytest.fixture
+def processes(monkeypatch):
+    """Starts processes to be killed: each is forked off one that has loaded the lab, which takes three seconds.
+
+    They run no main program first: Streamlit's tests leave theirs behind in its place.
+    """
+    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     return context
@@ -61,6 +66,7 @@ def test_killed_at_any_moment_of_a_write_the_folder_holds_one_whole_run(tmp_path
         here, there = processes.Pipe()
         process = processes.Process(target=write_for_ever, args=(folder, there))
         process.start()
+        there.close()  # or nobody would hear of a process that ends by itself
         for _ in range(writes):
             began = time.monotonic()
             assert here.recv() == "written"
