@@ -104,7 +104,7 @@ def test_lessons_are_a_click_from_explore_and_remember_what_was_seen(open_page):
 
 DRAWN = """
 window.drawn = null;
-setInterval(() => { if (window.particleStage?.frames >= 2) window.drawn ??= performance.now(); }, 5);
+setInterval(() => { if (window.particleStage?.frames >= 1) window.drawn ??= performance.now(); }, 5);
 """
 
 
