@@ -151,7 +151,6 @@ def _square(side: int, f: JumpMap) -> Tensor:
 
 def _meshes(model: object, grids: Grids) -> dict[int, np.ndarray]:
     """Where an even mesh of noise is at the times of each grid, [N + 1, side, side, 2]."""
-
     f = jump_map_of(model)
     noise, unused = _square(MESH_SIDE, f), torch.Generator()
     drawn = {n: DETERMINISTIC.draw(f, noise, grid, generator=unused).states for n, grid in grids.items()}

@@ -5,10 +5,9 @@ const LONGEST = 3000; // milliseconds
 
 export default function ({ setTriggerValue }) {
   const end = performance.now() + LONGEST;
-  let look = setInterval(() => {
+  const look = setInterval(() => {
     if (!(window.particleStage?.frames >= 1) && performance.now() < end) return;
     clearInterval(look);
-    look = null;
     setTriggerValue("over", true);
   }, 10);
   return () => clearInterval(look);
