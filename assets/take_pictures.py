@@ -14,7 +14,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.conftest import find_browser
+from benchmarks.browser import find_browser
 
 ROOT = Path(__file__).parents[1]
 IMAGES = Path(__file__).parent / "images"

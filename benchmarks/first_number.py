@@ -22,7 +22,8 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from benchmarks.page import ROOT, SLIDER, find_browser, opened, plain_app, server
+from benchmarks.browser import find_browser
+from benchmarks.page import ROOT, SLIDER, opened, plain_app, server
 
 WATCH = """
 window.firstNumber = null;

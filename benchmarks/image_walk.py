@@ -22,6 +22,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
+from benchmarks.browser import find_browser
 from benchmarks.wheel_walk import PATIENCE, walk
 
 ROOT = Path(__file__).parents[1]
@@ -168,10 +169,9 @@ def main() -> None:
         print(f"{name} {rest[:80]}: {seconds:.0f} s", flush=True)
     print("python:", _run(*image.inside("python", "--version")).strip())
     print("may write the code:", _run(*image.inside("sh", "-c", "test -w app && echo yes || echo no")).strip())
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     with served(image, image.folder / "log.txt") as seconds, sync_playwright() as playwright:
         print(f"healthy after {seconds:.0f} s")
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=["--no-sandbox"])
         kept = image.folder / "home/lab/.local/share/consistency-lab/runs"
         for what, value in walk("http://127.0.0.1:8501", browser, kept).items():
             print(f"{what}: {value}")

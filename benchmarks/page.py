@@ -9,7 +9,6 @@ share its cores. Times in the page are counted by the browser from the input eve
 import argparse
 import os
 import re
-import shutil
 import statistics
 import subprocess
 import sys
@@ -21,6 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
+
+from benchmarks.browser import find_browser
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 180_000
@@ -122,11 +123,6 @@ def opened(browser: Browser, address: str, *, watch: str = WATCH, **options: obj
         yield page
     finally:
         context.close()
-
-
-def find_browser() -> str | None:
-    """Chromium, or Chrome, of this machine."""
-    return shutil.which("chromium") or shutil.which("google-chrome")
 
 
 def moving(page: Page) -> None:

@@ -8,7 +8,6 @@ file and from a server of Python's own. What writes, serves and draws shares thi
 
 import argparse
 import re
-import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
+from benchmarks.browser import find_browser
 from benchmarks.page import moving, opened, show
 
 MOVING = ("index.html", "explore/two_spirals.html", "lessons/flow-map/1.html", "lessons/flow-map/4.html")
@@ -61,7 +61,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, help="a site that is written already")
     parser.add_argument("--tries", type=int, default=10)
-    parser.add_argument("--browser", default=shutil.which("chromium") or shutil.which("google-chrome"))
+    parser.add_argument("--browser", default=find_browser())
     choices = parser.parse_args()
     with tempfile.TemporaryDirectory() as new, sync_playwright() as playwright:
         folder = choices.folder or Path(new) / "site"

@@ -9,13 +9,13 @@ keep to, and what the stage's own trial says: from how many network calls on it 
 
 import argparse
 import base64
-import shutil
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
 import cmcore as cm
 from app.components import flow_map
+from benchmarks.browser import find_browser
 
 ROOT = Path(__file__).parents[1]
 ADDRESS = "http://127.0.0.1/"  # where no server is; a page may have WebGPU there
@@ -67,7 +67,7 @@ def main() -> None:
     kind = "--use-webgpu-adapter=swiftshader" if choices.software else "--enable-features=Vulkan"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--enable-unsafe-webgpu", kind]
+            executable_path=find_browser(), args=["--no-sandbox", "--enable-unsafe-webgpu", kind]
         )
         page = browser.new_page()
         page.route(f"{ADDRESS}code.js", lambda route: route.fulfill(body=code, content_type="text/javascript"))

@@ -26,6 +26,8 @@ from typing import Any
 
 from playwright.sync_api import Browser, sync_playwright
 
+from benchmarks.browser import find_browser
+
 ROOT = Path(__file__).parents[1]
 PATIENCE = 180
 """Seconds for the server to answer, and for the training, on a loaded machine."""
@@ -164,10 +166,9 @@ def main() -> None:
     for place in imported_from(python, home):
         print(f"imported from {place}")
     before, kept = installed_files(python), home / "runs"
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     with serve(python, home, "--keep", str(kept)) as address, sync_playwright() as playwright:
         print(f"cmcore app, in {home}, answers at {address}")
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=["--no-sandbox"])
         for what, value in walk(address, browser, kept).items():
             print(f"{what}: {value}")
         browser.close()

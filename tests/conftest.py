@@ -2,7 +2,6 @@
 
 import functools
 import os
-import shutil
 from collections.abc import Callable, Hashable
 from pathlib import Path
 
@@ -14,13 +13,14 @@ import pytest
 import torch
 from hypothesis import settings
 
+from benchmarks.browser import find_browser
+
 torch.set_num_threads(1)
 settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
 settings.load_profile("repeatable")
 
 CHECKED = [Path(__file__).parent / "laws", Path(__file__).parent / "oracles"]
 """Where the engine is called with its shapes and types checked, which makes a test take half as long again."""
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def checked_when_asked(fn: Callable, decorate: Callable) -> Callable:
@@ -68,11 +68,6 @@ def jaxtyped(*, typechecker: Callable, _original: Callable = jaxtyping.jaxtyped)
 
 
 jaxtyping.jaxtyped = jaxtyped
-
-
-def find_browser() -> str | None:
-    """The Chromium of this machine, or None."""
-    return next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -16,6 +16,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Error, FloatRect, Locator, Page, expect
 
+from benchmarks.browser import find_browser
+
 ROOT = Path(__file__).parents[2]
 PATIENCE = 240_000
 """Milliseconds after which what a test waits for never comes, on the slowest machine that should pass: no wait is for
@@ -92,8 +94,6 @@ FLAGS = [
 @pytest.fixture(scope="session")
 def browser(request):
     from playwright.sync_api import sync_playwright
-
-    from tests.conftest import find_browser
 
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=find_browser(), args=FLAGS)

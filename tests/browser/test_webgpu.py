@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Page
 
 import cmcore as cm
 from app.components import flow_map
+from benchmarks.browser import find_browser
 from cmcore.chain import make_chain
 from cmcore.config import NetworkConfig
 from cmcore.grids import make_grid
@@ -18,7 +19,6 @@ from cmcore.samplers import starting_noise
 from tests.app.components.agreement import AGREEMENT, disagreement
 from tests.app.components.test_flow_map import NETWORKS, SHIPPED, encoded
 from tests.browser.conftest import PATIENCE
-from tests.conftest import find_browser
 
 PRETRAINED = Path(__file__).parents[2] / "assets" / "pretrained"
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
