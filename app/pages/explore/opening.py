@@ -23,7 +23,7 @@ HEADLINE = (
 )
 """What this page is, for who opens it first."""
 TOUR = "30-second tour"
-BEGIN = {"1": "New here? Start with lesson 1", "0": "No formulas: lesson 0"}
+BEGIN = {"1": "New here? Lesson 1", "0": "No formulas: lesson 0"}
 """Where newcomers begin, by the number of the lesson."""
 FEW, SEVERAL = 1, 4
 """The N that the tour compares."""
