@@ -5,12 +5,18 @@ from typing import Any
 import streamlit as st
 
 from app import state
-from app.components.flow_map import bundle, hash_of
+from app.components.flow_map import bundle, evaluated, hash_of
 from app.components.particle_stage import Drawing, SamplerSettings
 from app.stage.sampler import REDRAWN, SAMPLERS, kept_delta
 from app.stage.scene import Mapped, label_of
 from cmcore.config import SamplerConfig
 from cmcore.grids import GRIDS
+
+
+def learned_in_sight(model: object) -> bool:
+    """Whether the browser can draw the stage of a map that is being learned: it has code for it, in the plane."""
+    f = evaluated(model)
+    return f is not None and f.dim == 2
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
@@ -41,7 +47,7 @@ def drawing_of(run: Mapped, config: SamplerConfig, place: str, learned: float) -
 
 
 def first_drawing(run: Mapped, config: SamplerConfig, weights: str, **how: Any) -> Drawing:
-    """What the browser draws at first: as a config says, by the map whose weights have that hash.
+    """What the browser draws at first: as a config says, by the map whose weights have that name.
 
     `how` are the fields of `Drawing` that neither the run nor the config has.
     """

@@ -78,6 +78,7 @@ def make_scene(
     density: np.ndarray | None = None,
     exact: Tensor | None = None,
     in_browser: bool = False,
+    learned: bool = True,
 ) -> Scene:
     """The scene of `model` (a trained model or any jump map) against `target`, in the first two coordinates.
 
@@ -85,15 +86,17 @@ def make_scene(
     renoised draw takes fresh noise on the way, so there each jump is compared with the exact jump from where it began.
     `grids` are the times by N; by default those that `config` names. `density` is :func:`density_image` at δ, and
     `exact` what :func:`exact_paths` answers, where they are there already. Where the browser draws, the draws have no
-    states, and there is only what they are compared with.
+    states, and there is only what they are compared with; where it draws from weights that are not `learned` yet, no
+    jump is compared, since the next weights jump elsewhere.
     """
     grids = grids or grids_of(config)
     renoised = config.sampler != "deterministic"
     if exact is None and not renoised:
         exact = exact_paths(model, target, config, seed=seed, particles=particles)
     drawn = min(particles, SHOWN) if in_browser else particles
-    draws = _draws(model, target, config, grids, seed=seed, particles=drawn) if renoised or not in_browser else {}
-    legs = legs_of(draws, cm.ExactFlow(target, tolerance=DRAWN)) if renoised else {}
+    sampled = learned and renoised if in_browser else True
+    draws = _draws(model, target, config, grids, seed=seed, particles=drawn) if sampled else {}
+    legs = legs_of(draws, cm.ExactFlow(target, tolerance=DRAWN)) if renoised and draws else {}
     start, end = _angles(target, (config.horizon, config.delta))
     return Scene(
         key=key,

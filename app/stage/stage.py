@@ -15,20 +15,24 @@ import streamlit as st
 from torch import Tensor
 
 from app import state
-from app.components.flow_map import flow_map
-from app.components.particle_stage import Mover, Scene, particle_stage
+from app.components.flow_map import bundle, flow_map
+from app.components.particle_stage import Mover, SamplerSettings, Scene, particle_stage
 from app.components.values import StagedChoice, StagedLayers, StagedStart, StagedTimes, sent
 from app.stage.custom_times import ChosenTimes, checked_times, fitting, write_times
-from app.stage.in_browser import bundle_of, drawing_of
+from app.stage.in_browser import bundle_of, drawing_of, first_drawing
 from app.stage.layers import Layered, background_layers, still_layering
 from app.stage.own_start import OwnPaths, Start, checked_start, own_paths, with_start
+from app.stage.projections import column_names
 from app.stage.sampler import REDRAWN, SAMPLERS
-from app.stage.scene import FOLLOWED, STEPS, Mapped, density_image, exact_paths, grids_of, make_scene
+from app.stage.scene import FOLLOWED, PARTICLES, STEPS, Mapped, density_image, exact_paths, grids_of, make_scene
 from app.ui.cards import short
 from cmcore.config import SamplerConfig
 from cmcore.divergences.estimate import Estimate
+from cmcore.sampling_defaults import delta_for
 
 KEY = "particles"
+LIVE = "training"
+"""The name under which the weights of a training travel, so that the newest take the place of those before."""
 MAP_LAYERS = frozenset({"mesh", "folds", "model", "ratio"})
 """Layers that are made only once somebody wants to see them: they cost more than all the rest."""
 POLL = 0.8
@@ -92,6 +96,36 @@ def stage(
     )
 
 
+def live_weights(model: object) -> None:
+    """Hand the newest weights of a training to :func:`live_stage`."""
+    if (weights := bundle(model, LIVE)) is not None:
+        flow_map(weights)
+
+
+def live_stage(run: Mapped, config: SamplerConfig, *, learned: bool) -> None:
+    """The stage of a map that is being learned, drawn by the browser from whichever weights came last.
+
+    `learned`: whether the map is the one that the training ends with; its picture is the one that Explore shows first.
+    """
+    how = {"config": config, "grids": grids_of(config), "seed": 0, "particles": PARTICLES}
+    scene = _scene(_key(run, how) + "/" + write_times({}), True, run, run, how, learned=learned)
+    learned_from = getattr(run.model, "delta", 0.0)
+    drawing = first_drawing(
+        run,
+        config,
+        LIVE,
+        place=f"{LIVE} ",
+        seed=how["seed"],
+        particles=how["particles"],
+        settings={
+            name: SamplerSettings(label, config.renoise, delta_for(name, learned_from))
+            for name, label in SAMPLERS.items()
+        },
+        live=True,
+    )
+    particle_stage(replace(scene, drawing=drawing), steps=config.steps, key=f"{LIVE} {KEY}")
+
+
 def draw_on_stage(config: SamplerConfig, place: str = "") -> dict[str, Any]:
     """The `grids`, the `seed` and the number of `particles` of what is drawn on the stage of that place."""
     return {
@@ -107,8 +141,12 @@ def _question(run: Mapped, config: SamplerConfig, moved: ChosenTimes, place: str
     The scene's own key leaves the moved times out, since the noise stays: the stage goes on where it is.
     """
     how = {"config": config, **draw_on_stage(config, place)}
-    key = f"{run.key}/{config.model_copy(update={'steps': 1, 'times': None}).key}/{how['seed']}/{how['particles']}"
-    return f"{key}/{write_times(moved)}", how
+    return f"{_key(run, how)}/{write_times(moved)}", how
+
+
+def _key(run: Mapped, how: Mapping[str, Any]) -> str:
+    config = how["config"].model_copy(update={"steps": 1, "times": None})
+    return f"{run.key}/{config.key}/{how['seed']}/{how['particles']}"
 
 
 def _with_start_of(place: str, scene: Scene, key: str, run: Mapped, how: dict[str, Any]) -> Scene:
@@ -120,15 +158,19 @@ def _with_start_of(place: str, scene: Scene, key: str, run: Mapped, how: dict[st
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _scene(key: str, in_browser: bool, _run: Mapped, _first: Mapped, _how: dict[str, Any]) -> Scene:
+def _scene(
+    key: str, in_browser: bool, _run: Mapped, _first: Mapped, _how: dict[str, Any], *, learned: bool = True
+) -> Scene:
     """The scene of a map; what it is compared with is that of the `first` on the stage, which has the same target."""
     config: SamplerConfig = _how["config"]
     exact = None
     if config.sampler == "deterministic":
         ends = (config.horizon, config.delta, _how["seed"], min(_how["particles"], FOLLOWED))
         exact = _exact(f"{_first.key}/{ends}", _first, config, _how["seed"], _how["particles"])
-    known = {"density": _density(_first.key, config.delta, _first), "exact": exact, "in_browser": in_browser}
-    return make_scene(_run.model, _run.target, key=key.rpartition("/")[0], **known, **_how)
+    known: dict[str, Any] = {"density": _density(_first.key, config.delta, _first), "exact": exact}
+    known |= {"in_browser": in_browser, "learned": learned}
+    scene = make_scene(_run.model, _run.target, key=key.rpartition("/")[0], **known, **_how)
+    return replace(scene, axes=column_names(_run.target))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

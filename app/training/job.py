@@ -11,6 +11,7 @@ import numpy as np
 import cmcore as cm
 from app.background.jobs import Busy, Job, Workers
 from app.kl.question import SEED, Question
+from app.stage.in_browser import learned_in_sight
 from cmcore.config import TrainingConfig
 from cmcore.divergences.estimate import Estimate
 from cmcore.film import FILM_JUMPS
@@ -20,9 +21,9 @@ from cmcore.targets import Memorisation, TableTarget
 from cmcore.training import TrainingEvent
 
 LIVE_JUMPS = FILM_JUMPS
-"""N of the live samples, as of the film that stays of them."""
+"""N of the live picture, as of the film that stays of it."""
 LIVE_SAMPLES = 1_500
-SAMPLES_EVERY = 0.5
+PICTURE_EVERY = 0.5
 PUBLISH_EVERY = 0.1
 CURVE_POINTS = 300
 LIVE_LANDINGS = 1 << 15
@@ -50,8 +51,9 @@ class TrainingProgress:
     Attributes:
         event: what the engine said last.
         curve: (step, loss) so far, thinned to a few hundred points.
-        samples: live samples in `LIVE_JUMPS` jumps from the same noise each time, [n, d].
-        model: the trained model, at the end; there is none when it was stopped before a first step.
+        samples: live samples in `LIVE_JUMPS` jumps from the same noise each time, [n, d]; None where the browser draws.
+        newest: the model of half a second ago at most, from which the browser draws; None before a first step.
+        model: the trained model, at the end, the newest too; there is none when it was stopped before a first step.
         memorisation: for a table, at the end: how near samples lie to the rows that were trained on.
         stopped: whether somebody ended it early.
         kl: what was measured on the way, oldest first.
@@ -61,6 +63,7 @@ class TrainingProgress:
     curve: tuple[tuple[int, float], ...]
     samples: np.ndarray | None
     model: cm.TrainedModel | None = None
+    newest: cm.TrainedModel | None = None
     memorisation: Memorisation | None = None
     stopped: bool = False
     kl: tuple[LiveKL, ...] = ()
@@ -96,7 +99,7 @@ def train_live(
     measuring: Workers | None = None,
     resume: cm.TrainedModel | None = None,
 ) -> Iterator[TrainingProgress]:
-    """Train, yielding at most ten times a second; live samples are drawn here, in the worker.
+    """Train, yielding at most ten times a second; what the browser cannot draw is drawn here, in the worker.
 
     Args:
         target: the law to learn.
@@ -123,15 +126,16 @@ def _progress(
     meter: "_Meter | None",
 ) -> Iterator[TrainingProgress]:
     """What a page sees of these events; `first` counts the steps that were done before them."""
-    samples = None
+    newest = samples = None
     drawn = published = 0.0
     for event in events:
         if event.step and np.isfinite(event.loss):
             curve.append((event.step, event.loss))
         over = event.status in ("finished", "diverged") or stop.is_set()
         now = time.monotonic()
-        if event.step and not over and now - drawn > SAMPLES_EVERY:
-            samples, drawn = _samples(event.model()), now
+        if event.step and not over and now - drawn > PICTURE_EVERY:
+            newest, drawn = event.model(), now
+            samples = _samples(newest)
         if meter is not None:
             meter.look(event, over=over)
         measured = () if meter is None else tuple(meter.points)
@@ -143,7 +147,7 @@ def _progress(
             return
         if now - published > PUBLISH_EVERY:
             published = now
-            yield TrainingProgress(event, _thinned(curve), samples, kl=measured)
+            yield TrainingProgress(event, _thinned(curve), samples, newest=newest, kl=measured)
 
 
 def final_progress(
@@ -152,7 +156,7 @@ def final_progress(
     """What stays of a run: its model, samples of that, and no longer what it learned from, which the event held."""
     model = event.model()
     event = replace(event, model=lambda: model)
-    return TrainingProgress(event, curve, _samples(model), model, _memorisation(model), stopped, kl)
+    return TrainingProgress(event, curve, _samples(model), model, model, _memorisation(model), stopped, kl)
 
 
 def _no_weights() -> cm.TrainedModel:
@@ -218,7 +222,9 @@ class _Meter:
 
 
 # ---- samples ----------------------------------------------------------------------------------------------------
-def _samples(model: cm.TrainedModel) -> np.ndarray:
+def _samples(model: cm.TrainedModel) -> np.ndarray | None:
+    if learned_in_sight(model):
+        return None
     return own_samples(model, LIVE_SAMPLES, LIVE_JUMPS, seed=0).points.detach().cpu().numpy()
 
 

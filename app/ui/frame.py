@@ -13,6 +13,13 @@ READING = (
     '[class*="st-key-kl_curves"][class*="_reading"], [class*="st-key-compared_curves"][class*="_reading"], '
     ".st-key-answer_reading"
 )
+STAGE = [
+    Control("layers", "Layers"),
+    Control("axis", "Time axis"),
+    Control("playing", "Play, step, speed"),
+    Control("multiples", "N = 1, 2, 4, 8"),
+]
+"""Parts of a stage, which hides them itself."""
 CONTROLS = {
     "all": [Control("pages", "Other pages", '[data-testid="stTopNav"], [data-testid="stTopNavLinkContainer"]')],
     "explore": [
@@ -26,10 +33,7 @@ CONTROLS = {
         Control("best", "Best times", ".st-key-best_area"),
         Control("chart", "KL chart", ".st-key-chart_area"),
         Control("theory", "Theory", ".st-key-theory_area"),
-        Control("layers", "Layers"),
-        Control("axis", "Time axis"),
-        Control("playing", "Play, step, speed"),
-        Control("multiples", "N = 1, 2, 4, 8"),
+        *STAGE,
     ],
     "train": [
         Control("source", "What to learn", ".st-key-source_area"),
@@ -41,6 +45,7 @@ CONTROLS = {
         Control("number", "The number", ".st-key-live_kl"),
         Control("rise", "KL while it trains", ".st-key-live_kl_area"),
         Control("loss", "Loss", ".st-key-loss_area"),
+        *STAGE,
     ],
     "kl": [
         Control("compare", "What is compared", ".st-key-compare_area"),

@@ -19,8 +19,8 @@ def open_train(open_page, path="/train", **options):
 
 
 def until_it_learns(page):
-    """It has taken a step, so that it leaves weights when it is stopped; its first samples are those of none."""
-    page.wait_for_function("window.sampleCloud?.samples > 0")
+    """It has taken a step, so that it leaves weights when it is stopped."""
+    wait_for_stage(page, "window.particleStage.choice.map === 'training'")
     page.locator(".st-key-status_area").get_by_text(re.compile(r"^step [1-9]")).first.wait_for()
 
 
@@ -80,7 +80,7 @@ def test_drawn_by_mouse_and_keys_then_trained_with_a_pause(open_page):
     page.get_by_label("Step of the training").focus()
     page.keyboard.press("Home")
     page.wait_for_function("window.trainingFilm.step === 0")
-    page.get_by_role("button", name="Play", exact=True).click()
+    page.locator(".st-key-film").get_by_role("button", name="Play", exact=True).click()
     page.wait_for_function("window.trainingFilm.step > 0")
     page.get_by_role("button", name="Draw on").click()
     page.locator(".pad canvas").wait_for()

@@ -48,21 +48,33 @@ def flow_map(bundled: bytes, number: int = 0) -> None:
     _COMPONENT(key=f"flow_map_{number}", data=bundled)
 
 
-def bundle(model: object) -> bytes | None:
-    """The weights of a map with what is needed to evaluate it; None for what the browser has no code for.
+def evaluated(model: object) -> FlowMap | None:
+    """The map of it that the browser has code for, or None.
 
     It has code for single flow maps of the engine with at most `MOST_WEIGHTS` weights, and for no other function.
-    The header names the form of the network (`widths`, `spaceFrequencies`, `timeFrequencies`, `secondTime`, `experts`,
-    `sharpness`), the `preconditioning`, d (`dim`), T and δ (`horizon`, `delta`), and the `hash` of all of it;
-    `weight_k` and `bias_k` are the layers, in single precision. The process is always the Ornstein–Uhlenbeck process.
     """
     f = getattr(model, "flow_map", model)
     if not isinstance(f, FlowMap) or f.members or sum(w.numel() for w in f.parameters()) > MOST_WEIGHTS:
         return None
+    return f
+
+
+def bundle(model: object, name: str = "") -> bytes | None:
+    """The weights of a map with what is needed to evaluate it; None where it is not :func:`evaluated`.
+
+    Stages ask for it by its `name`, the hash of it unless another is given: a later bundle of that name takes the place
+    of this one.
+
+    The header names the form of the network (`widths`, `spaceFrequencies`, `timeFrequencies`, `secondTime`, `experts`,
+    `sharpness`), the `preconditioning`, d (`dim`), T and δ (`horizon`, `delta`), and the `hash` of all of it;
+    `weight_k` and `bias_k` are the layers, in single precision. The process is always the Ornstein–Uhlenbeck process.
+    """
+    if (f := evaluated(model)) is None:
+        return None
     arrays: dict[str, np.ndarray] = {}
     for k, layer in enumerate(f.network.layers):
-        for name in ("weight", "bias"):
-            arrays[f"{name}_{k}"] = getattr(layer, name).detach().cpu().float().numpy()
+        for part in ("weight", "bias"):
+            arrays[f"{part}_{k}"] = getattr(layer, part).detach().cpu().float().numpy()
     header: dict[str, Any] = {
         "dim": f.dim,
         "widths": [f.features.width, *(len(arrays[f"bias_{k}"]) for k in range(len(f.network.layers)))],
@@ -76,7 +88,7 @@ def bundle(model: object) -> bytes | None:
         "delta": getattr(model, "delta", 0.0),
     }
     digest = hashlib.sha256(pack(header, arrays)).hexdigest()
-    return pack({"hash": digest[:16], **header}, arrays)
+    return pack({"name": name or digest[:16], "hash": digest[:16], **header}, arrays)
 
 
 def hash_of(bundled: bytes) -> str:

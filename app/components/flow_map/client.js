@@ -1,15 +1,16 @@
 // The flow maps of the page, and what draws from them: a worker, or the page itself where a host allows none. The
 // worker's code and network.wasm are joined to this file by flow_map/__init__.py.
 
-// { evaluator, add, ask, forget }, one for the whole document:
+// { evaluator, add, hashOf, ask, forget }, one for the whole document:
 //   evaluator                    by what the newest answer was drawn, "webgpu", "wasm" or "javascript"; null until something
 //                                can answer
-//   add(bundle)                  take a map, as read by readMessage; once for each hash
+//   add(bundle)                  take a map, as read by readMessage, in place of an earlier one of its name; once for each
+//                                hash
+//   hashOf(name)                 of the map of that name; undefined where it is not there yet
 //   ask(stage, question, take)   draw: `take` is called for every N with what worker.js tells, while `question` is the
-//                                newest of that stage; answers to older ones are dropped. A question about a map that is
-//                                not there yet waits for it.
+//                                newest of that stage; answers to older ones are dropped
 function openFlowMaps() {
-  const maps = new Set(), asked = new Map();
+  const hashes = new Map(), asked = new Map();
   let ids = 0;
   const take = (told) => {
     drawer.evaluator = told.evaluator ?? drawer.evaluator;
@@ -20,22 +21,22 @@ function openFlowMaps() {
   const drawer = {
     evaluator: null,
     add(bundle) {
-      if (maps.has(bundle.hash)) return;
-      maps.add(bundle.hash);
+      if (hashes.get(bundle.name) === bundle.hash) return;
+      hashes.set(bundle.name, bundle.hash);
       send({ map: bundle });
-      for (const [stage, { id, question }] of asked) if (question.map === bundle.hash) send({ stage, id, question });
     },
+    hashOf: (name) => hashes.get(name),
     ask(stage, question, take) {
       const id = ++ids;
-      asked.set(stage, { id, question, take });
-      if (maps.has(question.map)) send({ stage, id, question });
+      asked.set(stage, { id, take });
+      send({ stage, id, question });
     },
     forget: (stage) => asked.delete(stage),
   };
   return drawer;
 }
 
-// Takes a map in, and says so to stages that were there before.
+// Takes a map in, and says so to the stages.
 function addFlowMap(bundle) {
   window.consistencyLabMaps ??= openFlowMaps();
   window.consistencyLabMaps.add(bundle);

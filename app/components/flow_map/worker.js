@@ -36,8 +36,8 @@ function answering(module, open = openDevice) {
     return newest.get(stage) === id;
   };
 
-  const answer = async (stage, id, { map: hash, sampler, share, seed, particles, grids, own }, tell) => {
-    const map = maps.get(hash), { dim } = map;
+  const answer = async (stage, id, { map: name, sampler, share, seed, particles, grids, own }, tell) => {
+    const map = maps.get(name), { dim, hash } = map;
     for (const { n, times, count = particles } of grids) {
       const chain = chainOf(sampler, times, share, map.delta), noisy = noisyOf(chain);
       const drawn = await many([hash, sampler, share, seed, count, times].join(), async () => {
@@ -58,7 +58,11 @@ function answering(module, open = openDevice) {
   };
 
   return async (message, tell) => {
-    if (message.map) return maps.set(message.map.hash, openMap(message.map, module));
+    if (message.map) {
+      const { name } = message.map;
+      trials.gone(maps.get(name));
+      return maps.set(name, openMap(message.map, module));
+    }
     const { stage, id, question } = message;
     newest.set(stage, id);
     trials.asked();

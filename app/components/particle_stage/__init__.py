@@ -93,7 +93,7 @@ class Drawing:
 
     Attributes:
         run: names the run.
-        map: the hash of its bundle.
+        map: the name of its bundle.
         place: with which the keys of the page's controls begin.
         label: the target in words.
         sampler, share, grid, horizon, delta, seed, particles: the draw, as of :class:`cmcore.config.SamplerConfig`.
@@ -101,6 +101,8 @@ class Drawing:
         settings: by name, the samplers that the stage may turn to itself.
         release: numbers the fresh noise of a start of one's own.
         redrawn: whether that is new at each release.
+        live: whether the map is learned meanwhile, and newer weights take its place under its name. Then nothing plays
+            by itself, N and the seed are chosen on the stage alone, and Python is told nothing.
     """
 
     run: str
@@ -118,6 +120,7 @@ class Drawing:
     settings: Mapping[str, SamplerSettings]
     release: int = 0
     redrawn: bool = False
+    live: bool = False
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,7 @@ class Scene:
         drawing: what the browser draws from; None where the draws carry their states.
         title: what the map is called, where another one stands beside it.
         labels: what stands beside the small multiples, by N.
+        axes: names of the coordinates, where they have one.
     """
 
     key: str
@@ -163,6 +167,7 @@ class Scene:
     drawing: Drawing | None = None
     title: str = ""
     labels: Mapping[int, str] = fields(default_factory=dict)
+    axes: Sequence[str] = ()
 
     @property
     def followed(self) -> int:
@@ -200,6 +205,7 @@ def scene_message(scene: Scene, *beside: Scene, steps: int, answered: bool = Tru
         "key": scene.key,
         "extent": scene.extent,
         "angles": scene.angles,
+        "axes": list(scene.axes),
         "steps": steps,
         "multiples": list(scene.multiples),
         "progress": {str(n): draw.progress for n, draw in scene.draws.items()},
@@ -257,12 +263,14 @@ def particle_stage(
     *scenes: Scene,
     steps: int,
     key: str,
-    on_choice: Callable[[], None],
-    on_start: Callable[[], None],
-    on_times: Callable[[], None],
-    on_layers: Callable[[], None],
+    on_choice: Callable[[], None] | None = None,
+    on_start: Callable[[], None] | None = None,
+    on_times: Callable[[], None] | None = None,
+    on_layers: Callable[[], None] | None = None,
 ) -> None:
     """Show the scenes of one map, or of several side by side, with N = steps.
+
+    Of a live map nothing is told.
 
     Args:
         on_choice: called when N or the other sampler is chosen on the stage itself; the component's `choice` is then
@@ -274,9 +282,10 @@ def particle_stage(
             {"steps": N, "times": [t_1, …, t_{N−1}] or null, "release": …}.
         on_layers: called when the layers that show what the map does to space are wanted.
     """
+    drawing = scenes[0].drawing
     _COMPONENT(
         key=key,
-        data=scene_message(*scenes, steps=steps),
+        data=scene_message(*scenes, steps=steps, answered=drawing is None or not drawing.live),
         on_choice_change=on_choice,
         on_start_change=on_start,
         on_times_change=on_times,

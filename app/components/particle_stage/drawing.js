@@ -4,6 +4,7 @@
 // caught up.
 
 const FILL = 120; // milliseconds after the last change that all particles of every N are drawn, and words follow
+const LIVE_FILL = 1500; // the same of weights that a training replaces twice a second
 const COUNTS = [1, 2, 4, 8, 16];
 
 // ---- what to draw ------------------------------------------------------------------------------------------------
@@ -61,11 +62,11 @@ const baseChoice = ({ drawing, times }) => ({
 });
 
 // What the worker is asked of a pane's map: N on show with all particles first, then the others with those of the small
-// multiples. While a hand holds a time or a start it is N on show alone.
+// multiples. While a hand holds a time or a start, and of live weights, it is N on show alone.
 function questionOf(stage, pane, { whole }) {
   const { base, steps } = stage, { map, sampler, share, seed, particles, times } = choiceOf(stage, pane);
   const held = stage.press?.drawing || stage.moving?.dragging;
-  const others = held && !whole
+  const others = (held && !whole) || isLive(stage)
     ? []
     : COUNTS.filter((n) => n !== steps).sort((a, b) => base.multiples.includes(b) - base.multiples.includes(a));
   const few = whole ? particles : Math.min(particles, base.compact);
@@ -78,6 +79,12 @@ function questionOf(stage, pane, { whole }) {
   return { map, sampler, share, seed, particles, grids, own };
 }
 
+// Whether the weights are those of a training, which sends newer ones under their name.
+const isLive = ({ base }) => base?.drawing?.live === true;
+
+// The weights of a pane's map: their hash, undefined until they are there.
+const weightsOf = ({ base: { drawing } }) => window.consistencyLabMaps?.hashOf(drawing.map);
+
 // Whether a hand holds a time or a start.
 const isHeld = (stage) => Boolean(stage.press?.drawing || stage.moving?.dragging);
 
@@ -88,13 +95,14 @@ const releaseOf = ({ base, local }) => Math.max(base.drawing.release, local.rele
 // ---- asking, and taking answers -----------------------------------------------------------------------------------
 const drawnHere = ({ panes }) => panes.filter(({ base }) => base?.drawing);
 
-// Draws every map anew if what is to be drawn has changed. While a map has no answer to the last question yet nothing is
-// asked: a picture a moment old is better than none while something is dragged.
+// Draws every map anew if what is to be drawn has changed, or its weights. While a map has no answer to the last question
+// yet nothing is asked: a picture a moment old is better than none while something is dragged, or a machine is busy. Live
+// weights that nobody sees are not drawn.
 function redraw(stage) {
   const panes = drawnHere(stage);
-  if (!panes.length) return;
+  if (!panes.length || (isLive(stage) && (!stage.visible || document.hidden))) return;
   stage.choice = choose(stage);
-  const key = JSON.stringify(panes.map((pane) => questionOf(stage, pane, { whole: false })));
+  const key = JSON.stringify(panes.map((pane) => [weightsOf(pane), questionOf(stage, pane, { whole: false })]));
   if (key === stage.askedKey) return;
   if (stage.waiting.size) {
     stage.behind = true;
@@ -102,23 +110,18 @@ function redraw(stage) {
   }
   stage.askedKey = key;
   clearTimeout(stage.settling);
-  for (const pane of panes) if (pane.message) stage.waiting.add(pane); // no other map waits for weights under way
-  for (const pane of panes) ask(stage, pane, { whole: false });
+  const ready = panes.filter(weightsOf); // the others are drawn when their weights have come
+  for (const pane of ready) stage.waiting.add(pane);
+  for (const pane of ready) ask(stage, pane, { whole: false });
 }
 
 function ask(stage, pane, { whole }) {
-  const { start } = stage, choice = choiceOf(stage, pane), maps = window.consistencyLabMaps;
-  if (!maps) {
-    addEventListener("flowmaps", () => {
-      if (stage.panes.includes(pane) && pane.base.drawing) ask(stage, pane, { whole });
-    }, { once: true });
-    return;
-  }
-  maps.ask(pane.name, questionOf(stage, pane, { whole }), (told) => {
+  const { start } = stage, choice = choiceOf(stage, pane);
+  window.consistencyLabMaps.ask(pane.name, questionOf(stage, pane, { whole }), (told) => {
     if (told.done) {
       if (!whole) {
         clearTimeout(stage.settling);
-        stage.settling = setTimeout(() => settle(stage), FILL);
+        stage.settling = setTimeout(() => settle(stage), isLive(stage) ? LIVE_FILL : FILL);
       }
       return;
     }
@@ -143,7 +146,7 @@ function answered(stage, pane) {
 
 // Nothing has changed for a while: all particles of every N, and the picture in words.
 function settle(stage) {
-  for (const pane of drawnHere(stage)) ask(stage, pane, { whole: true });
+  for (const pane of drawnHere(stage).filter(weightsOf)) ask(stage, pane, { whole: true });
   layOut(stage);
   paintMultiples(stage);
 }

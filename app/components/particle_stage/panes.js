@@ -25,6 +25,7 @@ function addPane(stage, frame) {
     title: find("title"),
     ground: find("ground"),
     canvas: find("view"),
+    axes: find("axes"),
     readout: find("readout"),
     base: null,
     draws: {},
@@ -81,6 +82,7 @@ function dressPane(stage, pane) {
   pane.image = base.arrays.density ? densityImage(base.arrays.density, palette.data) : null;
   const badge = document.createElement("b");
   badge.textContent = letter;
+  pane.axes.textContent = base.axes.map((name, i) => `${"→↑"[i]} ${name}`).join("   ");
   title.hidden = !letter;
   title.replaceChildren(badge, base.title);
 }

@@ -78,6 +78,7 @@ function createStage(root) {
     sent: null,
     u: calm ? 1 : 0,
     playing: !calm,
+    atRest: calm,
     speed: 1,
     pace: 1,
     rest: REST,
@@ -120,6 +121,7 @@ function createStage(root) {
       "step",
       "speed",
       "save",
+      "seed",
       "multiples",
       "summary",
     ]
@@ -148,7 +150,7 @@ function keepView(stage) {
   clearTimeout(stage.keeping);
   stage.keeping = setTimeout(() => {
     const on = ALL_LAYERS.filter((name) => stage.layers[name]);
-    const moving = stage.playing || stage.goal !== null, atRest = stage.calm && stage.u === 1;
+    const moving = stage.playing || stage.goal !== null, atRest = stage.atRest && stage.u === 1;
     address.keep({
       layers: on.join() === FIRST_LAYERS.join() ? null : on.join() || "none",
       speed: stage.speed === 1 ? null : String(stage.speed),
@@ -285,11 +287,16 @@ function wire(stage) {
     seek(stage, event.target.value / 1000);
     keepView(stage);
   };
+  parts.seed.oninput = ({ target }) => {
+    stage.pinned.clear();
+    if (target.value && target.validity.valid) obeyControls(stage, { seed: Number(target.value) });
+  };
   const keys = (event) => key(stage, event);
   document.addEventListener("keydown", keys);
   const sight = new IntersectionObserver(([entry]) => {
     stage.visible = entry.isIntersecting;
     wake(stage);
+    redraw(stage);
   });
   sight.observe(parts.panes);
   const size = new ResizeObserver(() => {
@@ -304,6 +311,9 @@ function wire(stage) {
     followSlider(stage);
     redraw(stage);
   });
+  const weighted = () => redraw(stage);
+  addEventListener("flowmaps", weighted);
+  document.addEventListener("visibilitychange", weighted);
   const guided = ({ detail }) => obeyGuide(stage, detail);
   document.addEventListener("guide", guided);
   stage.root.addEventListener("draw", ({ detail }) => obeyControls(stage, detail));
@@ -318,6 +328,8 @@ function wire(stage) {
   stage.destroy = () => {
     page.disconnect();
     controls();
+    removeEventListener("flowmaps", weighted);
+    document.removeEventListener("visibilitychange", weighted);
     document.removeEventListener("guide", guided);
     clearTimeout(stage.settling);
     for (const pane of stage.panes) forgetDraws(stage, pane);
@@ -365,7 +377,8 @@ function tick(stage, now) {
   } else if (stage.u < 1) {
     stage.u = Math.min(1, stage.u + rate);
     if (stage.u === 1) stage.restUntil = now + stage.rest;
-  } else if (now > stage.restUntil) stage.u = 0;
+  } else if (isLive(stage)) play(stage, false); // it has been seen once, and a training wants the machine
+  else if (now > stage.restUntil) stage.u = 0;
   if (stage.u !== stage.painted) paint(stage); // at rest nothing moves
   if (stage.visible && (stage.playing || stage.goal !== null)) {
     stage.request = requestAnimationFrame((next) => tick(stage, next));
@@ -379,6 +392,13 @@ function play(stage, playing) {
   paint(stage);
   wake(stage);
   keepView(stage);
+}
+
+// A training is followed where the jumps end: until somebody plays it, or where the address says.
+function rest(stage) {
+  stage.atRest = true;
+  stage.parts.seed.value = stage.base.drawing.seed;
+  if (address.read("pause") === null) Object.assign(stage, { u: 1, playing: false, goal: null });
 }
 
 // A guide through the page shows something here: N, a place in time, whether and how fast it goes on from there.
@@ -433,7 +453,7 @@ function samplerOnShow({ base, local, choice }) {
 function showSteps(stage, steps) {
   stage.steps = stage.sent = steps;
   stage.goal = null;
-  for (const pane of drawnHere(stage)) if (pane.draws[steps]) showPicture(stage, pane);
+  for (const pane of drawnHere(stage)) if (pane.draws[steps] && !isLive(stage)) showPicture(stage, pane); // live: of older weights
   redraw(stage);
   layOut(stage);
   paint(stage);
@@ -656,11 +676,13 @@ export default function (component) {
   takeBases(stage, scenesOf(readMessage(data)));
   const { base } = stage, fresh = subject(base) !== subject(before);
   const reseeded = base.drawing?.seed !== before?.drawing?.seed;
-  stage.tell = setStateValue;
+  stage.tell = isLive(stage) ? () => {} : setStateValue;
+  if (fresh && isLive(stage)) rest(stage);
   if (stage.wanting) wantLayers(stage);
   for (const pane of stage.panes) dressPane(stage, pane);
   const { palette } = stage.lead;
   stage.section.classList.toggle("dark", palette.dark);
+  stage.section.classList.toggle("live", isLive(stage));
   stage.section.style.setProperty("--model", palette.model);
   for (const { button, layer } of stage.legend) {
     button.querySelector("svg").style.stroke = palette[layer.colour];

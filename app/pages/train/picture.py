@@ -1,5 +1,10 @@
-"""The picture of Train: the sheet while something is drawn; else the target, and samples of the run that learns it."""
+"""The picture of Train: the sheet while something is drawn; else the target, and what the run makes of noise by now.
 
+The browser draws that on the stage of Explore, from the newest weights. What it has no code for, and what lies outside
+the plane, is a cloud of samples drawn beside the training.
+"""
+
+from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
@@ -9,16 +14,28 @@ from app import state
 from app.components.sample_cloud import cloud_message, sample_cloud
 from app.pages.train.projection import projection_controls
 from app.pages.train.sketch import drawing_pad
+from app.stage.in_browser import learned_in_sight
 from app.stage.projections import Projection
 from app.stage.scene import density_image, extent_around, extent_of, histogram_image, shown_samples
+from app.stage.stage import live_stage, live_weights
 from app.training.choice import SOURCES, Choice
 from app.training.job import LIVE_JUMPS
 from app.training.registry import Training
-from cmcore.config import TrainingConfig
-from cmcore.sampling_defaults import sampling_defaults
+from cmcore.config import SamplerConfig, TrainingConfig
+from cmcore.grids import named_grids
+from cmcore.sampling_defaults import delta_for, sampling_defaults
 from cmcore.streams import stream
 
 DOTS = 1_500
+
+
+@dataclass(frozen=True)
+class _Learner:
+    """A training as a stage shows it: `key` is that of the run it becomes, `model` has the newest weights."""
+
+    key: str
+    model: cm.TrainedModel
+    target: cm.Target
 
 
 def shown_in_picture(
@@ -37,7 +54,13 @@ def training_picture(
 ) -> None:
     """The picture, looked at again every `poll` seconds while a run is under way."""
     if shown is not None and projection is not None:
-        st.fragment(_cloud, run_every=poll)(shown, projection, about if _learns(about, shown) else None)
+        about = about if _learns(about, shown) else None
+        if (newest := _newest(about)) is not None and about is not None:
+            st.fragment(_weights, run_every=poll)(about)
+            learner = _Learner(about.run_key, newest, shown.target)
+            live_stage(learner, _first_draw(newest), learned=about.over)
+        else:
+            st.fragment(_cloud, run_every=poll)(shown, projection, about)
     elif state.value("source") == SOURCES[1]:
         drawing_pad()
 
@@ -46,7 +69,31 @@ def _learns(about: Training | None, choice: Choice) -> bool:
     return about is not None and choice.key == about.choice.key
 
 
+def _newest(about: Training | None) -> cm.TrainedModel | None:
+    """The newest weights of a training, once it has some and if the browser draws from them."""
+    latest = about.view().latest if about else None
+    newest = latest.newest if latest else None
+    return newest if newest is not None and learned_in_sight(newest) else None
+
+
+def _weights(about: Training) -> None:
+    if (newest := _newest(about)) is not None:
+        live_weights(newest)
+
+
+def _first_draw(model: cm.TrainedModel) -> SamplerConfig:
+    """How Explore draws the run first."""
+    own = sampling_defaults(model.config)
+    delta = delta_for(own.sampler, model.delta)
+    grid = named_grids(to_zero=delta == 0)[0]
+    return SamplerConfig(
+        sampler=own.sampler, grid=grid, steps=LIVE_JUMPS, horizon=model.horizon, delta=delta, renoise=own.renoise
+    )
+
+
 def _cloud(choice: Choice, projection: Projection, about: Training | None) -> None:
+    if _newest(about) is not None:
+        st.rerun()  # the stage takes its place
     progress = about.view().latest if about else None
     name = f"{choice.key}|{projection.view}"
     background = _background(name, choice.target, projection)

@@ -210,6 +210,28 @@ def test_a_newer_question_of_a_stage_ends_the_older_and_no_other(tmp_path):
     torch.testing.assert_close(others, starting_noise(900, 2, seed=3).float(), rtol=0, atol=1e-6)
 
 
+REPLACED = """
+  const told = [], answer_ = answering(compileNetwork(NETWORK_WASM), () => null);
+  const question = { map: "live", sampler: "deterministic", share: 0, seed: 0, particles: 20,
+    grids: [{ n: 2, times: [3, 0.7, 0.1] }] };
+  for (const name of ["first", "second", "first"]) {
+    await answer_({ map: bundle(name) });
+    await answer_({ stage: "a", id: name, question }, (one) => one.done || told.push(one.states));
+  }
+  answer(told);
+"""
+
+
+def test_a_bundle_takes_the_place_of_the_one_before_of_its_name(tmp_path):
+    maps = [FlowMap(2, NetworkConfig(width=8, depth=1), generator=torch.Generator().manual_seed(k)) for k in (0, 1)]
+    first, second = (base64.b64encode(bundle(each, "live")).decode() for each in maps)
+    told = run(REPLACED, tmp_path, first=first, second=second)
+    assert told[0] == told[2] != told[1]
+    for model, points in zip(maps, told, strict=False):
+        engine = cm.sample(model, 20, 2, seed=0, grid=(3, 0.7, 0.1), dim=2).states
+        torch.testing.assert_close(torch.tensor(points).reshape(3, 20, 2), engine, rtol=0, atol=1e-5)
+
+
 def test_without_webassembly_the_plain_network_takes_over_in_silence(tmp_path):
     assert (
         run(

@@ -189,6 +189,12 @@ def test_the_velocity_field_is_that_of_the_exact_flow(deterministic):
     np.testing.assert_allclose(shown, truth, atol=2e-3 * np.abs(truth).max() + 1e-4)
 
 
+def test_jumps_of_weights_that_are_still_learned_are_compared_with_nothing():
+    model, config = untrained(), SamplerConfig(sampler="renoise", delta=0.02)
+    scene = make_scene(model, model.target, key="k", config=config, seed=3, in_browser=True, learned=False)
+    assert [draw.legs for draw in scene.draws.values()] == [None] * len(STEPS)
+
+
 @pytest.mark.parametrize("sampler", ["deterministic", "renoise"])
 def test_a_scene_that_the_browser_draws_compares_with_the_same_exact_flow(sampler):
     """Of the draws it holds the times and what is exact of the first particles, which is all that the server makes."""

@@ -137,6 +137,23 @@ def test_p6_train_asks_what_explore_asks_of_the_run_first(name):
     assert live_question(model.target, model.config) == asked
 
 
+@pytest.mark.parametrize(("name", "in_browser"), [("eight_gaussians", True), ("torus_knot", False)])
+def test_what_the_browser_draws_is_not_drawn_beside_the_training_too(monkeypatch, name, in_browser):
+    monkeypatch.setattr("app.training.job.PICTURE_EVERY", 0.0)
+    monkeypatch.setattr("app.training.job.PUBLISH_EVERY", 0.0)
+    config = TrainingConfig(steps=150, **SMALL)
+    seen = list(train_live(cm.make_target(name), config, threading.Event()))
+    learning = [each for each in seen[:-1] if each.newest is not None]
+    assert len({each.newest.steps for each in learning}) > 1
+    assert seen[-1].newest is seen[-1].model
+    for each in (*learning, seen[-1]):
+        if in_browser:
+            assert each.samples is None
+        else:
+            again = cm.sample(each.newest, len(each.samples), 4, seed=0, noiseless_end=True).points
+            assert each.samples == pytest.approx(again.numpy())
+
+
 def test_samples_alone_have_no_live_kl():
     rows = torch.randn(30, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     assert live_question(cm.Samples(rows), TrainingConfig(steps=1, objective="lsd")) is None

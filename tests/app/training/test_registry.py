@@ -106,14 +106,14 @@ def test_p3_a_paused_training_that_nobody_comes_back_to_becomes_a_run_and_lets_i
     assert run.model.steps == mine.view().latest.event.step == mine.view().latest.model.steps
 
 
-def test_p2_samples_of_a_run_stopped_while_paused_are_of_its_last_weights():
+def test_p2_the_picture_of_a_run_stopped_while_paused_is_of_its_last_weights():
     mine = under_way(training(steps=100_000))
     mine.pause()
     wait_for(lambda: mine.view().status == "paused")
     mine.cancel()
     latest = mine.view().latest
-    again = cm.sample(latest.model, len(latest.samples), 4, seed=0, noiseless_end=True).points
-    assert latest.samples == pytest.approx(again.numpy())
+    assert latest.newest is latest.model
+    assert latest.samples is None  # the browser draws them
 
 
 def test_results_are_let_go_after_a_while_and_never_too_many(clock, monkeypatch):

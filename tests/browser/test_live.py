@@ -1,0 +1,109 @@
+"""A map on the stage while it is learned: its weights come to the browser, and all else is done there."""
+
+import numpy as np
+import pytest
+
+import cmcore as cm
+from tests.browser.conftest import EVALUATES, MOVING, PAGES, PATIENCE, TOUR_SEEN, settle
+from tests.browser.test_flow_map import DRAWN, Gate
+from tests.browser.test_lab import stage, wait_for_stage
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+WEIGHTS = "window.consistencyLabMaps?.hashOf('training')"
+
+
+@pytest.fixture
+def learning(browser, server, request):
+    """Train, where Two Moons are learned until somebody stops it, seen on the stage."""
+    context = browser.new_context(**EVALUATES, **MOVING, viewport={"width": 1440, "height": 980})
+    context.add_init_script(TOUR_SEEN)
+    page, errors = context.new_page(), []
+    request.node.stash.setdefault(PAGES, []).append(page)
+    page.set_default_timeout(PATIENCE)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    gate = Gate(page)
+    page.goto(f"{server}/train?steps=50000&network=small")
+    page.get_by_role("button", name="Start training").click()
+    wait_for_stage(page)
+    yield page, gate
+    gate.open()
+    if (stop := page.get_by_role("button", name="Stop")).count():
+        stop.click()
+    context.close()
+    assert errors == []
+
+
+def until_weights_change(page):
+    """Others have come, and are on the stage."""
+    before = page.evaluate(WEIGHTS)
+    pictures = stage(page)["pictures"]
+    page.wait_for_function(f"before => {WEIGHTS} !== before", arg=before)
+    page.wait_for_function("before => window.particleStage.pictures > before", arg=pictures)
+
+
+def ends(page, map_name, seed=0, n=4):
+    """Where the browser puts noise in N jumps."""
+    times = cm.make_grid("uniform_angle", n, horizon=3.0, delta=0.0).times
+    question = {"map": map_name, "sampler": "deterministic", "share": 0, "seed": seed, "particles": 100}
+    drawn = page.evaluate(DRAWN, {**question, "grids": [{"n": n, "times": times}]})
+    return np.array(drawn[str(n)]).reshape(n + 1, 100, 2)[-1]
+
+
+def test_the_newest_weights_are_drawn_and_nothing_moves_until_somebody_plays(learning):
+    page, _ = learning
+    first = ends(page, "training")
+    until_weights_change(page)
+    assert np.abs(ends(page, "training") - first).max() > 0
+    assert (stage(page)["u"], stage(page)["playing"]) == (1, False)
+    page.get_by_role("button", name="Play", exact=True).click()
+    page.wait_for_function("window.particleStage.playing && window.particleStage.u < 0.5")
+    page.reload()
+    wait_for_stage(page)
+    until_weights_change(page)  # the training went on
+
+
+def test_n_seed_and_sampler_change_the_picture_and_no_message_speaks_of_them(learning):
+    page, gate = learning
+    until_weights_change(page)
+    gate.closed = True
+    page.get_by_role("button", name="N = 8").click()
+    page.wait_for_function("window.particleStage.choice.times[8] && window.particleStage.times.length === 9")
+    page.get_by_role("spinbutton", name="Seed", exact=True).fill("3")
+    page.wait_for_function("window.particleStage.choice.seed === 3")
+    page.locator("canvas.view").focus()
+    page.keyboard.press("r")
+    page.wait_for_function("window.particleStage.choice.sampler === 'renoise'")
+    page.keyboard.press("1")
+    page.wait_for_function("window.particleStage.times.length === 2")
+    page.get_by_role("button", name="Play", exact=True).click()
+    page.wait_for_function("window.particleStage.u < 0.5")
+    said = [bytes(message) for _, message in gate.waiting if isinstance(message, bytes)]
+    assert not [message for message in said if b"choice" in message]
+    gate.open()
+    until_weights_change(page)
+    assert stage(page)["steps"] == 1  # what Python says of N is what it began with
+    assert stage(page)["choice"]["seed"] == 3
+
+
+def test_the_last_picture_is_the_engines_and_explores(learning, tmp_path_factory):
+    page, gate = learning
+    until_weights_change(page)
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_text("Stopped early").wait_for()
+    page.locator(".st-key-live_kl .card-value strong").wait_for()
+    settle(page)
+    learned = ends(page, "training", seed=5)
+    gate.closed = True
+    page.get_by_role("button", name="N = 2").click()
+    page.wait_for_function("window.particleStage.times.length === 3")
+    assert not [message for _, message in gate.waiting if isinstance(message, bytes) and b"choice" in message]
+    gate.open()
+    page.get_by_role("button", name="Open in Explore").click()
+    wait_for_stage(page, "window.particleStage.choice.map !== 'training'")
+    shown = stage(page)["choice"]["map"]
+    assert (ends(page, shown, seed=5) == learned).all()
+    key = stage(page)["key"].partition("/")[0]
+    (kept,) = (about.parent for about in tmp_path_factory.getbasetemp().rglob("about.json") if key in about.read_text())
+    engine = cm.sample(cm.load(kept), 100, 4, seed=5).points.numpy()
+    assert np.quantile(np.abs(engine - learned), 0.99) <= 1e-5
