@@ -22,6 +22,9 @@ DEV := $(VENV)/.dev-installed
 # Small tensors gain nothing from threads and lose to their overhead; test workers share the cores instead.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
+# What is compiled once is compiled for all that the tests start, also where the machine's own setting keeps no bytecode.
+COMPILED := PYTHONDONTWRITEBYTECODE=
+
 # A worker takes a whole file, so that what its tests share is made once; files come in the order of the collection.
 WORK := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
@@ -38,10 +41,10 @@ app: $(LAB)
 venv: $(DEV)
 
 test: lint | programs
-	$(ONE_THREAD) $(PY) -m pytest $(WORK)
+	$(ONE_THREAD) $(COMPILED) $(PY) -m pytest $(WORK)
 
 check: lint
-	$(ONE_THREAD) $(PY) -m pytest -m "not slow and not browser and not cuda" $(WORK)
+	$(ONE_THREAD) $(COMPILED) $(PY) -m pytest -m "not slow and not browser and not cuda" $(WORK)
 
 lint: $(DEV)
 	$(PY) -m ruff format --check

@@ -1,8 +1,9 @@
 """Whole trajectories against the schedulers of diffusers, a public implementation, fed with our times and our score."""
 
+import importlib
+
 import pytest
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 
 from cmcore.grids import TimeGrid, make_grid
 from cmcore.process import alpha, sigma
@@ -15,6 +16,12 @@ GRID = make_grid("uniform_angle", 12, horizon=3.0, delta=0.05)
 LEVELS = GRID.steps + 1
 """Their time i is our time t_{K−i}: as many training times as the grid has, the last of which is never left."""
 DPM = {"final_sigmas_type": "sigma_min", "lower_order_final": False, "solver_type": "midpoint"}
+
+
+@pytest.fixture(scope="module")
+def diffusers():
+    """Imported here and not by every worker that collects the tests: it takes a second."""
+    return importlib.import_module("diffusers")
 
 
 def table(grid: TimeGrid) -> dict:
@@ -42,34 +49,36 @@ def assert_same(mine: torch.Tensor, theirs: torch.Tensor) -> None:
     assert float((mine - theirs).abs().quantile(0.95)) < 1e-5
 
 
-def test_ddim_is_theirs():
+def test_ddim_is_theirs(diffusers):
     noise = starting_noise(100, 2, seed=1)
-    scheduler = DDIMScheduler(**table(GRID), clip_sample=False)
+    scheduler = diffusers.DDIMScheduler(**table(GRID), clip_sample=False)
     scheduler.set_timesteps(LEVELS)
     assert_same(ours("ddim", noise), followed(scheduler, noise))
 
 
-def test_ddpm_is_theirs(monkeypatch):
+def test_ddpm_is_theirs(diffusers, monkeypatch):
     """Their steps, given the fresh noise of ours."""
     noise = starting_noise(100, 2, seed=2)
     mine = SAMPLERS["ddpm"].draw(TARGET.score, noise, GRID, generator=torch.Generator().manual_seed(3))
     fresh = zip(mine.states[1:], mine.landings, mine.chain.stages, strict=True)
     drawn = iter([(x - landing) / stage.spread for x, landing, stage in fresh])
-    monkeypatch.setattr(f"{DDPMScheduler.__module__}.randn_tensor", lambda *_, **__: next(drawn))
-    scheduler = DDPMScheduler(**table(GRID), clip_sample=False, variance_type="fixed_small")
+    monkeypatch.setattr(f"{diffusers.DDPMScheduler.__module__}.randn_tensor", lambda *_, **__: next(drawn))
+    scheduler = diffusers.DDPMScheduler(**table(GRID), clip_sample=False, variance_type="fixed_small")
     scheduler.set_timesteps(LEVELS)
     assert_same(mine.states, followed(scheduler, noise))
 
 
 @pytest.mark.parametrize(("name", "order"), [("ddim", 1), ("dpm++2m", 2), ("dpm++3m", 3)])
-def test_dpm_solver_is_theirs(name, order):
+def test_dpm_solver_is_theirs(diffusers, name, order):
     noise = starting_noise(100, 2, seed=4)
-    scheduler = DPMSolverMultistepScheduler(**table(GRID), **DPM, solver_order=order, algorithm_type="dpmsolver++")
+    scheduler = diffusers.DPMSolverMultistepScheduler(
+        **table(GRID), **DPM, solver_order=order, algorithm_type="dpmsolver++"
+    )
     scheduler.set_timesteps(timesteps=list(range(GRID.steps, 0, -1)))
     assert_same(ours(name, noise), followed(scheduler, noise))
 
 
-def test_their_noise_levels_are_ours():
-    scheduler = DDIMScheduler(**table(GRID))
+def test_their_noise_levels_are_ours(diffusers):
+    scheduler = diffusers.DDIMScheduler(**table(GRID))
     times = torch.tensor(GRID.times[::-1], dtype=torch.float64)
     torch.testing.assert_close(scheduler.alphas_cumprod.double(), 1 - sigma(times) ** 2, rtol=1e-5, atol=0)
