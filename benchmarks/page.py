@@ -7,6 +7,7 @@ share its cores. Times in the page are counted by the browser from the input eve
 """
 
 import argparse
+import base64
 import os
 import re
 import statistics
@@ -29,11 +30,11 @@ PATIENCE = 180_000
 WATCH = """
 window.firstPicture = null;
 window.lastInput = 0;
-window.sent = 0; // messages to the server
+window.sent = []; // messages to the server
 const send = WebSocket.prototype.send;
-WebSocket.prototype.send = function (...message) { window.sent++; return send.apply(this, message); };
+WebSocket.prototype.send = function (message) { window.sent.push(message); return send.call(this, message); };
 for (const kind of ["pointerdown", "pointermove", "pointerup", "keydown", "input"])
-  addEventListener(kind, () => { window.lastInput = performance.now(); window.sentBefore = window.sent; }, true);
+  addEventListener(kind, () => { window.lastInput = performance.now(); window.sentBefore = window.sent.length; }, true);
 const look = () => {
   if (window.particleStage?.frames >= 2) window.firstPicture = performance.now(); else requestAnimationFrame(look);
 };
@@ -41,7 +42,7 @@ requestAnimationFrame(look);
 window.sinceInput = condition => new Promise(done => {
   const holds = new Function(`return (${condition})`);
   const end = () => {
-    window.sentAtPicture = window.sent;
+    window.sentAtPicture = window.sent.length;
     done(performance.now() - window.lastInput);
   };
   const check = () => holds() ? end() : requestAnimationFrame(check);
@@ -239,7 +240,10 @@ CHOICE = "JSON.stringify([particleStage.key, particleStage.times, particleStage.
 
 
 def drags(browser: Browser, address: str, tries: int) -> Iterator[tuple[str, str, list[float]]]:
-    """From an input to the picture that it makes, and the messages that the server got before that."""
+    """From an input to the picture that it makes, and the messages that the server got before that.
+
+    While a KL is measured its card asks by itself every moment how it stands; those messages are counted apart.
+    """
     for particles, asked in ((500, "≤ 33 ms"), (2_000, "≤ 60 ms")):
         with opened(browser, f"{address}/?sampler=renoise&eta=1&particles={particles}") as page:
             moving(page)
@@ -252,7 +256,7 @@ def drags(browser: Browser, address: str, tries: int) -> Iterator[tuple[str, str
 def dragged(page: Page, particles: int, asked: str, tries: int) -> Iterator[tuple[str, str, list[float]]]:
     """η, a time and a start by the pointer, the seed by a key, of which Streamlit tells the server at once."""
     eta, seed = page.get_by_role("slider", name="η as a share of t"), page.get_by_role("spinbutton", name="Seed")
-    canvas, messages, picture = page.locator("canvas.view"), 0.0, f"{CHOICE} !== window.shown"
+    canvas, messages, picture = page.locator("canvas.view"), [0.0, 0.0], f"{CHOICE} !== window.shown"
     places = {"η": eta, "time": page.get_by_role("slider", name="Time 2 of 3"), "start": canvas}
     for name, place in places.items():
         times, (x, y) = [], middle_of(place)
@@ -264,7 +268,7 @@ def dragged(page: Page, particles: int, asked: str, tries: int) -> Iterator[tupl
             page.evaluate(f"window.shown = {CHOICE}")
             page.mouse.move(x - 14 - 9 * (i + 1), y + 14 + i)
             times.append(page.evaluate(f"window.sinceInput('{picture}')"))
-            messages += page.evaluate("window.sentAtPicture - window.sentBefore")
+            messages = [sum(pair) for pair in zip(messages, sent_before_picture(page), strict=True)]
             page.wait_for_timeout(50)
         if place is canvas:
             where = [canvas.element_handle(), x, y]
@@ -273,7 +277,8 @@ def dragged(page: Page, particles: int, asked: str, tries: int) -> Iterator[tupl
         page.mouse.up()
         page.wait_for_timeout(3_000)
         yield f"{name} dragged → new picture, {particles:,} particles, ms", asked, times
-    yield f"messages to the server before those pictures, {particles:,} particles", "0", [messages]
+    yield f"messages to the server of those pictures, {particles:,} particles", "0", messages[:1]
+    yield "looks of the page at what is measured, before those pictures", "any", messages[1:]
     times = []
     for _ in range(tries):
         page.evaluate(f"window.shown = {CHOICE}")
@@ -281,6 +286,18 @@ def dragged(page: Page, particles: int, asked: str, tries: int) -> Iterator[tupl
         times.append(page.evaluate(f"window.sinceInput('{picture}')"))
         page.wait_for_timeout(1_500)
     yield f"new seed → new picture, {particles:,} particles, ms", asked, times
+
+
+def sent_before_picture(page: Page) -> tuple[float, float]:
+    """How many messages went to the server between the last input and its picture, and how many looks by themselves."""
+    from streamlit.proto.BackMsg_pb2 import BackMsg
+
+    texts = page.evaluate(
+        "sent.slice(sentBefore, sentAtPicture).map(each => btoa(String.fromCharCode(...new Uint8Array(each))))"
+    )
+    messages = [BackMsg.FromString(base64.b64decode(text)) for text in texts]
+    looks = sum(message.rerun_script.is_auto_rerun for message in messages)
+    return len(messages) - looks, looks
 
 
 def middle_of(place: Locator) -> tuple[float, float]:
@@ -369,13 +386,19 @@ def answers_to_eta(browser: Browser, address: str, tries: int) -> Iterator[tuple
 
 
 def training(browser: Browser, address: str, tries: int) -> Iterator[tuple[str, str, list[float]]]:
-    ratios, latencies = [], []
+    ratios, latencies, pictures, messages = [], [], [], 0.0
     for _ in range(tries):
         alone = headless_pace()
         with opened(browser, f"{address}/train?target=eight_gaussians") as page:
             start_training(page, steps=3_000)
             paced = page.evaluate(PACE)
             ratios.append(paced / alone)
+            for n in (8, 2, 4):
+                before = page.evaluate("particleStage.pictures")
+                page.get_by_role("button", name=f"N = {n}").click()
+                there = f"particleStage.steps === {n} && particleStage.pictures > {before}"
+                pictures.append(page.evaluate(f"window.sinceInput('{there}')"))
+                messages += sent_before_picture(page)[0]
             page.get_by_role("link", name="Explore").click()
             page.wait_for_function("window.particleStage?.frames > 2")
             slider = page.get_by_role("slider", name="Network calls N")
@@ -386,6 +409,8 @@ def training(browser: Browser, address: str, tries: int) -> Iterator[tuple[str, 
                 latencies.append(page.evaluate("v => window.sinceInput(v)", f"{VALUE} !== '{before}'"))
                 page.wait_for_timeout(700)
     yield "training with the page open ÷ headless", "≥ 0.8", ratios
+    yield "another N of the map in training → picture, ms", "≤ 60 ms", pictures
+    yield "messages to the server of those pictures", "0", [messages]
     yield "an answer of the page during training, ms", "≤ 200 ms", latencies
 
 
@@ -409,7 +434,7 @@ new Promise(done => {
 
 def start_training(page: Page, *, steps: int) -> None:
     page.get_by_text("Network, steps, seed").click()
-    page.get_by_label("Steps instead of seconds").fill(str(steps))
+    page.get_by_label("Steps instead of seconds", exact=True).fill(str(steps))
     page.keyboard.press("Enter")
     page.wait_for_timeout(1_500)
     page.get_by_role("button", name="Start training").click()

@@ -42,6 +42,15 @@ def until_weights_change(page):
     page.wait_for_function("before => window.particleStage.pictures > before", arg=pictures)
 
 
+def choose_n(page, n):
+    """On the stage, until it is drawn in so many jumps."""
+    before = stage(page)["pictures"]
+    page.get_by_role("button", name=f"N = {n}").click()
+    page.wait_for_function(
+        "([n, before]) => window.particleStage.steps === n && window.particleStage.pictures > before", arg=[n, before]
+    )
+
+
 def ends(page, map_name, seed=0, n=4):
     """Where the browser puts noise in N jumps."""
     times = cm.make_grid("uniform_angle", n, horizon=3.0, delta=0.0).times
@@ -67,15 +76,14 @@ def test_n_seed_and_sampler_change_the_picture_and_no_message_speaks_of_them(lea
     page, gate = learning
     until_weights_change(page)
     gate.closed = True
-    page.get_by_role("button", name="N = 8").click()
-    page.wait_for_function("window.particleStage.choice.times[8] && window.particleStage.times.length === 9")
+    choose_n(page, 8)
     page.get_by_role("spinbutton", name="Seed", exact=True).fill("3")
     page.wait_for_function("window.particleStage.choice.seed === 3")
     page.locator("canvas.view").focus()
     page.keyboard.press("r")
     page.wait_for_function("window.particleStage.choice.sampler === 'renoise'")
     page.keyboard.press("1")
-    page.wait_for_function("window.particleStage.times.length === 2")
+    page.wait_for_function("window.particleStage.steps === 1")
     page.get_by_role("button", name="Play", exact=True).click()
     page.wait_for_function("window.particleStage.u < 0.5")
     said = [bytes(message) for _, message in gate.waiting if isinstance(message, bytes)]
@@ -95,8 +103,7 @@ def test_the_last_picture_is_the_engines_and_explores(learning, tmp_path_factory
     settle(page)
     learned = ends(page, "training", seed=5)
     gate.closed = True
-    page.get_by_role("button", name="N = 2").click()
-    page.wait_for_function("window.particleStage.times.length === 3")
+    choose_n(page, 2)
     assert not [message for _, message in gate.waiting if isinstance(message, bytes) and b"choice" in message]
     gate.open()
     page.get_by_role("button", name="Open in Explore").click()
