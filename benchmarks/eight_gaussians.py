@@ -8,15 +8,18 @@ Trains from nothing, says beside the seconds of training what was prepared befor
 * jump then renoise, η = t/2, δ = 0.02: KL(p_δ‖q) by the convolution grid, with Bound A above it;
 * the exact-score DDIM and Heun at the same number of calls, δ = 0.005.
 
-With --former a map of the recipe before the present one is trained after each, and the ratio of the medians is printed.
+With --former a map of the recipe before the present one is trained after each and drawn as it was drawn, on times even
+in angle; the ratio of the medians is printed, and what it is if the present one is drawn on those times too.
 On a busy machine --steps compares better than seconds: a step of the present recipe costs 1.15 of the former one's.
 """
 
 import argparse
 import statistics
 from collections.abc import Sequence
+from typing import Any
 
 import cmcore as cm
+from cmcore.config import USUAL_GRID
 from cmcore.divergences import Estimate
 from cmcore.measure import baseline_curves
 from cmcore.theory import bound_a
@@ -35,6 +38,8 @@ FORMER = {
     "network": cm.NetworkConfig(experts=1),
 }
 """The recipe before the present one, as settings."""
+FORMER_GRID = "uniform_angle"
+"""On which it was drawn."""
 
 
 def main() -> None:
@@ -80,7 +85,7 @@ def deterministic(target: cm.Target, choices: argparse.Namespace) -> None:
         )
         row = f"{steps:3d} {asked:8.4g} {_median(found):8.4f} {_range(found):>19} {folds:8.2%} {off:10.2%}"
         met = _median(found) <= asked and (steps > 1 or off <= ASKED_OFF_MODES)
-        versus = _versus(found, [_estimate(model, target, steps, delta=0.0) for model in former])
+        versus = _versus(models, former, found, target, steps, delta=0.0)
         print(f"{row}  {found[0].estimator}{'' if met else '   MISSED'}{versus}", flush=True)
 
 
@@ -90,14 +95,14 @@ def renoised(target: cm.Target, choices: argparse.Namespace) -> None:
     print(f"\n{'N':>3} {'asked ≤':>8} {'median':>8} {'over seeds':>19} {'floor':>8} {'Bound A':>8} {'Bound A/KL':>11}")
     for steps, asked in zip(STEPS, ASKED_RENOISED, strict=True):
         found = [_estimate(model, target, steps, delta=0.02, sampler="renoise") for model in models]
-        grid = cm.make_grid("uniform_angle", steps, horizon=3.0, delta=0.02)
+        grid = cm.make_grid(USUAL_GRID, steps, horizon=3.0, delta=0.02)
         bounds = [bound_a(model, target, grid, seed=1).total for model in models]
         ratios = [bound.value / estimate.value for bound, estimate in zip(bounds, found, strict=True)]
         bound = statistics.median(bound.value for bound in bounds)
         floor = statistics.median(e.floor for e in found)
         row = f"{steps:3d} {asked:8.4g} {_median(found):8.5f} {_range(found):>19} {floor:8.5f} {bound:8.5f}"
         verdict = "" if _median(found) <= asked and min(ratios) >= 1 else "   MISSED"
-        versus = _versus(found, [_estimate(model, target, steps, delta=0.02, sampler="renoise") for model in former])
+        versus = _versus(models, former, found, target, steps, delta=0.02, sampler="renoise")
         print(f"{row} {min(ratios):5.1f}–{max(ratios):.1f}{verdict}{versus}", flush=True)
 
 
@@ -111,17 +116,34 @@ def baselines(target: cm.Target) -> None:
 
 
 def _estimate(
-    model: cm.TrainedModel, target: cm.Target, steps: int, *, delta: float, sampler: str = "deterministic"
+    model: cm.TrainedModel,
+    target: cm.Target,
+    steps: int,
+    *,
+    delta: float,
+    sampler: str = "deterministic",
+    grid: str = USUAL_GRID,
 ) -> Estimate:
-    grid = cm.make_grid("uniform_angle", steps, horizon=3.0, delta=delta)
-    return cm.kl(model, target, grid, seed=5, sampler=sampler)
+    times = cm.make_grid(grid, steps, horizon=3.0, delta=delta)
+    return cm.kl(model, target, times, seed=5, sampler=sampler)
 
 
-def _versus(found: Sequence[Estimate], former: Sequence[Estimate]) -> str:
-    """The ratio to the former recipe, where that was trained."""
+def _versus(
+    models: Sequence[cm.TrainedModel],
+    former: Sequence[cm.TrainedModel],
+    found: Sequence[Estimate],
+    target: cm.Target,
+    steps: int,
+    **draw: Any,
+) -> str:
+    """The ratio to the former recipe, where that was trained, and what training alone has of it."""
     if not former:
         return ""
-    return f"   {_median(found) / _median(former):.2f} of the former recipe's {_median(former):.5f} ({_range(former)})"
+    before, alone = (
+        [_estimate(model, target, steps, grid=FORMER_GRID, **draw) for model in each] for each in (former, models)
+    )
+    ratios = f"{_median(found) / _median(before):.2f} ({_median(alone) / _median(before):.2f} on its times)"
+    return f"   {ratios} of the former recipe's {_median(before):.5f} ({_range(before)})"
 
 
 def _median(found: Sequence[Estimate]) -> float:

@@ -85,6 +85,14 @@ def _pinned(times: torch.Tensor, horizon: float, delta: float, name: str) -> Tim
     return TimeGrid((horizon, *times[1:-1].tolist(), delta), name)
 
 
+@GRIDS.register("quadratic_angle")
+def quadratic_angle(steps: int, *, horizon: float, delta: float) -> TimeGrid:
+    r"""θ_k = θ_δ + (θ_T − θ_δ)(1 − k/K)²: steps shrink towards δ, where the flow of most data bends most."""
+    first, last = angle(torch.tensor([horizon, delta], dtype=torch.float64)).tolist()
+    left = torch.linspace(1, 0, steps + 1, dtype=torch.float64)
+    return _pinned(time_from_angle(last + (first - last) * left**2), horizon, delta, "quadratic_angle")
+
+
 @GRIDS.register("uniform_angle")
 def uniform_angle(steps: int, *, horizon: float, delta: float) -> TimeGrid:
     """Equal steps in θ = arccos e^{-t}."""

@@ -54,7 +54,6 @@ def run_takeaway(run: Run) -> None:
     own = sampling_defaults(run.model.config)
     config = SamplerConfig(
         sampler=own.sampler,
-        grid="uniform_angle",
         steps=4,
         horizon=run.model.horizon,
         delta=delta_for(own.sampler, run.model.delta),

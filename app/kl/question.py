@@ -13,6 +13,7 @@ import cmcore as cm
 from app.background.once import Measurable, Once
 from app.runs.library import Run
 from cmcore.chain import JumpSampler
+from cmcore.config import USUAL_GRID
 from cmcore.divergences.estimate import Direction, Estimate
 from cmcore.grids import TimeGrid, growing_horizon, make_grid
 from cmcore.measure import kl_points
@@ -64,7 +65,7 @@ class Question:
         direction: Direction,
         delta: float,
         *,
-        grid: str = "uniform_angle",
+        grid: str = USUAL_GRID,
         horizon: float = 3.0,
         step: float | None = None,
         renoise: float = 0.5,

@@ -14,6 +14,7 @@ from app.runs.names import short_names
 from app.runs.run import Run
 from app.ui.charts import show_chart
 from app.ui.single_choice import single_choice
+from cmcore.config import USUAL_GRID
 from cmcore.sampling_defaults import delta_for, direction_for, sampling_defaults
 
 MEASURES = {"Loss": 1, "One-jump error (RMS)": 2}
@@ -26,7 +27,7 @@ def view_of(runs: Sequence[Run], *, seeds: bool = False) -> View:
     renoised = all(sampling_defaults(run.model.config).sampler == "renoise" for run in runs)
     sampler = "renoise" if renoised else "deterministic"
     return View(
-        tuple(run.key for run in runs), (), "exact", sampler, 1.0 if renoised else 0.5, "uniform_angle",
+        tuple(run.key for run in runs), (), "exact", sampler, 1.0 if renoised else 0.5, USUAL_GRID,
         min(run.model.horizon for run in runs), None, delta_for(sampler, least_delta(runs)), direction_for(sampler),
         MOST[0], ("bands", "floors", "seeds") if seeds else ("bands", "floors"),
     )  # fmt: skip

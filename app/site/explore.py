@@ -25,13 +25,12 @@ from app.site.settings import settings_of
 from app.stage.sampler import DELTAS, SAMPLERS
 from app.stage.scene import PARTICLES, STEPS
 from app.ui.cards import direction_words
-from cmcore.config import SamplerConfig
+from cmcore.config import USUAL_GRID, SamplerConfig
 from cmcore.grids import GRIDS
 from cmcore.samplers import SAMPLERS as ALL
 from cmcore.sampling_defaults import delta_for, sampling_defaults
 
 FIRST_STEPS = 4
-FIRST_GRID = "uniform_angle"
 SEED = 0
 """Of the noise at first, for which the exact paths come with a page."""
 
@@ -87,7 +86,7 @@ def _pages(site: Site, run: Run, paths: Sequence[str], listed: Sequence[Any]) ->
         "n": str(FIRST_STEPS),
         "sampler": first,
         "from": next(seen for seen, direction in SEEN_FROM.items() if direction == own.direction),
-        "grid": FIRST_GRID,
+        "grid": USUAL_GRID,
         "delta": f"{samplers[first].config.delta:g}",
         "eta": f"{own.renoise:g}",
         "seed": str(SEED),
@@ -130,7 +129,7 @@ def _sampler(run: Run, name: str, eta: float) -> _Sampler:
     """A draw of the run as the lab first shows it, and what can be chosen of it."""
     noisy, least = ALL[name].noisy, delta_for(name, run.model.delta)
     config = SamplerConfig(
-        sampler=name, grid=FIRST_GRID, steps=FIRST_STEPS, horizon=run.model.horizon, delta=least, renoise=eta
+        sampler=name, grid=USUAL_GRID, steps=FIRST_STEPS, horizon=run.model.horizon, delta=least, renoise=eta
     )
     lowest = max(run.model.delta, DELTAS[1]) if noisy else run.model.delta
     deltas = sorted({lowest, least, *(delta for delta in DELTAS if delta > lowest)})

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import cmcore as cm
 from app.runs.run import Run
+from cmcore.config import USUAL_GRID
 from cmcore.divergences.estimate import Direction
 from cmcore.samplers import SAMPLERS
 
@@ -24,7 +25,7 @@ class Setting:
         """Of the draw, in words."""
         words = [SAMPLERS[self.sampler].label, f"δ = {self.delta:g}"]
         words += [f"η = {self.renoise:g} t"] if SAMPLERS[self.sampler].noisy else []
-        return ", ".join(words + ([] if self.grid == "uniform_angle" else [self.grid.replace("_", " ")]))
+        return ", ".join(words + ([] if self.grid == USUAL_GRID else [self.grid.replace("_", " ")]))
 
 
 def settings_of(run: Run) -> list[Setting]:

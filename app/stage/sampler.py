@@ -24,8 +24,9 @@ SAMPLERS_HELP = (
     "the time. Algorithm 1: the paper’s, as reported: past the next time and back up by noise, for a share of the step."
 )
 GRIDS_HELP = (
-    "Where between T and δ the jumps begin and end. “Constant step” and “variance step”, in proportion to σ², are the "
-    "paper’s rules for smooth data and for data without a density."
+    "Where between T and δ the jumps begin and end. “Quadratic angle”: shorter towards the data, where most is "
+    "decided. “Uniform angle”: equally long in θ = arccos e⁻ᵗ. “Constant step” and “variance step”, in proportion to "
+    "σ², are the paper’s rules for smooth data and for data without a density."
 )
 DELTAS = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 LETTERS = "AB"

@@ -10,6 +10,7 @@ import click
 import cmcore as cm
 from cmcore.cli.outcome import BadInput, say, table, write_json
 from cmcore.cli.sample import SCORE_HELP, own_choices, tell_score
+from cmcore.config import USUAL_GRID
 
 if TYPE_CHECKING:
     from cmcore.divergences import Estimate
@@ -56,7 +57,7 @@ class Counts(click.ParamType):
 @click.option(
     "--sampler", help="deterministic, renoise, algorithm_1 or one_time; by default what the run was trained for."
 )
-@click.option("--grid", default="uniform_angle", show_default=True, help="How the times are spaced.")
+@click.option("--grid", default=USUAL_GRID, show_default=True, help="How the times are spaced.")
 @click.option("--renoise", type=float, help="η as a share of t, of the step for algorithm_1; the run's own by default.")
 @click.option("--delta", type=float, help="δ, where sampling stops; the run's own by default, at least 0.02 renoised.")
 @click.option("--direction", metavar="NAME", help="model-data or data-model; by default the run's own sampler decides.")

@@ -8,6 +8,7 @@ import click
 
 import cmcore as cm
 from cmcore.cli.outcome import BadInput, say, write_json
+from cmcore.config import USUAL_GRID
 from cmcore.spreadsheet import as_csv
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ SCORE_HELP = "What a baseline follows: the target's exact score, or the model's 
 @click.option("-n", "--number", type=int, default=1000, show_default=True, help="How many samples.")
 @click.option("--steps", type=int, default=4, show_default=True, help="N, the number of jumps.")
 @click.option("--sampler", help="`cmcore samplers` lists them; by default the one that the run was trained for.")
-@click.option("--grid", default="uniform_angle", show_default=True, help="How the times are spaced.")
+@click.option("--grid", default=USUAL_GRID, show_default=True, help="How the times are spaced.")
 @click.option("--renoise", type=float, help="η as a share of t, of the step for algorithm_1; the run's own by default.")
 @click.option("--delta", type=float, help="δ, where sampling stops; the run's own by default.")
 @click.option("--score", type=click.Choice(["exact", "model"]), help=SCORE_HELP)

@@ -16,6 +16,7 @@ from cmcore.divergences.estimate import (
 )
 from cmcore.divergences.own_law import are_samples, has_law, kl_of_law, kl_of_samples
 from cmcore.divergences.problem import FITTING, Problem
+from cmcore.divergences.tools.line_law import TooFine
 from cmcore.divergences.tools.push_forward import doubled
 from cmcore.grids import TimeGrid, as_grid
 from cmcore.map_check import require_map
@@ -119,9 +120,12 @@ def kl_of_chain(
     checked_seed(seed)
     own = MODEL_DATA if chain.deterministic else DATA_MODEL
     problem = Problem(doubled(f), target, chain, own if direction is None else direction_of(direction), seed, n)
-    for _, attempt in FITTING:
-        if (estimate := attempt(problem)) is not None:
-            return estimate
+    try:
+        for _, attempt in FITTING:
+            if (estimate := attempt(problem)) is not None:
+                return estimate
+    except TooFine as error:  # one number is missing, and not the curve that it is a point of
+        return _unknown(problem, str(error))
     return _unknown(problem, "The last jump adds no noise, and the law before it is known as samples only.")
 
 

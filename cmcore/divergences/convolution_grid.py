@@ -21,6 +21,7 @@ from torch import Tensor
 from cmcore.chain import Chain, JumpMap, land, like_map
 from cmcore.divergences.estimate import DATA_MODEL, ESTIMATORS, MODEL_DATA, Direction, Estimate, Estimator, direction_of
 from cmcore.divergences.problem import Problem, fits
+from cmcore.divergences.tools.line_law import TooFine
 from cmcore.divergences.tools.off_mode import density_level, off_mode_mass
 from cmcore.streams import stream
 from cmcore.targets.base import Target
@@ -215,10 +216,7 @@ def _frame(
     low, high = points.amin(0) - margin, points.amax(0) + margin
     shape = ((high - low) / side).ceil().int().tolist()
     if max(shape) > _MOST_CELLS_PER_SIDE:
-        raise ValueError(
-            f"The fresh noise of the last stage is too fine for a grid ({max(shape)} cells a side); choose a larger δ "
-            "or a larger renoise."
-        )
+        raise TooFine
     return low, (shape[0], shape[1])
 
 

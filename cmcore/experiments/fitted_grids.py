@@ -32,7 +32,7 @@ from cmcore.theory import least_kl
 from cmcore.theory.interval import Interval, mean
 from cmcore.training import train
 
-NAMED = {"uniform_angle": "even in angle", "karras": "Karras, ρ = 7"}
+NAMED = {"quadratic_angle": "quadratic in angle", "uniform_angle": "even in angle", "karras": "Karras, ρ = 7"}
 FITTED = {"semigroup": "as far as the map composes", "lipschitz": "even in ∫ L dt"}
 SEARCHED = "least KL, searched"
 

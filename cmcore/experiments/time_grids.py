@@ -15,7 +15,12 @@ from cmcore.targets import make_target
 from cmcore.theory import Interval, bound_of_chain, least_bound, least_kl
 from cmcore.training import train
 
-NAMED = {"uniform_angle": "even in angle", "karras": "Karras, ρ = 7", "constant_step": "constant step"}
+NAMED = {
+    "quadratic_angle": "quadratic in angle",
+    "uniform_angle": "even in angle",
+    "karras": "Karras, ρ = 7",
+    "constant_step": "constant step",
+}
 OURS = {"kl": "least measured KL", "bound": "least Bound A"}
 DRAWS: dict[str, tuple[Direction, str]] = {
     "deterministic": (MODEL_DATA, "deterministic"),

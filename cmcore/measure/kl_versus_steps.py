@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cmcore.chain import earliest_of, usual_share
+from cmcore.config import USUAL_GRID
 from cmcore.divergences import Direction, Estimate, kl_of_chain
 from cmcore.grids import TimeGrid
 from cmcore.map_check import require_map
@@ -34,7 +35,7 @@ def kl_points(
     *,
     seed: int,
     sampler: str = "deterministic",
-    grid: str | TimeGrid = "uniform_angle",
+    grid: str | TimeGrid = USUAL_GRID,
     horizon: float | None = None,
     delta: float | None = None,
     renoise: float | None = None,
@@ -73,7 +74,7 @@ def kl_versus_steps(
     *,
     seed: int,
     sampler: str = "deterministic",
-    grid: str = "uniform_angle",
+    grid: str = USUAL_GRID,
     horizon: float | None = None,
     delta: float | None = None,
     renoise: float | None = None,

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cmcore.chain import JumpMap, earliest_of, jump_map_of, like_map
+from cmcore.config import USUAL_GRID
 from cmcore.grids import TimeGrid, as_grid, make_grid
 from cmcore.map_check import guarded
 from cmcore.plugins import load_plugins
@@ -82,7 +83,7 @@ def sample(
     *,
     seed: int,
     sampler: str = "deterministic",
-    grid: str | TimeGrid | Sequence[float] = "uniform_angle",
+    grid: str | TimeGrid | Sequence[float] = USUAL_GRID,
     horizon: float | None = None,
     delta: float | None = None,
     renoise: float | None = None,

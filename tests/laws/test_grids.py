@@ -36,6 +36,7 @@ def test_grids_run_from_horizon_to_delta(name, steps, horizon, delta):
 
 def test_each_grid_is_even_in_its_own_coordinate():
     even = {
+        "quadratic_angle": lambda t: (angle(t) - angle(t[-1:])).sqrt(),
         "uniform_angle": angle,
         "constant_step": lambda t: t,
         "karras": lambda t: noise_level(t) ** (1 / 7),

@@ -10,6 +10,10 @@ function timeAtAngle(theta) {
 
 const GRIDS = {
   uniform_angle: (steps, horizon, delta) => evenly(angleAt(horizon), angleAt(delta), steps).map(timeAtAngle),
+  quadratic_angle(steps, horizon, delta) {
+    const [first, last] = [horizon, delta].map(angleAt);
+    return evenly(1, 0, steps).map((left) => timeAtAngle(last + (first - last) * left ** 2));
+  },
   constant_step: (steps, horizon, delta) => evenly(horizon, delta, steps),
   karras(steps, horizon, delta, rho = 7) {
     const [first, last] = [horizon, delta].map((t) => Math.expm1(2 * t) ** (0.5 / rho));

@@ -16,7 +16,7 @@ function choose(stage) {
   const delta = shown.delta ?? stopOf(shown.stop, drawing, settings);
   const share = sampler === "deterministic" ? 0 : asSaid(shown.share, settings.share, 0.005);
   let grid = shown.grid ?? drawing.grid;
-  if (delta === 0 && (grid === "shrinking_step" || grid === "variance_step")) grid = "uniform_angle";
+  if (delta === 0 && (grid === "shrinking_step" || grid === "variance_step")) grid = drawing.grids[0];
   if (stage.choice && stage.choice.run === drawing.run && stage.choice.grid !== grid) local.times = {}; // it was named
   const times = Object.fromEntries(COUNTS.map((n) => [n, timesOf(stage, n, grid, delta)]));
   const { horizon, run } = drawing, particles = shown.particles ?? drawing.particles;

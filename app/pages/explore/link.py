@@ -14,6 +14,7 @@ from app.stage.custom_times import read_times, write_times
 from app.stage.own_start import read_start, write_start
 from app.stage.sampler import FRESH, PINNED, SAMPLERS, choose_measure, earliest_learned
 from app.stage.scene import PARTICLES, STEPS
+from cmcore.config import USUAL_GRID
 from cmcore.grids import GRIDS
 from cmcore.sampling_defaults import SamplingDefaults, delta_for, direction_for, sampling_defaults
 
@@ -25,7 +26,7 @@ def _parameters() -> Iterator[Parameter]:
     yield Parameter("with", AGAINST, partial(read_against, run), "")
     yield Parameter("n", "steps", one_of(lambda: STEPS, "N"), 4)
     yield Parameter("sampler", "sampler", one_of(lambda: SAMPLERS, "the sampler"), own.sampler)
-    yield Parameter("grid", "grid", one_of(lambda: GRIDS, "the time grid"), "uniform_angle")
+    yield Parameter("grid", "grid", one_of(lambda: GRIDS, "the time grid"), USUAL_GRID)
     yield Parameter("eta", "renoise", between(0.05, 1.0, "η/t"), own.renoise)
     yield Parameter("seed", "seed", read_seed, 0)
     yield Parameter("start", "own start", read_start, None, write_start)

@@ -10,6 +10,7 @@ from app.pages.inside.compute import angles_of
 from app.runs.library import Run
 from app.stage.scene import STEPS, extent_of, label_of
 from cmcore.chain import Stage, land, like_map
+from cmcore.config import USUAL_GRID
 from cmcore.process import time_from_angle
 from cmcore.samplers import DETERMINISTIC
 from cmcore.sampling_defaults import sampling_defaults
@@ -37,7 +38,7 @@ def flow_scene(run: Run) -> FlowScene:
     axis = torch.linspace(-extent, extent, ACROSS, dtype=torch.float64)
     single = sampling_defaults(model.config).single_time
     grids = {
-        n: cm.make_grid("uniform_angle", n, horizon=model.horizon, delta=model.delta)
+        n: cm.make_grid(USUAL_GRID, n, horizon=model.horizon, delta=model.delta)
         for n in (STEPS[:1] if single else STEPS)
     }
     dtype, device = like_map(model.flow_map)

@@ -9,6 +9,7 @@ from app.runs.library import first_run, runs
 from app.sharing.link import PageLink, Parameter
 from app.sharing.readers import between, one_of, several_of
 from app.stage.sampler import SAMPLERS, choose_measure
+from cmcore.config import USUAL_GRID
 from cmcore.grids import GRIDS
 from cmcore.sampling_defaults import delta_for
 
@@ -22,7 +23,7 @@ def _parameters() -> Iterator[Parameter]:
     yield Parameter("from", "kl_from", one_of(lambda: SEEN_FROM, "the direction"), "model")
     yield Parameter("most", "kl_most", one_of(lambda: MOST, "N up to"), MOST[0])
     yield Parameter("horizon", "kl_horizons", one_of(lambda: HORIZONS, "the horizon"), "fixed")
-    yield Parameter("grid", "kl_grid", one_of(lambda: GRIDS, "the time grid"), "uniform_angle")
+    yield Parameter("grid", "kl_grid", one_of(lambda: GRIDS, "the time grid"), USUAL_GRID)
     yield Parameter("T", "kl_horizon", between(0.5, 20.0, "T"), 3.0)
     yield Parameter("h", "kl_step", between(0.02, 2.0, "h"), 0.18)
     yield Parameter("show", "kl_shown", several_of(lambda: SHOWN, "what is shown"), list(SHOWN_FIRST))

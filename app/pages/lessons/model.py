@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
+from cmcore.config import USUAL_GRID
 from cmcore.divergences.estimate import Direction
 
 Short = Annotated[str, Field(min_length=1, max_length=160)]
@@ -41,7 +42,7 @@ class StageFigure(LessonPart):
     steps: Jumps = 4
     sampler: Literal["deterministic", "renoise", "algorithm_1"] = "deterministic"
     eta: float = Field(0.5, ge=0.05, le=1.0)
-    grid: Name = "uniform_angle"
+    grid: Name = USUAL_GRID
     delta: float | None = Field(None, ge=0, le=1.0)
     seed: int = Field(0, ge=0, lt=2**31)
     layers: tuple[Layer, ...] | None = Field(None, max_length=9)

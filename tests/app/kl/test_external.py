@@ -17,12 +17,13 @@ from app.kl.table import as_csv
 from app.runs import disk
 from app.runs.external import External
 from app.runs.run import Run
+from cmcore.config import USUAL_GRID
 from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA
 from cmcore.store import ExternalResult
 from cmcore.store.external import Origin, ReportedPoint
 from tests.app.conftest import PATIENCE, html, poll, untrained
 
-VIEW = View(("a",), (), "exact", "deterministic", 0.5, "uniform_angle", 3.0, None, 0.0, MODEL_DATA, 4)
+VIEW = View(("a",), (), "exact", "deterministic", 0.5, USUAL_GRID, 3.0, None, 0.0, MODEL_DATA, 4)
 TARGET = cm.make_target("eight_gaussians")
 
 

@@ -18,7 +18,7 @@ from app.kl.question import Question
 from app.kl.table import ONE, as_csv, lines
 from app.runs.library import Run, runs_in
 from app.stage.scene import STEPS
-from cmcore.config import SamplerConfig
+from cmcore.config import USUAL_GRID, SamplerConfig
 from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA, Estimate
 from cmcore.measure import KLPoint
 from tests.app.conftest import untrained
@@ -53,7 +53,7 @@ def now(monkeypatch):
 def curve(sampler, direction, delta, *, renoise=0.5):
     steps = CALLS if sampler in BASELINES else STEPS
     points = tuple(Estimate(1 / n, 0.9 / n, 1.1 / n, direction, delta, "closed_form", 100, 0.0) for n in steps)
-    config = {"grid": "uniform_angle", "horizon": 3.0, "delta": delta, "renoise": renoise, "n": None, "target": "t"}
+    config = {"grid": USUAL_GRID, "horizon": 3.0, "delta": delta, "renoise": renoise, "n": None, "target": "t"}
     return cm.Curve("steps", tuple(map(float, steps)), points, steps, sampler, config, 7)
 
 
@@ -94,7 +94,7 @@ def test_and_no_other(run, config, direction):
 
 
 def test_it_answers_times_of_ones_own_that_are_the_grids(run):
-    grid = cm.make_grid("uniform_angle", 4, horizon=3.0, delta=0.0)
+    grid = cm.make_grid(USUAL_GRID, 4, horizon=3.0, delta=0.0)
     asked = Question("deterministic", 4, grid, MODEL_DATA)
     assert estimates.measurement(run, asked).estimate.value == 1 / 4
 
@@ -158,7 +158,7 @@ def test_what_was_measured_on_one_page_is_there_on_the_other(monkeypatch, now):
     kl = kl_of_run(one, SamplerConfig(), MODEL_DATA)
     measure_run(kl)
     count = len(asked)
-    view = View(("one",), BASELINES, "exact", "deterministic", 0.5, "uniform_angle", 3.0, None, 0.0, MODEL_DATA, 16)
+    view = View(("one",), BASELINES, "exact", "deterministic", 0.5, USUAL_GRID, 3.0, None, 0.0, MODEL_DATA, 16)
     measure_curves(now, curves_of(view, {"one": one}), bounded=False)
     assert len(asked) == count
     of_other = kl_of_run(other, SamplerConfig(), MODEL_DATA)

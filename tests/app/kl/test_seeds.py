@@ -13,11 +13,12 @@ from app.kl.seeds import groups_of_seeds, over_seeds
 from app.kl.table import COARSE, lines
 from app.kl.together import training_curves_of, view_of
 from app.runs.run import Run
+from cmcore.config import USUAL_GRID
 from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA
 from tests.app.conftest import untrained
 
 pytestmark = pytest.mark.usefixtures("answered")
-VIEW = View((), ("ddim",), "exact", "deterministic", 0.5, "uniform_angle", 3.0, None, 0.0, MODEL_DATA, 4)
+VIEW = View((), ("ddim",), "exact", "deterministic", 0.5, USUAL_GRID, 3.0, None, 0.0, MODEL_DATA, 4)
 
 
 def run(key, name="moons", **changes):

@@ -16,12 +16,13 @@ from app.kl import question as estimates
 from app.kl.curves import BASELINES, View, curves_of, left_out, measure_curves
 from app.kl.table import BOUNDS, as_csv, as_rows, lines, reading
 from app.runs.library import Run
+from cmcore.config import USUAL_GRID
 from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA
 from cmcore.experiments import Axis, Panel, Result, Series
 from cmcore.samplers import SAMPLERS
 from tests.app.conftest import answer, html, page_of, poll, untrained
 
-VIEW = View(("a",), ("ddim", "heun"), "exact", "deterministic", 0.5, "uniform_angle", 3.0, None, 0.02, MODEL_DATA, 4)
+VIEW = View(("a",), ("ddim", "heun"), "exact", "deterministic", 0.5, USUAL_GRID, 3.0, None, 0.02, MODEL_DATA, 4)
 RENOISED = replace(VIEW, sampler="renoise", direction=DATA_MODEL, baselines=())
 
 
