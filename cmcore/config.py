@@ -174,7 +174,7 @@ class SamplerConfig(Config):
     """How samples are drawn."""
 
     sampler: str = Field("deterministic", max_length=64)
-    grid: str = Field(USUAL_GRID, max_length=64)
+    grid: str = Field(default=USUAL_GRID, max_length=64)
     steps: int = Field(4, ge=1, le=4096, description="K, the number of jumps")
     horizon: float = Field(3.0, gt=0, le=20)
     delta: float = Field(0.0, ge=0, lt=20)

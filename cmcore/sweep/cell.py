@@ -32,7 +32,7 @@ class MeasureConfig(Config):
 
     steps: tuple[Steps, ...] = Field((1, 2, 4, 8, 16), min_length=1, max_length=64, description="the N to try")
     sampler: str | None = Field(None, max_length=64, description="None: the one that the objective trains for")
-    grid: str = Field(USUAL_GRID, max_length=64)
+    grid: str = Field(default=USUAL_GRID, max_length=64)
     renoise: float | None = Field(None, ge=0, le=1, description="η as a share of t; None: the objective's own")
     delta: float | None = Field(None, ge=0, lt=20, description="δ of the comparison; None: the training's own")
     direction: Literal["model-data", "data-model"] | None = Field(None, description="None: the sampler's own")

@@ -4,6 +4,7 @@ import re
 import time
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 import cmcore as cm
@@ -18,6 +19,12 @@ from cmcore.streams import stream
 PATIENCE = 240.0
 """Seconds after which what a page makes never comes, on the slowest machine that should pass."""
 TERM = re.compile(r'<button type="button" class="term"[^>]*>(.*?)</button>')
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_answers() -> None:
+    """What another file cached under the key of a run may be of another run, since the pages' keys are few."""
+    st.cache_data.clear()
 
 
 def untrained(name: str = "eight_gaussians", **parameters: object) -> cm.TrainedModel:

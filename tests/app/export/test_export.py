@@ -66,7 +66,7 @@ def shown(model, sampler="deterministic", moved=None, key="a_run-0123abcd"):
     """The view of a run on Explore with N = 2, and the numbers of two N measured."""
     run = Run(key, 'A "run" \\ of mine', model)
     delta = 0.02 if sampler == "renoise" else model.delta
-    config = SamplerConfig(sampler=sampler, grid="uniform_angle", steps=2, delta=delta)
+    config = SamplerConfig(sampler=sampler, steps=2, delta=delta)
     direction = DIRECTIONS[sampler == "renoise"]
     for n in MEASURED:
         measure(run, Question.on_grid(sampler, n, direction, delta, horizon=config.horizon, renoise=config.renoise))
@@ -215,7 +215,7 @@ def test_the_notebook_is_one():
 def test_points_start_at_the_noise_and_survive_both_formats():
     view = shown(untrained("hypercube_corners"))
     frame = points(view)
-    assert list(frame)[:4] == ["x1@3", "x2@3", "x3@3", "x1@0.32228"]
+    assert list(frame)[:4] == ["x1@3", "x2@3", "x3@3", "x1@0.0741064"]
     assert frame.shape == (50, 9)
     assert pd.read_csv(io.BytesIO(csv_of(frame))).equals(frame)
     assert pd.read_parquet(io.BytesIO(parquet_of(frame))).equals(frame)

@@ -22,7 +22,7 @@ from app.runs.library import Run
 from app.stage.custom_times import checked_times, fitting, read_times, with_times, write_times
 from app.stage.scene import STEPS, grids_of, make_scene, map_layers
 from cmcore.chain import renoised_chain
-from cmcore.config import SamplerConfig
+from cmcore.config import USUAL_GRID, SamplerConfig
 from cmcore.divergences.estimate import DATA_MODEL, MODEL_DATA
 from cmcore.theory import BestChain
 from tests.app.conftest import untrained
@@ -64,7 +64,7 @@ def test_only_the_n_of_the_times_takes_them():
         config = with_times(SamplerConfig(steps=n), moved)
         assert config.times == ((3.0, *TIMES, 0.0) if n == 4 else None)
         assert grids_of(config, moved)[4].times == (3.0, *TIMES, 0.0)
-        assert grids_of(config, moved)[8] == cm.make_grid("uniform_angle", 8, horizon=3.0, delta=0.0)
+        assert grids_of(config, moved)[8] == cm.make_grid(USUAL_GRID, 8, horizon=3.0, delta=0.0)
 
 
 def test_times_that_no_longer_fit_wait():
@@ -125,7 +125,7 @@ def moved_question(n, times, sampler="deterministic"):
 def test_moved_times_that_are_the_grid_have_its_kl():
     model = untrained()
     run = Run("eight_gaussians", "Eight Gaussians", model)
-    grid = cm.make_grid("uniform_angle", 2, horizon=3.0, delta=0.0)
+    grid = cm.make_grid(USUAL_GRID, 2, horizon=3.0, delta=0.0)
     estimate = measure(run, moved_question(2, grid.times)).estimate
     curve = cm.kl_versus_steps(model, model.target, [2], seed=SEED)
     assert estimate.value == pytest.approx(curve.estimates[0].value)

@@ -51,9 +51,9 @@ def test_every_n_starts_from_the_same_noise(deterministic, renoised):
             np.testing.assert_array_equal(draw.states[0], noise)
 
 
-def test_progress_runs_from_noise_to_data_evenly_in_angle(deterministic):
+def test_progress_is_the_share_of_the_angle_from_noise_to_data(deterministic):
     for n, draw in deterministic.draws.items():
-        np.testing.assert_allclose(draw.progress, np.linspace(0, 1, n + 1), atol=1e-9)
+        np.testing.assert_allclose(draw.progress, 1 - np.linspace(1, 0, n + 1) ** 2, atol=1e-9)
 
 
 def test_exact_paths_start_at_the_noise_and_end_in_the_data(deterministic):
