@@ -117,7 +117,7 @@ async def clear_cache(arena: Arena) -> Outcome:
         await asyncio.sleep(2)
         for visitor in visitors:
             await visitor.act(patience=PATIENCE)
-        most = sum("Pause" in visitor.widgets for visitor in visitors)
+        most = sum("Pause training" in visitor.widgets for visitor in visitors)
         words = next(
             (_short(found[0]) for other in visitors if (found := re.search(r"Place \d+[^.]*", other.text))), ""
         )

@@ -104,7 +104,7 @@ def _transport(
         if view.status == "paused":
             st.button("Resume", type="primary", on_click=about.resume, key="resume")
         elif view.status == "running":
-            st.button("Pause", type="primary", on_click=about.pause, key="pause")
+            st.button("Pause training", type="primary", on_click=about.pause, key="pause")
         waits = view.status == "queued" and view.latest is None
         st.button("Cancel" if waits else "Stop", on_click=about.cancel, key="stop")
         return

@@ -22,7 +22,6 @@ from app.training.choice import SOURCES, Choice
 from app.training.job import LIVE_JUMPS
 from app.training.registry import Training
 from cmcore.config import SamplerConfig, TrainingConfig
-from cmcore.grids import named_grids
 from cmcore.sampling_defaults import delta_for, sampling_defaults
 from cmcore.streams import stream
 
@@ -84,10 +83,12 @@ def _weights(about: Training) -> None:
 def _first_draw(model: cm.TrainedModel) -> SamplerConfig:
     """How Explore draws the run first."""
     own = sampling_defaults(model.config)
-    delta = delta_for(own.sampler, model.delta)
-    grid = named_grids(to_zero=delta == 0)[0]
     return SamplerConfig(
-        sampler=own.sampler, grid=grid, steps=LIVE_JUMPS, horizon=model.horizon, delta=delta, renoise=own.renoise
+        sampler=own.sampler,
+        steps=LIVE_JUMPS,
+        horizon=model.horizon,
+        delta=delta_for(own.sampler, model.delta),
+        renoise=own.renoise,
     )
 
 
