@@ -64,12 +64,12 @@ def test_the_stage_obeys_the_keyboard_and_the_time_axis(open_page):
     page.get_by_role("slider", name="Time, from noise to data").fill("0")
     page.wait_for_function("window.particleStage?.u === 0")
     page.locator("canvas.view").focus()
-    page.keyboard.press("ArrowRight")
-    page.wait_for_function("Math.abs(window.particleStage?.u - 0.25) < 1e-6")
+    page.keyboard.press("ArrowRight")  # to the end of the first of four jumps
+    page.wait_for_function("Math.abs(window.particleStage?.u - 0.4375) < 1e-6")
     page.keyboard.press("2")
     page.wait_for_function("window.particleStage?.steps === 2")
-    page.keyboard.press("ArrowRight")
-    page.wait_for_function("Math.abs(window.particleStage?.u - 0.5) < 1e-6")
+    page.keyboard.press("ArrowRight")  # to the middle time of two
+    page.wait_for_function("Math.abs(window.particleStage?.u - 0.75) < 1e-6")
 
 
 def test_layers_can_be_hidden_and_further_ones_open_with_a_key_and_need_a_mesh(open_page):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import cmcore as cm
+from cmcore.config import USUAL_GRID
 from tests.browser.conftest import EVALUATES, MOVING, PAGES, PATIENCE, TOUR_SEEN, settle
 from tests.browser.test_flow_map import DRAWN, Gate
 from tests.browser.test_lab import stage, wait_for_stage
@@ -53,7 +54,7 @@ def choose_n(page, n):
 
 def ends(page, map_name, seed=0, n=4):
     """Where the browser puts noise in N jumps."""
-    times = cm.make_grid("uniform_angle", n, horizon=3.0, delta=0.0).times
+    times = cm.make_grid(USUAL_GRID, n, horizon=3.0, delta=0.0).times
     question = {"map": map_name, "sampler": "deterministic", "share": 0, "seed": seed, "particles": 100}
     drawn = page.evaluate(DRAWN, {**question, "grids": [{"n": n, "times": times}]})
     return np.array(drawn[str(n)]).reshape(n + 1, 100, 2)[-1]

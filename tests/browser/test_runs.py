@@ -118,7 +118,7 @@ PRESSED = (4, 1)
 def measured_run(model):
     """A run whose deterministic jumps were measured here, and how they are drawn."""
     run = Run("small", "A small run", model)
-    config = SamplerConfig(sampler="deterministic", grid="uniform_angle", steps=4)
+    config = SamplerConfig(sampler="deterministic", steps=4)
     for n in PRESSED:
         estimates.measure(run, Question.on_grid(config.sampler, n, DIRECTIONS[0], config.delta))
     return run, config, DIRECTIONS[0]
@@ -126,7 +126,7 @@ def measured_run(model):
 
 def shipped_renoised():
     """The run that the lab opens on, with the renoised curve that it ships with."""
-    run = runs_in(str(SHIPPED))["eight_gaussians"]
+    run = runs_in(str(SHIPPED))["gaussian_grid"]
     return run, SamplerConfig(sampler="renoise", steps=4, delta=0.02), DIRECTIONS[1]
 
 
