@@ -53,7 +53,8 @@ def choose_n(page, n):
 
 
 def ends(page, map_name, seed=0, n=4):
-    """Where the browser puts noise in N jumps."""
+    """Where the browser puts noise in N jumps, once it has the map."""
+    page.wait_for_function("name => window.consistencyLabMaps?.hashOf(name)", arg=map_name)
     times = cm.make_grid(USUAL_GRID, n, horizon=3.0, delta=0.0).times
     question = {"map": map_name, "sampler": "deterministic", "share": 0, "seed": seed, "particles": 100}
     drawn = page.evaluate(DRAWN, {**question, "grids": [{"n": n, "times": times}]})
