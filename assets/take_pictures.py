@@ -25,6 +25,9 @@ FILM = {"width": 1180, "height": 760}
 FRAMES = 45
 FRAME_MS = 110
 REST_MS = 1600
+FLAGS = ["--no-sandbox", "--font-render-hinting=none"]  # letters as on a screen of today, not on whole pixels
+FIRST = "/?n=4"
+"""Explore, as to who comes by a link: without the tour."""
 OTHERS = {"kl": "/kl", "inside": "/inside", "lessons": "/lessons?lesson=one-jump&step=2"}
 
 
@@ -37,11 +40,11 @@ def main() -> None:
     try:
         wait_for(f"http://127.0.0.1:{port}/_stcore/health")
         with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=find_browser(), args=["--no-sandbox"])
+            browser = playwright.chromium.launch(executable_path=find_browser(), args=FLAGS)
             IMAGES.mkdir(exist_ok=True)
             for scheme in ("light", "dark"):
-                take(browser, f"http://127.0.0.1:{port}/", scheme)
-            film(browser, f"http://127.0.0.1:{port}/")
+                take(browser, f"http://127.0.0.1:{port}{FIRST}", scheme)
+            film(browser, f"http://127.0.0.1:{port}{FIRST}")
             for name, path in OTHERS.items():
                 look_at(browser, f"http://127.0.0.1:{port}{path}", name)
             browser.close()
