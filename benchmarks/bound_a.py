@@ -11,7 +11,6 @@ reaching no lower than half its value. One thread.
 """
 
 import argparse
-import csv
 import math
 import random
 import statistics
@@ -25,6 +24,7 @@ import torch
 from torch import Tensor
 
 import cmcore as cm
+from benchmarks.cells import read_cells, write_cells
 from cmcore.config import NetworkConfig
 from cmcore.divergences import DATA_MODEL
 from cmcore.flow import ExactFlow
@@ -70,8 +70,7 @@ def main() -> None:
     choices = parser.parse_args()
     torch.set_num_threads(1)
     if choices.show:
-        with choices.show.open(newline="") as file:
-            summary(list(csv.DictReader(file)))
+        summary(read_cells(choices.show))
         return
     started, rows = time.perf_counter(), []
     for i in range(choices.count):
@@ -79,16 +78,8 @@ def main() -> None:
         if i % 20 == 19:
             print(f"{i + 1} of {choices.count} after {time.perf_counter() - started:.0f} s", flush=True)
         if choices.out:
-            write(rows, choices.out)
+            write_cells(rows, choices.out, COLUMNS)
     summary(rows)
-
-
-def write(rows: list[dict[str, Any]], path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 # ---- one case -------------------------------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ that no grid was chosen by. What choosing a grid took is counted apart, in evalu
 """
 
 import argparse
-import csv
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 import torch
 
 import cmcore as cm
+from benchmarks.cells import read_cells, write_cells
 from cmcore.chain import jump_map_of, make_chain
 from cmcore.divergences import MODEL_DATA, kl_of_chain
 from cmcore.experiments.fitted_grids import FITTED, NAMED, SEARCHED, grids_beside
@@ -42,8 +42,7 @@ def main() -> None:
     source = choices.show or choices.out
     rows: list[dict[str, Any]] = []
     if source and source.exists():
-        with source.open(newline="") as file:
-            rows = list(csv.DictReader(file))
+        rows = read_cells(source)
     if not choices.show:
         done = {(row["target"], int(row["steps"])) for row in rows}
         for name in choices.targets:
@@ -51,7 +50,7 @@ def main() -> None:
                 if (name, steps) not in done:
                     rows += measured(name, steps, choices)
                     if choices.out:
-                        write(rows, choices.out)
+                        write_cells(rows, choices.out, COLUMNS)
     table(rows)
 
 
@@ -70,14 +69,6 @@ def measured(name: str, steps: int, choices: argparse.Namespace) -> Iterator[dic
             "delta": model.delta, "times": " ".join(f"{t:.5g}" for t in grid.times),
             **{key: f"{value:.5g}" for key, value in numbers.items()},
         }  # fmt: skip
-
-
-def write(rows: list[dict[str, Any]], path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 # ---- the table ------------------------------------------------------------------------------------------------------

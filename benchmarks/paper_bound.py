@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.cells import read_cells, write_cells
 from cmcore.chain import RenoisedChain, make_chain
 from cmcore.divergences import DATA_MODEL, kl_of_chain
 from cmcore.grids import STEP_RULES, ruled_grid
@@ -56,8 +57,7 @@ def main() -> None:
     choices = parser.parse_args()
     torch.set_num_threads(1)
     if choices.show:
-        with choices.show.open(newline="") as file:
-            summary(list(csv.DictReader(file)))
+        summary(read_cells(choices.show))
         return
     started, rows = time.perf_counter(), []
     if choices.out and choices.out.exists():  # a run that was cut off goes on
@@ -72,16 +72,8 @@ def main() -> None:
         if i % 20 == 19:
             print(f"{i + 1} after {time.perf_counter() - started:.0f} s", flush=True)
         if choices.out:
-            write(rows, choices.out)
+            write_cells(rows, choices.out, COLUMNS)
     summary(rows)
-
-
-def write(rows: list[dict[str, Any]], path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 # ---- one case -------------------------------------------------------------------------------------------------------

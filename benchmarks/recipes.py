@@ -10,7 +10,6 @@ gives. Nothing of either recipe was chosen by these runs. One thread, one seed; 
 """
 
 import argparse
-import csv
 import statistics
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 import torch
 
 import cmcore as cm
+from benchmarks.cells import read_cells, write_cells
 from benchmarks.eight_gaussians import COST, FORMER, FORMER_GRID
 from cmcore.config import USUAL_GRID
 from cmcore.targets import GALLERY
@@ -41,14 +41,13 @@ def main() -> None:
     source = choices.show or choices.out
     rows: list[dict[str, Any]] = []
     if source and source.exists():
-        with source.open(newline="") as file:
-            rows = list(csv.DictReader(file))
+        rows = read_cells(source)
     if not choices.show:
         for name in choices.targets:
             if name not in {row["target"] for row in rows}:
                 rows += measured(name, choices)
                 if choices.out:
-                    write(rows, choices.out)
+                    write_cells(rows, choices.out, COLUMNS)
     table(rows)
 
 
@@ -71,14 +70,6 @@ def measured(name: str, choices: argparse.Namespace) -> list[dict[str, Any]]:
                     | {"training_steps": model.steps, "seconds": f"{model.seconds + model.preparation:.1f}"}
                 )
     return rows
-
-
-def write(rows: list[dict[str, Any]], path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 # ---- the table ------------------------------------------------------------------------------------------------------
