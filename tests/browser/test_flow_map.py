@@ -132,10 +132,15 @@ new MutationObserver((_, seen) => {
   document.head.append(policy);
 }).observe(document, { childList: true, subtree: true });
 """
-DRAWN = """question => new Promise(done => {
+DRAWN = """question => new Promise((done, fail) => {
   const points = {};
-  consistencyLabMaps.ask("test", question, one => one.done ? done(points) : points[one.n] = [...one.states]);
-})"""
+  setTimeout(() => fail(new Error("no answer")), PATIENCE);
+  consistencyLabMaps.ask("test", question, one => {
+    if (one.failed) fail(new Error(one.failed));
+    else if (one.done) done(points);
+    else points[one.n] = [...one.states];
+  });
+})""".replace("PATIENCE", str(PATIENCE))
 
 
 @pytest.mark.parametrize("refused", ["nothing", "WebAssembly", "workers"])

@@ -13,6 +13,7 @@ function openFlowMaps() {
   const hashes = new Map(), asked = new Map();
   let ids = 0;
   const take = (told) => {
+    if (told.failed) console.error(`A flow map could not be drawn from: ${told.failed}`);
     drawer.evaluator = told.evaluator ?? drawer.evaluator;
     const newest = asked.get(told.stage);
     if (newest?.id === told.id) newest.take(told);

@@ -4,8 +4,8 @@
 const REST = 1000; // milliseconds without a question
 const DISTURBED = new Error("Somebody has asked for something.");
 
-// { asked, answered, gone }, to be called with every question, with its map once it was answered or a newer one has ended
-// it, and with a map whose place another has taken.
+// { asked, answered, gone }, to be called with every question, with its map if there is one, once it was answered or a newer
+// one has ended it, and with a map whose place another has taken.
 // `turn` lets messages in, and `open` opens the device.
 function trialsAtRest(turn, open) {
   const waiting = new Set(), tried = new WeakSet();
@@ -32,7 +32,7 @@ function trialsAtRest(turn, open) {
     },
     answered(map) {
       unanswered--;
-      if (!tried.has(map)) waiting.add(map);
+      if (map && !tried.has(map)) waiting.add(map);
       if (!unanswered && waiting.size) timer = setTimeout(() => running = running.then(begin), REST);
     },
     gone: (map) => waiting.delete(map),

@@ -27,7 +27,8 @@ function turns() {
 }
 
 // What is behind the page: `answer(message, tell)` takes { map } or { stage, id, question } and tells { stage, id, n,
-// count, states, landings, evaluator } for every N, [N + 1, count, 2] and [N, count, 2], then { stage, id, done: true }.
+// count, states, landings, evaluator } for every N, [N + 1, count, 2] and [N, count, 2], then { stage, id, done: true }; where
+// it cannot, { stage, id, failed } with the reason.
 function answering(module, open = openDevice) {
   const maps = new Map(), newest = new Map(), many = remembering(REMEMBERED), noises = remembering(REMEMBERED);
   const turn = turns(), trials = trialsAtRest(turn, open);
@@ -66,7 +67,7 @@ function answering(module, open = openDevice) {
     const { stage, id, question } = message;
     newest.set(stage, id);
     trials.asked();
-    await answer(stage, id, question, tell);
+    await answer(stage, id, question, tell).catch((problem) => tell({ stage, id, failed: String(problem) }));
     trials.answered(maps.get(question.map));
   };
 }

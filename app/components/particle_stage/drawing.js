@@ -118,6 +118,7 @@ function redraw(stage) {
 function ask(stage, pane, { whole }) {
   const { start } = stage, choice = choiceOf(stage, pane);
   window.consistencyLabMaps.ask(pane.name, questionOf(stage, pane, { whole }), (told) => {
+    if (told.failed) return answered(stage, pane); // what there is stays, and the next change is drawn
     if (told.done) {
       if (!whole) {
         clearTimeout(stage.settling);

@@ -232,6 +232,19 @@ def test_a_bundle_takes_the_place_of_the_one_before_of_its_name(tmp_path):
         torch.testing.assert_close(torch.tensor(points).reshape(3, 20, 2), engine, rtol=0, atol=1e-5)
 
 
+FAILING = """
+  const told = [], answer_ = answering(compileNetwork(NETWORK_WASM), () => null);
+  await answer_({ stage: "a", id: 1, question: { map: "not there", grids: [] } }, (one) => told.push(one));
+  answer(told);
+"""
+
+
+def test_what_cannot_be_drawn_is_answered_with_the_reason(tmp_path):
+    (only,) = run(FAILING, tmp_path)
+    assert (only["stage"], only["id"]) == ("a", 1)
+    assert only["failed"]
+
+
 def test_without_webassembly_the_plain_network_takes_over_in_silence(tmp_path):
     assert (
         run(
