@@ -26,7 +26,8 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 COMPILED := PYTHONDONTWRITEBYTECODE=
 
 # A worker takes a whole file, so that what its tests share is made once; files come in the order of the collection.
-WORK := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+# One that dies, as one whose test hangs does, is not begun anew: its test would hang every time.
+WORK := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart=0
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

@@ -31,6 +31,7 @@ def learning(browser, server, request):
     gate.open()
     if (stop := page.get_by_role("button", name="Stop")).count():
         stop.click()
+        stop.wait_for(state="hidden")  # else the next training waits until nobody has looked at this one for a while
     context.close()
     assert errors == []
 

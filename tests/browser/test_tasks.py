@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from app.export.program import zip_name
+from app.runs.library import runs
+from cmcore.store import to_zip
 from tests.browser.conftest import PATIENCE, ROOT, eventually, settle
 from tests.browser.test_lab import wait_for_stage
 from tests.browser.test_train import until_it_learns
@@ -113,10 +116,12 @@ def test_export_the_script_of_a_figure_and_run_it(hand, tmp_path):
     download.value.save_as(script)
     text = script.read_text(encoding="utf-8")
     for dots in (r"(POINTS = \{\n[^\n]*\n).*?\n(?=\})", r"('': \{1: \([^)]*\))[^\n]*(?=\},)"):
-        text = re.sub(dots, r"\1", text, count=1, flags=re.DOTALL)  # of the chart's dots the first: all take minutes
+        text = re.sub(dots, r"\1", text, count=1, flags=re.DOTALL)  # the first of the chart's dots: all take minutes
     script.write_text(text, encoding="utf-8")
+    run = runs()["gaussian_grid"]  # beside the script: trained again on another processor it is another map
+    (tmp_path / zip_name(run)).write_bytes(to_zip(run.model))
     how = {"cwd": ROOT, "env": {**os.environ, "PYTHONPATH": str(ROOT)}, "capture_output": True, "text": True}
-    ran = subprocess.run([sys.executable, str(script)], timeout=PATIENCE, check=False, **how)
+    ran = subprocess.run([sys.executable, str(script)], timeout=PATIENCE / 1000, check=False, **how)
     assert ran.returncode == 0, ran.stderr[-2000:]
     apart = re.search(r"N = 1: (\S+) apart, relative to the page", ran.stdout)
     assert apart, ran.stdout
