@@ -188,11 +188,14 @@ PAGES = pytest.StashKey[list[Page]]()
 
 
 def _shown(page: Page) -> str:
-    """The address of a page, what Streamlit says of its script and its connection, what moves, and its first words."""
+    """The address of a page, what Streamlit says of its script and its connection, what moves, and its first words.
+
+    A page that is stuck answers nothing, so it is asked only in ways that end.
+    """
     page.set_default_timeout(5_000)
     try:
-        app = page.evaluate("({ ...document.querySelector('.stApp')?.dataset })")
-        return f"{page.url}\n{app}\n{page.evaluate(MOVES)}\n{page.inner_text('body')[:2_000]}"
+        app, moves = (page.wait_for_function(asked).json_value() for asked in (APP, MOVES))
+        return f"{page.url}\n{app}\n{moves}\n{page.inner_text('body')[:2_000]}"
     except Error as problem:
         return f"cannot be asked: {problem.message}"
 
@@ -259,6 +262,7 @@ AT_REST = """() => {
 }"""
 
 
+APP = "() => ({ ...document.querySelector('.stApp')?.dataset })"
 MOVES = """() => {
   const all = (selector) => [...document.querySelectorAll(selector)];
   const moves = (one) => one.playState === "running" && one.effect?.getComputedTiming().endTime !== Infinity;
