@@ -17,6 +17,7 @@ from torch import Tensor
 
 from cmcore.divergences.tools.composed_map import ComposedMap
 from cmcore.divergences.tools.push_forward import log_determinant, log_standard_normal
+from cmcore.nearest import Nearest
 from cmcore.streams import stream
 from cmcore.targets.base import Target
 
@@ -155,8 +156,10 @@ def tangent_guess(composed: ComposedMap, noise: Float[Tensor, "m d"]) -> Callabl
     whole = torch.isfinite(inverse).flatten(1).all(1) & torch.isfinite(log_volume) & torch.isfinite(images).all(1)
     noise, images, inverse, log_volume = noise[whole], images[whole], inverse[whole], log_volume[whole]
 
+    nearest = Nearest(images)
+
     def piece(x: Tensor) -> Tensor:
-        near = torch.cdist(x, images).topk(min(_NEAREST, len(images)), largest=False).indices
+        near = nearest.index(x, _NEAREST)
         z = noise[near] + torch.einsum("nkij,nkj->nki", inverse[near], x[:, None] - images[near])
         log_q = log_standard_normal(z.flatten(0, 1)).reshape(near.shape) - log_volume[near]
         return log_q.amax(1)
@@ -164,7 +167,7 @@ def tangent_guess(composed: ComposedMap, noise: Float[Tensor, "m d"]) -> Callabl
     def guess(x: Tensor) -> Tensor:
         if not len(images):
             return torch.zeros(len(x), dtype=torch.float64)
-        each = max(len(images), _NEAREST * x.shape[1] ** 2)  # numbers that a point takes
+        each = _NEAREST * x.shape[1] ** 2  # numbers that a point takes
         return torch.cat([piece(part) for part in x.split(max(1, _PAIRS // each))])
 
     return guess
