@@ -1,5 +1,6 @@
 """A real server on a free port, and a page in a real Chromium that fails on any error of its console."""
 
+import functools
 import os
 import re
 import socket
@@ -126,14 +127,14 @@ TOUR_SEEN = "try { localStorage.setItem('consistency-lab-tour', 'seen') } catch 
 class Tab:
     """A page that one test after another finds as if it were new: in a new one Chromium compiles all scripts again."""
 
-    def __init__(self, browser: Browser) -> None:
-        self._browser = browser
+    def __init__(self, browser: Browser, *, has_touch: bool) -> None:
+        self._browser, self._has_touch = browser, has_touch
         self.errors: list[str] = []
         """Of the test that has it."""
         self._page = self._open()
 
     def _open(self) -> Page:
-        page = self._browser.new_page(**EVALUATES)
+        page = self._browser.new_page(**EVALUATES, has_touch=self._has_touch)
         page.add_init_script(TOUR_SEEN)
         _watch(page, self.errors)
         return page
@@ -165,8 +166,9 @@ class Tab:
 
 
 @pytest.fixture(scope="session")
-def tab(browser) -> Tab:
-    return Tab(browser)
+def tab_of(browser) -> Callable[[bool], Tab]:
+    """The tab without a touch screen and the one with it, which no page gets or loses."""
+    return functools.cache(lambda has_touch: Tab(browser, has_touch=has_touch))
 
 
 MOVING = {"reduced_motion": "no-preference"}
@@ -201,7 +203,7 @@ def _shown(page: Page) -> str:
 
 
 @pytest.fixture
-def open_page(browser, server, tab, request):
+def open_page(browser, server, tab_of, request):
     """Opens a page of the lab; when the test ends, its console must hold no error.
 
     Nothing moves on it: a stage that plays takes most of a core, so tests about motion ask for it (`MOVING`).
@@ -211,9 +213,10 @@ def open_page(browser, server, tab, request):
 
     def open_at(path: str = "/", *, tour: bool = False, **options):
         wanted = {**USUAL, **options}
-        if not taken and not tour and wanted.keys() == USUAL.keys():
-            page = tab.take(**wanted)
-            taken.append(page)
+        tab = tab_of(wanted.get("has_touch", False))
+        if not tour and tab not in taken and wanted.keys() <= {*USUAL, "has_touch"}:
+            page = tab.take(**{name: wanted[name] for name in USUAL})
+            taken.append(tab)
         else:  # somebody else, or another device
             contexts.append(browser.new_context(**EVALUATES, **wanted))
             if not tour:
@@ -228,7 +231,7 @@ def open_page(browser, server, tab, request):
     yield open_at
     for context in contexts:
         context.close()
-    if taken:
+    for tab in taken:
         tab.give_back(server)
         errors += tab.errors
     assert errors == []
