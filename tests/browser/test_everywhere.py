@@ -10,7 +10,7 @@ from app.figures.theme import DARK, LIGHT
 from app.sharing.config_code import write_config
 from app.ui.frame import CONTROLS
 from cmcore.config import TargetConfig, TrainingConfig
-from tests.browser.conftest import MOVING, axe_violations, box_of, eventually, resize, settle, sticks_out, turn
+from tests.browser.conftest import MOVING, axe_violations, box_of, eventually, resize, row_of, settle, sticks_out, turn
 from tests.browser.test_lab import stage, wait_for_stage
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -288,8 +288,8 @@ def test_what_can_be_hidden_is_on_its_page_and_a_link_hides_it(open_page):
     assert set(WALK) | {"train", "all"} == set(CONTROLS)
 
 
-def test_a_training_goes_on_while_its_owner_is_elsewhere(open_page):
-    page = open_page("/train?steps=4000&network=small&objective=lsd", color_scheme="dark")
+def test_p4_a_training_goes_on_while_its_owner_is_elsewhere_and_its_end_leads_to_the_run(open_page):
+    page = open_page("/train?steps=1500&network=small&objective=lsd", color_scheme="dark")
     page.get_by_role("button", name="Start training").click()
     page.get_by_role("button", name="Stop", exact=True).wait_for()
     page.get_by_role("link", name="Explore", exact=True).click()
@@ -314,6 +314,8 @@ def test_a_training_goes_on_while_its_owner_is_elsewhere(open_page):
     ended.click()
     wait_for_stage(page, "window.particleStage.key.startsWith('moons-')")
     ended.wait_for(state="hidden")
+    page.get_by_role("link", name="Runs", exact=True).click()
+    row_of(page, re.compile(r"^1,?500$")).wait_for(state="attached")
     page.get_by_role("link", name="Train", exact=True).click()
     page.locator(".st-key-live_kl_area").wait_for()
     page.get_by_role("button", name="Share", exact=True).click()

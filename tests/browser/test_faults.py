@@ -11,7 +11,7 @@ from tests.browser.test_train import until_it_learns
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-LEASE = 3
+LEASE = 1
 """Seconds without a look after which a job is stopped here while the lid is closed, in place of 25."""
 IMPATIENT = f"""
 import sys, threading

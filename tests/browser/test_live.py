@@ -16,7 +16,7 @@ WEIGHTS = "window.consistencyLabMaps?.hashOf('training')"
 
 @pytest.fixture
 def learning(browser, server, request):
-    """Train, where Two Moons are learned until somebody stops it, seen on the stage."""
+    """Train, where Two Moons are learned, by what prepares no data, until somebody stops it, seen on the stage."""
     context = browser.new_context(**EVALUATES, **MOVING, viewport={"width": 1440, "height": 980})
     context.add_init_script(TOUR_SEEN)
     page, errors = context.new_page(), []
@@ -24,7 +24,7 @@ def learning(browser, server, request):
     page.set_default_timeout(PATIENCE)
     page.on("pageerror", lambda error: errors.append(str(error)))
     gate = Gate(page)
-    page.goto(f"{server}/train?steps=50000&network=small")
+    page.goto(f"{server}/train?steps=50000&network=small&objective=lsd")
     page.get_by_role("button", name="Start training").click()
     wait_for_stage(page)
     yield page, gate

@@ -5,7 +5,7 @@ import torch
 
 import cmcore as cm
 from app.runs.library import LEADING, SHIPPED
-from tests.browser.conftest import PATIENCE, axe_violations, settle, sticks_out
+from tests.browser.conftest import axe_violations, settle, sticks_out
 from tests.browser.test_train import open_sheet, settled
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -23,8 +23,7 @@ class Clicks:
 
 
 def test_three_objectives_are_compared_on_a_drawing_in_four_clicks(open_page):
-    page, click = open_page("/train?budget=5&network=small"), Clicks()
-    page.set_default_timeout(3 * PATIENCE)  # three trainings
+    page, click = open_page("/train?steps=60&network=small"), Clicks()
     x, y = open_sheet(page)
     page.mouse.move(x - 120, y)
     page.mouse.down()
