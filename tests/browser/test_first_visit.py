@@ -1,11 +1,13 @@
 """What a stranger meets: a tour, words that explain themselves, and lessons that remember her."""
 
 import re
+from itertools import product
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import EVALUATES, MOVING, PATIENCE, axe_violations, box_of, settle
+from tests.browser.fingers import PHONE
 from tests.browser.test_lab import stage, wait_for_stage
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -69,14 +71,13 @@ def term(page, word):
 
 
 def test_p5_five_words_are_explained_to_mouse_keyboard_and_finger(open_page):
-    for how in ("hover", "focus", "tap"):
-        options = {"has_touch": True, "viewport": {"width": 390, "height": 844}} if how == "tap" else {}
+    for ways, options in ((("focus", "hover"), {}), (("tap",), PHONE)):
         page = open_page(**options)
         wait_for_stage(page)
         page.locator(".st-key-chart_area .main-svg").first.wait_for()
         settle(page)  # nothing moves any more
         box = page.locator("#term-words")
-        for word in WORDS:
+        for how, word in product(ways, WORDS):
             term(page, word).evaluate("term => term.scrollIntoView({ block: 'center' })")
             getattr(term(page, word), how)()
             expect(box).to_be_visible()

@@ -29,9 +29,7 @@ def free_port() -> int:
 class Replicas:
     """Two servers and the proxy before them."""
 
-    def __init__(self, folder: Path, monkeypatch) -> None:
-        for name, value in {**SAME, "CONSISTENCY_LAB_KEPT": str(folder / "kept")}.items():
-            monkeypatch.setenv(name, value)
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
         started = [start_server(["hosted.py"], folder / f"{i}.txt", kept=folder / "kept") for i in range(2)]
         self.processes = {int(address.rpartition(":")[2]): process for process, address in started}
@@ -72,11 +70,15 @@ class Replicas:
             process.wait()
 
 
-@pytest.fixture
-def replicas(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def replicas(tmp_path_factory):
+    """Of all tests here; the last one kills one of them."""
     if NGINX is None:
         pytest.skip("REPLICAS NOT TESTED: no nginx on this machine; tests/install_programs brings one.")
-    both = Replicas(tmp_path, monkeypatch)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in SAME.items():
+            patch.setenv(name, value)
+        both = Replicas(tmp_path_factory.mktemp("replicas"))
     yield both
     both.stop()
 
