@@ -1,7 +1,10 @@
 """The stage draws by itself: pictures come while the server is silent, by any of the ways a browser may have."""
 
+import re
+
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 import cmcore as cm
 from app.runs.library import runs
@@ -121,6 +124,32 @@ def test_the_key_r_turns_to_the_other_sampler_and_back_while_the_server_is_silen
     wait_for_choice(page, "c.sampler === 'renoise' && c.delta === 0.02")
     page.get_by_role("radio", name="Algorithm 1").click()  # a newer choice than the key's
     wait_for_choice(page, "c.sampler === 'algorithm_1'")
+
+
+HELD_BACK = """() => {
+  const maps = consistencyLabMaps, ask = maps.ask.bind(maps), held = [];
+  maps.ask = (name, question, tell) => ask(name, question, (told) => {
+    if (told.n === 8 && !window.released) held.push(() => tell(told));
+    else tell(told);
+    if (told.n === 16 && question.grids[0].n === 8) window.held = held;
+  });
+}"""
+"""Keeps what is drawn in 8 jumps from the stage; once that was asked for first, and all else is told, it is `held`."""
+
+
+def test_an_n_is_chosen_that_is_not_drawn_yet(open_page):
+    page = open_page("/?particles=200")
+    wait_for_stage(page)
+    settle(page)
+    page.evaluate(HELD_BACK)
+    page.locator(".st-key-run_area button").nth(2).click()
+    page.wait_for_function("window.particleStage?.key.startsWith('checkerboard/')")
+    page.locator("canvas.view").focus()
+    page.keyboard.press("8")
+    page.wait_for_function("window.held")
+    page.evaluate("() => { window.released = true; for (const tell of window.held) tell(); }")
+    wait_for_stage(page, "window.particleStage.steps === 8")
+    expect(page.locator("canvas.view")).to_have_attribute("aria-label", re.compile("in 8 jumps"))
 
 
 STRICTER = """

@@ -128,7 +128,7 @@ function ask(stage, pane, { whole }) {
     }
     pane.draws[told.n] = { ...told, choice, start };
     if (told.n === stage.steps) showPicture(stage, pane);
-    else if (pane.message) {
+    else if (pane.message && pane.draws[stage.steps]) { // N on show may have been chosen before it was drawn
       pane.message = compose(stage, pane);
       stage.changed.add(told.n);
       paintSoon(stage);
