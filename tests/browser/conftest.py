@@ -150,6 +150,7 @@ class Tab:
         """Leave the lab and forget everything; a page that cannot is replaced."""
         page = self._page
         try:
+            page.wait_for_function("true", polling=100)  # else what follows may never end
             page.mouse.up()
             page.mouse.move(0, 0)
             page.goto(f"{server}/_stcore/health")  # of the same origin, and without scripts that write once more
@@ -196,6 +197,7 @@ def _shown(page: Page) -> str:
     """
     page.set_default_timeout(5_000)
     try:
+        page.wait_for_function("true", polling=100)  # one that does not answer would be evaluated for ever
         app, moves = (page.wait_for_function(asked).json_value() for asked in (APP, MOVES))
         return f"{page.url}\n{app}\n{moves}\n{page.inner_text('body')[:2_000]}"
     except Error as problem:
