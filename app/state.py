@@ -3,11 +3,12 @@
 Widgets keep their values under the keys that the controls give them; what a session keeps besides them lies here too.
 """
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 import streamlit as st
+from streamlit import runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 
@@ -85,6 +86,15 @@ def first_time(name: str) -> bool:
 def forget_first_time(name: str) -> None:
     """What was done once is done once more."""
     session_dict("first times").pop(name, None)
+
+
+def tab_is_closed() -> Callable[[], bool]:
+    """Says, to any thread, whether the tab that this session draws in has been closed, or has lost the server."""
+    context = get_script_run_ctx()
+    if context is None or not runtime.exists():
+        return lambda: False
+    server, session = runtime.get_instance(), context.session_id
+    return lambda: not server.is_active_session(session)
 
 
 # ---- the address bar --------------------------------------------------------------------------------------------

@@ -2,10 +2,11 @@
 
 A job is a generator run in a worker thread; the page reads its latest value whenever it likes. The worker never calls
 Streamlit. A page that stops asking (a closed tab, a lost network) loses its lease after a while and the work stops, so
-that nobody trains for nobody; a page that comes back in time notices nothing. A paused job keeps all it has made and
-gives its thread to others; it goes on, perhaps in another thread, as if nothing had happened. It takes memory and no
-time, so that its lease is longer. All waiting is counted on the monotonic clock: when the wall clock jumps, nothing
-ends and nothing lives longer.
+that nobody trains for nobody; a page that comes back in time notices nothing. What a page would begin anew by itself
+ends as soon as its tab is known to be closed, so that nobody else waits for it meanwhile. A paused job keeps all it has
+made and gives its thread to others; it goes on, perhaps in another thread, as if nothing had happened. It takes memory
+and no time, so that its lease is longer. All waiting is counted on the monotonic clock: when the wall clock jumps,
+nothing ends and nothing lives longer.
 """
 
 import atexit
@@ -109,6 +110,7 @@ class Job(Generic[T]):
         expected: seconds it is meant to take; None where nobody knows.
         left: of a value of the generator, how many seconds of work it leaves, where that can be said.
         longest: seconds of running after which it ends; None: it may take as long as it takes.
+        gone: says whether whoever asked for it has left, at which it ends.
         interruptible: whether it may be left at any call of torch, which is at once, and makes no value after that.
     """
 
@@ -120,9 +122,10 @@ class Job(Generic[T]):
         expected: float | None = None,
         left: Callable[[T], float | None] | None = None,
         longest: float | None = None,
+        gone: Callable[[], bool] = lambda: False,
         interruptible: bool = False,
     ) -> None:
-        self._work, self._left_after = work, left
+        self._work, self._left_after, self._gone = work, left, gone
         self._lease, self._longest = lease, longest
         self._expected = min((seconds for seconds in (expected, longest) if seconds is not None), default=None)
         self._lock = threading.RLock()
@@ -219,9 +222,12 @@ class Job(Generic[T]):
             return self._status == "paused"
 
     def _due(self) -> bool:
-        """Whether nobody has looked for a whole lease, or it has run for as long as anything may."""
+        """Whether who asked for it has left, nobody has looked for a whole lease, or it has run as long as it may."""
         if self._ended:
             return False
+        if self._gone():
+            self._why = "The page that asked for it was closed, so it was stopped."
+            return True
         lease = max(self._lease, PAUSED_SECONDS) if self._status == "paused" else self._lease
         if time.monotonic() - self._seen > lease:
             self._why = f"Nobody looked at it for {lease:.0f} s, so it was stopped."
@@ -292,14 +298,16 @@ class Workers:
         lease: float = LEASE_SECONDS,
         expected: float | None = None,
         left: Callable[[T], float | None] | None = None,
+        gone: Callable[[], bool] = lambda: False,
     ) -> Job[T]:
-        """Queue a piece of work; `expected` and `left` say how long it takes, as in :class:`Job`."""
+        """Queue a piece of work; how long it takes and when it ends are said as in :class:`Job`."""
         job = Job(
             work,
             lease=lease,
             expected=expected,
             left=left,
             longest=self._longest,
+            gone=gone,
             interruptible=self._interruptible,
         )
         with self._lock:

@@ -74,7 +74,8 @@ class Task(Generic[T]):
         workers: the threads that do it.
         size: results that the session keeps; the one that was not asked for the longest goes first.
         lease: seconds without a look after which the work ends.
-        resumes: whether work that was ended so, or cancelled, begins anew with the next look.
+        resumes: whether work that was ended so, or cancelled, begins anew with the next look. Such work ends already
+            when the tab is closed: one that is only reloaded, or comes back, begins it again.
     """
 
     def __init__(
@@ -120,7 +121,8 @@ class Task(Generic[T]):
     def start(self, key: Hashable, work: Work[T]) -> None:
         """Begin, and end what goes on under another key. Raises Busy where the queue is full."""
         self.end()
-        self._slot = key, self._workers().submit(partial(_reported, work), lease=self._lease)
+        gone = state.tab_is_closed() if self._resumes else lambda: False
+        self._slot = key, self._workers().submit(partial(_reported, work), lease=self._lease, gone=gone)
 
     def ensure(self, key: Hashable, work: Work[T]) -> JobView[Report[T]] | None:
         """The work as it stands, begun now if need be; None once there is its result.

@@ -2,9 +2,11 @@
 
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
+from app import state
 from app.background import task
 from app.background.jobs import Workers
 from app.background.once import Measurable, Once
@@ -84,6 +86,37 @@ def test_what_was_cancelled_begins_anew_where_it_resumes_and_only_there(workers)
         until(lambda work=work: work.view("key").over)
         assert (not work.ensure("key", endless).over) == resumes
         work.end()
+
+
+@pytest.mark.parametrize("resumes", [True, False])
+def test_a_closed_tab_holds_nobody_up_with_what_it_would_begin_anew(workers, monkeypatch, resumes):
+    closed = threading.Event()
+    monkeypatch.setattr(task.state, "tab_is_closed", lambda: closed.is_set)
+    theirs = Task("theirs", lambda: workers, resumes=resumes)
+    until(lambda: theirs.ensure("key", endless).latest)
+    mine = Task("mine", lambda: workers)
+    monkeypatch.setattr(task.state, "tab_is_closed", lambda: lambda: False)
+    assert mine.ensure("key", lambda _: 1).place == 1
+    closed.set()
+    if resumes:
+        assert until(lambda: mine.result("key")) == 1
+        assert theirs.view("key").ended == "The page that asked for it was closed, so it was stopped."
+    else:
+        assert not theirs.view("key").over
+    theirs.end()
+
+
+def test_a_tab_is_closed_once_the_server_has_no_connection_of_its_session(monkeypatch):
+    connected = {"a"}
+    server = SimpleNamespace(is_active_session=connected.__contains__)
+    monkeypatch.setattr(state, "get_script_run_ctx", lambda: SimpleNamespace(session_id="a"))
+    monkeypatch.setattr(state, "runtime", SimpleNamespace(exists=lambda: True, get_instance=lambda: server))
+    closed = state.tab_is_closed()
+    assert not closed()
+    connected.clear()
+    assert closed()
+    monkeypatch.setattr(state, "get_script_run_ctx", lambda: None)
+    assert not state.tab_is_closed()()
 
 
 def test_a_problem_is_raised_and_looked_at_again_without_being_tried_again(workers):
