@@ -18,7 +18,8 @@ The engine's losses are known in closed form, as those of most objectives are: t
 and no tape is kept.
 Times are processor time of the whole process: JAX computes in threads of its own, one at a time.
 
-The limit is the best rate of the hidden layers' three products at this width and batch. What a step has to multiply:
+The limit is the best rate of the hidden layers' three products at this width and batch, by the library that the lab
+takes for them. What a step has to multiply:
 one pass through the layers forward and two backward (a), a teacher's forward besides (b), value and derivative forward
 and two backward (c), two forward and four backward (d); gradients of the inputs, which nobody needs, do not count.
 
@@ -372,13 +373,13 @@ def _limit(choices: argparse.Namespace):
     """The time that nothing but what has to be multiplied would take, at the best rate of the hidden layers."""
     import torch
 
-    from cmcore.runtime import choose_matmul_dtype
+    from cmcore.runtime import choose_matmul_dtype, linear
 
     dtype = choose_matmul_dtype("float32" if choices.variant == "limit32" else "auto", torch.device("cpu"))
     h, gradient = torch.randn(2, choices.batch, choices.width).to(dtype)
     weight = torch.randn(choices.width, choices.width).to(dtype)
     products = _multiplications(choices.tasks, choices.width, choices.batch) / (choices.batch * choices.width**2)
-    calls = (lambda: h @ weight.T, lambda: gradient @ weight, lambda: gradient.T @ h)
+    calls = (lambda: linear(h, weight), lambda: linear(gradient, weight.T), lambda: linear(gradient.T, h.T))
 
     def run(_: int) -> float:
         best = math.inf

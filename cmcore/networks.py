@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from cmcore.config import NetworkConfig
-from cmcore.runtime import exact_float32
+from cmcore.runtime import exact_float32, linear
 
 PullBack = Callable[..., None]
 """Takes gradients of a network's outputs to its weights, adding them to `.grad`: once, and for the last outputs."""
@@ -300,7 +300,7 @@ def _value(layers: _Layers, h: Tensor, tangent: Tensor | None) -> tuple[Tensor, 
     tangent = None if tangent is None else tangent.to(layers.matmul_dtype)
     saved, unit = [h], h.new_ones(())
     for weight, bias in layers.hidden():
-        z = _affine(weight, bias, h)
+        z = linear(h, weight, bias)
         if tangent is None and not layers.tape:
             h = nn.functional.silu(z, inplace=True)
             continue
@@ -308,7 +308,7 @@ def _value(layers: _Layers, h: Tensor, tangent: Tensor | None) -> tuple[Tensor, 
         h = z.mul_(sigmoid)
         slope = torch.lerp(h, unit, sigmoid, out=sigmoid)
         if tangent is not None:
-            tangent = (tangent @ weight.mT).mul_(slope)
+            tangent = linear(tangent, weight).mul_(slope)
         saved += [slope, h] if layers.tape else []
     return layers.plus_last_bias(layers.last(h)), None if tangent is None else layers.last(tangent), saved
 
@@ -320,7 +320,7 @@ def _backward(layers: _Layers, saved: Sequence[Tensor], gradient: Tensor) -> Seq
     for k in range(len(sums) // 2 - 1, -1, -1):
         _add_gradients(sums[2 * k : 2 * k + 2], gradient, gradient, saved[2 * k])
         if k:
-            gradient = (gradient @ layers.rounded[2 * k]).mul_(saved[2 * k - 1])
+            gradient = linear(gradient, layers.rounded[2 * k].mT).mul_(saved[2 * k - 1])
     return sums
 
 
@@ -332,7 +332,7 @@ def _dual(layers: _Layers, h: Tensor, tangent: Tensor) -> tuple[Tensor, Tensor, 
     pair = torch.cat((h, tangent), dim=-2).to(layers.matmul_dtype)
     saved, unit = [pair], pair.new_ones(())
     for weight, bias in layers.hidden():
-        sums = pair @ weight.mT
+        sums = linear(pair, weight)
         pair = torch.empty_like(sums)
         (z, dz), (h, dh) = _halves(sums), _halves(pair)
         sigmoid = z.add_(bias.unsqueeze(-2)).sigmoid()
@@ -354,7 +354,7 @@ def _dual_backward(layers: _Layers, saved: Sequence[Tensor], gradient: Tensor, d
     for k in range(len(sums) // 2 - 1, -1, -1):
         _add_gradients(sums[2 * k : 2 * k + 2], pair, _halves(pair)[0], saved[3 * k])
         if k:
-            pair = pair @ layers.rounded[2 * k]
+            pair = linear(pair, layers.rounded[2 * k].mT)
             g, dg = _halves(pair)
             slope, half_curve = saved[3 * k - 2 : 3 * k]
             g.mul_(slope).addcmul_(dg, half_curve, value=2)
@@ -367,13 +367,9 @@ def _add_gradients(sums: Sequence[Tensor], gradient: Tensor, of_values: Tensor, 
     weight, bias = sums
     bias.add_(of_values.sum(-2))
     if h.shape[-1] < gradient.shape[-1]:  # either order of the product will do, and longer rows are faster
-        weight.add_((h.mT @ gradient).mT)
-    elif h.dtype != weight.dtype:
-        weight.add_(gradient.mT @ h)
-    elif h.ndim == 2:
-        weight.addmm_(gradient.mT, h)
+        weight.add_(linear(h.mT, gradient.mT).mT)
     else:
-        weight.baddbmm_(gradient.mT, h)
+        weight.add_(linear(gradient.mT, h.mT))
 
 
 def _affine(weight: Tensor, bias: Tensor, h: Tensor) -> Tensor:

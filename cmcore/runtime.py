@@ -5,6 +5,7 @@ import sys
 from functools import lru_cache
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 
@@ -58,6 +59,33 @@ def choose_matmul_dtype(choice: str, device: torch.device) -> torch.dtype:
         return {"float32": torch.float32, "bfloat16": torch.bfloat16}[choice]
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()
     return torch.bfloat16 if device.type == "cpu" and capabilities.get("avx512_bf16") else torch.float32
+
+
+def linear(
+    h: Float[Tensor, "*k n i"], weight: Float[Tensor, "*m o i"], bias: Float[Tensor, "*m o"] | None = None
+) -> Float[Tensor, "*k n o"]:
+    """hWᵀ + b, of a batch or of each member's, where no derivative is taken of it: by the faster library.
+
+    Large float32 products are oneDNN's where it is faster than torch's own choice of MKL.
+    """
+    if weight.ndim == 3:
+        return h @ weight.mT if bias is None else torch.baddbmm(bias[:, None], h, weight.mT)
+    if h.dtype == torch.float32 and h.device.type == "cpu" and _large(h, weight) and _onednn_is_faster():
+        return torch.ops.mkldnn._linear_pointwise(h, weight, bias, "none", [], "")
+    return nn.functional.linear(h, weight, bias)
+
+
+def _large(h: Tensor, weight: Tensor) -> bool:
+    """Whether a product is so large that it does not matter what a call costs."""
+    return h.shape[-2] * weight.numel() >= 1 << 20
+
+
+@lru_cache(maxsize=1)
+def _onednn_is_faster() -> bool:
+    """Whether oneDNN takes float32 products faster than MKL: on AMD's CPUs, whose AVX-512 MKL does not use."""
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    has_both = torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()
+    return bool(has_both and "AMD" in str(capabilities.get("cpu_name")) and capabilities.get("avx512_f"))
 
 
 def choose_device(name: str = "auto") -> torch.device:

@@ -3,28 +3,32 @@
 import platform
 import subprocess
 import sys
+from copy import deepcopy
+from functools import partial
 
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import cmcore as cm
-from cmcore.networks import Affine
-from cmcore.runtime import choose_device, describe_device, exact_float32
+from cmcore.networks import Affine, Perceptron
+from cmcore.runtime import choose_device, describe_device, exact_float32, linear
 from cmcore.streams import stream
 
 PRODUCTS = {torch.ops.aten.mm, torch.ops.aten.addmm, torch.ops.aten.addmm_, torch.ops.aten.bmm}
 PRODUCTS |= {torch.ops.aten.baddbmm, torch.ops.aten.baddbmm_}
+ONEDNN = torch.ops.mkldnn._linear_pointwise if torch.backends.mkldnn.is_available() else None
 
 
 class Bfloat16Products(TorchDispatchMode):
     """A processor whose products of float32 matrices are bfloat16 unless torch is set to "highest"."""
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        if func.overloadpacket in PRODUCTS and not exact_float32(torch.device("cpu")):
-            *first, a, b = args
-            if a.dtype == torch.float32:
-                args = (*first, a.bfloat16().float(), b.bfloat16().float())
+        if func.overloadpacket in PRODUCTS | {ONEDNN} and not exact_float32(torch.device("cpu")):
+            factors = slice(0, 2) if func.overloadpacket == ONEDNN else slice(len(args) - 2, len(args))
+            if args[factors][0].dtype == torch.float32:
+                args = list(args)
+                args[factors] = [factor.bfloat16().float() for factor in args[factors]]
         return func(*args, **(kwargs or {}))
 
 
@@ -94,6 +98,39 @@ def test_a_network_in_float32_is_exact_at_any_precision(precision):
     layer, h = Affine(40, 30, stream(5, "weights")), torch.randn(50, 40, generator=stream(5, "inputs"))
     exact = h.double() @ layer.weight.double().T + layer.bias.double()
     assert float((layer(h) - exact).detach().abs().max()) < 1e-5
+
+
+@pytest.fixture(params=["as chosen", *(["oneDNN"] if ONEDNN else [])])
+def library(request, monkeypatch):
+    """Each library that may multiply here, also where it is not the faster one."""
+    if request.param == "oneDNN":
+        monkeypatch.setattr("cmcore.runtime._onednn_is_faster", lambda: True)
+    return request.param
+
+
+@pytest.mark.parametrize("shape", [(512, 128, 128), (2048, 2, 256), (128, 512, 34), (1, 1100, 1000), (3, 5, 7)])
+def test_every_library_multiplies_exactly(library, shape):
+    """Rows and columns in either order of memory, as gradients' are."""
+    n, inputs, outputs = shape
+    draw = partial(torch.randn, generator=stream(6, "factors"))
+    for h in (draw(n, inputs), draw(inputs, n).mT):
+        for weight in (draw(outputs, inputs), draw(inputs, outputs).mT):
+            for bias in (None, draw(outputs)):
+                exact = h.double() @ weight.double().mT + (0.0 if bias is None else bias.double())
+                torch.testing.assert_close(linear(h, weight, bias), exact.float(), rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("through", [False, True])
+def test_every_library_gives_the_gradients_of_the_tape(library, through):
+    perceptron = Perceptron([34, 64, 64, 2], generator=stream(7, "weights"))
+    h, tangent = torch.randn(2, 512, 34, generator=stream(7, "inputs"))
+    exact = deepcopy(perceptron).double()
+    outputs = torch.func.jvp(exact, (h.double(),), (tangent.double(),))[: 1 + through]
+    sum(out.square().sum() for out in outputs).backward()
+    *found, pull_back = perceptron.pulled(h, tangent, torch.float32, through_tangent=through)
+    pull_back(*(2 * out for out in found[: 1 + through]))
+    for p, twin in zip(perceptron.parameters(), exact.parameters(), strict=True):
+        assert float((p.grad - twin.grad).norm() / twin.grad.norm()) < 1e-5
 
 
 FIRST_CALLS = """
