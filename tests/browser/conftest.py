@@ -131,24 +131,33 @@ class Tab:
         self._browser, self._has_touch = browser, has_touch
         self.errors: list[str] = []
         """Of the test that has it."""
-        self._page = self._open()
+        self._page, self._own = self._open(), None
 
     def _open(self) -> Page:
-        page = self._browser.new_page(**EVALUATES, has_touch=self._has_touch)
+        page = self._browser.new_context(**EVALUATES, has_touch=self._has_touch).new_page()
         page.add_init_script(TOUR_SEEN)
         _watch(page, self.errors)
         return page
 
-    def take(self, *, viewport, color_scheme, reduced_motion) -> Page:
+    def take(self, *, own: bool, tour: bool, **looks) -> Page:
+        """The page; or one of the test's `own`, which has compiled all scripts too, for what no page loses again."""
         self.errors.clear()
-        self._page.bring_to_front()  # what is behind another page draws no frames
-        self._page.set_viewport_size(viewport)
-        self._page.emulate_media(color_scheme=color_scheme, reduced_motion=reduced_motion)
-        return self._page
+        page = self._page
+        if own or tour:
+            page = self._own = self._page.context.new_page()
+            _watch(page, self.errors)
+            if not tour:
+                page.add_init_script(TOUR_SEEN)
+        page.bring_to_front()  # what is behind another page draws no frames
+        page.set_viewport_size(looks.pop("viewport"))
+        page.emulate_media(**looks)
+        return page
 
     def give_back(self, server: str) -> None:
         """Leave the lab and forget everything; a page that cannot is replaced."""
         page = self._page
+        if self._own is not None:
+            self._own = self._own.close()
         try:
             page.wait_for_function("true", polling=100)  # else what follows may never end
             page.mouse.up()
@@ -167,9 +176,9 @@ class Tab:
 
 
 @pytest.fixture(scope="session")
-def tab_of(browser) -> Callable[[bool], Tab]:
-    """The tab without a touch screen and the one with it, which no page gets or loses."""
-    return functools.cache(lambda has_touch: Tab(browser, has_touch=has_touch))
+def tab_of(browser) -> Callable[[bool, int], Tab]:
+    """The tabs of the first visitor, the second and so on, without a touch screen or with one, which none loses."""
+    return functools.cache(lambda has_touch, visitor: Tab(browser, has_touch=has_touch))
 
 
 MOVING = {"reduced_motion": "no-preference"}
@@ -205,38 +214,50 @@ def _shown(page: Page) -> str:
 
 
 @pytest.fixture
-def open_page(browser, server, tab_of, request):
-    """Opens a page of the lab; when the test ends, its console must hold no error.
+def new_page(browser, server, tab_of, request):
+    """Makes a page for somebody who was never here; when the test ends, its console must hold no error.
 
-    Nothing moves on it: a stage that plays takes most of a core, so tests about motion ask for it (`MOVING`).
+    Nothing moves on it: a stage that plays takes most of a core, so tests about motion ask for it (`MOVING`). What is
+    done to the page before it is opened, or in place of the browser, is done to one of the test's `own`.
     """
     contexts, errors, taken = [], [], []
     pages = request.node.stash.setdefault(PAGES, [])
 
-    def open_at(path: str = "/", *, tour: bool = False, **options):
+    def make(*, own: bool = False, tour: bool = False, **options) -> Page:
         wanted = {**USUAL, **options}
-        tab = tab_of(wanted.get("has_touch", False))
-        if not tour and tab not in taken and wanted.keys() <= {*USUAL, "has_touch"}:
-            page = tab.take(**{name: wanted[name] for name in USUAL})
+        has_touch = wanted.pop("has_touch", False)
+        if wanted.keys() == USUAL.keys():
+            tab = next(tab for visitor in range(9) if (tab := tab_of(has_touch, visitor)) not in taken)
             taken.append(tab)
-        else:  # somebody else, or another device
-            contexts.append(browser.new_context(**EVALUATES, **wanted))
-            if not tour:
-                contexts[-1].add_init_script(TOUR_SEEN)
+            page = tab.take(own=own, tour=tour, **wanted)
+        else:  # another device
+            contexts.append(browser.new_context(**EVALUATES, **wanted, has_touch=has_touch))
+            contexts[-1].add_init_script(TOUR_SEEN)
             page = contexts[-1].new_page()
             _watch(page, errors)
         pages.append(page)
         page.set_default_timeout(PATIENCE)
-        page.goto(server + path)
         return page
 
-    yield open_at
+    yield make
     for context in contexts:
         context.close()
     for tab in taken:
         tab.give_back(server)
         errors += tab.errors
     assert errors == []
+
+
+@pytest.fixture
+def open_page(new_page, server):
+    """Opens a page of the lab on a new page."""
+
+    def open_at(path: str = "/", **options) -> Page:
+        page = new_page(**options)
+        page.goto(server + path)
+        return page
+
+    return open_at
 
 
 def eventually(page: Page, look: Callable[[], Any]) -> Any:

@@ -5,7 +5,7 @@ import pytest
 
 import cmcore as cm
 from cmcore.config import USUAL_GRID
-from tests.browser.conftest import EVALUATES, MOVING, PAGES, PATIENCE, TOUR_SEEN, settle
+from tests.browser.conftest import MOVING, settle
 from tests.browser.test_flow_map import DRAWN, Gate
 from tests.browser.test_lab import stage, wait_for_stage
 
@@ -15,14 +15,9 @@ WEIGHTS = "window.consistencyLabMaps?.hashOf('training')"
 
 
 @pytest.fixture
-def learning(browser, server, request):
+def learning(new_page, server):
     """Train, where Two Moons are learned, by what prepares no data, until somebody stops it, seen on the stage."""
-    context = browser.new_context(**EVALUATES, **MOVING, viewport={"width": 1440, "height": 980})
-    context.add_init_script(TOUR_SEEN)
-    page, errors = context.new_page(), []
-    request.node.stash.setdefault(PAGES, []).append(page)
-    page.set_default_timeout(PATIENCE)
-    page.on("pageerror", lambda error: errors.append(str(error)))
+    page = new_page(own=True, **MOVING)
     gate = Gate(page)
     page.goto(f"{server}/train?steps=50000&network=small&objective=lsd")
     page.get_by_role("button", name="Start training").click()
@@ -32,8 +27,6 @@ def learning(browser, server, request):
     if (stop := page.get_by_role("button", name="Stop")).count():
         stop.click()
         stop.wait_for(state="hidden")  # else the next training waits until nobody has looked at this one for a while
-    context.close()
-    assert errors == []
 
 
 def until_weights_change(page):

@@ -8,9 +8,7 @@ from playwright.sync_api import expect
 
 import cmcore as cm
 from tests.browser.conftest import (
-    EVALUATES,
     MOVING,
-    PATIENCE,
     axe_violations,
     box_of,
     eventually,
@@ -66,12 +64,8 @@ def words(page):
     return [view.get_attribute("aria-label") for view in views(page).all()]
 
 
-def test_two_maps_are_drawn_from_one_noise_with_one_clock_while_the_server_is_silent(browser, server):
-    context = browser.new_context(**EVALUATES, **MOVING, viewport={"width": 1440, "height": 980})
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE)
-    errors = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
+def test_two_maps_are_drawn_from_one_noise_with_one_clock_while_the_server_is_silent(new_page, server):
+    page = new_page(own=True, **MOVING)
     gate = Gate(page)
     page.goto(server + LINK)
     wait_for_both(page)
@@ -107,18 +101,14 @@ def test_two_maps_are_drawn_from_one_noise_with_one_clock_while_the_server_is_si
     assert len(gate.waiting) > 0  # the server has heard nothing of it
     gate.open()
     page.wait_for_function("location.search.includes('start=') && location.search.includes('with=gaussian_grid_bent')")
-    context.close()
-    assert errors == []
 
 
 PICTURES = """[...document.querySelectorAll(".st-key-stage_area *")]
   .flatMap(one => [...(one.shadowRoot?.querySelectorAll("canvas.view") ?? [])]).map(view => view.toDataURL())"""
 
 
-def test_every_choice_is_drawn_in_both_pictures_while_the_server_is_silent(browser, server):
-    context = browser.new_context(**EVALUATES, reduced_motion="reduce", viewport={"width": 1440, "height": 980})
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE)
+def test_every_choice_is_drawn_in_both_pictures_while_the_server_is_silent(new_page, server):
+    page = new_page(own=True)
     gate = Gate(page)
     page.goto(server + LINK + "&sampler=renoise")
     wait_for_both(page)
@@ -154,7 +144,6 @@ def test_every_choice_is_drawn_in_both_pictures_while_the_server_is_silent(brows
         first, second = stage(page)["maps"]
         assert first.split("/")[1:] == second.split("/")[1:]
     assert gate.waiting  # the server has heard nothing of it
-    context.close()
 
 
 def test_a_path_raised_in_one_picture_is_raised_in_the_other(open_page):
