@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch._C._functorch import peek_interpreter_stack
+from torch.autograd import forward_ad
 from torch.autograd.function import once_differentiable
 
 from cmcore.config import NetworkConfig
@@ -108,7 +110,9 @@ class Affine(nn.Module):
         """Wh + b, member by member when there are any; exact to the dtype of h, however torch is set to multiply."""
         if h.dtype == torch.float32 and not exact_float32(h.device):
             return _affine(self.weight.double(), self.bias.double(), h.double()).to(h)
-        return _affine(self.weight, self.bias, h)
+        if _derivatives_may_be_taken():
+            return _affine(self.weight, self.bias, h)
+        return linear(h, self.weight, self.bias)
 
 
 class Perceptron(nn.Module):
@@ -377,6 +381,11 @@ def _affine(weight: Tensor, bias: Tensor, h: Tensor) -> Tensor:
     if weight.ndim == 2:
         return nn.functional.linear(h, weight, bias)
     return torch.baddbmm(bias[:, None], h, weight.mT)
+
+
+def _derivatives_may_be_taken() -> bool:
+    """Whether a tape is kept, a transform of functions is at work, or tangents may go along."""
+    return torch.is_grad_enabled() or peek_interpreter_stack() is not None or forward_ad._current_level >= 0
 
 
 def _halves(stacked: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ from functools import partial
 
 import pytest
 import torch
+from torch.autograd import forward_ad
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import cmcore as cm
@@ -131,6 +132,18 @@ def test_every_library_gives_the_gradients_of_the_tape(library, through):
     pull_back(*(2 * out for out in found[: 1 + through]))
     for p, twin in zip(perceptron.parameters(), exact.parameters(), strict=True):
         assert float((p.grad - twin.grad).norm() / twin.grad.norm()) < 1e-5
+
+
+@torch.no_grad()
+def test_every_library_leaves_derivatives_to_transforms(library):
+    """Tangents go along without a tape too."""
+    layer, (h, along) = Affine(64, 64, stream(8, "weights")), torch.randn(2, 512, 64, generator=stream(8, "inputs"))
+    plain, expected = layer(h), along @ layer.weight.mT
+    found = [torch.func.jvp(layer, (h,), (along,))[1], torch.func.vmap(layer)(h) - plain + expected]
+    with forward_ad.dual_level():
+        found.append(forward_ad.unpack_dual(layer(forward_ad.make_dual(h, along))).tangent)
+    for tangent in found:
+        torch.testing.assert_close(tangent, expected, rtol=1e-5, atol=1e-5)
 
 
 FIRST_CALLS = """
