@@ -194,7 +194,7 @@ def test_events_are_frozen_and_count_up(target):
 
 def test_a_budget_in_seconds_becomes_steps_and_the_steps_reproduce_it(target):
     choices = {**SMALL, "objective_parameters": {"levels": 17}}
-    by_time = cm.train(target, seconds=3.0, **choices)
+    by_time = cm.train(target, seconds=1.5, **choices)
     assert by_time.steps == by_time.config.steps
     by_steps = last(cm.training(target, by_time.config)).model()
     assert by_steps.config == by_time.config

@@ -15,7 +15,7 @@ from cmcore.samplers import ddim
 from cmcore.targets import make_target
 
 TINY = {
-    "discretization": {"intervals": (8, 16, 32, 64), "steps": 20, "models": 2, "width": 8, "depth": 1, "batch": 32},
+    "discretization": {"intervals": (16, 32), "steps": 20, "models": 2, "width": 8, "depth": 1, "batch": 32},
     "learned_dimension": {
         "dims": (1, 2, 3), "jumps": 4, "steps": 20, "width": 8, "depth": 1, "batch": 32, "samples": 256,
     },
