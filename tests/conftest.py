@@ -69,6 +69,7 @@ def jaxtyped(*, typechecker: Callable, _original: Callable = jaxtyping.jaxtyped)
 
 
 jaxtyping.jaxtyped = jaxtyped
+jaxtyping.config.update("jaxtyping_disable", True)  # until a test asks: also while files are imported
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
