@@ -48,6 +48,8 @@ DIRECTIONS: tuple[Direction, ...] = ("KL(model‖data)", "KL(data‖model)")
 SEED = 7
 COMPARED_DELTA = 0.01
 """Where a run that goes to time 0 is compared with one that must stop early, as the first two are when Runs opens."""
+LESSON_GRIDS = {"eight_gaussians": "constant_step"}
+"""Times beside the usual ones that a lesson draws a run on, so that its number is there at once."""
 
 
 def main() -> None:
@@ -87,6 +89,9 @@ def measure(folder: Path) -> None:
             choices = {**shared, "delta": COMPARED_DELTA, "direction": direction}
             curve = cm.kl_versus_steps(model, model.target, STEPS, sampler="deterministic", **choices)
             curves[f"deterministic, δ = {COMPARED_DELTA:g}, {direction}"] = curve
+        if grid := LESSON_GRIDS.get(folder.name):
+            choices = {**shared, "delta": model.delta, "direction": direction, "grid": grid}
+            curves[f"deterministic, {grid}, {direction}"] = cm.kl_versus_steps(model, model.target, STEPS, **choices)
     for name, curve in curves.items():
         print(f"{folder.name}, {name}:\n{curve.to_frame().iloc[:, :8].to_string(index=False)}\n", file=sys.stderr)
     content = {name: json.loads(curve.to_json()) for name, curve in curves.items()}
