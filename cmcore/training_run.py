@@ -158,7 +158,7 @@ class TrainingRun:
         config = self.config.model_copy(
             update={
                 "objective": "flow_matching",
-                "objective_parameters": {},
+                "objective_parameters": {"velocity": "averaged"},
                 "network": _of_velocity(self.config.network),
                 "steps": steps or (None if self.config.steps is None else round(share * self.config.steps)),
                 "seconds": None if self.config.seconds is None else share * self.config.seconds,

@@ -23,9 +23,10 @@ Need = Literal["samples", "exact velocity", "frozen teacher", "exact trajectorie
 """What an objective asks of the world. "samples" alone means: data, and nothing known about its density. A frozen
 teacher is a velocity learned from samples first."""
 
-Velocity = Literal["conditional", "self", "learned", "exact"]
-"""Where a velocity dx/dθ comes from: the pair (x₀, z) that made the point, whose mean it is; the model's own diagonal;
-a network taught by flow matching and then frozen; or the target's exact score."""
+Velocity = Literal["conditional", "averaged", "self", "learned", "exact"]
+"""Where a velocity dx/dθ comes from: the pair (x₀, z) that made the point, whose mean it is; all pairs that the data of
+the batch may have made it of; the model's own diagonal; a network taught by flow matching and then frozen; or the
+target's exact score."""
 
 Batch = TypeVar("Batch")
 

@@ -28,6 +28,7 @@ from pydantic import Field
 from torch import Tensor
 
 from cmcore.networks import PullBack
+from cmcore.objectives.averaged import averaged_velocity
 from cmcore.objectives.base import BatchSource, LossContext, Need, Objective, Velocity
 from cmcore.objectives.clocks import Clock, ClockName
 from cmcore.objectives.metrics import Metric, distance, distance_and_slope
@@ -42,6 +43,7 @@ FIRST_GAP = 0.02
 
 NEEDS: dict[Velocity, Need] = {
     "conditional": "samples",
+    "averaged": "samples",
     "self": "samples",
     "learned": "frozen teacher",
     "exact": "exact velocity",
@@ -54,7 +56,7 @@ class Points(NamedTuple):
     Attributes:
         x: states at θ_t, [*, n, d].
         theta, gap: θ_t and θ_t − θ_s, [*, n, 1]; gap is 0 on the diagonal.
-        velocity: dx/dθ at (x, θ_t), [*, n, d]: of the source, or conditional, cos θ z − sin θ x₀.
+        velocity: dx/dθ at (x, θ_t), [*, n, d]: of the source, or conditional, cos θ z − sin θ x₀, or its average.
         inner: an angle between θ_s and θ_t, [*, n, 1], where the identity uses one.
         earlier: the state at `inner` on the flow through x, [*, n, d], where the identity uses one.
     """
@@ -211,7 +213,11 @@ class Composition(Objective[Points]):
         chance = torch.rand(5, n, generator=generator).to(device)  # the same numbers on every device
         theta, gap, inner = (c[:, None] for c in self._angles(prepared.clock, chance, size, progress))
         x = theta.cos() * data + theta.sin() * noise
-        velocity = self._velocity(source, x, theta, theta.cos() * noise - theta.sin() * data)
+        conditional = theta.cos() * noise - theta.sin() * data
+        if self.velocity == "averaged":
+            velocity = averaged_velocity(x, theta, data, conditional)
+        else:
+            velocity = self._velocity(source, x, theta, conditional)
         earlier = self.earlier(source, Points(x, theta, gap, velocity, inner, x), data, noise)
         columns = (x, theta, gap, velocity, inner, earlier)
         yield from map(Points._make, zip(*(column.split(size) for column in columns), strict=True))

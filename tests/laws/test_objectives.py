@@ -18,6 +18,7 @@ from cmcore.config import NetworkConfig, TrainingConfig
 from cmcore.grids import make_grid
 from cmcore.model import FlowMap
 from cmcore.objectives import OBJECTIVES, BatchSource, LossContext, make_objective
+from cmcore.objectives.averaged import GROUP, averaged_velocity
 from cmcore.objectives.composition import Composition, Points
 from cmcore.objectives.describe import velocities_of
 from cmcore.objectives.families.drifting import drift
@@ -837,6 +838,42 @@ def test_the_velocity_of_a_batch_is_of_the_kind_asked_for():
     noise = pairs.theta.sin() * pairs.x + pairs.theta.cos() * pairs.velocity
     assert float((data.mean(0) - GAUSSIAN.means[0]).abs().max()) < 0.15
     assert float((noise.T.cov() - torch.eye(2)).abs().max()) < 0.3
+
+
+def test_an_averaged_velocity_is_the_mean_over_the_pairs_that_may_have_made_the_point():
+    """By Bayes' rule over the data of a group; and one row by itself has its own pair alone."""
+    pairs = torch.rand(30, 7, generator=stream(0, "pairs"), dtype=torch.float64)
+    data, noise, theta = pairs[:, :3], pairs[:, 3:6] - 0.5, 0.1 + 1.4 * pairs[:, 6:]
+    x, conditional = theta.cos() * data + theta.sin() * noise, theta.cos() * noise - theta.sin() * data
+    of_each = (x[:, None] - theta[:, :, None].cos() * data) / theta[:, :, None].sin()
+    chances = (-of_each.square().sum(-1) / 2).exp()
+    velocities = theta[:, :, None].cos() * of_each - theta[:, :, None].sin() * data
+    expected = (chances[..., None] * velocities).sum(1) / chances.sum(1, keepdim=True)
+    torch.testing.assert_close(averaged_velocity(x, theta, data, conditional), expected)
+    alone = [averaged_velocity(*(column[i : i + 1] for column in (x, theta, data, conditional))) for i in range(30)]
+    torch.testing.assert_close(torch.cat(alone), conditional)
+
+
+def test_an_averaged_velocity_has_the_same_mean_and_less_noise():
+    (pairs,), (averaged,) = (
+        batches(make_objective("flow_matching", velocity=velocity), 1, 4 * GROUP)
+        for velocity in ("conditional", "averaged")
+    )
+    errors = [found.velocity - exact_velocity(found.x, found.theta) for found in (pairs, averaged)]
+    of_pairs, of_averages = (float(error.square().mean()) for error in errors)
+    assert of_averages < 0.1 * of_pairs
+    assert float(errors[1].mean(0).norm()) < 3 * (of_averages / len(pairs.x)) ** 0.5 + 0.01
+
+
+@pytest.mark.parametrize("theta", [0.0, 1e-7, 1e-3, math.pi / 2 - 1e-7])
+def test_an_averaged_velocity_is_finite_at_the_ends_of_time(theta):
+    data, noise = torch.randn(2, 600, 2, generator=stream(0, "pairs"))
+    angles = torch.full((600, 1), theta)
+    x, conditional = angles.cos() * data + angles.sin() * noise, angles.cos() * noise - angles.sin() * data
+    found = averaged_velocity(x, angles, data, conditional)
+    assert bool(found.isfinite().all())
+    if theta < 1e-5:  # no other pair comes as near
+        torch.testing.assert_close(found, conditional, rtol=0.1, atol=0.1)
 
 
 def test_pairs_are_ordered_and_cover_all_levels():

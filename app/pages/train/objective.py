@@ -23,6 +23,7 @@ VELOCITIES = {
     "exact": "Exact score",
     "learned": "Learned from samples",
     "conditional": "Pairs of data and noise",
+    "averaged": "Pairs, averaged over the batch",
     "self": "The map's own",
 }
 

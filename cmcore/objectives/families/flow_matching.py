@@ -19,7 +19,8 @@ class FlowMatching(Regressed):
     Its minimiser is E[v | x_t], the velocity of the probability flow (Lipman et al. 2022, arXiv:2210.02747; Albergo &
     Vanden-Eijnden 2022, arXiv:2209.15571), and the same as denoising score matching (Vincent 2011) up to a weight:
     v = (cos θ x − x₀)/sin θ turns it into a denoiser, and −(x + cot θ v) is the score. The network sees one time,
-    so its map f is a DDIM step. With velocity = "exact" the same velocity is learned without the noise of the pairs.
+    so its map f is a DDIM step. With velocity = "averaged" or "exact" the same velocity is learned with less of the
+    pairs' noise, or without it.
     """
 
     diagonal_share: float = 1.0
@@ -28,7 +29,7 @@ class FlowMatching(Regressed):
     paper: ClassVar[Paper] = Paper(2022, "2210.02747")
     known_for: ClassVar[str] = "The velocity alone, for many small steps: what jumps are compared with."
     velocity_only: ClassVar[bool] = True
-    velocities: ClassVar[tuple[Velocity, ...]] = ("conditional", "exact")
+    velocities: ClassVar[tuple[Velocity, ...]] = ("conditional", "averaged", "exact")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -34,4 +34,4 @@ class MeanFlow(Eulerian):
     building_block: ClassVar[bool] = False
     settings: ClassVar[Mapping[str, float | int]] = MappingProxyType({"batch": 2048})
     preconditioning: ClassVar[Literal["trig", "linear"]] = "linear"
-    velocities: ClassVar[tuple[Velocity, ...]] = ("conditional", "learned", "exact")
+    velocities: ClassVar[tuple[Velocity, ...]] = ("conditional", "averaged", "learned", "exact")

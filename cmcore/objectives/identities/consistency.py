@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from cmcore.networks import PullBack
-from cmcore.objectives.base import OBJECTIVES, BatchSource, LossContext, VelocityField
+from cmcore.objectives.base import OBJECTIVES, BatchSource, LossContext, Velocity, VelocityField
 from cmcore.objectives.clocks import Clock, ClockName
 from cmcore.objectives.composition import Points
 from cmcore.objectives.identities.regressed import Regressed, direction_to
@@ -95,6 +95,7 @@ class Consistency(Regressed):
     label: ClassVar[str] = "Discrete Eulerian identity"
     known_for: ClassVar[str] = "Behind CD, CT, iCT, ECT and CTM."
     building_block: ClassVar[bool] = True
+    velocities: ClassVar[tuple[Velocity, ...]] = ("conditional", "self", "learned", "exact")
 
     def __post_init__(self) -> None:
         super().__post_init__()
