@@ -244,7 +244,7 @@ def _engine(choices: argparse.Namespace):
     from cmcore.config import NetworkConfig, TrainingConfig
     from cmcore.model import FlowMap
     from cmcore.optimizer import FlatOptimizer
-    from cmcore.runtime import choose_matmul_dtype, reuse_memory, view_as_slices
+    from cmcore.runtime import choose_products, matmul_dtype, reuse_memory, view_as_slices
     from cmcore.schedule import moment
     from cmcore.streams import stream
 
@@ -258,8 +258,8 @@ def _engine(choices: argparse.Namespace):
         reuse_memory()
         flow_map, teacher = (FlowMap(2, network, generator=stream(0, "weights")) for _ in range(2))
         features, perceptron = flow_map.features, flow_map.network
-        matmul_dtype = choose_matmul_dtype("float32" if choices.variant == "engine32" else "auto", torch.device("cpu"))
-        flow_map.matmul_dtype = matmul_dtype
+        choice = "float32" if choices.variant == "engine32" else "auto"
+        flow_map.matmul_dtype = dtype = matmul_dtype(choose_products(choice, torch.device("cpu")))
         optimizer = FlatOptimizer(flow_map, config)
         of_teacher = dict(teacher.named_parameters())
         view_as_slices([of_teacher[name] for name in optimizer.names], optimizer.average)
@@ -270,16 +270,16 @@ def _engine(choices: argparse.Namespace):
             if choices.tasks in "ab":
                 wanted = y
                 if choices.tasks == "b":
-                    wanted = teacher.network.for_weights(features(y, theta, gap), matmul_dtype)
-                value, _, pull_back = perceptron.pulled(features(x, theta, gap), None, matmul_dtype)
+                    wanted = teacher.network.for_weights(features(y, theta, gap), dtype)
+                value, _, pull_back = perceptron.pulled(features(x, theta, gap), None, dtype)
                 pull_back(_mean_square(value - wanted)[1])
             elif choices.tasks == "c":
                 inputs = features.with_tangent(x, theta, gap, dx, 1.0, 1.0)
-                value, tangent, pull_back = perceptron.pulled(*inputs, matmul_dtype)
+                value, tangent, pull_back = perceptron.pulled(*inputs, dtype)
                 pull_back(_mean_square(value - torch.addcmul(dx, gap, tangent, value=-1))[1])
             else:
                 inputs = features.with_tangent(x, theta, gap, None, 0.0, -1.0)
-                value, tangent, pull_back = perceptron.pulled(*inputs, matmul_dtype, through_tangent=True)
+                value, tangent, pull_back = perceptron.pulled(*inputs, dtype, through_tangent=True)
                 _, slopes = _mean_square(torch.addcmul(value, gap, tangent, value=-1) - dx)
                 pull_back(slopes, -gap * slopes)
             optimizer.step(moment(config, number, config.steps).factor, number)
@@ -373,9 +373,10 @@ def _limit(choices: argparse.Namespace):
     """The time that nothing but what has to be multiplied would take, at the best rate of the hidden layers."""
     import torch
 
-    from cmcore.runtime import choose_matmul_dtype, linear
+    from cmcore.runtime import choose_products, linear, matmul_dtype
 
-    dtype = choose_matmul_dtype("float32" if choices.variant == "limit32" else "auto", torch.device("cpu"))
+    choice = "float32" if choices.variant == "limit32" else "auto"
+    dtype = matmul_dtype(choose_products(choice, torch.device("cpu")))
     h, gradient = torch.randn(2, choices.batch, choices.width).to(dtype)
     weight = torch.randn(choices.width, choices.width).to(dtype)
     products = _multiplications(choices.tasks, choices.width, choices.batch) / (choices.batch * choices.width**2)
@@ -474,12 +475,12 @@ def _lab_loop(config, objective, pool):
     from cmcore.model import FlowMap
     from cmcore.objectives import LossContext
     from cmcore.optimizer import FlatOptimizer
-    from cmcore.runtime import choose_matmul_dtype
+    from cmcore.runtime import choose_products, matmul_dtype
     from cmcore.schedule import moment
     from cmcore.streams import stream
 
     flow_map = FlowMap(2, config.network, generator=stream(0, "weights"))
-    flow_map.matmul_dtype = choose_matmul_dtype(config.matmul_dtype, torch.device("cpu"))
+    flow_map.matmul_dtype = matmul_dtype(choose_products(config.matmul_dtype, torch.device("cpu")))
     context = LossContext(flow_map, flow_map, {})
     optimizer = FlatOptimizer(flow_map, config)
     blocks = (objective.batches(pool, 64, config.batch, generator=stream(0, f"batches {b}")) for b in count())

@@ -148,11 +148,12 @@ class TrainingConfig(Config):
     )
     seed: Seed = Field(0, title="Seed", description="of all random choices; with the settings it determines the result")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes CUDA when there is one")
-    matmul_dtype: Literal["auto", "float32", "bfloat16"] = Field(
+    matmul_dtype: Literal["auto", "float32", "bfloat16", "mixed"] = Field(
         "auto",
         validation_alias=AliasChoices("matmul_dtype", "products"),  # as runs, sweeps and links of before call it
         serialization_alias="products",  # where a hash names what was kept before
-        description="matrix products of a training step; auto: bfloat16 where the CPU multiplies it in hardware",
+        description="matrix products of a training step; mixed: bfloat16, and float32 for the second half of the run; "
+        "auto: float32 where the CPU cannot multiply bfloat16, elsewhere mixed where its rounding is seen",
     )
     threads: int = Field(0, ge=0, le=256, description="CPU threads; 0: chosen by a probe of the training step")
 

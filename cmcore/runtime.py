@@ -3,6 +3,7 @@
 import ctypes
 import sys
 from functools import lru_cache
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -49,16 +50,29 @@ def exact_float32(device: torch.device) -> bool:
     return torch._C._get_fp32_precision_getter(backend, "matmul") in ("none", "ieee")
 
 
-def choose_matmul_dtype(choice: str, device: torch.device) -> torch.dtype:
-    """The dtype for matrix products that tolerate bfloat16.
+Products = Literal["float32", "bfloat16", "mixed"]
+"""The dtypes of a training's matrix products. Mixed: bfloat16 for the first half of the run, float32 for the rest."""
+HALF = 0.5
 
-    "auto" is bfloat16 on CPUs that multiply it in hardware, where it is twice as fast, and float32 elsewhere: small
-    networks on a GPU wait for launches, not for products.
+
+def choose_products(choice: Literal["auto"] | Products, device: torch.device, *, precise: bool = False) -> Products:
+    """What `auto` comes to, for products that tolerate bfloat16.
+
+    It is bfloat16 on CPUs that multiply it in hardware, where it is faster, and float32 elsewhere: small networks on a
+    GPU wait for launches, not for products. It is mixed where an objective is `precise`, so that the rounding is seen.
     """
     if choice != "auto":
-        return {"float32": torch.float32, "bfloat16": torch.bfloat16}[choice]
+        return choice
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()
-    return torch.bfloat16 if device.type == "cpu" and capabilities.get("avx512_bf16") else torch.float32
+    if device.type != "cpu" or not capabilities.get("avx512_bf16"):
+        return "float32"
+    return "mixed" if precise else "bfloat16"
+
+
+def matmul_dtype(products: Products, progress: float = 0.0) -> torch.dtype:
+    """The dtype of products when this share of the run is done."""
+    fine = products == "float32" or (products == "mixed" and progress >= HALF)
+    return torch.float32 if fine else torch.bfloat16
 
 
 def linear(

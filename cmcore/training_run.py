@@ -19,7 +19,15 @@ from cmcore.model import Ending, FlowMap, TrainedModel
 from cmcore.objectives import BatchSource, LossContext, Objective, Velocity, VelocityField, make_objective
 from cmcore.optimizer import FlatOptimizer
 from cmcore.process import angle
-from cmcore.runtime import choose_device, choose_matmul_dtype, describe_device, reuse_memory, view_as_slices
+from cmcore.runtime import (
+    Products,
+    choose_device,
+    choose_products,
+    describe_device,
+    matmul_dtype,
+    reuse_memory,
+    view_as_slices,
+)
 from cmcore.schedule import Moment, moment, restarts
 from cmcore.streams import stream
 from cmcore.targets import Target
@@ -69,9 +77,9 @@ class TrainingRun:
         self.device_name = describe_device(self.device, config.threads or 1)
         self.objective: Objective = make_objective(config.objective, **config.objective_parameters)
         self.flow_map = self._fresh_map(config).to(self.device)
-        self.flow_map.matmul_dtype = choose_matmul_dtype(config.matmul_dtype, self.device)
-        name = str(self.flow_map.matmul_dtype).removeprefix("torch.")
-        self.config = config.model_copy(update={"matmul_dtype": name})
+        self.products: Products = choose_products(config.matmul_dtype, self.device, precise=self.objective.precise)
+        self.config = config.model_copy(update={"matmul_dtype": self.products})
+        self.flow_map.matmul_dtype = matmul_dtype(self.products)
         reuse_memory()
         self.optimizer = FlatOptimizer(self.flow_map, self.config, self.varied)
         self.teacher: FlowMap | None = None
@@ -244,6 +252,7 @@ class TrainingRun:
 
     def _backward(self, batch: Any) -> Tensor:
         progress = self._moment(self.step).progress
+        self.flow_map.matmul_dtype = matmul_dtype(self.products, progress)
         context = LossContext(self.flow_map, self.targets, self.velocities, self.earliest, progress)
         return self.objective.backward(context, batch).reshape(-1)
 

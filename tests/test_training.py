@@ -10,9 +10,12 @@ import torch
 import cmcore as cm
 from cmcore.config import NetworkConfig, TrainingConfig
 from cmcore.optimizer import BatchedMuon, FlatOptimizer
+from cmcore.runtime import choose_products
 from cmcore.schedule import CONTINUED_PEAK, moment
 from cmcore.streams import stream
 from cmcore.training import FEW_STEPS
+from cmcore.training_defaults import resolved
+from cmcore.training_run import TrainingRun
 
 SMALL = {
     "network": NetworkConfig(width=24, depth=2),
@@ -60,6 +63,29 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(target, optimizer, stop_a
     rest = last(cm.training(target, config(optimizer=optimizer), resume=first)).model()
     assert rest.steps == whole.steps == 200
     assert torch.equal(weights(rest), weights(whole))
+
+
+@pytest.mark.parametrize("stop_at", [50, 150])
+def test_mixed_products_turn_to_float32_half_way_and_a_resumed_run_remembers_it(target, stop_at):
+    mixed = config(matmul_dtype="mixed", warmup=20)
+    dtypes, run = [], TrainingRun(target, resolved(mixed, target))
+    deque(run.prepare(), maxlen=0)
+    while not run.done:
+        run.take_step()
+        dtypes.append(run.flow_map.matmul_dtype)
+    assert dtypes == [torch.bfloat16] * 110 + [torch.float32] * 90
+    first = next(e for e in cm.training(target, mixed) if e.step == stop_at).model()
+    rest = last(cm.training(target, mixed, resume=first)).model()
+    assert torch.equal(weights(rest), weights(last(cm.training(target, mixed)).model()))
+
+
+def test_only_what_comes_near_the_truth_turns_to_float32_by_itself(target):
+    """Where the machine would choose bfloat16 at all."""
+    coarse = choose_products("auto", torch.device("cpu"))
+    chosen = {"exact": "mixed" if coarse == "bfloat16" else "float32", "learned": coarse}
+    for velocity, products in chosen.items():
+        choice = config(objective_parameters={"velocity": velocity, "trajectories": 50, "levels": 5}, steps=10)
+        assert TrainingRun(target, resolved(choice, target)).config.matmul_dtype == products
 
 
 # ---- going on with a new budget ---------------------------------------------------------------------------------
@@ -220,7 +246,7 @@ def test_a_run_stopped_before_its_budget_became_steps_goes_on(target):
 def test_what_the_machine_decided_is_in_the_config(target):
     chosen = cm.train(target, steps=1, **{**SMALL, "threads": 0}).config
     assert chosen.threads >= 1
-    assert chosen.matmul_dtype in {"float32", "bfloat16"}
+    assert chosen.matmul_dtype in {"float32", "bfloat16", "mixed"}
     assert chosen.delta == 0.0
 
 

@@ -158,6 +158,11 @@ class Objective(ABC, Generic[Batch]):
         return 0.0
 
     @property
+    def precise(self) -> bool:
+        """Whether its maps come so near to the truth that the rounding of bfloat16 products is seen in their KL."""
+        return False
+
+    @property
     def target_decay(self) -> float | None:
         """Decay of the average that makes the targets; None: the current weights do."""
         return None

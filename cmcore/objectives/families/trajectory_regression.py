@@ -108,6 +108,10 @@ class TrajectoryRegression(Objective[TrajectoryPairs]):
         return "exact trajectories" if self.velocity == "exact" else "frozen teacher"
 
     @property
+    def precise(self) -> bool:
+        return self.velocity == "exact"
+
+    @property
     def teacher_share(self) -> float:
         return self.teacher_budget if self.velocity == "learned" else 0.0
 
