@@ -107,6 +107,7 @@ def test_the_last_picture_is_the_engines_and_explores(learning, tmp_path_factory
     shown = stage(page)["choice"]["map"]
     assert (ends(page, shown, seed=5) == learned).all()
     key = stage(page)["key"].partition("/")[0]
-    (kept,) = (about.parent for about in tmp_path_factory.getbasetemp().rglob("about.json") if key in about.read_text())
+    records = (path for path in tmp_path_factory.getbasetemp().rglob("about.json") if path.is_file())  # some are pipes
+    (kept,) = (about.parent for about in records if key in about.read_text())
     engine = cm.sample(cm.load(kept), 100, 4, seed=5).points.numpy()
     assert np.quantile(np.abs(engine - learned), 0.99) <= 1e-5
