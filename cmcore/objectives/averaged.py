@@ -29,13 +29,7 @@ def averaged_velocity(
 
 
 def _mean_data(x: Tensor, scale: Tensor, data: Tensor) -> Tensor:
-    """Σ w_j x₀_j of each row, from x/sin θ and cot θ.
-
-    Without matrix products: they are not exact at every setting of torch's, and 1/sin θ makes their errors large.
-    """
-    log_weights = x.new_zeros(len(x), len(x))
-    for own, place in zip(x.T, data.T, strict=True):
-        distance = torch.addcmul(own[:, None], scale, place, value=-1)
-        log_weights.addcmul_(distance, distance, value=-0.5)
-    weights = log_weights.softmax(-1)
-    return torch.stack([(weights * place).sum(-1) for place in data.T], dim=-1)
+    """Σ w_j x₀_j of each row, from x/sin θ and cot θ; in float64, since 1/sin θ makes its errors large."""
+    x, scale, places = x.double(), scale.double(), data.double()
+    log_weights = scale * (x @ places.T - scale * places.square().sum(-1) / 2)  # and what is the same for all j
+    return (log_weights.softmax(-1) @ places).to(data)
