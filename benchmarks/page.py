@@ -254,7 +254,7 @@ def drags(browser: Browser, address: str, tries: int) -> Iterator[tuple[str, str
 
 
 def dragged(page: Page, particles: int, asked: str, tries: int) -> Iterator[tuple[str, str, list[float]]]:
-    """η, a time and a start by the pointer, the seed by a key, of which Streamlit tells the server at once."""
+    """η, a time and a start by the pointer, the seed by a key."""
     eta, seed = page.get_by_role("slider", name="η as a share of t"), page.get_by_role("spinbutton", name="Seed")
     canvas, messages, picture = page.locator("canvas.view"), [0.0, 0.0], f"{CHOICE} !== window.shown"
     places = {"η": eta, "time": page.get_by_role("slider", name="Time 2 of 3"), "start": canvas}
@@ -281,9 +281,9 @@ def dragged(page: Page, particles: int, asked: str, tries: int) -> Iterator[tupl
     yield "looks of the page at what is measured, before those pictures", "any", messages[1:]
     times = []
     for _ in range(tries):
-        page.evaluate(f"window.shown = {CHOICE}")
-        seed.press("ArrowUp")
-        times.append(page.evaluate(f"window.sinceInput('{picture}')"))
+        page.evaluate(f"window.shown = {CHOICE}; void (window.took = window.sinceInput('{picture}'))")
+        seed.press("ArrowUp")  # which returns two frames after the key went down
+        times.append(page.evaluate("window.took"))
         page.wait_for_timeout(1_500)
     yield f"new seed → new picture, {particles:,} particles, ms", asked, times
 

@@ -99,6 +99,24 @@ def test_every_choice_of_explore_is_drawn_while_the_server_is_silent(silent):
     assert (stage(page)["key"], stage(page)["start"]) == (key, start)  # the server says what is drawn already
 
 
+def test_keys_in_the_field_of_the_seed_draw_at_once_and_are_told_once_they_have_rested(silent):
+    page, gate = silent
+    seed = page.get_by_role("spinbutton", name="Seed")
+    for key, value in (("ArrowUp", 1), ("ArrowUp", 2), ("ArrowUp", 3), ("ArrowDown", 2)):
+        seed.press(key)
+        wait_for_choice(page, f"c.seed === {value}")
+    for _ in range(3):
+        seed.press("ArrowDown")
+    wait_for_choice(page, "c.seed === 0")  # the least there is
+    seed.press("ArrowUp")
+    seed.press("ArrowUp")
+    seed.blur()
+    gate.open()
+    page.wait_for_function("location.search.includes('seed=2')")
+    settle(page)
+    assert (choice(page)["seed"], seed.input_value()) == (2, "2")
+
+
 def test_what_a_slider_shows_rounded_is_drawn_as_it_was_asked_for(open_page):
     page = open_page("/?sampler=renoise&eta=0.333&particles=200")
     wait_for_choice(page, "c.share === 0.333")

@@ -56,3 +56,40 @@ function watchControls(changed) {
     cancelAnimationFrame(asked);
   };
 }
+
+const RESTED = 300; // ms after the last key
+const valueOf = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value");
+
+// Arrow keys in the field of the seed call `changed` at once, without waiting for a frame, and tell the page once they have
+// rested: Streamlit runs the page anew at each key, which takes the browser as long as a picture. Returns what ends that.
+function stepSeed(place, changed) {
+  let stepped = null, rest = 0;
+  const tell = () => {
+    clearTimeout(rest);
+    stepped?.dispatchEvent(new Event("input", { bubbles: true }));
+    stepped = null;
+  };
+  const step = (event) => {
+    const input = inputOf(place(), "seed"), by = { ArrowUp: 1, ArrowDown: -1 }[event.key];
+    if (!by || event.target !== input || event.ctrlKey || event.altKey || event.metaKey) return;
+    const value = wholeOf(input) + by;
+    if (!(value >= Number(input.min || 0) && value <= Number(input.max || Infinity))) return;
+    event.preventDefault();
+    event.stopPropagation();
+    valueOf.set.call(input, value); // unseen by the page
+    changed();
+    stepped = input;
+    clearTimeout(rest);
+    rest = setTimeout(() => {
+      tell();
+      input.dispatchEvent(new FocusEvent("focusout", { bubbles: true })); // Streamlit takes a number that is left
+    }, RESTED);
+  };
+  document.addEventListener("keydown", step, true);
+  document.addEventListener("focusout", tell, true);
+  return () => {
+    clearTimeout(rest);
+    document.removeEventListener("keydown", step, true);
+    document.removeEventListener("focusout", tell, true);
+  };
+}

@@ -311,6 +311,7 @@ function wire(stage) {
     followSlider(stage);
     redraw(stage);
   });
+  const seeds = stepSeed(() => stage.message?.drawing?.place, () => redraw(stage));
   const weighted = () => redraw(stage);
   addEventListener("flowmaps", weighted);
   document.addEventListener("visibilitychange", weighted);
@@ -328,6 +329,7 @@ function wire(stage) {
   stage.destroy = () => {
     page.disconnect();
     controls();
+    seeds();
     removeEventListener("flowmaps", weighted);
     document.removeEventListener("visibilitychange", weighted);
     document.removeEventListener("guide", guided);
