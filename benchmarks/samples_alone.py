@@ -34,7 +34,6 @@ RECIPES: dict[str, dict[str, Any]] = {
     "velocity learned, 0.25 of the run": learned(0.25),
     "velocity learned, 0.4": learned(0.4),
     "velocity learned, 0.6": learned(0.6),
-    "velocity learned, 0.8": learned(0.8),
     "self-distillation (LSD)": {"objective": "lsd"},
 }
 
