@@ -11,6 +11,15 @@ from tests.browser.test_lab import stage, wait_for_stage
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
+SIGHTS = """const Sight = window.IntersectionObserver;
+window.sights = [];
+window.IntersectionObserver = class extends Sight {
+  constructor(see, ...options) {
+    super(see, ...options);
+    window.sights.push(see);
+  }
+};"""
+"""What is called when something comes into sight or leaves it."""
 WEIGHTS = "window.consistencyLabMaps?.hashOf('training')"
 
 
@@ -19,6 +28,7 @@ def learning(new_page, server):
     """Train, where Two Moons are learned, by what prepares no data, until somebody stops it, seen on the stage."""
     page = new_page(own=True, **MOVING)
     gate = Gate(page)
+    page.add_init_script(SIGHTS)
     page.goto(f"{server}/train?steps=50000&network=small&objective=lsd")
     page.get_by_role("button", name="Start training").click()
     wait_for_stage(page)
@@ -66,6 +76,14 @@ def test_the_newest_weights_are_drawn_and_nothing_moves_until_somebody_plays(lea
     page.reload()
     wait_for_stage(page)
     until_weights_change(page)  # the training went on
+
+
+def test_a_stage_that_left_and_came_back_into_sight_in_one_moment_draws_on(learning):
+    page, _ = learning
+    both = "[false, true].map(isIntersecting => ({ isIntersecting }))"
+    page.evaluate(f"for (const see of sights) if (/stage/.test(see)) see({both})")
+    choose_n(page, 2)  # which an answer that was under way may seem to be
+    choose_n(page, 8)
 
 
 def test_n_seed_and_sampler_change_the_picture_and_no_message_speaks_of_them(learning):

@@ -293,8 +293,8 @@ function wire(stage) {
   };
   const keys = (event) => key(stage, event);
   document.addEventListener("keydown", keys);
-  const sight = new IntersectionObserver(([entry]) => {
-    stage.visible = entry.isIntersecting;
+  const sight = new IntersectionObserver((entries) => {
+    stage.visible = entries.at(-1).isIntersecting; // a busy browser tells of several changes together
     wake(stage);
     redraw(stage);
   });
