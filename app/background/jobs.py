@@ -13,6 +13,7 @@ import atexit
 import gc
 import heapq
 import logging
+import math
 import queue
 import threading
 import time
@@ -35,6 +36,8 @@ PAUSED_SECONDS = 600.0
 """The same of one that is paused."""
 LEAVING_SECONDS = 5.0
 """How long the end of the process waits for what runs."""
+ASKED_SECONDS = 0.05
+"""How often it is asked at most whether work is due to end: most work looks thousands of times a second."""
 
 _log = logging.getLogger(__name__)
 
@@ -75,12 +78,14 @@ class _Stop(threading.Event):
 
     def __init__(self, due: Callable[[], bool]) -> None:
         super().__init__()
-        self._due = due
+        self._due, self._asked = due, -math.inf
 
     def is_set(self) -> bool:
         """Whether the work should end."""
-        if not super().is_set() and self._due():
-            self.set()
+        if not super().is_set() and (now := time.monotonic()) - self._asked >= ASKED_SECONDS:
+            self._asked = now
+            if self._due():
+                self.set()
         return super().is_set()
 
 
