@@ -13,6 +13,7 @@ import jaxtyping
 import pytest
 import torch
 from hypothesis import settings
+from streamlit.components.v2 import manifest_scanner
 
 from benchmarks.browser import find_browser
 
@@ -70,6 +71,11 @@ def jaxtyped(*, typechecker: Callable, _original: Callable = jaxtyping.jaxtyped)
 
 jaxtyping.jaxtyped = jaxtyped
 jaxtyping.config.update("jaxtyping_disable", True)  # until a test asks: also while files are imported
+
+
+# A page that is tested by itself looks through everything that is installed for components of others: a tenth of a
+# second for each, and there are none.
+manifest_scanner.scan_component_manifests = functools.cache(manifest_scanner.scan_component_manifests)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
