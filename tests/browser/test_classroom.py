@@ -37,7 +37,7 @@ def test_p9_on_a_projector_n_play_and_the_curve_are_in_reach_and_large(open_page
 EVERY_PAGE = {
     "/": ".st-key-chart_area .main-svg",
     "/kl": ".st-key-kl_curves .main-svg",
-    "/inside?run=three_gaussians": ".st-key-inside_starts .main-svg",
+    "/inside": ".st-key-inside_starts .main-svg",
     "/runs": ".st-key-compared_training_chart .main-svg",
     "/scaling": ".main-svg",
     "/scaling?question=constant_step": ".main-svg",

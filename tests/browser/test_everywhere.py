@@ -155,7 +155,7 @@ def test_controls_are_hidden_by_a_link_that_goes_along_to_every_page(open_page):
 
 
 def test_two_sessions_do_not_see_each_other(open_page):
-    one, two = open_page(**MOVING), open_page("/?n=2")
+    one, two = open_page(), open_page("/?n=2")
     wait_for_stage(one)
     wait_for_stage(two, "window.particleStage.steps === 2")
     one.locator("canvas.view").focus()
@@ -289,7 +289,7 @@ def test_what_can_be_hidden_is_on_its_page_and_a_link_hides_it(open_page):
 
 
 def test_p4_a_training_goes_on_while_its_owner_is_elsewhere_and_its_end_leads_to_the_run(open_page):
-    page = open_page("/train?steps=4000&network=small&objective=lsd", color_scheme="dark")
+    page = open_page("/train?steps=2000&network=small&objective=lsd", color_scheme="dark")
     page.get_by_role("button", name="Start training").click()
     page.get_by_role("button", name="Stop", exact=True).wait_for()
     page.get_by_role("link", name="Explore", exact=True).click()
@@ -315,7 +315,7 @@ def test_p4_a_training_goes_on_while_its_owner_is_elsewhere_and_its_end_leads_to
     wait_for_stage(page, "window.particleStage.key.startsWith('moons-')")
     ended.wait_for(state="hidden")
     page.get_by_role("link", name="Runs", exact=True).click()
-    row_of(page, re.compile(r"^4,?000$")).wait_for(state="attached")
+    row_of(page, re.compile(r"^2,?000$")).wait_for(state="attached")
     page.get_by_role("link", name="Train", exact=True).click()
     page.locator(".st-key-live_kl_area").wait_for()
     page.get_by_role("button", name="Share", exact=True).click()

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 import cmcore as cm
 from app.runs.library import runs
-from tests.browser.conftest import MOVING, PATIENCE, box_of, eventually, settle
+from tests.browser.conftest import PATIENCE, box_of, eventually, settle
 from tests.browser.test_lab import stage, wait_for_stage
 from tests.browser.test_stage import drag, middle
 
@@ -51,7 +51,7 @@ def wait_for_choice(page, condition):
 @pytest.fixture
 def silent(new_page, server):
     """Explore with the sampler "renoise", whose server has fallen silent once all was there."""
-    page = new_page(own=True, **MOVING)
+    page = new_page(own=True)
     gate = Gate(page)
     page.goto(f"{server}/?sampler=renoise&particles=500")
     wait_for_stage(page)
