@@ -7,7 +7,6 @@ one in tests/test_sweep.py, a closed lid and a killed server as a visitor meets 
 import contextlib
 import errno
 import itertools
-import multiprocessing
 import os
 import random
 import resource
@@ -17,7 +16,6 @@ import sys
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
@@ -28,23 +26,13 @@ from app.runs import disk as shelf
 from cmcore.config import NetworkConfig
 from cmcore.files import write_atomically
 from cmcore.store import BadRun
+from tests import forked
 from tests.app.conftest import html, poll
 from tests.bad_input.test_checkpoints import untrained
+from tests.forked import Forked
 
 ROOT = Path(__file__).parents[1]
 KILLS = 6
-
-
-@pytest.fixture
-def processes(monkeypatch):
-    """Starts processes to be killed: each is forked off one that has loaded the lab, which takes three seconds.
-
-    They run no main program first: Streamlit's tests leave theirs behind in its place.
-    """
-    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    return context
 
 
 def write_for_ever(folder: Path, end: Connection) -> None:
@@ -59,13 +47,12 @@ def write_for_ever(folder: Path, end: Connection) -> None:
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_of_a_write_the_folder_holds_one_whole_run(tmp_path, processes):
+def test_killed_at_any_moment_of_a_write_the_folder_holds_one_whole_run(tmp_path):
     chance, folder = random.Random(0), tmp_path / "run"
     found = set()
     for writes in range(1, KILLS + 1):
-        here, there = processes.Pipe()
-        process = processes.Process(target=write_for_ever, args=(folder, there))
-        process.start()
+        here, there = forked.CONTEXT.Pipe()
+        process = Forked(write_for_ever, folder, there)
         there.close()  # or nobody would hear of a process that ends by itself
         for _ in range(writes):
             began = time.monotonic()
@@ -179,13 +166,12 @@ def keep_runs(folder: Path, turn: int, end: Connection) -> None:
 
 
 @pytest.mark.slow
-def test_a_server_killed_while_it_keeps_a_run_loses_none_that_was_kept(tmp_path, monkeypatch, processes):
+def test_a_server_killed_while_it_keeps_a_run_loses_none_that_was_kept(tmp_path, monkeypatch):
     chance, told = random.Random(1), set()
     monkeypatch.setenv("CONSISTENCY_LAB_KEPT", str(tmp_path))
     for turn in range(2):
-        here, there = processes.Pipe()
-        process = processes.Process(target=keep_runs, args=(tmp_path, turn, there))
-        process.start()
+        here, there = forked.CONTEXT.Pipe()
+        process = Forked(keep_runs, tmp_path, turn, there)
         there.close()
         assert here.recv() == "ready"
         time.sleep(chance.uniform(0.02, 0.1))

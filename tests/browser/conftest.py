@@ -18,6 +18,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Error, FloatRect, Locator, Page, expect
 
 from benchmarks.browser import find_browser
+from tests import forked
+from tests.forked import Forked
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 240_000
@@ -31,15 +33,15 @@ def server(tmp_path_factory) -> Iterator[str]:
     """The address of the lab, started as a person would start it."""
     command = ["-m", "streamlit", "run", "streamlit_app.py", "--server.headless=true"]
     log = tmp_path_factory.mktemp("server") / "log.txt"
-    with served(command, log) as address:
+    with served(command, log, anew=True) as address:
         yield address
     assert "overflow" not in log.read_text()  # of a watcher that follows every file beneath the project
 
 
 @contextmanager
-def served(command: list[str], log: Path) -> Iterator[str]:
+def served(command: list[str], log: Path, *, anew: bool = False) -> Iterator[str]:
     """The address of a server that Python starts with these arguments, on a free port."""
-    process, address = start_server(command, log)
+    process, address = start_server(command, log, anew=anew)
     try:
         yield address
     finally:
@@ -47,20 +49,24 @@ def served(command: list[str], log: Path) -> Iterator[str]:
         process.wait(timeout=PATIENCE / 1000)  # what is measured at the moment ends first
 
 
-def start_server(command: list[str], log: Path, *, kept: Path | None = None) -> tuple[subprocess.Popen, str]:
-    """The same for those who end it in their own way; `kept` is where visitors' runs are, else beside the log."""
+def start_server(
+    command: list[str], log: Path, *, kept: Path | None = None, anew: bool = False
+) -> tuple[subprocess.Popen | Forked, str]:
+    """The same for those who end it in their own way; `kept` is where visitors' runs are, else beside the log.
+
+    Python starts anew where that is said, as where a person starts it; else it has loaded the lab already.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    options = [f"--server.port={port}", "--server.address=127.0.0.1"]
-    with log.open("w") as out:
-        process = subprocess.Popen(
-            [sys.executable, *command, *options],
-            cwd=ROOT,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "CONSISTENCY_LAB_KEPT": str(kept or log.with_name("kept"))},
-        )
+    words = [*command, f"--server.port={port}", "--server.address=127.0.0.1"]
+    variables = {**os.environ, "OMP_NUM_THREADS": "1", "CONSISTENCY_LAB_KEPT": str(kept or log.with_name("kept"))}
+    if anew:
+        with log.open("w") as out:
+            said = {"stdout": out, "stderr": subprocess.STDOUT}
+            process = subprocess.Popen([sys.executable, *words], cwd=ROOT, env=variables, **said)
+    else:
+        process = forked.python(words, ROOT, variables, log)
     address = f"http://127.0.0.1:{port}"
     try:
         _wait_until_healthy(address, process, log)
@@ -70,7 +76,7 @@ def start_server(command: list[str], log: Path, *, kept: Path | None = None) -> 
     return process, address
 
 
-def _wait_until_healthy(address: str, process: subprocess.Popen, log: Path) -> None:
+def _wait_until_healthy(address: str, process: subprocess.Popen | Forked, log: Path) -> None:
     deadline = time.monotonic() + PATIENCE / 1000
     while time.monotonic() < deadline:
         assert process.poll() is None, f"the server ended at once:\n{log.read_text()}"

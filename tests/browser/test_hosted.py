@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def hosted(tmp_path_factory):
-    with served(["hosted.py"], tmp_path_factory.mktemp("hosted") / "log.txt") as address:
+    with served(["hosted.py"], tmp_path_factory.mktemp("hosted") / "log.txt", anew=True) as address:
         yield address
 
 
