@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Error, Page, expect
 
 from app.pages.lessons.catalogue import FOLDER, lessons_of
 from app.site.command import write_site
 from app.site.files import LARGEST_PAGE
 from app.site.lessons import path_of
 from tests.app.site.pages_of_site import check_site
-from tests.browser.conftest import PATIENCE, eventually
+from tests.browser.conftest import PATIENCE, USUAL, eventually
 from tests.browser.fingers import PHONE, too_small
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -33,25 +33,61 @@ def site(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture
-def read(browser, site) -> Iterator:
-    """Opens a page of the site from its file; nothing is asked of anybody, and its console holds no error."""
-    contexts, errors, asked = [], [], []
+class Reader:
+    """Somebody with a browser that has no network, and all that was said and asked there."""
 
-    def at(path: str, **options) -> Page:
-        wanted = {"viewport": {"width": 1440, "height": 980}, "reduced_motion": "reduce", "offline": True, **options}
-        contexts.append(browser.new_context(**wanted))
-        page = contexts[-1].new_page()
-        page.set_default_timeout(PATIENCE)
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(f"file://{site}/{path}")
-        return page
+    def __init__(self, browser: Browser, *, has_touch: bool) -> None:
+        self.errors: list[str] = []
+        self.asked: list[str] = []
+        self.page = browser.new_context(offline=True, reduced_motion="reduce", has_touch=has_touch).new_page()
+        self.page.set_default_timeout(PATIENCE)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)
+        self.page.on("request", lambda request: self.asked.append(request.url))
+
+    def forget(self) -> bool:
+        """Leave the site as somebody who was never there; False for a page that cannot, which is closed."""
+        try:
+            self.page.goto("about:blank")
+            wire = self.page.context.new_cdp_session(self.page)
+            wire.send("Storage.clearDataForOrigin", {"origin": "file://", "storageTypes": "all"})
+            wire.detach()
+        except Error:
+            self.page.context.close()
+            return False
+        self.errors.clear()
+        self.asked.clear()
+        return True
+
+
+@pytest.fixture(scope="module")
+def readers() -> Iterator[dict[bool, list[Reader]]]:
+    """Those who read nothing now, without a touch screen and with one: for a new one Chromium starts a process."""
+    idle: dict[bool, list[Reader]] = {False: [], True: []}
+    yield idle
+    for reader in (*idle[False], *idle[True]):
+        reader.page.context.close()
+
+
+@pytest.fixture
+def read(browser, site, readers) -> Iterator:
+    """Opens a page of the site from its file; nothing is asked of anybody, and its console holds no error."""
+    taken: list[tuple[bool, Reader]] = []
+
+    def at(path: str, *, has_touch: bool = False, color_scheme="light", viewport=USUAL["viewport"]) -> Page:
+        reader = readers[has_touch].pop() if readers[has_touch] else Reader(browser, has_touch=has_touch)
+        taken.append((has_touch, reader))
+        reader.page.bring_to_front()
+        reader.page.set_viewport_size(viewport)
+        reader.page.emulate_media(color_scheme=color_scheme)
+        reader.page.goto(f"file://{site}/{path}")
+        return reader.page
 
     yield at
-    for context in contexts:
-        context.close()
+    errors = [error for _, reader in taken for error in reader.errors]
+    asked = [url for _, reader in taken for url in reader.asked]
+    for has_touch, reader in taken:
+        readers[has_touch] += [reader] if reader.forget() else []
     assert errors == []
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
 
