@@ -42,7 +42,7 @@ def settled(page, strokes):
 
 
 def test_drawn_by_mouse_and_keys_then_trained_with_a_pause(open_page):
-    page = open_train(open_page)
+    page = open_train(open_page, path="/train?objective=lsd&network=small")
     x, y = open_sheet(page)
     expect(page.get_by_role("button", name="Start training")).to_be_disabled()
     page.mouse.move(x - 120, y)
@@ -163,7 +163,7 @@ def test_an_objective_is_found_by_what_it_needs_and_chosen(open_page, scheme):
 
 
 def test_accessibility(open_page):
-    page = open_train(open_page)
+    page = open_train(open_page, path="/train?objective=lsd&network=small")
     found = {"gallery": axe_violations(page)}
     turn(page, "dark")
     found["dark gallery"] = axe_violations(page)
