@@ -11,8 +11,6 @@ import os
 import random
 import resource
 import signal
-import subprocess
-import sys
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -31,7 +29,6 @@ from tests.app.conftest import html, poll
 from tests.bad_input.test_checkpoints import untrained
 from tests.forked import Forked
 
-ROOT = Path(__file__).parents[1]
 KILLS = 6
 
 
@@ -185,39 +182,29 @@ def test_a_server_killed_while_it_keeps_a_run_loses_none_that_was_kept(tmp_path,
     assert all(cm.sample(model, 4, 1, seed=0).points.isfinite().all() for model in found.values())
 
 
-FULL = """
-import os, resource, signal
-from streamlit.testing.v1 import AppTest
-
-from tests.app.conftest import html, poll
-at = AppTest.from_string("from app.pages.train.page import train; train()", default_timeout=240)
-at.query_params["steps"], at.query_params["network"], at.query_params["objective"] = "40", "small", "lsd"
-at.run()
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, 2_000))
-at.button(key="start").click().run()
-poll(at, lambda at: "Finished" in html(at) and "open" in [button.key for button in at.button])
-print("|".join(warning.value for warning in at.warning))
-print(len(at.session_state["library"].own), flush=True)
-os._exit(0)  # while the last weights are still being measured
-"""
+def train_on_a_full_disk(folder: Path, end: Connection) -> None:
+    """Train on the page where no file may grow; say what the page warns of, and how many runs it has."""
+    os.environ["CONSISTENCY_LAB_KEPT"] = str(folder)
+    at = AppTest.from_string("from app.pages.train.page import train; train()", default_timeout=240)
+    at.query_params["steps"], at.query_params["network"], at.query_params["objective"] = "40", "small", "lsd"
+    at.run()
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, 2_000))
+    at.button(key="start").click().run()
+    poll(at, lambda at: "Finished" in html(at) and "open" in [button.key for button in at.button])
+    end.send(("|".join(warning.value for warning in at.warning), len(at.session_state["library"].own)))
+    os._exit(0)  # while the last weights are still being measured
 
 
 @pytest.mark.slow
 def test_on_a_full_disk_the_page_keeps_the_run_and_says_that_a_reload_would_lose_it(tmp_path):
-    folders = {"CONSISTENCY_LAB_KEPT": str(tmp_path / "kept"), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", FULL],
-        cwd=ROOT,
-        env={**os.environ, **folders},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    warning, runs = done.stdout.strip().splitlines()[-2:]
+    here, there = forked.CONTEXT.Pipe()
+    process = Forked(train_on_a_full_disk, tmp_path / "kept", there)
+    there.close()
+    warning, runs = here.recv()
+    process.wait()
     assert "The server could not keep" in warning.replace("\\", "")
-    assert runs == "1"
+    assert runs == 1
     assert not list((tmp_path / "kept").glob("*/*/run.json")), "nothing half written stays"
 
 

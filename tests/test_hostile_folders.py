@@ -3,11 +3,10 @@
 import json
 import os
 import stat
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -23,6 +22,8 @@ from cmcore.model import FlowMap
 from cmcore.store import BadRun, from_zip, reading, to_zip, writing
 from cmcore.streams import stream
 from cmcore.sweep.plan import BadSweep, read_sweep
+from tests import forked
+from tests.forked import Forked
 
 ROOT = Path(__file__).parents[1]
 ROUNDS = 20
@@ -47,12 +48,9 @@ def save_often(folder, seed, ready=lambda: None, go=lambda: None):
         cm.save(models[i % 2], folder)
 
 
-OTHER_WRITER = """
-import sys
-from tests.test_hostile_folders import save_often
-
-save_often(sys.argv[1], 0, lambda: print("ready", flush=True), sys.stdin.readline)
-"""
+def write_elsewhere(folder: Path, end: Connection) -> None:
+    """Save often, once that is asked for."""
+    save_often(folder, 0, lambda: end.send("ready"), end.recv)
 
 
 @pytest.mark.slow
@@ -60,14 +58,14 @@ def test_d4_two_writers_of_one_folder_leave_one_whole_run_and_a_reader_always_re
     """One writer is another process, the other a thread of the reader's."""
     folder = tmp_path / "run"
     cm.save(untrained(0), folder)
-    run = [sys.executable, "-c", OTHER_WRITER, str(folder)]
-    process = subprocess.Popen(run, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "ready\n"  # as long as it takes a busy machine
+    here, there = forked.CONTEXT.Pipe()
+    process = Forked(write_elsewhere, folder, there)
+    assert here.recv() == "ready"  # as long as it takes a busy machine
     whole = {seed: list(untrained(seed).flow_map.parameters()) for seed in range(4)}
     seen = set()
     with ThreadPoolExecutor(1) as pool:
         thread = pool.submit(save_often, folder, 1)
-        print(file=process.stdin, flush=True)
+        here.send("begin")
         while process.poll() is None or not thread.done():
             run = cm.load(folder)  # raises where it finds less than a whole run
             seed = run.config.seed
@@ -75,7 +73,7 @@ def test_d4_two_writers_of_one_folder_leave_one_whole_run_and_a_reader_always_re
             assert all(map(torch.equal, run.flow_map.parameters(), whole[seed]))
             seen.add(seed)
         thread.result()
-    assert process.returncode == 0
+    assert process.exitcode == 0
     assert len(seen) > 1, "nothing was written while it was read"
     named = json.loads((folder / "run.json").read_text())
     assert {path.name for path in folder.iterdir()} == {"run.json", named["model_file"], named["resume_file"]}

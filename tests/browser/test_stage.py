@@ -122,7 +122,7 @@ def times_of(page):
 
 
 def test_a_time_is_dragged_and_comes_back_on_a_double_click(open_page):
-    page = open_page(**MOVING)
+    page = open_page()
     wait_for_stage(page)
     named = times_of(page)
     handle = page.get_by_role("slider", name="Time 2 of 3")
