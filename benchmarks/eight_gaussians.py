@@ -36,7 +36,7 @@ EXPECTED_DDIM = (48, 8.1, 1.35, 0.30, 0.064)
 COST = 1.25
 """Of a step, in those of the former recipe, half of them with float32 products."""
 FORMER: dict[str, Any] = {
-    "objective_parameters": {"threshold": 0.05, "late_power": 0.0},
+    "objective_parameters": {"threshold": 0.05, "late_power": 0.0, "from_noise": 0.2},
     "learning_rate": 5e-3,
     "network": cm.NetworkConfig(experts=1),
     "matmul_dtype": choose_products("auto", torch.device("cpu")),

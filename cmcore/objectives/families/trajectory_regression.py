@@ -78,7 +78,7 @@ class TrajectoryRegression(Objective[TrajectoryPairs]):
         Share,
         Field(description="share of the pairs that end at δ, beside those by chance; few-step samples live on them"),
     ] = 0.3
-    from_noise: Annotated[Share, Field(description="share of the pairs that start at T, likewise")] = 0.2
+    from_noise: Annotated[Share, Field(description="share of the pairs that start at T, likewise")] = 0.27
     wide_share: Annotated[Share, Field(description="share of the trajectories from the tails of the noise")] = 0.1
     steep_share: Annotated[
         Share, Field(description="share of the pairs on trajectories drawn in proportion to the stretch of the flow")
