@@ -135,13 +135,21 @@ def map_layers(
     if config.sampler != "deterministic" or target.dim != 2:
         return None
     grids = grids or grids_of(config)
-    draws = _draws(model, target, config, grids, seed=seed, particles=particles)
+    ends = _with_own_ends(model, grids)
+    draws = _draws(model, target, config, ends, seed=seed, particles=particles)
+    log_ratios, densities = _log_ratios(model, target, draws), _model_densities(model, ends, extent_of(target))
     return MapLayers(
         reach=MESH_REACH,
         meshes=_meshes(model, grids),
-        log_ratios=_log_ratios(model, target, draws),
-        densities=_model_densities(model, grids, extent_of(target)),
+        log_ratios={n: log_ratios.get(n, log_ratios[min(ends)]) for n in grids},
+        densities={n: densities.get(n, densities[min(ends)]) for n in grids},
     )
+
+
+def _with_own_ends(model: object, grids: Grids) -> Grids:
+    """The grids by which jumps end in places of their own: by all of them the exact flow ends in the same ones."""
+    least = min(grids)
+    return {least: grids[least]} if isinstance(jump_map_of(model), cm.ExactFlow) else grids
 
 
 def _square(side: int, f: JumpMap) -> Tensor:

@@ -131,7 +131,7 @@ def test_laws_without_a_density_and_other_dimensions_can_be_drawn(name, paramete
 # ---- what the map does to the plane -------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def exact_layers():
-    """For two N, since solving the exact flow takes seconds for each; it lands in the same places for all."""
+    """For two N: it lands in the same places for all."""
     target, config = untrained().target, SamplerConfig()
     grids = {n: grid for n, grid in grids_of(config).items() if n in (1, 4)}
     return map_layers(cm.ExactFlow(target, tolerance=1e-5), target, config=config, grids=grids, seed=3)
