@@ -92,7 +92,7 @@ def table(rows: list[dict[str, Any]]) -> None:
     }
     targets = list(dict.fromkeys(row["target"] for row in rows))
     seeds = len({row["seed"] for row in rows})
-    print(f"\nMedians over {seeds} seeds\n")
+    print(f"\n{f'Medians over {seeds} seeds' if seeds > 1 else 'One seed'}\n")
     print("| target | KL(q‖p), present, N = 1, 2, 4, 8, 16 | ÷ former | ÷ former, on its times |\n|---|---|---|---|")
     for target in targets:
         shown = ", ".join(f"{cells[target, *PRESENT, n]['kl']:.2g}" for n in STEPS)
