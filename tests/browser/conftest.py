@@ -286,6 +286,18 @@ def _if_there(look: Callable[[], Any]) -> Any:
         return None
 
 
+def choose_option(page: Page, box: Locator, name: str) -> None:
+    """Choose from a list; it closes when the page is drawn anew, so it is opened until the choice is made."""
+    option = page.get_by_role("option", name=name)
+
+    def chosen() -> bool:
+        box.click()
+        option.click(timeout=15_000)
+        return True
+
+    assert eventually(page, chosen), f"the list never offered {name}"
+
+
 AT_REST = """() => {
   const drawn = (place) => place.querySelector(".main-svg") || !place.checkVisibility();
   const moves = (one) => one.playState === "running" && one.effect?.getComputedTiming().endTime !== Infinity;

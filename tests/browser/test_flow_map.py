@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 import cmcore as cm
 from app.runs.library import runs
-from tests.browser.conftest import PATIENCE, box_of, eventually, settle
+from tests.browser.conftest import PATIENCE, box_of, choose_option, eventually, settle
 from tests.browser.test_lab import stage, wait_for_stage
 from tests.browser.test_stage import drag, middle
 
@@ -72,8 +72,7 @@ def test_every_choice_of_explore_is_drawn_while_the_server_is_silent(silent):
     wait_for_choice(page, "c.seed === 1")
     page.get_by_role("slider", name="Stop at δ").press("ArrowRight")
     wait_for_choice(page, "c.delta === 0.05")
-    page.get_by_role("combobox", name="Time grid").click()
-    page.get_by_role("option", name="karras").click()
+    choose_option(page, page.get_by_role("combobox", name="Time grid"), "karras")
     wait_for_choice(page, "c.grid === 'karras'")
     named = stage(page)["times"]
     handle = box_of(page.get_by_role("slider", name="Time 2 of 3"))

@@ -11,6 +11,7 @@ from tests.browser.conftest import (
     MOVING,
     axe_violations,
     box_of,
+    choose_option,
     eventually,
     resize,
     served,
@@ -118,8 +119,7 @@ def test_every_choice_is_drawn_in_both_pictures_while_the_server_is_silent(new_p
     gate.closed = True
 
     def choose_grid():
-        page.get_by_role("combobox", name="Time grid").click()
-        page.get_by_role("option", name="karras").click()
+        choose_option(page, page.get_by_role("combobox", name="Time grid"), "karras")
 
     def move_a_time():
         handle = page.get_by_role("slider", name="Time 2 of 3").bounding_box()
@@ -166,8 +166,7 @@ def test_a_comparison_is_chosen_left_by_back_and_comes_with_forward(open_page):
     settle(page)  # a page that is drawn anew closes the list
     page.get_by_role("slider", name="Time, from noise to data").fill("370")
     canvas = page.locator("canvas.view").element_handle()
-    page.get_by_role("combobox", name="Compare with").click()
-    page.get_by_role("option", name="gaussian grid bent").click()
+    choose_option(page, page.get_by_role("combobox", name="Compare with"), "gaussian grid bent")
     wait_for_both(page)
     page.wait_for_function("location.search.includes('with=')")
     page.wait_for_function("window.particleStage?.u === 0.37")  # the stage is the same one, with one more picture
