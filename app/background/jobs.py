@@ -37,7 +37,7 @@ PAUSED_SECONDS = 600.0
 LEAVING_SECONDS = 5.0
 """How long the end of the process waits for what runs."""
 ASKED_SECONDS = 0.05
-"""How often it is asked at most whether work is due to end: most work looks thousands of times a second."""
+"""Between two questions whether work is due to end, at least: most work looks thousands of times a second."""
 
 _log = logging.getLogger(__name__)
 

@@ -135,7 +135,7 @@ def map_layers(
     if config.sampler != "deterministic" or target.dim != 2:
         return None
     grids = grids or grids_of(config)
-    ends = _with_own_ends(model, grids)
+    ends = _distinct_ends(model, grids)
     draws = _draws(model, target, config, ends, seed=seed, particles=particles)
     log_ratios, densities = _log_ratios(model, target, draws), _model_densities(model, ends, extent_of(target))
     return MapLayers(
@@ -146,8 +146,8 @@ def map_layers(
     )
 
 
-def _with_own_ends(model: object, grids: Grids) -> Grids:
-    """The grids by which jumps end in places of their own: by all of them the exact flow ends in the same ones."""
+def _distinct_ends(model: object, grids: Grids) -> Grids:
+    """The grids by which the map ends at different points: by all of them the exact flow ends at the same, so one."""
     least = min(grids)
     return {least: grids[least]} if isinstance(jump_map_of(model), cm.ExactFlow) else grids
 

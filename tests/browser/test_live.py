@@ -51,7 +51,7 @@ def choose_n(page, n):
     """On the stage, until it is drawn in so many jumps."""
     before = stage(page)["pictures"]
 
-    def drawn():  # a scene that comes at that moment has another button in its place
+    def drawn():  # a click just after the end of a training was once answered by nothing, and why is not known
         page.get_by_role("button", name=f"N = {n}").click()
         page.wait_for_function(
             "([n, before]) => window.particleStage.steps === n && window.particleStage.pictures > before",
