@@ -12,6 +12,7 @@ import random
 import resource
 import signal
 import time
+import traceback
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -183,7 +184,16 @@ def test_a_server_killed_while_it_keeps_a_run_loses_none_that_was_kept(tmp_path,
 
 
 def train_on_a_full_disk(folder: Path, end: Connection) -> None:
-    """Train on the page where no file may grow; say what the page warns of, and how many runs it has."""
+    """Say what the page warns of there, and how many runs it has; or why nobody knows, since nothing else is heard."""
+    try:
+        end.send(_trained_on_a_full_disk(folder))
+    except BaseException:  # noqa: BLE001  whatever it was is heard and fails the test
+        end.send((traceback.format_exc(), 0))
+    os._exit(0)  # while the last weights are still being measured
+
+
+def _trained_on_a_full_disk(folder: Path) -> tuple[str, int]:
+    """Train on the page where no file may grow."""
     os.environ["CONSISTENCY_LAB_KEPT"] = str(folder)
     at = AppTest.from_string("from app.pages.train.page import train; train()", default_timeout=240)
     at.query_params["steps"], at.query_params["network"], at.query_params["objective"] = "40", "small", "lsd"
@@ -195,8 +205,7 @@ def train_on_a_full_disk(folder: Path, end: Connection) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, 2_000))
     at.button(key="start").click().run()
     poll(at, lambda at: "Finished" in html(at) and "open" in [button.key for button in at.button])
-    end.send(("|".join(warning.value for warning in at.warning), len(at.session_state["library"].own)))
-    os._exit(0)  # while the last weights are still being measured
+    return "|".join(warning.value for warning in at.warning), len(at.session_state["library"].own)
 
 
 @pytest.mark.slow
