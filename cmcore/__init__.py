@@ -40,7 +40,7 @@ if TYPE_CHECKING:
         read_table,
         real_table,
     )
-    from cmcore.training import TrainingEvent, continuation, train, train_members, training
+    from cmcore.training import TrainingEvent, continuation, train, train_members, training, with_raw_weights
     from cmcore.wrap import wrap
 
 __all__ = [
@@ -89,6 +89,7 @@ __all__ = [
     "train_members",
     "training",
     "trajectory_pool",
+    "with_raw_weights",
     "wrap",
 ]
 
@@ -116,7 +117,7 @@ _HOMES = {
         "read_table",
         "real_table",
     ),
-    "training": ("TrainingEvent", "continuation", "train", "train_members", "training"),
+    "training": ("TrainingEvent", "continuation", "train", "train_members", "training", "with_raw_weights"),
     "wrap": ("wrap",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

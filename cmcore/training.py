@@ -24,12 +24,15 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
+
 from cmcore.config import EarlierPlan, TrainingConfig
-from cmcore.film import FILM_JUMPS, FILM_SEED, dots_of
-from cmcore.model import Status, TrainedModel
+from cmcore.film import FILM_JUMPS, FILM_SEED, Film, dots_of
+from cmcore.model import FlowMap, Status, TrainedModel
+from cmcore.optimizer import FlatOptimizer
 from cmcore.sampling_defaults import own_samples
 from cmcore.targets import Target
 from cmcore.training_budget import REPORT, SecondsNow
@@ -216,6 +219,28 @@ def continuation(model: TrainedModel, *, steps: int | None = None, seconds: floa
         "hold": 0,
     }
     return TrainingConfig.model_validate({**config.model_dump(), **changed})
+
+
+def with_raw_weights(model: TrainedModel) -> TrainedModel:
+    """The run with its raw weights, those of its last step, in place of their exponential average.
+
+    It is what training with `average=0` gives, save for runs that were continued, or learned a velocity first: those
+    went on from averages, and still have. Quality and film were of the average, so the history's quality is NaN and the
+    film is empty. Raises ValueError for a run that was saved without its training state.
+    """
+    if not model.resume_state:
+        raise ValueError("This run was saved without its training state, which alone has its raw weights.")
+    trained, raw = (FlowMap(model.dim, model.config.network, generator=torch.Generator()) for _ in range(2))
+    FlatOptimizer(trained, model.config).load(model.resume_state)
+    raw.load_state_dict(trained.state_dict())
+    return replace(
+        model,
+        flow_map=raw.requires_grad_(requires_grad=False),
+        config=model.config.model_copy(update={"average": 0.0}),
+        history=tuple((step, loss, math.nan) for step, loss, _ in model.history),
+        resume_state={**model.resume_state, "average": model.resume_state["weights"]},
+        film=Film(),
+    )
 
 
 def _require_own_settings(config: TrainingConfig, choices: Mapping[str, Any]) -> None:

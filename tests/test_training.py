@@ -159,6 +159,31 @@ def test_a_continued_run_goes_on_from_its_averaged_weights_and_rates_that_rise_a
     assert {moment(choice, step, 200).progress for step in range(100, 200)} == {1.0}, "what has grown stays"
 
 
+@pytest.mark.parametrize("objective", ["trajectory_regression", "ct"])
+def test_g6_raw_weights_are_what_training_without_an_average_gives(target, objective):
+    shape = {"objective": objective, "warmup": 10, "steps": 70, "network": NetworkConfig(width=24, depth=2, experts=2)}
+    shape |= {} if objective == "trajectory_regression" else {"objective_parameters": {}}
+    averaged, unaveraged = (last(cm.training(target, config(average=a, **shape))).model() for a in (0.998, 0.0))
+    raw = cm.with_raw_weights(averaged)
+    assert torch.equal(weights(raw), weights(unaveraged))
+    assert not torch.equal(weights(raw), weights(averaged))
+    assert raw.config == unaveraged.config
+    on = [last(cm.training(target, resume=one, steps=20)).model() for one in (raw, unaveraged)]
+    assert torch.equal(*map(weights, on))
+
+
+def test_g6_raw_weights_are_saved_and_claim_no_quality_of_the_average(finished, tmp_path):
+    raw = cm.with_raw_weights(finished)
+    cm.save(raw, tmp_path)
+    back = cm.load(tmp_path)
+    assert torch.equal(weights(back), weights(raw))
+    assert [(step, loss) for step, loss, _ in raw.history] == [(step, loss) for step, loss, _ in finished.history]
+    assert all(quality != quality for _, _, quality in back.history)
+    assert not raw.film.frames
+    with pytest.raises(ValueError, match="training state"):
+        cm.with_raw_weights(replace(finished, resume_state={}))
+
+
 @pytest.mark.parametrize("budget", [{}, {"steps": 5, "seconds": 1.0}, {"steps": 0}, {"seconds": float("nan")}])
 def test_a_run_goes_on_for_one_sound_budget(finished, budget):
     with pytest.raises(ValueError, match=r"more|at least"):

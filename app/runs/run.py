@@ -1,5 +1,6 @@
 """A trained model as the pages speak of it."""
 
+import re
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
@@ -33,6 +34,11 @@ class Run:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "label", one_line(self.label, LONGEST_LABEL) or file_stem(self.key))
+
+    @property
+    def name(self) -> str:
+        """What its key was made from: as a rule the name of its target."""
+        return re.sub(r"-[0-9a-f]{8}$", "", self.key)
 
     @property
     def target(self) -> cm.Target:

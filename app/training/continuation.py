@@ -47,5 +47,4 @@ def continued_name(label: str, steps: int) -> str:
 def choice_of(run: Run) -> Choice:
     """The target of a run as Train would have it chosen."""
     config = run.target.config
-    name = re.sub(r"-[0-9a-f]{8}$", "", run.key)
-    return Choice(config.key if config else f"run:{run.key}", name, _CONTINUED.sub("", run.label), run.target)
+    return Choice(config.key if config else f"run:{run.key}", run.name, _CONTINUED.sub("", run.label), run.target)

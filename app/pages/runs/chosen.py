@@ -6,6 +6,7 @@ from functools import partial
 
 import streamlit as st
 
+import cmcore as cm
 from app.background.pools import curve_workers
 from app.background.progress import poll
 from app.background.task import Task
@@ -28,7 +29,7 @@ from app.kl.run_table import (
 from app.pages.runs import ledger
 from app.pages.runs.ledger import Entry
 from app.quoting import escape, plain
-from app.runs.library import LONGEST_NAME, Run, library, runs
+from app.runs.library import LONGEST_NAME, Run, add_run, library, runs
 from app.runs.names import learned_by, run_names, target_titles
 from app.state import set_default, set_value, value
 from app.training.continue_controls import continue_controls
@@ -158,7 +159,7 @@ def _take_compared() -> None:
 
 
 def _actions(entry: Entry) -> None:
-    """Pin, name, take away, delete or hide."""
+    """Pin, delete or hide, continue, name, take away."""
     run, key = entry.run, entry.run.key
     with st.container(horizontal=True):
         words = "Unpin" if entry.pinned else "Pin to the top"
@@ -170,10 +171,25 @@ def _actions(entry: Entry) -> None:
             st.button("Delete", key=f"delete:{key}", on_click=_leave_out, args=(ledger.delete, key))
     if not run.shipped:
         continue_controls(run)
+        _raw_weights_button(run)
         set_default(f"name:{key}", run.label)
         st.text_input("Name", max_chars=LONGEST_NAME, key=f"name:{key}", on_change=_rename, args=(key,))
     st.caption("Export")
     run_takeaway(run)
+
+
+def _raw_weights_button(run: Run) -> None:
+    """What averaging the weights did can be seen beside the run, where its training state has them unaveraged."""
+    if run.model.resume_state and run.model.config.average:
+        help_ = "A run shows the average of its weights over the last steps; its raw weights are those of the last step."
+        st.button("Compare with its raw weights", key=f"raw:{run.key}", help=help_, on_click=_add_raw, args=(run,))
+
+
+def _add_raw(run: Run) -> None:
+    """The raw weights are a run of their own, compared beside it."""
+    ending = ", raw weights"
+    raw = add_run(run.name, run.label[: LONGEST_NAME - len(ending)] + ending, cm.with_raw_weights(run.model))
+    set_value(COMPARED, [*value(COMPARED), raw.key])
 
 
 def _rename(key: str) -> None:

@@ -298,6 +298,23 @@ def test_p1_a_run_under_runs_is_continued_after_a_reload(tmp_path, monkeypatch):
     assert {run.label for run in shelf.stored(visitor)} == {"Two moons", "Two moons, continued to 60 steps"}
 
 
+def test_g6_the_raw_weights_of_a_run_stand_beside_it():
+    at = page(own=["A run"])
+    model, own = trained(), at.session_state["library"].own
+    own["moons-01234567"] = Run("moons-01234567", "Two moons", model)
+    at.run()
+    compare(at, "moons-01234567")
+    at.button(key="raw:moons-01234567").click().run()
+    assert not at.exception
+    first, second = at.multiselect(key="compared_shown").value
+    assert (first, own[second].label) == ("moons-01234567", "Two moons, raw weights")
+    assert not torch.equal(*(next(own[key].model.flow_map.parameters()) for key in (first, second)))
+    differ, _ = differences({key: own[key] for key in (first, second)})
+    assert list(differ) == ["Average"]
+    compare(at, second)
+    assert not [button for button in at.button if str(button.key).startswith("raw")]
+
+
 def test_p1_a_run_without_its_training_state_says_that_it_cannot_be_continued():
     at = page(own=["A run"])
     compare(at, key_of(at, "A run"))
