@@ -6,13 +6,17 @@ one in tests/test_sweep.py, a closed lid and a killed server as a visitor meets 
 
 import contextlib
 import errno
+import io
 import itertools
+import logging
 import os
 import random
 import resource
 import signal
+import sys
 import time
 import traceback
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -68,6 +72,21 @@ def test_killed_at_any_moment_of_a_write_the_folder_holds_one_whole_run(tmp_path
     assert len(left) == 2, "files of killed writes stay behind"
 
 
+@contextlib.contextmanager
+def every_file_full_after(size: int) -> Iterator[None]:
+    """No file of this process may grow beyond so many bytes."""
+    handler, compiled = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), sys.dont_write_bytecode
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    sys.dont_write_bytecode = True  # Python would keep what of a compiled module there is room for, for all processes
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        sys.dont_write_bytecode = compiled
+        signal.signal(signal.SIGXFSZ, handler)
+
+
 @pytest.mark.slow
 def test_a_full_disk_keeps_what_was_there_and_says_so(tmp_path):
     model = untrained(cm.make_target("eight_gaussians"))
@@ -75,15 +94,8 @@ def test_a_full_disk_keeps_what_was_there_and_says_so(tmp_path):
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     with torch.no_grad():
         next(model.flow_map.parameters()).add_(1.0)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))  # every file is full after 100 bytes
-        with pytest.raises(OSError, match="too large") as caught:
-            cm.save(model, folder)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, handler)
+    with every_file_full_after(100), pytest.raises(OSError, match="too large") as caught:
+        cm.save(model, folder)
     assert caught.value.errno == errno.EFBIG
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert cm.load(folder).steps == model.steps
@@ -185,10 +197,12 @@ def test_a_server_killed_while_it_keeps_a_run_loses_none_that_was_kept(tmp_path,
 
 def train_on_a_full_disk(folder: Path, end: Connection) -> None:
     """Say what the page warns of there, and how many runs it has; or why nobody knows, since nothing else is heard."""
+    log = io.StringIO()
+    logging.getLogger("app").addHandler(logging.StreamHandler(log))
     try:
         end.send(_trained_on_a_full_disk(folder))
     except BaseException:  # noqa: BLE001  whatever it was is heard and fails the test
-        end.send((traceback.format_exc(), 0))
+        end.send((f"{log.getvalue()}\n{traceback.format_exc()}", 0))
     os._exit(0)  # while the last weights are still being measured
 
 
@@ -201,10 +215,9 @@ def _trained_on_a_full_disk(folder: Path) -> tuple[str, int]:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for said in (1, 2):  # may be a file of the tests, which has reached its limit
         os.dup2(nowhere, said)
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, 2_000))
-    at.button(key="start").click().run()
-    poll(at, lambda at: "Finished" in html(at) and "open" in [button.key for button in at.button])
+    with every_file_full_after(2_000):
+        at.button(key="start").click().run()
+        poll(at, lambda at: "Finished" in html(at) and "open" in [button.key for button in at.button])
     return "|".join(warning.value for warning in at.warning), len(at.session_state["library"].own)
 
 
