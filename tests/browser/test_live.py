@@ -5,7 +5,7 @@ import pytest
 
 import cmcore as cm
 from cmcore.config import USUAL_GRID
-from tests.browser.conftest import MOVING, eventually, settle
+from tests.browser.conftest import MOVING, settle
 from tests.browser.test_flow_map import DRAWN, Gate
 from tests.browser.test_lab import stage, wait_for_stage
 
@@ -48,19 +48,12 @@ def until_weights_change(page):
 
 
 def choose_n(page, n):
-    """On the stage, until it is drawn in so many jumps."""
+    """On the stage, and wait until it is drawn in so many jumps."""
     before = stage(page)["pictures"]
-
-    def drawn():  # a click just after the end of a training was once answered by nothing, and why is not known
-        page.get_by_role("button", name=f"N = {n}").click()
-        page.wait_for_function(
-            "([n, before]) => window.particleStage.steps === n && window.particleStage.pictures > before",
-            arg=[n, before],
-            timeout=15_000,
-        )
-        return True
-
-    assert eventually(page, drawn)
+    page.get_by_role("button", name=f"N = {n}").click()
+    page.wait_for_function(
+        "([n, before]) => window.particleStage.steps === n && window.particleStage.pictures > before", arg=[n, before]
+    )
 
 
 def ends(page, map_name, seed=0, n=4):

@@ -181,7 +181,7 @@ def _actions(entry: Entry) -> None:
 def _raw_weights_button(run: Run) -> None:
     """What averaging the weights did can be seen beside the run, where its training state has them unaveraged."""
     if run.model.resume_state and run.model.config.average:
-        help_ = "A run shows the average of its weights over the last steps; its raw weights are those of the last step."
+        help_ = "A run shows the average of its last steps’ weights; its raw weights are those of the very last step."
         st.button("Compare with its raw weights", key=f"raw:{run.key}", help=help_, on_click=_add_raw, args=(run,))
 
 

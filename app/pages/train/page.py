@@ -70,7 +70,7 @@ def train() -> None:
                     _transport(choice, config, about, view)
                 shown, projection = shown_in_picture(choice, about, going=going)
             with st.container(key="notes_area"):
-                _beside_transport(choice, config, going, problem)
+                _beside_transport(choice, config, about, going, problem)
             with picture:
                 training_picture(shown, projection, about, poll=POLL if going else None)
         with st.container(key="progress_area"):
@@ -117,8 +117,9 @@ def _transport(
         start_training(choice, config)
         st.rerun()
     trained = ended_run()
-    if about is not None and trained is not None and can_continue(trained.run):
-        _continue_button(trained.run, config)
+    if (run := _continuable(about, config)) and st.button("Continue training", key="continue"):
+        _continue(run, config)
+        st.rerun()
     if choice and same and choice.name == DRAWING and state.value("redrawing") != choice.key:
         st.button("Draw on", on_click=state.set_value, args=("redrawing", choice.key), key="draw_on")
     if trained and st.button("Open in Explore", type="primary", key="open"):
@@ -126,27 +127,44 @@ def _transport(
         st.switch_page(state.page("explore"))
 
 
-def _continue_button(run: Run, chosen: TrainingConfig | None) -> None:
-    """Go on from the last weights: to the end that was planned, or for as long as the budget on the page says."""
-    left = unfinished(run.model)
-    if not left and chosen is None:
-        return
-    words = what_is_left(run.model) if left or chosen is None else f"{budget_in_words(chosen)} more."
-    if st.button("Continue training", key="continue", help=f"{words} This run stays as it is."):
-        if left or chosen is None:
-            continue_training(run)
-        else:
-            continue_training(run, steps=chosen.steps, seconds=chosen.seconds)
-        st.rerun()
+def _continuable(about: Training | None, chosen: TrainingConfig | None) -> Run | None:
+    """The run on show, where it can go on: to the end that was planned, or for the budget on the page."""
+    trained = ended_run()
+    if about is None or trained is None or not can_continue(trained.run):
+        return None
+    return trained.run if unfinished(trained.run.model) or chosen is not None else None
 
 
-def _beside_transport(choice: Choice | None, config: TrainingConfig | None, going: bool, refused: str) -> None:
-    """A sentence under the buttons: why nothing can start, or what starting again would share with the run before."""
+def _continue(run: Run, chosen: TrainingConfig | None) -> None:
+    if unfinished(run.model) or chosen is None:
+        continue_training(run)
+    else:
+        continue_training(run, steps=chosen.steps, seconds=chosen.seconds)
+
+
+def _continued_in_words(run: Run, chosen: TrainingConfig | None) -> str:
+    """For how long it would go on. No tooltip says so: the button comes where Stop was, under a pointer at rest."""
+    left = f"{budget_in_words(chosen)} more." if chosen and not unfinished(run.model) else what_is_left(run.model)
+    return f"Continue training: {left[:1].lower()}{left[1:]} This run stays as it is."
+
+
+def _beside_transport(
+    choice: Choice | None, config: TrainingConfig | None, about: Training | None, going: bool, refused: str
+) -> None:
+    """Sentences under the buttons: why nothing can start, or what training again or on would come to."""
     if problem := (not going and refused) or state.value("start_problem"):
         st.warning(plain(problem))
         state.set_value("start_problem", "")  # said once: the next look asks again
-    elif not going and choice and config and (before := run_before(choice.key)):
-        st.caption(plain(shared_start_in_words(config, before.config)))
+        return
+    if going:
+        return
+    words = []
+    if choice and config and (before := run_before(choice.key)):
+        words.append(shared_start_in_words(config, before.config))
+    if run := _continuable(about, config):
+        words.append(_continued_in_words(run, config))
+    if words:
+        st.caption(plain(" ".join(words)))
 
 
 # ---- what is known ----------------------------------------------------------------------------------------------
