@@ -9,7 +9,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 PORT   ?= 8501
-WORKERS ?= 2
+WORKERS ?= 3
 ADDRESS ?= http://localhost:8501
 GPU    ?= build/gpu.json
 
@@ -25,6 +25,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 # What is compiled once is compiled for all that the tests start, also where the machine's own setting keeps no bytecode.
 COMPILED := PYTHONDONTWRITEBYTECODE=
 
+# Three on two cores: a browser test waits for its server a good part of its time.
 # A worker takes a whole file, so that what its tests share is made once; files come in the order of the collection.
 # One that dies, as one whose test hangs does, is not begun anew: its test would hang every time.
 WORK := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart=0
