@@ -226,12 +226,13 @@ def with_raw_weights(model: TrainedModel) -> TrainedModel:
 
     It is what training with `average=0` gives, save for runs that were continued, or learned a velocity first: those
     went on from averages, and still have. Quality and film were of the average, so the history's quality is NaN and the
-    film is empty. Raises ValueError for a run that was saved without its training state.
+    film is empty. Raises ValueError for a run whose training state was not saved, or is that of another network.
     """
     if not model.resume_state:
         raise ValueError("This run was saved without its training state, which alone has its raw weights.")
     trained, raw = (FlowMap(model.dim, model.config.network, generator=torch.Generator()) for _ in range(2))
-    FlatOptimizer(trained, model.config).load(model.resume_state)
+    rates = {**RATES, **model.config.model_dump(include=set(RATES), exclude_none=True)}
+    FlatOptimizer(trained, model.config.model_copy(update=rates)).load(model.resume_state)
     raw.load_state_dict(trained.state_dict())
     return replace(
         model,

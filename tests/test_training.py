@@ -180,6 +180,8 @@ def test_g6_raw_weights_are_saved_and_claim_no_quality_of_the_average(finished, 
     assert [(step, loss) for step, loss, _ in raw.history] == [(step, loss) for step, loss, _ in finished.history]
     assert all(quality != quality for _, _, quality in back.history)
     assert not raw.film.frames
+    unsaid = replace(finished, config=finished.config.model_copy(update={"learning_rate": None, "average": None}))
+    assert torch.equal(weights(cm.with_raw_weights(unsaid)), weights(raw))
     with pytest.raises(ValueError, match="training state"):
         cm.with_raw_weights(replace(finished, resume_state={}))
 

@@ -37,6 +37,8 @@ from app.ui.terms import explained
 
 COMPARED, SHOWN_COMPARED = "compared", "compared_shown"
 """State keys: the runs that are compared, and the widget that shows them."""
+RAW_PROBLEM = "raw weights problem"
+"""State key: why a run's raw weights cannot be had, by its key."""
 LEGEND = (
     "KL in nats, with 95 % intervals. ≈: a first value from few samples. <: below the floor. —: no number to trust."
 )
@@ -183,12 +185,19 @@ def _raw_weights_button(run: Run) -> None:
     if run.model.resume_state and run.model.config.average:
         help_ = "A run shows the average of its last steps’ weights; its raw weights are those of the very last step."
         st.button("Compare with its raw weights", key=f"raw:{run.key}", help=help_, on_click=_add_raw, args=(run,))
+        if words := value(RAW_PROBLEM, {}).get(run.key):
+            st.warning(plain(words))
 
 
 def _add_raw(run: Run) -> None:
-    """The raw weights are a run of their own, compared beside it."""
+    """The raw weights are a run of their own, compared beside it; of a run from a file they may not be there."""
     ending = ", raw weights"
-    raw = add_run(run.name, run.label[: LONGEST_NAME - len(ending)] + ending, cm.with_raw_weights(run.model))
+    try:
+        model = cm.with_raw_weights(run.model)
+    except ValueError as problem:
+        set_value(RAW_PROBLEM, {run.key: str(problem)})
+        return
+    raw = add_run(run.name, run.label[: LONGEST_NAME - len(ending)] + ending, model)
     set_value(COMPARED, [*value(COMPARED), raw.key])
 
 

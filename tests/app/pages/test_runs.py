@@ -313,6 +313,13 @@ def test_g6_the_raw_weights_of_a_run_stand_beside_it():
     assert list(differ) == ["Average"]
     compare(at, second)
     assert not [button for button in at.button if str(button.key).startswith("raw")]
+    cut = {**model.resume_state, "weights": model.resume_state["weights"][1:]}
+    own["moons-76543210"] = Run("moons-76543210", "From a file", replace(model, resume_state=cut))
+    at.run()
+    compare(at, "moons-76543210")
+    at.button(key="raw:moons-76543210").click().run()
+    assert not at.exception
+    assert "does not fit this network" in at.warning[0].value
 
 
 def test_p1_a_run_without_its_training_state_says_that_it_cannot_be_continued():
