@@ -13,7 +13,7 @@ from cmcore.chain import make_chain
 from cmcore.divergences import DATA_MODEL, MODEL_DATA, kl_of_chain
 from cmcore.divergences.tools.off_mode import density_level
 from cmcore.flow import TrajectoryPool
-from cmcore.pools import GrowingPool
+from cmcore.pools import exact_pool
 from cmcore.training_defaults import resolved
 from cmcore.training_run import BLOCK, TrainingRun
 
@@ -135,7 +135,7 @@ def _pool(setting: Setting) -> Callable[[], object]:
     def make() -> object:
         choice: dict[str, Any] = {"horizon": HORIZON, "delta": 0.0, "levels": 65, "wide_share": 0.1}
         generator = torch.Generator().manual_seed(0)
-        growing = GrowingPool(target, generator=generator, device=torch.device("cpu"), **choice)
+        growing = exact_pool(target, generator=generator, device=torch.device("cpu"), **choice)
         growing.grow(setting.n, room=setting.n)
         return growing.pool(setting.n).stretch
 

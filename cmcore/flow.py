@@ -287,6 +287,10 @@ _TEACHER_TOLERANCE = 2e-3
 _MOST_TEACHER_SUBSTEPS = 8
 
 
+Trajectories = tuple[Float[Tensor, " L"], Callable[[Tensor], Tensor], float]
+"""How a pool is made: the angles of its levels, what takes noise [n, d] along them, [L, n, d], and the error left."""
+
+
 @piecewise()
 def trajectory_pool(
     target: Target,
@@ -324,11 +328,8 @@ def exact_trajectories(
     delta: float,
     levels: int,
     dtype: torch.dtype = torch.float32,
-) -> tuple[Tensor, Callable[[Tensor], Tensor], float]:
-    """How a pool is made: the angles of its levels, what takes noise along them, and the error that is left.
-
-    What is found out for some noise, in float64, serves for all other.
-    """
+) -> Trajectories:
+    """How a pool of exact trajectories is made; what is found out for some noise, in float64, serves for all other."""
     angles, times = _levels(horizon, delta, levels, noise.device)
     flow = ExactFlow(target)
     if flow.method == "closed form (Gaussian)":
@@ -344,35 +345,28 @@ def exact_trajectories(
 
 
 @torch.no_grad()
-@piecewise()
-def pool_along(
-    velocity: VelocityField,
-    n: int,
-    dim: int,
-    *,
-    horizon: float,
-    delta: float,
-    levels: int = 65,
-    wide_share: float = 0.0,
-    generator: torch.Generator,
-    device: str | torch.device = "cpu",
-) -> TrajectoryPool:
-    """The same pool along a velocity dx/dθ that is known as a function alone, a learned one say; float32.
+def trajectories_along(
+    velocity: VelocityField, noise: Float[Tensor, "n d"], *, horizon: float, delta: float, levels: int
+) -> Trajectories:
+    """The same along a velocity dx/dθ that is known as a function alone, a learned one say; in float32.
 
-    The sub-steps are doubled until doing so moves no coordinate of a subset by more than 0.002, or there are
-    eight; `error` is what it moved.
+    The sub-steps are doubled until doing so moves no coordinate of a subset by more than 0.002, or there are eight; the
+    error is what it moved.
     """
-    noise = _starting_points(n, dim, wide_share, generator).to(device, torch.float32)
-    angles, _ = _levels(horizon, delta, levels, device)
-    subset = noise[:: max(1, n // 256)][:256]
+    angles, _ = _levels(horizon, delta, levels, noise.device)
+    subset = noise[:: max(1, len(noise) // 256)][:256].float()
     coarse, substeps = runge_kutta(velocity, subset, angles, [1] * (levels - 1)), 1
     while True:
         fine = runge_kutta(velocity, subset, angles, [2 * substeps] * (levels - 1))
         error = float((fine - coarse).abs().max())
         if error <= _TEACHER_TOLERANCE or substeps >= _MOST_TEACHER_SUBSTEPS:
-            states = _in_pieces(velocity, noise, angles, [substeps] * (levels - 1), noise.dtype)
-            return TrajectoryPool(angles.to(noise), states, error)
+            return angles, partial(_along, velocity, angles, [substeps] * (levels - 1)), error
         coarse, substeps = fine, 2 * substeps
+
+
+@torch.no_grad()
+def _along(velocity: VelocityField, angles: Tensor, substeps: Sequence[int], noise: Tensor) -> Tensor:
+    return _in_pieces(velocity, noise.float(), angles, substeps, torch.float32)
 
 
 def _starting_points(n: int, dim: int, wide_share: float, generator: torch.Generator) -> Tensor:

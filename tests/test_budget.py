@@ -12,7 +12,7 @@ import cmcore as cm
 from cmcore.config import NetworkConfig, TrainingConfig
 from cmcore.objectives import BatchSource, make_objective
 from cmcore.optimizer import FlatOptimizer
-from cmcore.pools import GrowingPool, PoolCache, pools, same_law
+from cmcore.pools import LEARNED, GrowingPool, PoolCache, exact_pool, pools, same_law
 from cmcore.streams import stream
 from cmcore.training_budget import Budget
 
@@ -131,6 +131,19 @@ def test_p1_preparation_has_its_cap_its_cost_and_its_progress(machine):
     assert torch.equal(weights(repeated), weights(model))
 
 
+def test_p1_a_pool_along_a_learned_velocity_has_the_same_cap(machine):
+    choices = {**SMALL, "objective_parameters": {**POOL, "velocity": "learned"}}
+    clock = machine(lambda _: 0.02, piece=1.0)
+    events = list(cm.training(TARGET, TrainingConfig(seconds=10.0, **choices), clock=clock))
+    model = events[-1].model()
+    assert model.preparation == pytest.approx(0.25 * 10, abs=1.0)
+    assert model.seconds == pytest.approx(10.0, rel=0.05)
+    assert model.config.objective_parameters["trajectories"] == 3 * LEARNED
+    assert sum("following trajectories" in event.message for event in events) == 3
+    repeated = last(cm.training(TARGET, model.config)).model()
+    assert torch.equal(weights(repeated), weights(model))
+
+
 def test_p1_trajectories_that_were_asked_for_are_followed_all(machine):
     choices = {**SMALL, "objective_parameters": {"trajectories": 5_000, **POOL}}
     clock = machine(lambda _: 0.02, piece=10.0)
@@ -143,7 +156,7 @@ def test_p1_trajectories_that_were_asked_for_are_followed_all(machine):
 # ---- pools that runs share --------------------------------------------------------------------------------------
 def growing(target=TARGET, seed=0, **changes):
     choice = {"horizon": 3.0, "delta": 0.0, "levels": 5, "wide_share": 0.1, "device": torch.device("cpu"), **changes}
-    return GrowingPool(target, generator=stream(seed, "objective"), **choice)
+    return exact_pool(target, generator=stream(seed, "objective"), **choice)
 
 
 def test_p1_a_run_from_a_shared_pool_is_the_run_from_its_own():

@@ -7,7 +7,8 @@ import torch
 
 import cmcore as cm
 from cmcore.config import NetworkConfig, TrainingConfig
-from cmcore.flow import pool_along, trajectory_pool, velocity_in_angle
+from cmcore.flow import velocity_in_angle
+from cmcore.pools import exact_pool, learned_pool
 from cmcore.process import angle
 from cmcore.streams import stream
 from cmcore.training_defaults import resolved
@@ -64,11 +65,11 @@ def test_a_velocity_s_map_is_a_ddim_step(taught):
 
 @pytest.mark.parametrize("target", [GAUSSIAN, PAIR], ids=lambda target: target.name)
 def test_a_pool_along_the_exact_velocity_is_the_exact_pool(target):
-    common = {"horizon": 3.0, "delta": 0.0, "levels": 33, "wide_share": 0.2}
-    exact = trajectory_pool(target, 400, generator=stream(0, "pool"), **common)
-    along = pool_along(
-        lambda x, theta: velocity_in_angle(target, x, theta), 400, target.dim, generator=stream(0, "pool"), **common
-    )
+    choice = {"horizon": 3.0, "delta": 0.0, "levels": 33, "wide_share": 0.2, "device": torch.device("cpu")}
+    exact = exact_pool(target, generator=stream(0, "pool"), **choice).pool(400)
+    along = learned_pool(
+        lambda x, theta: velocity_in_angle(target, x, theta), target.dim, generator=stream(0, "pool"), **choice
+    ).pool(400)
     assert torch.equal(along.states[0], exact.states[0])
     torch.testing.assert_close(along.angles, exact.angles, rtol=0, atol=1e-7)
     assert along.error <= 2e-3
@@ -82,7 +83,8 @@ def test_a_pool_s_error_is_what_doubling_its_steps_moves():
     def rough(x, theta):
         return 30 * torch.cos(40 * torch.as_tensor(theta)) * torch.ones_like(x)
 
-    pool = pool_along(rough, 50, 1, horizon=3.0, delta=0.0, levels=17, generator=stream(0, "pool"))
+    choice = {"horizon": 3.0, "delta": 0.0, "levels": 17, "wide_share": 0.0, "device": torch.device("cpu")}
+    pool = learned_pool(rough, 1, generator=stream(0, "pool"), **choice).pool(50)
     exact = pool.states[0] + 30 / 40 * ((40 * pool.angles).sin() - (40 * pool.angles[0]).sin())[:, None, None]
     assert float((pool.states - exact).abs().max()) < 2e-3
     assert pool.error <= 2e-3

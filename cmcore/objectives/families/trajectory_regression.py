@@ -16,10 +16,10 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from cmcore.flow import TrajectoryPool, pool_along
+from cmcore.flow import TrajectoryPool
 from cmcore.objectives.base import OBJECTIVES, BatchSource, LossContext, Need, Objective, Paper, Preparation, Velocity
 from cmcore.objectives.metrics import distance_and_slope
-from cmcore.pools import GrowingPool, pools, same_law
+from cmcore.pools import GrowingPool, exact_pool, learned_pool, pools, same_law
 from cmcore.process import round_angle
 from cmcore.settings import OnlyWith, Share
 
@@ -116,26 +116,10 @@ class TrajectoryRegression(Objective[TrajectoryPairs]):
         return self.teacher_budget if self.velocity == "learned" else 0.0
 
     def prepare(self, source: BatchSource) -> TrajectoryPool:
-        if self.velocity == "exact":
-            return self._growing(source).pool(self.trajectories or self._most(source))
-        assert source.teacher is not None
-        return pool_along(
-            source.teacher,
-            n=self.trajectories or self._most(source),
-            dim=source.target.dim,
-            horizon=source.horizon,
-            delta=source.delta,
-            levels=self.levels,
-            wide_share=self.wide_share,
-            generator=source.generator,
-            device=source.device,
-        )
+        return self._growing(source).pool(self.trajectories or self._most(source))
 
     def preparing(self, source: BatchSource) -> Iterator[Preparation]:
-        """The pool of a known velocity, piece by piece; one of a learned velocity is made at once."""
-        if self.velocity == "learned":
-            yield from super().preparing(source)
-            return
+        """The pool, piece by piece."""
         growing, most = self._growing(source), self.trajectories or self._most(source)
         done = 0
         while done < most:
@@ -147,14 +131,19 @@ class TrajectoryRegression(Objective[TrajectoryPairs]):
         pools.trim()
 
     def _growing(self, source: BatchSource) -> GrowingPool:
-        """The pool of this process from which all runs of one law, span of time and seed take their trajectories."""
+        """The pool of this process from which all runs of one law, span of time and seed take their trajectories.
+
+        Along a learned velocity it is the run's own.
+        """
         choice = {"levels": self.levels, "wide_share": self.wide_share, "device": source.device}
-        span = {"horizon": source.horizon, "delta": source.delta}
+        choice |= {"horizon": source.horizon, "delta": source.delta}
         seed = source.generator.initial_seed()
         generator = torch.Generator(source.generator.device).manual_seed(seed)  # which no other draw moves on
-        key = (same_law(source.target), seed, *map(str, (*choice.values(), *span.values())))
-        make = partial(GrowingPool, source.target, generator=generator, **choice, **span)
-        return pools.get(key, make)
+        if self.velocity == "learned":
+            assert source.teacher is not None
+            return learned_pool(source.teacher, source.target.dim, generator=generator, **choice)
+        key = (same_law(source.target), seed, *map(str, choice.values()))
+        return pools.get(key, partial(exact_pool, source.target, generator=generator, **choice))
 
     @staticmethod
     def _most(source: BatchSource) -> int:
