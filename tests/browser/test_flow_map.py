@@ -200,7 +200,7 @@ def test_the_browser_draws_what_the_engine_draws_whatever_it_is_refused(keeps_to
     if refused == "workers":
         page.add_init_script("window.Worker = class { constructor() { throw new Error('refused'); } };")
     page.goto(f"{server}/?particles=200")
-    page.locator("canvas.view[aria-label]").wait_for()
+    page.locator("canvas.view:not([aria-label='Being drawn'])").wait_for()
     assert eventually(page, lambda: page.evaluate("window.particleStage?.frames > 0"))
     assert page.evaluate("consistencyLabMaps.evaluator") == ("javascript" if refused == "WebAssembly" else "wasm")
     model = runs()["gaussian_grid"].model

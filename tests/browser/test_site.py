@@ -126,6 +126,9 @@ def test_a_lesson_is_walked_by_key_alone(read, slug):
     page.wait_for_url(f"**/{path_of(slug, len(lesson.steps) - 1)}")
 
 
+NOTHING_TO_DRAW = """![...document.querySelectorAll('[aria-label="Being drawn"]')].some(one => one.checkVisibility())"""
+
+
 def predict(page: Page, *, right: int) -> None:
     """The first choice, by Tab and Space, and then Reveal; before that there is no answer."""
     assert not page.locator(".answered").is_visible()
@@ -151,7 +154,7 @@ def axe_violations(page: Page) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_page_is_accessible_and_fits_a_phone(read, path, scheme):
     page = read(path, color_scheme=scheme)
-    page.wait_for_timeout(300)
+    until(page, NOTHING_TO_DRAW)
     assert axe_violations(page) == []
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
