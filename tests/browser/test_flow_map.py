@@ -104,6 +104,7 @@ def test_keys_in_the_field_of_the_seed_draw_at_once_and_are_told_once_they_have_
     for key, value in (("ArrowUp", 1), ("ArrowUp", 2), ("ArrowUp", 3), ("ArrowDown", 2)):
         seed.press(key)
         wait_for_choice(page, f"c.seed === {value}")
+    assert eventually(page, lambda: gate.waiting), "the page was told"
     for _ in range(3):
         seed.press("ArrowDown")
     wait_for_choice(page, "c.seed === 0")  # the least there is

@@ -73,9 +73,10 @@ function stepSeed(place, changed) {
     const input = inputOf(place(), "seed"), by = { ArrowUp: 1, ArrowDown: -1 }[event.key];
     if (!by || event.target !== input || event.ctrlKey || event.altKey || event.metaKey) return;
     const value = wholeOf(input) + by;
-    if (!(value >= Number(input.min || 0) && value <= Number(input.max || Infinity))) return;
+    if (Number.isNaN(value)) return;
     event.preventDefault();
-    event.stopPropagation();
+    event.stopPropagation(); // also at an end: Streamlit would step on from what it was told last
+    if (value < Number(input.min || 0) || value > Number(input.max || Infinity)) return;
     valueOf.set.call(input, value); // unseen by the page
     changed();
     stepped = input;
