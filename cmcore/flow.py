@@ -276,7 +276,8 @@ _CHUNK_ENTRIES = 1 << 14
 """Coordinates moved at once: small enough for the cache, large enough that the cost of a call does not show."""
 _QUANTILES = 1 << 13
 """The same of quantiles."""
-_WIDE = 1.5
+WIDE = 1.5
+"""Standard deviation of the noise that wide trajectories start from."""
 _SUBSET_ENTRIES = 512
 """Coordinates of the trajectories that are checked against the adaptive solver."""
 _FEW_COMPONENTS = 128
@@ -373,7 +374,7 @@ def _starting_points(n: int, dim: int, wide_share: float, generator: torch.Gener
     if n < 1:
         raise ValueError("A pool needs at least one trajectory.")
     noise = torch.randn(n, dim, generator=generator, device=generator.device)
-    noise[n - int(wide_share * n) :] *= _WIDE
+    noise[n - int(wide_share * n) :] *= WIDE
     return noise
 
 

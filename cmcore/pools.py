@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cmcore.flow import Trajectories, TrajectoryPool, VelocityField, exact_trajectories, trajectories_along
+from cmcore.flow import WIDE, Trajectories, TrajectoryPool, VelocityField, exact_trajectories, trajectories_along
 from cmcore.targets import GaussianMixture, Target
 from cmcore.threads import piecewise
 
@@ -23,7 +23,6 @@ LARGEST = 4096
 """Rows of a piece."""
 LEARNED = 1024
 """The same along a learned velocity, whose every look asks a network."""
-WIDE = 1.5
 
 
 class GrowingPool:
