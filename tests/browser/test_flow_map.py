@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 import cmcore as cm
+from app.hosting.turns import is_drawn
 from app.runs.library import runs
 from tests.browser.conftest import PATIENCE, box_of, choose_option, eventually, settle
 from tests.browser.test_lab import stage, wait_for_stage
@@ -16,25 +17,28 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 class Gate:
-    """Stands in the websocket: while it is closed the server hears nothing, and says nothing."""
+    """Stands in the websocket: while it is closed the server hears nothing, and says nothing.
+
+    While it is `slow` the server hears everything, and what it says waits.
+    """
 
     def __init__(self, page):
-        self.closed, self.waiting = False, []
+        self.closed, self.slow, self.waiting = False, False, []
         page.route_web_socket("**/_stcore/stream", self._join)
 
     def _join(self, socket):
         server = socket.connect_to_server()
         socket.on_message(lambda message: self._pass(server, message))
-        server.on_message(lambda message: self._pass(socket, message))
+        server.on_message(lambda message: self._pass(socket, message, waits=self.slow))
 
-    def _pass(self, to, message):
-        if self.closed:
+    def _pass(self, to, message, *, waits=False):
+        if self.closed or waits:
             self.waiting.append((to, message))
         else:
             to.send(message)
 
     def open(self):
-        self.closed = False
+        self.closed = self.slow = False
         for to, message in self.waiting:
             to.send(message)
         self.waiting.clear()
@@ -115,6 +119,29 @@ def test_keys_in_the_field_of_the_seed_draw_at_once_and_are_told_once_they_have_
     page.wait_for_function("location.search.includes('seed=2')")
     settle(page)
     assert (choice(page)["seed"], seed.input_value()) == (2, "2")
+
+
+def test_what_is_chosen_faster_than_the_page_hears_is_drawn(new_page, server):
+    """The page names what it has cached, and lets go of what few runs showed before it hears of what it asked for."""
+    page = new_page(own=True)
+    gate = Gate(page)
+    page.goto(server)
+    wait_for_stage(page)
+    page.locator(".st-key-chart_area .main-svg").first.wait_for()
+    settle(page)
+    canvas = page.locator("canvas.view")
+    for n, address in ((8, "**n=8**"), (4, re.compile(r"^((?!n=).)*$")), (8, "**n=8**")):  # four is the usual N
+        canvas.press(str(n))
+        page.wait_for_url(address)
+        settle(page)
+    gate.slow = True
+    for drawn, n in enumerate((2, 4), 1):
+        canvas.press(str(n))
+        assert eventually(page, lambda drawn=drawn: sum(is_drawn(bytes(said)) for _, said in gate.waiting) >= drawn)
+    gate.open()
+    page.wait_for_url(re.compile(r"^((?!n=).)*$"))
+    settle(page)
+    assert stage(page)["steps"] == 4
 
 
 def test_what_a_slider_shows_rounded_is_drawn_as_it_was_asked_for(open_page):
