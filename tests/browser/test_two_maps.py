@@ -7,6 +7,8 @@ import pytest
 from playwright.sync_api import expect
 
 import cmcore as cm
+from app.components.buffer import unpack
+from app.components.flow_map import bundle
 from tests.browser.conftest import (
     MOVING,
     axe_violations,
@@ -49,6 +51,24 @@ def wait_for_both(page, condition="true"):
     wait_for_stage(
         page, f"window.particleStage.maps.length === 2 && window.particleStage.maps.every(Boolean) && ({condition})"
     )
+
+
+HELD = """name => {
+  let maps, held
+  const hold = one => {
+    const {add, ask} = one
+    one.add = bundle => bundle.name === name ? held = bundle : add(bundle)
+    one.ask = (pane, question, take) => ask(pane, question, said => {
+      take(said)
+      window.answers += said.done === true
+    })
+    one.release = () => { add(held); window.dispatchEvent(new Event('flowmaps')) }
+    return one
+  }
+  window.answers = 0
+  Object.defineProperty(window, "consistencyLabMaps", {get: () => maps, set: one => maps = hold(one)})
+}"""
+"""Holds the weights of that name back until the page calls `release`, and counts the questions that are answered."""
 
 
 def views(page):
@@ -144,6 +164,23 @@ def test_every_choice_is_drawn_in_both_pictures_while_the_server_is_silent(new_p
         first, second = stage(page)["maps"]
         assert first.split("/")[1:] == second.split("/")[1:]
     assert gate.waiting  # the server has heard nothing of it
+
+
+def test_whichever_map_comes_last_nothing_is_lost_of_the_other(new_page, server):
+    page = new_page(own=True)
+    first = unpack(bundle(cm.load(SHIPPED)))[0]["name"]
+    page.add_init_script(f"({HELD})('{first}')")
+    page.goto(server + LINK)
+    page.wait_for_function("window.answers >= 2")  # N on show alone at once, then all of every N
+    for name in ("Step", "Play", "1×", "Image", "Error"):
+        page.get_by_role("button", name=name, exact=True).click()
+    page.get_by_text("Times and noise").click()
+    answers = page.evaluate("window.answers")
+    page.get_by_role("slider", name="Stop at δ").press("ArrowRight")
+    page.wait_for_function("before => window.answers > before", arg=answers)
+    assert not stage(page)  # nothing is shown of half a comparison
+    page.evaluate("consistencyLabMaps.release()")
+    wait_for_both(page)
 
 
 def test_a_path_raised_in_one_picture_is_raised_in_the_other(open_page):

@@ -156,6 +156,7 @@ function settle(stage) {
 function showPicture(stage, pane) {
   const before = pane.message, first = before?.run !== pane.base.drawing.run;
   takePicture(stage, pane, compose(stage, pane));
+  if (!stage.message) return; // the lead's first picture lays the stage out, with what the others have by then
   if (pane === stage.lead) stage.pictures++;
   if (first) {
     layOut(stage);

@@ -2,6 +2,7 @@
 // side under their names.
 
 function savePicture(stage) {
+  if (!stage.message) return;
   const { panes, message, steps } = stage, { palette, canvas } = stage.lead;
   const ratio = canvas.width / canvas.clientWidth, head = panes.length > 1 ? 34 * ratio : 0;
   const picture = document.createElement("canvas");

@@ -365,7 +365,7 @@ function followSlider(stage) {
 }
 
 function tick(stage, now) {
-  if (!stage.playing && stage.goal === null) return; // paused since this frame was asked for
+  if (!stage.message || (!stage.playing && stage.goal === null)) return; // paused since this frame was asked for
   const elapsed = stage.last ? Math.min(100, now - stage.last) : 0;
   stage.last = now;
   const rate = elapsed / (1000 * stage.message.seconds) * stage.speed * stage.pace;
@@ -418,6 +418,7 @@ function seek(stage, u) {
 }
 
 function stepBy(stage, direction) {
+  if (!stage.message) return;
   const progress = stage.message.progress[stage.steps];
   const from = stage.goal ?? stage.u;
   stage.playing = false;
@@ -576,7 +577,7 @@ function paintSoon(stage) {
   stage.soon ||= requestAnimationFrame(() => {
     stage.soon = 0;
     paint(stage);
-    if (isHeld(stage) || !stage.message.drawing) return; // the small pictures wait for the hand to let go, or to rest
+    if (isHeld(stage) || !stage.message?.drawing) return; // the small pictures wait for the hand to let go, or to rest
     paintMultiples(stage, [...stage.changed]);
     stage.changed.clear();
   });
@@ -660,7 +661,8 @@ function paintAll(stage) {
   paintMultiples(stage);
 }
 
-function paintMultiples(stage, which = stage.message.multiples) {
+function paintMultiples(stage, which = stage.message?.multiples) {
+  if (!stage.message) return;
   const { multiples } = stage.parts;
   for (const [i, pane] of stage.panes.entries()) {
     pane.message?.multiples.forEach((n, j) => {
