@@ -19,7 +19,7 @@ from app.ui.cards import number
 from cmcore.config import SamplerConfig
 from cmcore.store import to_zip
 from tests.app.conftest import untrained
-from tests.browser.conftest import PATIENCE, axe_violations, eventually, resize, row_of, sticks_out, turn
+from tests.browser.conftest import PATIENCE, axe_violations, eventually, resize, row_of, settle, sticks_out, turn
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -45,7 +45,7 @@ def bring_in(page, path):
     row_of(page, "mine").wait_for(state="attached")
 
 
-def test_a_run_survives_a_reload_and_nobody_else_sees_it(open_page, exported):
+def test_a_run_survives_a_reload_with_its_name_and_nobody_else_sees_it(open_page, exported):
     page = open_runs(open_page)
     bring_in(page, exported)
     row_of(page, "77").wait_for(state="attached")
@@ -58,13 +58,25 @@ def test_a_run_survives_a_reload_and_nobody_else_sees_it(open_page, exported):
     assert token not in {cookie["value"] for cookie in stranger.context.cookies()}
     page.reload()
     row_of(page, "mine").wait_for(state="attached")
+    page.get_by_text("Seeds together").click()  # the menu is drawn once more before it is opened
+    settle(page)
     page.locator("[class*=st-key-compared_row_]", has_text="mine").get_by_text("More", exact=True).click()
+    name = page.get_by_label("Name", exact=True)
+    expect(name).to_have_value("mine")
+    for nothing in ("", "  "):
+        name.fill(nothing)
+        name.press("Enter")
+        expect(name).to_have_attribute("aria-invalid", "true")
+    name.fill("moons  again")
+    name.press("Enter")
+    row_of(page, "moons again").wait_for(state="attached")
+    expect(name).to_have_value("moons again")
     page.get_by_role("button", name="Delete").click()
-    page.get_by_text("mine was deleted.").wait_for()
+    page.get_by_text("moons again was deleted.").wait_for()
     page.reload()
     row_of(page, "Eight Gaussians").wait_for(state="attached")
     page.locator("[class*=st-key-compared_curves] .js-plotly-plot").first.wait_for()
-    assert not row_of(page, "mine").count()
+    assert not row_of(page, "moons again").count()
 
 
 def test_a_forged_cookie_finds_nothing(open_page, exported, server):

@@ -31,7 +31,7 @@ from app.pages.runs.ledger import Entry
 from app.quoting import escape, plain
 from app.runs.library import LONGEST_NAME, Run, add_run, library, runs
 from app.runs.names import learned_by, run_names, target_titles
-from app.state import set_default, set_value, value
+from app.state import set_value, value
 from app.training.continue_controls import continue_controls
 from app.ui.terms import explained
 
@@ -174,10 +174,21 @@ def _actions(entry: Entry) -> None:
     if not run.shipped:
         continue_controls(run)
         _raw_weights_button(run)
-        set_default(f"name:{key}", run.label)
-        st.text_input("Name", max_chars=LONGEST_NAME, key=f"name:{key}", on_change=_rename, args=(key,))
+        _name_field(run)
     st.caption("Export")
     run_takeaway(run)
+
+
+def _name_field(run: Run) -> None:
+    """A run's name, to be changed. One that was changed is the first value of a new field.
+
+    A value that is set reaches only a browser that has the field, and this one is in a menu that is closed.
+    """
+    field = f"name:{run.key}:{run.label}"
+    st.text_input(
+        "Name", run.label, max_chars=LONGEST_NAME, key=field, required=True, validate=(r"\S", "A run needs a name."),
+        on_change=_rename, args=(run.key, field),
+    )  # fmt: skip
 
 
 def _raw_weights_button(run: Run) -> None:
@@ -201,9 +212,8 @@ def _add_raw(run: Run) -> None:
     set_value(COMPARED, [*value(COMPARED), raw.key])
 
 
-def _rename(key: str) -> None:
-    library().rename(key, value(f"name:{key}"))
-    set_value(f"name:{key}", next(entry.run.label for entry in ledger.entries() if entry.run.key == key))
+def _rename(key: str, field: str) -> None:
+    library().rename(key, value(field))
 
 
 def _leave_out(how, key: str) -> None:
