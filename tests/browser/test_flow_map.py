@@ -166,13 +166,15 @@ def test_the_key_r_turns_to_the_other_sampler_and_back_while_the_server_is_silen
 
 HELD_BACK = """() => {
   const maps = consistencyLabMaps, ask = maps.ask.bind(maps), held = [];
+  let answered = 0;
   maps.ask = (name, question, tell) => ask(name, question, (told) => {
     if (told.n === 8 && !window.released) held.push(() => tell(told));
     else tell(told);
-    if (told.n === 16 && question.grids[0].n === 8) window.held = held;
+    if (told.done && question.grids[0].n === 8 && ++answered === 2) window.held = held;
   });
 }"""
-"""Keeps what is drawn in 8 jumps from the stage; once that was asked for first, and all else is told, it is `held`."""
+"""Keeps what is drawn in 8 jumps from the stage; it is `held` once that was asked for first, then whole, and the
+rest was told."""
 
 
 def test_an_n_is_chosen_that_is_not_drawn_yet(open_page):
@@ -185,6 +187,8 @@ def test_an_n_is_chosen_that_is_not_drawn_yet(open_page):
     page.locator("canvas.view").focus()
     page.keyboard.press("8")
     page.wait_for_function("window.held")
+    page.wait_for_function("location.search.includes('n=8')")  # the server has said all that it says
+    settle(page)
     page.evaluate("() => { window.released = true; for (const tell of window.held) tell(); }")
     wait_for_stage(page, "window.particleStage.steps === 8")
     expect(page.locator("canvas.view")).to_have_attribute("aria-label", re.compile("in 8 jumps"))

@@ -165,7 +165,8 @@ function showPicture(stage, pane) {
     return;
   }
   if (String(before.times[stage.steps]) !== String(pane.message.times[stage.steps])) layMarks(stage);
-  if (before.ahead !== pane.message.ahead) layOut(stage);
+  const isNew = before.arrays[`states_${stage.steps}`] === undefined; // nothing was said of this N without its picture
+  if (isNew || before.ahead !== pane.message.ahead) layOut(stage);
   stage.changed.add(stage.steps);
   paintSoon(stage);
 }
