@@ -5,7 +5,7 @@ Widgets keep their values under the keys that the controls give them; what a ses
 
 from collections.abc import Callable, Container, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, NoReturn
 
 import streamlit as st
 from streamlit import runtime
@@ -149,5 +149,17 @@ def keep_pages(pages: Mapping[str, Any]) -> None:
 
 
 def page(name: str) -> Any:
-    """The page of that name, for `st.switch_page`; None where a page runs by itself, without the navigation."""
+    """The page of that name, for links to it; None where a page runs by itself, without the navigation."""
     return st.session_state.get("pages", {}).get(name)
+
+
+def open_page(name: str, link: Mapping[str, str] | None = None) -> NoReturn:
+    """Show another page, with the choices of a link to it.
+
+    What this page draws every moment is dropped first. The browser asks for it until it hears of the other page: a
+    request that arrives while that is drawn would wait for its end, and be taken for a return to this page, of which
+    the browser then has nothing left.
+    """
+    if context := get_script_run_ctx():
+        context.fragment_storage.clear()
+    st.switch_page(page(name), query_params=link)

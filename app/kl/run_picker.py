@@ -32,7 +32,7 @@ def run_controls() -> Run:
     run = offered[state.value("run")]
     st.html(facts(run))
     if st.button("Train another", type="primary", width="stretch"):
-        st.switch_page(state.page("train"))
+        state.open_page("train")
     return run
 
 

@@ -51,7 +51,7 @@ def _one(key: str, missing: MissingRun, number: int) -> None:
     if st.button("Train it again", type="primary", key=f"train_again_{number}"):
         join_when_trained(key, missing)
         state.forget_first_time("train link")
-        st.switch_page(state.page("train"), query_params=train_link(missing))
+        state.open_page("train", train_link(missing))
     st.button("Not now", type="tertiary", key=f"not_again_{number}", on_click=decline, args=(key, missing))
 
 

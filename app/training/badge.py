@@ -37,7 +37,7 @@ def _end(view: JobView[TrainingProgress]) -> None:
         # Not in a callback: what it changes would be drawn before the page is switched, and this button no more.
         if st.button("Trained · look at it", type="tertiary", key="look_at_trained"):
             look_at_trained()
-            st.switch_page(state.page("explore"))
+            state.open_page("explore")
     else:
         st.page_link(state.page("train"), label=plain(badge_words(view)))
 

@@ -25,7 +25,7 @@ def continue_controls(run: Run) -> None:
         target = run.target.config
         state.forget_first_time("train link")
         shown = train_link(MissingRun(run.key, "", target, run.model.config)) if target else {"table": FILE}
-        st.switch_page(state.page("train"), query_params=shown)
+        state.open_page("train", shown)
 
 
 def _budget(run: Run) -> dict[str, Any]:

@@ -19,17 +19,22 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 class Gate:
     """Stands in the websocket: while it is closed the server hears nothing, and says nothing.
 
-    While it is `slow` the server hears everything, and what it says waits.
+    While it is `slow` the server hears everything, and what it says waits. What was `heard` can be said once more.
     """
 
     def __init__(self, page):
-        self.closed, self.slow, self.waiting = False, False, []
+        self.closed, self.slow, self.waiting, self.heard = False, False, [], []
         page.route_web_socket("**/_stcore/stream", self._join)
 
     def _join(self, socket):
         server = socket.connect_to_server()
-        socket.on_message(lambda message: self._pass(server, message))
+        socket.on_message(lambda message: self._ask(server, message))
         server.on_message(lambda message: self._pass(socket, message, waits=self.slow))
+
+    def _ask(self, server, message):
+        if not self.closed:
+            self.heard.append((server, message))
+        self._pass(server, message)
 
     def _pass(self, to, message, *, waits=False):
         if self.closed or waits:
@@ -118,7 +123,8 @@ def test_keys_in_the_field_of_the_seed_draw_at_once_and_are_told_once_they_have_
     gate.open()
     page.wait_for_function("location.search.includes('seed=2')")
     settle(page)
-    assert (choice(page)["seed"], seed.input_value()) == (2, "2")
+    wait_for_choice(page, "c.seed === 2")
+    expect(seed).to_have_value("2")
 
 
 def test_what_is_chosen_faster_than_the_page_hears_is_drawn(new_page, server):

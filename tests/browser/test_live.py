@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 import cmcore as cm
 from cmcore.config import USUAL_GRID
-from tests.browser.conftest import MOVING, settle
+from tests.browser.conftest import MOVING, eventually, settle
 from tests.browser.test_flow_map import DRAWN, Gate
 from tests.browser.test_lab import stage, wait_for_stage
 
@@ -129,3 +131,43 @@ def test_the_last_picture_is_the_engines_and_explores(learning, tmp_path_factory
     (kept,) = (about.parent for about in records if key in about.read_text())
     engine = cm.sample(cm.load(kept), 100, 4, seed=5).points.numpy()
     assert np.quantile(np.abs(engine - learned), 0.99) <= 1e-5
+
+
+def polls(gate):
+    """What the page asked by itself, and the server heard: of each of its parts the newest."""
+    asked = [(server, message, BackMsg.FromString(message).rerun_script) for server, message in gate.heard]
+    return {one.fragment_id: (server, message) for server, message, one in asked if one.is_auto_rerun}
+
+
+def drawn(gate):
+    """The pages that the server began to draw, and whether it has ended the last, as far as it waits with saying so."""
+    said = [ForwardMsg.FromString(message) for _, message in gate.waiting]
+    kinds = [one.WhichOneof("type") for one in said]
+    pages = {one.new_session.page_script_hash for one in said if one.WhichOneof("type") == "new_session"}
+    return len(pages), [kind for kind in kinds if kind in ("new_session", "script_finished")][-1:] == [
+        "script_finished"
+    ]
+
+
+def test_what_a_page_asks_before_it_hears_of_the_next_is_not_drawn(new_page, server):
+    page = new_page(own=True)
+    gate = Gate(page)
+    page.goto(f"{server}/train")
+    page.get_by_role("slider", name="Budget").press("Home")
+    page.get_by_role("button", name="Start training").click()
+    page.get_by_role("button", name="Open in Explore").wait_for()
+    assert polls(gate)
+    gate.slow = True
+    page.get_by_role("button", name="Open in Explore").click()
+
+    def asks_until_explore_is_drawn():
+        pages, ended = drawn(gate)
+        for to, message in polls(gate).values() if pages == 2 else ():
+            to.send(message)
+        return pages == 2 and ended
+
+    assert eventually(page, asks_until_explore_is_drawn)
+    gate.open()
+    wait_for_stage(page, "window.particleStage.key.startsWith('moons-')")
+    settle(page)
+    assert "/train" not in page.url

@@ -42,13 +42,12 @@ def opening(run: Run, estimates: Mapping[int, Estimate], particles: int) -> None
 
 
 def _lessons() -> None:
-    page = state.page("lessons")
-    if page is None:
+    if state.page("lessons") is None:
         return
     for lesson, words in BEGIN.items():
         if st.button(plain(words), type="tertiary", key=f"begin_{lesson}"):
             state.forget_first_time("lessons link")  # the page reads the link that it is sent
-            st.switch_page(page, query_params={"lesson": lesson})
+            state.open_page("lessons", {"lesson": lesson})
 
 
 def scenes(run: Run, estimates: Mapping[int, Estimate], particles: int) -> list[TourScene]:

@@ -225,7 +225,7 @@ def _onward(step: Step, figure: AnyFigure | None) -> None:
     link = step.onward or onward_of(figure)
     if link is not None and st.button("Try it yourself", key="onward"):
         state.forget_first_time(f"{link.page} link")  # the page reads the link that it is sent
-        st.switch_page(state.page(link.page), query_params={name: str(value) for name, value in link.link.items()})
+        state.open_page(link.page, {name: str(value) for name, value in link.link.items()})
 
 
 def _turn(offered: Shelf, lesson: Lesson, number: int) -> None:

@@ -6,7 +6,6 @@ from functools import partial
 import numpy as np
 import streamlit as st
 
-from app import state
 from app.background.progress import poll, under_way
 from app.components.sample_cloud import cloud_message, sample_cloud
 from app.export.popover import curves_takeaway
@@ -19,7 +18,7 @@ from app.runs.library import Run, runs
 from app.runs.names import run_names
 from app.stage.film import show_film, with_film
 from app.stage.scene import STEPS, density_image, extent_of, plane
-from app.state import set_value, value
+from app.state import open_page, set_value, value
 from app.ui.cards import table
 from app.ui.single_choice import single_choice
 from app.ui.terms import explained
@@ -70,7 +69,7 @@ def _kl(view: View, offered: Mapping[str, Run]) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="runs_takeaway"):
         if st.button("Open in KL, with baselines", key="open_kl"):
             set_value("kl_runs", list(view.runs))
-            st.switch_page(state.page("kl"))
+            open_page("kl")
         curves_takeaway(view, curves, key="runs")
 
 

@@ -143,7 +143,7 @@ def _results(now: Comparison) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Open in Runs", key="compare_open"):
             state.forget_first_time("runs link")
-            st.switch_page(state.page("runs"), query_params={"runs": ",".join(run.key for run in ended)})
+            state.open_page("runs", {"runs": ",".join(run.key for run in ended)})
     training_charts(ended, seeds=True, key="comparison_training")
     if (done := share_measured(FIRST_VALUES, ended)) is not None:
         poll(share_measured, FIRST_VALUES, ended, shown=done, every=POLL)

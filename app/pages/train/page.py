@@ -124,7 +124,7 @@ def _transport(
         st.button("Draw on", on_click=state.set_value, args=("redrawing", choice.key), key="draw_on")
     if trained and st.button("Open in Explore", type="primary", key="open"):
         look_at_trained()
-        st.switch_page(state.page("explore"))
+        state.open_page("explore")
 
 
 def _continuable(about: Training | None, chosen: TrainingConfig | None) -> Run | None:

@@ -158,13 +158,13 @@ def test_p4_look_at_it_shows_the_run_on_the_page_it_leads_to(shipped, release, m
     import app.training.badge as badge
 
     switched = []
-    monkeypatch.setattr(badge.st, "switch_page", switched.append)
+    monkeypatch.setattr(badge.state, "open_page", switched.append)
     begun(monkeypatch, work(release))
     at = elsewhere()
     release.set()
     poll(at, lambda at: said(at) == ["Trained · look at it"])
     at.button(key="look_at_trained").click().run()
-    assert len(switched) == 1
+    assert switched == ["explore"]
     (key,) = at.session_state["library"].own
     assert at.session_state["run"] == key
     assert said(at.run()) == []
