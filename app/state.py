@@ -162,4 +162,4 @@ def open_page(name: str, link: Mapping[str, str] | None = None) -> NoReturn:
     """
     if context := get_script_run_ctx():
         context.fragment_storage.clear()
-    st.switch_page(page(name), query_params=link)
+    st.switch_page(page(name), query_params=link)  # noqa: TID251

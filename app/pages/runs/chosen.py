@@ -180,14 +180,14 @@ def _actions(entry: Entry) -> None:
 
 
 def _name_field(run: Run) -> None:
-    """A run's name, to be changed. One that was changed is the first value of a new field.
+    """A run's name, to be changed.
 
-    A value that is set reaches only a browser that has the field, and this one is in a menu that is closed.
+    It is the field's first value: one that is set reaches only a browser that has the field, and this is in a menu that
+    is closed.
     """
-    field = f"name:{run.key}:{run.label}"
     st.text_input(
-        "Name", run.label, max_chars=LONGEST_NAME, key=field, required=True, validate=(r"\S", "A run needs a name."),
-        on_change=_rename, args=(run.key, field),
+        "Name", run.label, max_chars=LONGEST_NAME, key=f"name:{run.key}", required=True,
+        validate=(r"\S", "A run needs a name."), on_change=_rename, args=(run.key,),
     )  # fmt: skip
 
 
@@ -212,8 +212,8 @@ def _add_raw(run: Run) -> None:
     set_value(COMPARED, [*value(COMPARED), raw.key])
 
 
-def _rename(key: str, field: str) -> None:
-    library().rename(key, value(field))
+def _rename(key: str) -> None:
+    library().rename(key, value(f"name:{key}"))
 
 
 def _leave_out(how, key: str) -> None:
