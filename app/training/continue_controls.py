@@ -29,14 +29,19 @@ def continue_controls(run: Run) -> None:
 
 
 def _budget(run: Run) -> dict[str, Any]:
-    """So many steps, or seconds, more; nothing for a run that goes on to the end it was stopped before."""
+    """So many steps, or seconds, more; nothing for a run that goes on to the end it was stopped before.
+
+    What is offered is the first value of its field, as the name is: both are in a menu that is closed.
+    """
     model, key = run.model, f"further:{run.key}"
     if unfinished(model):
         st.caption(what_is_left(model))
         return {}
     if model.config.seconds is None:
-        state.set_default(key, min(model.config.steps or model.steps, limits().steps))
-        return {"steps": int(st.number_input("Further steps", 1, limits().steps, key=key))}
+        most = limits().steps
+        usual = min(model.config.steps or model.steps, most)
+        return {"steps": int(st.number_input("Further steps", 1, most, usual, key=key))}
     offered, given = budgets(), model.config.seconds
-    state.set_default(key, min(offered, key=lambda seconds: abs(seconds - given)))
-    return {"seconds": float(st.select_slider("Further training", offered, format_func=BUDGETS.__getitem__, key=key))}
+    nearest = min(offered, key=lambda seconds: abs(seconds - given))
+    words = BUDGETS.__getitem__
+    return {"seconds": float(st.select_slider("Further training", offered, nearest, format_func=words, key=key))}
