@@ -40,6 +40,16 @@ def set_until_rendered(key: str, new: Any) -> None:
     session_dict("pending")[key] = new
 
 
+def show_value(key: str, shown: Any) -> None:
+    """Let a widget show a value that is kept elsewhere, or that became what is allowed of its own.
+
+    It is set only where the widget has another: what is set travels to the browser with everything that is drawn, and
+    there takes back what was chosen while it was on its way. Not for a widget in a menu: a closed one has none to hear.
+    """
+    if key not in st.session_state or value(key) != shown:
+        set_until_rendered(key, shown)
+
+
 def set_pending() -> None:
     """At the beginning of a run."""
     for key, new in session_dict("pending").items():

@@ -8,28 +8,22 @@ from app.kl.run_summary import ended, picture
 from app.quoting import escape, named_picture
 from app.runs.library import Run, runs
 from app.runs.names import learned_by
-
-SHOWN = "shown run"
-"""Key of the widget."""
+from app.ui.single_choice import single_choice
 
 
 def run_controls() -> Run:
     """A picture per run, and what is known of the chosen one."""
     offered = runs()
-    state.set_default("run", next(iter(offered)), allowed=offered)
     colour = theme(st.context.theme.type).data
     pictures = {key: picture(key, colour, run) for key, run in offered.items()}
-    # The widget only shows what is chosen: were it the choice, another page's copy of it could bring back nothing.
-    state.set_value(SHOWN, state.value("run"))
-    st.pills(
+    chosen = single_choice(
         "Run",
         list(offered),
+        key="run",
+        style="pills",
         format_func=lambda key: named_picture(offered[key].label, pictures[key]),
-        key=SHOWN,
-        required=True,
-        on_change=_take,
     )
-    run = offered[state.value("run")]
+    run = offered[chosen]
     st.html(facts(run))
     if st.button("Train another", type="primary", width="stretch"):
         state.open_page("train")
@@ -47,9 +41,3 @@ def facts(run: Run) -> str:
         f"<dt>{escape(learned_by(config))}</dt><dd>{run.model.seconds:.0f} s</dd>"
         f"<dt>{network}, {run.model.steps:,} steps</dt><dd>seed {config.seed}</dd>{ending}</dl>"
     )
-
-
-def _take() -> None:
-    """Another picture was clicked."""
-    if state.value(SHOWN) in runs():
-        state.set_value("run", state.value(SHOWN))

@@ -19,6 +19,7 @@ def show_chart(figure: go.Figure, *, key: str, alt: str) -> None:
 def picture_format(place: str) -> None:
     """The choice, the same wherever it is offered."""
     key = f"{CHOSEN}:{place}"
+    # In every run: this is in a menu, which has no control to hear of it until it is opened.
     state.set_value(key, state.value(CHOSEN, "png"))
     st.segmented_control(
         "Charts save as",

@@ -19,8 +19,8 @@ def end_controls(run: Run) -> tuple[float, int]:
         state.set_value(f"inside s:{run.key}", s)
         st.caption(f"This run learned jumps to δ = {s:g} alone: s stays there.")
     # N is that of Explore too; the widget only shows it, since another page's copy of it could bring back another N.
-    state.set_value("inside steps", state.value("steps"))
-    st.select_slider("Samples in N jumps", STEPS, key="inside steps", on_change=_take_steps)
+    state.show_value("inside steps", state.value("steps"))
+    st.select_slider("Samples in N jumps", STEPS, key="inside steps", on_change=_take_steps, persist_state="session")
     return s, state.value("steps")
 
 

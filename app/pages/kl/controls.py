@@ -29,7 +29,7 @@ HORIZONS = {"fixed": "T fixed", "grows": "T grows with K"}
 
 def curve_controls(runs: Mapping[str, Run]) -> View:
     """Everything that is chosen."""
-    state.set_value("kl_runs", [key for key in state.value("kl_runs") if key in runs])  # some may be gone since
+    state.show_value("kl_runs", [key for key in state.value("kl_runs") if key in runs])  # some may be gone since
     names = run_names(runs.values())
     chosen = st.multiselect("Runs", list(runs), format_func=names.__getitem__, key="kl_runs", persist_state="session")
     baselines = st.multiselect(
@@ -74,9 +74,10 @@ def choose_outside() -> list[External]:
     offered = externals()
     if not offered:
         return []
-    state.set_value("kl_outside", [key for key in state.value("kl_outside", list(offered)) if key in offered])
+    state.show_value("kl_outside", [key for key in state.value("kl_outside", list(offered)) if key in offered])
     chosen = st.multiselect(
         "From elsewhere", list(offered), format_func=lambda key: offered[key].label, key="kl_outside",
+        persist_state="session",
         help="Results that you brought in under Runs. A link does not carry them.",
     )  # fmt: skip
     return [offered[key] for key in chosen]

@@ -31,7 +31,7 @@ from app.pages.runs.ledger import Entry
 from app.quoting import escape, plain
 from app.runs.library import LONGEST_NAME, Run, add_run, library, runs
 from app.runs.names import learned_by, run_names, target_titles
-from app.state import set_value, value
+from app.state import set_value, show_value, value
 from app.training.continue_controls import continue_controls
 from app.ui.terms import explained
 
@@ -81,7 +81,7 @@ def _filtered(listed: list[Run]) -> list[Run]:
     objectives = list(dict.fromkeys(learned_by(run.model.config) for run in listed))
     with st.container(key="run_filters", horizontal=True, vertical_alignment="bottom"):
         for key, offered in (("filter target", targets), ("filter objective", objectives)):
-            set_value(key, [one for one in value(key, []) if one in offered])
+            show_value(key, [one for one in value(key, []) if one in offered])
         of_target = st.multiselect("Target", targets, key="filter target", placeholder="Any")
         of_objective = st.multiselect("Objective", objectives, key="filter objective", placeholder="Any")
         st.selectbox("Group by", GROUPS, key="group runs", help="Seeds: runs that differ in their seed alone.")
@@ -132,10 +132,10 @@ def _take_rows(key: str, rows: Sequence[tuple[str, ...]]) -> None:
 def _compared(shown: dict[str, Entry]) -> None:
     """The compared runs, each with its line in the charts below and what can be done with it."""
     names = run_names(entry.run for entry in shown.values())
-    set_value(SHOWN_COMPARED, [key for key in value(COMPARED) if key in shown])
+    show_value(SHOWN_COMPARED, [key for key in value(COMPARED) if key in shown])
     st.multiselect(
         "Compared", list(shown), format_func=names.__getitem__, key=SHOWN_COMPARED, on_change=_take_compared,
-        placeholder="Click rows, or choose here",
+        placeholder="Click rows, or choose here", persist_state="session",
     )  # fmt: skip
     colours = theme(st.context.theme.type)
     with st.container(key="compared_rows"):

@@ -101,12 +101,12 @@ def test_a_link_to_a_comparison_that_there_is_not_is_a_sentence(other, why):
 
 def test_a_comparison_that_cannot_stay_ends_with_a_sentence_until_another_begins():
     at = compared()
-    at.button_group(key="shown run").set_value("checkerboard").run()
+    at.button_group(key="run").set_value("checkerboard").run()
     assert not at.exception
     assert header_of(at)["beside"] == []
     said = [caption.value for caption in at.caption if "comparison ended" in caption.value]
     assert [words.replace("\\", "") for words in said] == ["The comparison ended: eight twin learned another target."]
-    at.button_group(key="shown run").set_value("eight_gaussians").run()
+    at.button_group(key="run").set_value("eight_gaussians").run()
     at.selectbox(key="against").set_value("eight_twin").run()
     assert not [caption for caption in at.caption if "comparison ended" in caption.value]
 

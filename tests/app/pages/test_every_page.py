@@ -84,13 +84,13 @@ def test_p6_a_link_with_fresh_noise_opens_on_its_usual_measure_without_a_word(sh
 
 
 def test_p6_another_run_says_what_it_did_not_learn(explore):
-    explore.button_group(key="shown run").set_value("checkerboard").run()
+    explore.button_group(key="run").set_value("checkerboard").run()
     (words,) = [words for words in captions(explore) if "cannot be compared" in words]
     assert words.startswith("δ went from 0 to 0.01, since this run learned nothing below")
 
 
 def test_a_target_that_is_not_smooth_stops_early(explore):
-    explore.button_group(key="shown run").set_value("checkerboard").run()
+    explore.button_group(key="run").set_value("checkerboard").run()
     assert not explore.exception
     assert "δ = 0.01" in html(explore)
 
@@ -148,7 +148,7 @@ def with_single_time(tmp_path, monkeypatch):
 
 def test_a_run_that_learned_jumps_to_delta_alone_brings_its_own_sampler(with_single_time):
     at = page()
-    at.button_group(key="shown run").set_value("to_delta").run()
+    at.button_group(key="run").set_value("to_delta").run()
     assert not at.exception
     assert at.button_group(key="sampler").value == "renoise"
     assert at.slider(key="renoise").value == 1.0
@@ -157,7 +157,7 @@ def test_a_run_that_learned_jumps_to_delta_alone_brings_its_own_sampler(with_sin
     at.button_group(key="sampler").set_value("deterministic").run()
     assert [c for c in at.caption if "not trained" in c.value]
     assert at.query_params["sampler"] in ("deterministic", ["deterministic"])
-    at.button_group(key="shown run").set_value("eight_gaussians").run()
+    at.button_group(key="run").set_value("eight_gaussians").run()
     assert at.button_group(key="sampler").value == "deterministic"
     assert not [c for c in at.caption if "not trained" in c.value]
 

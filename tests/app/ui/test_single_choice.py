@@ -17,9 +17,9 @@ def link(at):
         (
             "explore",
             {"sampler": "renoise", "start": "0.5,0"},
-            {"sampler", "direction", "own_noise", "shown run"},
+            {"sampler", "direction", "own_noise", "run"},
         ),
-        ("inside", {"map": "consistency"}, {"inside quantity", "shown run"}),
+        ("inside", {"map": "consistency"}, {"inside quantity", "run"}),
         ("kl", {"sampler": "renoise", "from": "data"}, {"kl_sampler", "kl_from", "kl_score", "kl_horizons"}),
         ("runs", {"n": "2"}, {"compared_steps"}),
         ("train", {"target": "circles", "objective": "lsd"}, {"source", "toy"}),
