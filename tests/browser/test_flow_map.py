@@ -43,10 +43,10 @@ class Gate:
             to.send(message)
 
     def open(self):
-        self.closed = self.slow = False
-        for to, message in self.waiting:
+        while self.waiting:  # what is said meanwhile waits for its turn
+            to, message = self.waiting.pop(0)
             to.send(message)
-        self.waiting.clear()
+        self.closed = self.slow = False
 
 
 def choice(page):
@@ -121,6 +121,27 @@ def test_keys_in_the_field_of_the_seed_draw_at_once_and_are_told_once_they_have_
     seed.press("ArrowUp")
     seed.blur()
     gate.open()
+    page.wait_for_function("location.search.includes('seed=2')")
+    settle(page)
+    wait_for_choice(page, "c.seed === 2")
+    expect(seed).to_have_value("2")
+
+
+KEY_ONCE_IT_IS_TOLD = """document.addEventListener("focusout", ({ target }) => {
+  target.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowUp", bubbles: true, cancelable: true }));
+}, { once: true })"""
+
+
+def test_a_key_in_the_field_of_the_seed_counts_while_the_page_takes_what_it_was_told(open_page):
+    page = open_page("/?sampler=renoise&particles=500")
+    wait_for_stage(page)
+    page.get_by_text("Times and noise").click()
+    seed = page.get_by_role("spinbutton", name="Seed")
+    seed.focus()
+    settle(page)
+    page.evaluate(KEY_ONCE_IT_IS_TOLD)
+    seed.press("ArrowUp")
+    wait_for_choice(page, "c.seed === 2")
     page.wait_for_function("location.search.includes('seed=2')")
     settle(page)
     wait_for_choice(page, "c.seed === 2")

@@ -63,34 +63,58 @@ const valueOf = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "val
 // Arrow keys in the field of the seed call `changed` at once, without waiting for a frame, and tell the page once they have
 // rested: Streamlit runs the page anew at each key, which takes the browser as long as a picture. Returns what ends that.
 function stepSeed(place, changed) {
-  let stepped = null, rest = 0;
+  let stepped = null, rest = 0; // the number that the page has not been told yet
+  const field = () => inputOf(place(), "seed");
+  const show = (input) => valueOf.set.call(input, stepped); // unseen by the page
+  // Streamlit may write the number it was told last into the field, some time after it was told.
+  const hold = () => {
+    const input = stepped === null ? null : field();
+    if (!input) return;
+    if (wholeOf(input) !== stepped) {
+      show(input);
+      changed();
+    }
+    requestAnimationFrame(hold);
+  };
   const tell = () => {
     clearTimeout(rest);
-    stepped?.dispatchEvent(new Event("input", { bubbles: true }));
+    const input = stepped === null ? null : field();
+    if (input) show(input);
     stepped = null;
+    input?.dispatchEvent(new Event("input", { bubbles: true }));
   };
   const step = (event) => {
-    const input = inputOf(place(), "seed"), by = { ArrowUp: 1, ArrowDown: -1 }[event.key];
+    const input = field(), by = { ArrowUp: 1, ArrowDown: -1 }[event.key];
     if (!by || event.target !== input || event.ctrlKey || event.altKey || event.metaKey) return;
-    const value = wholeOf(input) + by;
+    const value = (stepped ?? wholeOf(input)) + by;
     if (Number.isNaN(value)) return;
     event.preventDefault();
     event.stopPropagation(); // also at an end: Streamlit would step on from what it was told last
     if (value < Number(input.min || 0) || value > Number(input.max || Infinity)) return;
-    valueOf.set.call(input, value); // unseen by the page
+    if (stepped === null) requestAnimationFrame(hold);
+    stepped = value;
+    show(input);
     changed();
-    stepped = input;
     clearTimeout(rest);
     rest = setTimeout(() => {
       tell();
       input.dispatchEvent(new FocusEvent("focusout", { bubbles: true })); // Streamlit takes a number that is left
     }, RESTED);
   };
+  // What is typed meanwhile counts.
+  const type = (event) => {
+    if (!event.isTrusted || event.target !== field()) return;
+    clearTimeout(rest);
+    stepped = null;
+  };
   document.addEventListener("keydown", step, true);
   document.addEventListener("focusout", tell, true);
+  document.addEventListener("input", type, true);
   return () => {
     clearTimeout(rest);
+    stepped = null;
     document.removeEventListener("keydown", step, true);
     document.removeEventListener("focusout", tell, true);
+    document.removeEventListener("input", type, true);
   };
 }
