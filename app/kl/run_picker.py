@@ -7,7 +7,7 @@ from app.figures.theme import theme
 from app.kl.run_summary import ended, picture
 from app.quoting import escape, named_picture
 from app.runs.library import Run, runs
-from app.runs.names import learned_by
+from app.runs.names import learned_by, run_names
 from app.ui.single_choice import single_choice
 
 
@@ -16,12 +16,13 @@ def run_controls() -> Run:
     offered = runs()
     colour = theme(st.context.theme.type).data
     pictures = {key: picture(key, colour, run) for key, run in offered.items()}
+    names = run_names(offered.values())  # Streamlit knows a choice by what it shows, and one target has one picture
     chosen = single_choice(
         "Run",
         list(offered),
         key="run",
         style="pills",
-        format_func=lambda key: named_picture(offered[key].label, pictures[key]),
+        format_func=lambda key: named_picture(names[key], pictures[key]),
     )
     run = offered[chosen]
     st.html(facts(run))

@@ -6,10 +6,11 @@ import pytest
 
 from app.components.buffer import unpack
 from app.kl import best_times as search
+from app.runs.run import Run
 from cmcore.chain import make_chain
 from cmcore.grids import TimeGrid
 from cmcore.theory import BestChain
-from tests.app.conftest import html, poll
+from tests.app.conftest import html, poll, untrained
 from tests.app.pages.test_every_page import page
 
 
@@ -129,3 +130,16 @@ def test_c8_a_link_draws_with_the_papers_sampler(shipped):
     assert header["drawing"]["sampler"] == "algorithm_1"
     assert "legs_4" in arrays
     assert not at.button(key="best_times").disabled
+
+
+def test_each_of_several_runs_of_one_name_and_target_can_be_chosen(shipped):
+    at = page()
+    own = {key: Run(key, "Eight Gaussians", untrained()) for key in ("run-1", "run-2")}
+    at.session_state["library"].own.update(own)
+    at.run()
+    choice = at.button_group(key="run")
+    assert len(set(choice.options)) == len(choice.options)
+    for key in ("run-1", "eight_gaussians", "run-2"):
+        at.button_group(key="run").set_value(key).run()
+        assert not at.exception
+        assert at.query_params.get("run", "eight_gaussians") in (key, [key])
