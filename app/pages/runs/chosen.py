@@ -31,7 +31,7 @@ from app.pages.runs.ledger import Entry
 from app.quoting import escape, plain
 from app.runs.library import LONGEST_NAME, Run, add_run, library, runs
 from app.runs.names import learned_by, run_names, target_titles
-from app.state import set_value, show_value, value
+from app.state import set_until_rendered, set_value, show_value, value
 from app.training.continue_controls import continue_controls
 from app.ui.terms import explained
 
@@ -81,7 +81,8 @@ def _filtered(listed: list[Run]) -> list[Run]:
     objectives = list(dict.fromkeys(learned_by(run.model.config) for run in listed))
     with st.container(key="run_filters", horizontal=True, vertical_alignment="bottom"):
         for key, offered in (("filter target", targets), ("filter objective", objectives)):
-            show_value(key, [one for one in value(key, []) if one in offered])
+            if not set(value(key, [])).issubset(offered):  # some may be gone since
+                set_until_rendered(key, [one for one in value(key) if one in offered])
         of_target = st.multiselect("Target", targets, key="filter target", placeholder="Any")
         of_objective = st.multiselect("Objective", objectives, key="filter objective", placeholder="Any")
         st.selectbox("Group by", GROUPS, key="group runs", help="Seeds: runs that differ in their seed alone.")
