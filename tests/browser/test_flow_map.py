@@ -19,11 +19,12 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 class Gate:
     """Stands in the websocket: while it is closed the server hears nothing, and says nothing.
 
-    While it is `slow` the server hears everything, and what it says waits. What was `heard` can be said once more.
+    While it is `slow` the server hears everything, and what it says waits. What was `heard` can be said once more;
+    `held` is what the page said while it was closed.
     """
 
     def __init__(self, page):
-        self.closed, self.slow, self.waiting, self.heard = False, False, [], []
+        self.closed, self.slow, self.waiting, self.heard, self.held = False, False, [], [], []
         page.route_web_socket("**/_stcore/stream", self._join)
 
     def _join(self, socket):
@@ -32,8 +33,7 @@ class Gate:
         server.on_message(lambda message: self._pass(socket, message, waits=self.slow))
 
     def _ask(self, server, message):
-        if not self.closed:
-            self.heard.append((server, message))
+        (self.held if self.closed else self.heard).append((server, message))
         self._pass(server, message)
 
     def _pass(self, to, message, *, waits=False):

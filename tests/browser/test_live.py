@@ -36,9 +36,15 @@ def learning(new_page, server):
     wait_for_stage(page)
     yield page, gate
     gate.open()
-    if (stop := page.get_by_role("button", name="Stop")).count():
-        stop.click()
-        stop.wait_for(state="hidden")  # else the next training waits until nobody has looked at this one for a while
+    stop = page.get_by_role("button", name="Stop")
+
+    def stopped():  # else the next training waits until nobody has looked at this one for a while
+        if stop.count():
+            stop.click(timeout=15_000)
+            stop.wait_for(state="hidden", timeout=15_000)
+        return True
+
+    assert eventually(page, stopped)
 
 
 def until_weights_change(page):
@@ -102,8 +108,7 @@ def test_n_seed_and_sampler_change_the_picture_and_no_message_speaks_of_them(lea
     page.wait_for_function("window.particleStage.steps === 1")
     page.get_by_role("button", name="Play", exact=True).click()
     page.wait_for_function("window.particleStage.u < 0.5")
-    said = [bytes(message) for _, message in gate.waiting if isinstance(message, bytes)]
-    assert not [message for message in said if b"choice" in message]
+    assert not [message for _, message in gate.held if b"choice" in message]
     gate.open()
     until_weights_change(page)
     assert stage(page)["steps"] == 1  # what Python says of N is what it began with
@@ -120,7 +125,7 @@ def test_the_last_picture_is_the_engines_and_explores(learning, tmp_path_factory
     learned = ends(page, "training", seed=5)
     gate.closed = True
     choose_n(page, 2)
-    assert not [message for _, message in gate.waiting if isinstance(message, bytes) and b"choice" in message]
+    assert not [message for _, message in gate.held if b"choice" in message]
     gate.open()
     page.get_by_role("button", name="Open in Explore").click()
     wait_for_stage(page, "window.particleStage.choice.map !== 'training'")
