@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 from playwright.sync_api import expect
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 import cmcore as cm
 from app.hosting.turns import is_drawn
@@ -41,6 +42,11 @@ class Gate:
             self.waiting.append((to, message))
         else:
             to.send(message)
+
+    def answered(self):
+        """Whether the server has drawn all that it was asked for, as far as what it says waits."""
+        kinds = [ForwardMsg.FromString(message).WhichOneof("type") for _, message in self.waiting]
+        return [kind for kind in kinds if kind in ("new_session", "script_finished")][-1:] == ["script_finished"]
 
     def open(self):
         while self.waiting:  # what is said meanwhile waits for its turn

@@ -2,18 +2,11 @@
 
 import pytest
 from streamlit.proto.BackMsg_pb2 import BackMsg
-from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from tests.browser.conftest import choose_option, eventually, settle
 from tests.browser.test_flow_map import Gate
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-
-def answered(gate):
-    """Whether the server has drawn all that it was asked for, as far as it waits with saying so."""
-    kinds = [ForwardMsg.FromString(message).WhichOneof("type") for _, message in gate.waiting]
-    return [kind for kind in kinds if kind in ("new_session", "script_finished")][-1:] == ["script_finished"]
 
 
 def asked(gate):
@@ -69,10 +62,10 @@ def test_a_choice_holds_while_older_answers_arrive(new_page, server, choice):
     settle(page)
     gate.slow = True
     before(page)
-    assert eventually(page, lambda: answered(gate))
+    assert eventually(page, gate.answered)
     older, gate.waiting = gate.waiting, []
     choose(page)
-    assert eventually(page, lambda: answered(gate))
+    assert eventually(page, gate.answered)
     for browser, message in older:
         browser.send(message)
     before_it = asked(gate)

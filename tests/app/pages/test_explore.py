@@ -143,3 +143,7 @@ def test_each_of_several_runs_of_one_name_and_target_can_be_chosen(shipped):
         at.button_group(key="run").set_value(key).run()
         assert not at.exception
         assert at.query_params.get("run", "eight_gaussians") in (key, [key])
+    del at.session_state["library"].own["run-2"]
+    at.run()
+    assert not at.exception
+    assert at.button_group(key="run").value in ("eight_gaussians", "checkerboard")
